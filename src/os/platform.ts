@@ -1,2 +1,2 @@
-/** True on Linux, where `/proc` answers. Every other room asks this one instead of `process.platform`. */
+/** True on Linux, where `/proc` answers. Nothing outside `os/` asks which system it is on. */
 export const isLinux = process.platform === 'linux'

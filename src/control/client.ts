@@ -1,0 +1,108 @@
+import { connect, type Socket } from 'node:net'
+import { type ControlAnswer, lineSplitter, parseAnswer } from './protocol.ts'
+
+/**
+ * A connection to a control socket. It may be kept open: its end is the earliest sign that the other process is gone.
+ */
+export interface ControlClient {
+  /**
+   * Asks and waits for the answer.
+   * @throws Error when the other side says no, hangs for longer than `timeoutMs`, or goes away.
+   */
+  request(command: string, args?: Readonly<Record<string, unknown>>, timeoutMs?: number): Promise<unknown>
+  /** Resolves when the connection has ended, whoever ended it. */
+  readonly closed: Promise<void>
+  close(): void
+}
+
+/** ms that an answer may take. A healthy event loop answers in well under one. */
+const defaultTimeoutMs = 2000
+
+interface Waiting {
+  readonly resolve: (result: unknown) => void
+  readonly reject: (error: Error) => void
+}
+
+/**
+ * Opens a control socket.
+ * @throws the system's error: ENOENT nobody was ever there, ECONNREFUSED whoever was there died, or ETIMEDOUT.
+ */
+export function connectControl(path: string, timeoutMs = defaultTimeoutMs): Promise<ControlClient> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(path)
+    const timer = setTimeout(() => {
+      socket.destroy(Object.assign(new Error(`no answer from ${path}`), { code: 'ETIMEDOUT' }))
+    }, timeoutMs)
+    socket.once('error', (error) => {
+      clearTimeout(timer)
+      reject(error)
+    })
+    socket.once('connect', () => {
+      clearTimeout(timer)
+      socket.removeAllListeners('error')
+      resolve(speak(socket))
+    })
+  })
+}
+
+/** Opens a control socket, asks one thing, closes it. */
+export async function askControl(
+  path: string,
+  command: string,
+  args: Readonly<Record<string, unknown>> = {},
+  timeoutMs = defaultTimeoutMs,
+): Promise<unknown> {
+  const client = await connectControl(path, timeoutMs)
+  try {
+    return await client.request(command, args, timeoutMs)
+  } finally {
+    client.close()
+  }
+}
+
+function speak(socket: Socket): ControlClient {
+  const waiting = new Map<number, Waiting>()
+  let lastId = 0
+  socket.on('error', () => {})
+  const feed = lineSplitter((line) => settle(waiting, parseAnswer(line)))
+  socket.on('data', (chunk) => {
+    if (!feed(chunk)) socket.destroy()
+  })
+  const closed = new Promise<void>((resolve) => {
+    socket.once('close', () => {
+      for (const { reject } of waiting.values()) reject(new Error('the control connection was closed'))
+      waiting.clear()
+      resolve()
+    })
+  })
+  const request: ControlClient['request'] = (command, args = {}, timeoutMs = defaultTimeoutMs) =>
+    new Promise((resolve, reject) => {
+      if (socket.destroyed) return reject(new Error('the control connection was closed'))
+      const id = ++lastId
+      const timer = setTimeout(() => {
+        waiting.delete(id)
+        reject(Object.assign(new Error(`no answer within ${timeoutMs} ms`), { code: 'ETIMEDOUT' }))
+      }, timeoutMs)
+      const finish = () => clearTimeout(timer)
+      waiting.set(id, {
+        resolve: (result) => {
+          finish()
+          resolve(result)
+        },
+        reject: (error) => {
+          finish()
+          reject(error)
+        },
+      })
+      socket.write(`${JSON.stringify({ ...args, id, command })}\n`)
+    })
+  return { request, closed, close: () => socket.destroy() }
+}
+
+function settle(waiting: Map<number, Waiting>, answer: ControlAnswer | undefined): void {
+  const asked = answer === undefined ? undefined : waiting.get(answer.id)
+  if (answer === undefined || asked === undefined) return
+  waiting.delete(answer.id)
+  if (answer.ok) asked.resolve(answer.result)
+  else asked.reject(new Error(answer.error))
+}

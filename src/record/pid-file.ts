@@ -1,0 +1,119 @@
+import { lstatSync, readFileSync, renameSync, unlinkSync } from 'node:fs'
+import type { ProcessIdentity, ProcessVerdict } from '../os/process-identity.ts'
+import { commandLine, judgeProcess, ownIdentity, sameProcess } from '../os/process-identity.ts'
+import { writeFileAtomically } from './atomic-file.ts'
+
+/**
+ * What a PID file says.
+ * - `missing`: there is none.
+ * - `invalid`: it is there and names no process: empty, garbage, a directory, a symbolic link (never followed).
+ * - `legacy`: it holds a PID alone, as shell scripts write it; nothing proves whose process that is.
+ * - `identified`: written by a forwarder of ours, with the identity of the process.
+ */
+export type PidFile =
+  | { readonly kind: 'missing' }
+  | { readonly kind: 'invalid'; readonly why: string; readonly inode: number }
+  | { readonly kind: 'legacy'; readonly pid: number; readonly inode: number }
+  | { readonly kind: 'identified'; readonly identity: ProcessIdentity; readonly inode: number }
+
+/** Writes the PID file of this process: the PID alone on the first line, its identity as JSON on the second. */
+export function writePidFile(file: string): void {
+  const identity = ownIdentity()
+  writeFileAtomically(file, `${identity.pid}\n${JSON.stringify(identity)}\n`)
+}
+
+/** Removes the PID file if it still names this process. */
+export function removeOwnPidFile(file: string): void {
+  const found = readPidFile(file)
+  if (found.kind === 'identified' && sameProcess(found.identity, ownIdentity())) unlinkSync(file)
+}
+
+/** Reads a PID file. Never throws for what somebody may have put there. */
+export function readPidFile(file: string): PidFile {
+  let inode: number
+  let text: string
+  try {
+    const facts = lstatSync(file)
+    inode = facts.ino
+    if (facts.isSymbolicLink()) return { kind: 'invalid', why: 'it is a symbolic link', inode }
+    if (!facts.isFile()) return { kind: 'invalid', why: 'it is not a regular file', inode }
+    if (facts.size > 4096) return { kind: 'invalid', why: `it holds ${facts.size} bytes`, inode }
+    text = readFileSync(file, 'utf8')
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT') return { kind: 'missing' }
+    return { kind: 'invalid', why: `it cannot be read (${code})`, inode: 0 }
+  }
+  return parsePidFile(text, inode)
+}
+
+/** The pure part of `readPidFile`. */
+export function parsePidFile(text: string, inode: number): PidFile {
+  if (text.trim() === '') return { kind: 'invalid', why: 'it is empty', inode }
+  const [first = '', second = ''] = text.split('\n')
+  const pid = Number(first.trim())
+  if (!/^\d{1,10}$/.test(first.trim()) || pid < 1 || pid > 0x7fff_ffff) {
+    return { kind: 'invalid', why: 'it holds no PID', inode }
+  }
+  if (second.trim() === '') return { kind: 'legacy', pid, inode }
+  const identity = parseIdentity(second)
+  if (identity === undefined || identity.pid !== pid) {
+    return { kind: 'invalid', why: 'its second line is no identity of that PID', inode }
+  }
+  return { kind: 'identified', identity, inode }
+}
+
+function parseIdentity(json: string): ProcessIdentity | undefined {
+  try {
+    const value: unknown = JSON.parse(json)
+    if (typeof value !== 'object' || value === null) return undefined
+    const { pid, startTime, bootId, pidNamespace } = value as Record<string, unknown>
+    if (typeof pid !== 'number' || typeof startTime !== 'string') return undefined
+    if (typeof bootId !== 'string' || typeof pidNamespace !== 'string') return undefined
+    return { pid, startTime, bootId, pidNamespace }
+  } catch {
+    return undefined
+  }
+}
+
+/**
+ * What has become of the process a PID file names; undefined for a file that names none. A PID without identity is
+ * `reused` when its process is plainly no forwarder, because then the file is a leftover whoever wrote it; it is
+ * `unverifiable` when it may be one.
+ */
+export function judgePidFile(file: PidFile): ProcessVerdict | undefined {
+  switch (file.kind) {
+    case 'missing':
+    case 'invalid':
+      return undefined
+    case 'identified':
+      return judgeProcess(file.identity)
+    case 'legacy':
+      return judgeLegacyPid(file.pid)
+  }
+}
+
+function judgeLegacyPid(pid: number): ProcessVerdict {
+  const verdict = judgeProcess({ ...ownIdentity(), pid, startTime: 'unknown' })
+  if (verdict !== 'unverifiable') return verdict
+  const words = commandLine(pid)
+  const mayBeForwarder = words === undefined || words.some((word) => /tcp[-_]?proxy/i.test(word))
+  return mayBeForwarder ? 'unverifiable' : 'reused'
+}
+
+/**
+ * Removes a PID file that was judged to be stale, unless it was replaced since. Only the monitor may call this.
+ * @returns true when the file that was judged is gone.
+ */
+export function removeStalePidFile(file: string, judged: PidFile): boolean {
+  if (judged.kind === 'missing') return true
+  const aside = `${file}.stale-${process.pid}`
+  try {
+    if (lstatSync(file).ino !== judged.inode) return false
+    renameSync(file, aside)
+    unlinkSync(aside)
+    return true
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ENOENT'
+  }
+}

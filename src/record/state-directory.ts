@@ -1,0 +1,106 @@
+import { existsSync, lstatSync, mkdirSync, statSync } from 'node:fs'
+import { homedir, tmpdir } from 'node:os'
+import path from 'node:path'
+import { errorText, exitCode, Failure } from '../os/failure.ts'
+
+/**
+ * The names inside the state directory. Operators know the first ones by heart from the shell scripts that came before,
+ * so they stay.
+ */
+export const fileNames = {
+  pidFile: (port: number) => `tcp_proxy_${port}.pid`,
+  failures: (port: number) => `tcp_proxy_${port}_failures`,
+  forwarderLog: (port: number) => `tcp_proxy_${port}.log`,
+  forwarderSocket: (port: number) => `tcp_proxy_${port}.sock`,
+  monitorLog: 'proxy_monitor.log',
+  monitorSocket: 'control.sock',
+  runtimeState: 'runtime-state.json',
+  logRing: 'proxy-logs.jsonl',
+} as const
+
+/** A Unix socket's path holds at most 107 bytes (unix(7)); the longest name used here is `tcp_proxy_65535.sock.NEW`. */
+const LONGEST_DIRECTORY_BYTES = 107 - '/tcp_proxy_65535.sock.1234567'.length
+
+/**
+ * Where a command that writes keeps its records: the directory asked for, else systemd's own (`StateDirectory=`), else
+ * `$XDG_RUNTIME_DIR/port-watchdog`, else a private folder of this user under the temp folder.
+ */
+export function writersDirectory(asked: string | undefined): string {
+  return path.resolve(asked ?? defaultDirectories()[0] ?? temporaryDirectory())
+}
+
+/**
+ * Where a command that only reads looks: the directory asked for, else the first of the usual ones in which a monitor has
+ * left its state (a service started by systemd keeps it elsewhere than one started by hand), else the writers' default.
+ */
+export function readersDirectory(asked: string | undefined): string {
+  if (asked !== undefined) return path.resolve(asked)
+  const candidates = [...defaultDirectories(), ...serviceDirectories()]
+  const used = candidates.find((directory) => existsSync(path.join(directory, fileNames.runtimeState)))
+  return used ?? writersDirectory(undefined)
+}
+
+function defaultDirectories(): string[] {
+  const { STATE_DIRECTORY, XDG_RUNTIME_DIR } = process.env
+  const directories: string[] = []
+  // systemd gives several, separated by colons, when the unit names several; the first one is ours.
+  const fromService = STATE_DIRECTORY?.split(':')[0]
+  if (fromService) directories.push(fromService)
+  if (XDG_RUNTIME_DIR) directories.push(path.join(XDG_RUNTIME_DIR, 'port-watchdog'))
+  directories.push(temporaryDirectory())
+  return directories
+}
+
+function serviceDirectories(): string[] {
+  const { XDG_STATE_HOME, XDG_CONFIG_HOME } = process.env
+  return [
+    path.join(XDG_STATE_HOME ?? path.join(homedir(), '.local', 'state'), 'port-watchdog'),
+    path.join(XDG_CONFIG_HOME ?? path.join(homedir(), '.config'), 'port-watchdog'),
+    '/var/lib/port-watchdog',
+  ]
+}
+
+function temporaryDirectory(): string {
+  return path.join(tmpdir(), `port-watchdog-${ownUid()}`)
+}
+
+function ownUid(): number {
+  return process.getuid?.() ?? 0
+}
+
+/**
+ * Makes the state directory, private to this user (0700), or checks the one that is there: a directory, no symlink, owned
+ * by this user, open to nobody else. Anything less would let another user plant a PID file or a socket.
+ * @throws Failure with the cure, exit code 78.
+ */
+export function prepareStateDirectory(directory: string): void {
+  if (Buffer.byteLength(directory) > LONGEST_DIRECTORY_BYTES) {
+    throw refusal(directory, 'its path is too long to hold a Unix socket', 'choose a shorter --state-dir')
+  }
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o700 })
+  } catch (error) {
+    throw refusal(directory, errorText(error), 'choose another --state-dir')
+  }
+  const facts = lstatSync(directory)
+  if (facts.isSymbolicLink() && !isOwnersLink(directory, facts.uid)) {
+    throw refusal(directory, 'it is a symbolic link', 'name the directory itself with --state-dir')
+  }
+  const target = statSync(directory)
+  if (!target.isDirectory()) throw refusal(directory, 'it is not a directory', 'choose another --state-dir')
+  if (target.uid !== ownUid()) {
+    throw refusal(directory, `it belongs to another user (uid ${target.uid})`, 'choose another --state-dir')
+  }
+  if ((target.mode & 0o077) !== 0) {
+    throw refusal(directory, 'other users can enter it', `chmod 700 ${directory}`)
+  }
+}
+
+/** With DynamicUser= systemd itself links /var/lib/NAME to /var/lib/private/NAME; root's own link is no trap. */
+function isOwnersLink(directory: string, linkOwner: number): boolean {
+  return linkOwner === 0 && path.dirname(directory) === '/var/lib'
+}
+
+function refusal(directory: string, why: string, cure: string): Failure {
+  return new Failure(`state directory ${directory} cannot be used: ${why}; ${cure}`, exitCode.configuration)
+}
