@@ -27,6 +27,11 @@ export function isLoopback(address: string): boolean {
   return plain === '::1' || plain.startsWith('127.')
 }
 
+/** True for the addresses that stand for all of a machine's: 0.0.0.0 and ::. */
+export function isWildcard(address: string): boolean {
+  return address === '0.0.0.0' || address === '::'
+}
+
 /** True for fe80::/10: reachable only with a zone, so no address to give to a person. */
 export function isLinkLocal(address: string): boolean {
   return isIPv6(withoutZone(address)) && /^fe[89ab]/i.test(address)

@@ -1,5 +1,8 @@
 import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { SocketAddress } from 'node:net'
+import { endianness } from 'node:os'
+import { isWildcard, unmapped, withoutZone } from './interfaces.ts'
 import { isLinux } from './platform.ts'
 import { commandLine } from './process-identity.ts'
 
@@ -11,12 +14,13 @@ export interface PortHolder {
 }
 
 /**
- * Who listens on a TCP port, on any address of this network namespace. Reads every process's descriptors (about 25 ms),
- * so it is asked only when something failed.
+ * Who listens on a TCP port so that this address cannot be bound: on the address itself or on all of them. Reads every
+ * process's descriptors (about 25 ms), so it is asked only when something failed.
+ * @param address one to be bound; 0.0.0.0 or :: asks for any listener of the port.
  * @returns undefined when nobody listens there.
  */
-export function findPortHolder(port: number): PortHolder | undefined {
-  return isLinux ? findInProc(port) : findWithLsof(port)
+export function findPortHolder(port: number, address: string): PortHolder | undefined {
+  return isLinux ? findInProc(port, address) : findWithLsof(port)
 }
 
 /** A holder in words: `PID 4242 (node server.js)`. */
@@ -27,8 +31,9 @@ export function describeHolder(holder: PortHolder): string {
 
 const STATE_LISTEN = '0A'
 
-function findInProc(port: number): PortHolder | undefined {
-  const inodes = new Set([...listeningInodes('tcp', port), ...listeningInodes('tcp6', port)])
+function findInProc(port: number, address: string): PortHolder | undefined {
+  const listening = [...listeners('tcp', port), ...listeners('tcp6', port)]
+  const inodes = new Set(listening.filter((one) => isInTheWay(one.address, address)).map((one) => one.inode))
   if (inodes.size === 0) return undefined
   const wanted = new Set([...inodes].map((inode) => `socket:[${inode}]`))
   for (const entry of readdirSync('/proc')) {
@@ -39,21 +44,51 @@ function findInProc(port: number): PortHolder | undefined {
   return { pid: undefined, command: 'unknown' }
 }
 
-/** Inodes of the listening sockets of a port, from /proc/net/tcp or tcp6 (proc(5)). */
-function listeningInodes(table: 'tcp' | 'tcp6', port: number): string[] {
+interface Listener {
+  readonly address: string
+  readonly inode: string
+}
+
+/** The listening sockets of a port, from /proc/net/tcp or tcp6 (proc(5)). */
+function listeners(table: 'tcp' | 'tcp6', port: number): Listener[] {
   let text: string
   try {
     text = readFileSync(`/proc/self/net/${table}`, 'utf8')
   } catch {
     return []
   }
-  const wanted = `:${port.toString(16).toUpperCase().padStart(4, '0')}`
-  const inodes: string[] = []
+  const wanted = port.toString(16).toUpperCase().padStart(4, '0')
+  const found: Listener[] = []
   for (const line of text.split('\n').slice(1)) {
-    const [, local, , state, , , , , , inode] = line.trim().split(/\s+/)
-    if (state === STATE_LISTEN && local?.endsWith(wanted) && inode) inodes.push(inode)
+    const [, local = '', , state, , , , , , inode] = line.trim().split(/\s+/)
+    const [hexAddress = '', hexPort] = local.split(':')
+    if (state === STATE_LISTEN && hexPort === wanted && inode) {
+      found.push({ address: addressFromHex(hexAddress), inode })
+    }
   }
-  return inodes
+  return found
+}
+
+/** Addresses stand in that file as 32-bit words in the machine's own byte order. */
+function addressFromHex(hex: string): string {
+  const words = hex.match(/.{8}/g) ?? []
+  const bytes = words.flatMap((word) => {
+    const ordered = endianness() === 'LE' ? (word.match(/../g) ?? []).reverse() : (word.match(/../g) ?? [])
+    return ordered.map((byte) => Number.parseInt(byte, 16))
+  })
+  if (bytes.length === 4) return bytes.join('.')
+  return new SocketAddress({ address: groups(bytes).join(':'), family: 'ipv6' }).address
+}
+
+function groups(bytes: readonly number[]): string[] {
+  return Array.from({ length: 8 }, (_, i) =>
+    (((bytes[2 * i] ?? 0) << 8) | (bytes[2 * i + 1] ?? 0)).toString(16),
+  )
+}
+
+function isInTheWay(listener: string, address: string): boolean {
+  if (isWildcard(listener) || isWildcard(address)) return true
+  return unmapped(listener) === withoutZone(address)
 }
 
 function holdsOneOf(pid: string, wanted: ReadonlySet<string>): boolean {

@@ -1,0 +1,36 @@
+#!/usr/bin/env node
+import { writersDirectory } from '../record/state-directory.ts'
+import { runMonitor } from '../watch/monitor.ts'
+import { newCommand, runCommand } from './command.ts'
+
+interface Options {
+  config?: string
+  stateDir?: string
+  stopForwards?: boolean
+}
+
+const command = newCommand('proxy-monitor', 'Watch forwards and bring back what dies.')
+  .option(
+    '--config <FILE>',
+    'configuration, .yaml or .json (default: 6274 and 6277 to the same ports on localhost)',
+  )
+  .option('--state-dir <DIR>', 'where state, logs and PID files are kept (default: one of this user’s own)')
+  .option('--stop-forwards', 'end the forwarders too on SIGTERM or SIGINT (default: they go on)')
+  .addHelpText(
+    'after',
+    `
+Exit codes: 0 ended by a signal, 64 usage, 69 another monitor runs, 78 configuration.
+
+Examples:
+  proxy-monitor                              in the foreground
+  nohup proxy-monitor >monitor.log 2>&1 &    in the background
+  proxy-status                               what it sees`,
+  )
+
+await runCommand(command, (options: Options) =>
+  runMonitor({
+    stateDirectory: writersDirectory(options.stateDir),
+    configurationFile: options.config,
+    stopForwards: options.stopForwards === true,
+  }),
+)

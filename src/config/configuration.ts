@@ -1,0 +1,33 @@
+import type { ForwardOptions } from './forward-options.ts'
+import { forwardDefaults } from './forward-options.ts'
+import { type RestartPolicy, restartDefaults } from './restart-policy.ts'
+
+/** One forward as the monitor watches it. */
+export interface ForwardConfiguration {
+  /** Unique; letters, digits, `.`, `_` and `-`. */
+  readonly name: string
+  readonly options: ForwardOptions
+  readonly restart: RestartPolicy
+}
+
+export interface Configuration {
+  readonly forwards: readonly ForwardConfiguration[]
+  /** ms between two rounds of checks. */
+  readonly intervalMs: number
+}
+
+/** ms between two rounds when the configuration does not say. */
+export const defaultIntervalMs = 10_000
+
+/** Without a file: the two ports of the MCP Inspector, bound for the network, to the same ports on localhost. */
+export const defaultConfiguration: Configuration = {
+  intervalMs: defaultIntervalMs,
+  forwards: [
+    { name: 'inspector', port: 6274 },
+    { name: 'inspector-proxy', port: 6277 },
+  ].map(({ name, port }) => ({
+    name,
+    options: { listenPort: port, targetHost: 'localhost', targetPort: port, ...forwardDefaults },
+    restart: restartDefaults,
+  })),
+}

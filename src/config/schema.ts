@@ -1,0 +1,154 @@
+import { z } from 'zod'
+import type { Configuration, ForwardConfiguration } from './configuration.ts'
+import { defaultIntervalMs } from './configuration.ts'
+import { forwardDefaults } from './forward-options.ts'
+import { restartDefaults } from './restart-policy.ts'
+import { type Parsed, parseBindAddress, parseDuration, parseHostAndPort, parseNetwork } from './values.ts'
+
+/** A string that one of the parsers of `values.ts` understands. */
+function text<T>(parse: (text: string) => Parsed<T>) {
+  return z.string().transform((value, context): T => {
+    const parsed = parse(value)
+    if (parsed.ok) return parsed.value
+    context.issues.push({ code: 'custom', message: parsed.problem, input: value })
+    return z.NEVER
+  })
+}
+
+const port = z.number().int().min(1).max(65535)
+const count = z.number().int().min(0)
+const duration = z
+  .union([z.string(), z.number()])
+  .transform(String)
+  .pipe(text(parseDuration))
+  .describe('250ms, 5s, 2m, 1h; a bare number counts seconds; 0 = off')
+const oneOrMore = <T extends z.ZodType>(item: T) =>
+  z.union([z.array(item), item.transform((value) => [value])])
+
+const restart = z.strictObject({
+  failureThreshold: count.min(1).optional().describe('failures in a row after which an alert is raised'),
+  backoff: duration
+    .optional()
+    .describe('wait before the second restart in a row, doubled at each further one'),
+  backoffLimit: duration.optional().describe('the longest wait'),
+  resetAfter: duration.optional().describe('healthy time after which the back-off begins anew'),
+  flappingRestarts: count
+    .optional()
+    .describe('restarts within flappingWindow that pause restarts; 0 = never'),
+  flappingWindow: duration.optional(),
+  flappingPause: duration.optional(),
+  startTimeout: duration.optional().describe('until a forwarder that was started must be ready'),
+  killAfter: duration.optional().describe('from SIGTERM to SIGKILL for a forwarder that hangs'),
+})
+
+const forward = z.strictObject({
+  name: z
+    .string()
+    .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/, 'a name is 1 to 63 letters, digits, ".", "_" or "-"'),
+  listen: port.describe('port to listen on'),
+  target: text(parseHostAndPort).describe('HOST:PORT to connect to'),
+  bind: oneOrMore(text(parseBindAddress)).optional(),
+  allow: oneOrMore(text(parseNetwork)).optional().describe('CIDRs, "private" or "any"; default: private'),
+  maxConnections: count.optional(),
+  connectTimeout: duration.optional(),
+  idleTimeout: duration.optional(),
+  halfCloseTimeout: duration.optional(),
+  drain: duration.optional(),
+  targetCheck: duration.optional(),
+  restart: restart.optional(),
+})
+
+const file = z.strictObject({
+  $schema: z.string().optional(),
+  interval: duration.optional().describe('between two rounds of checks; default 10s'),
+  restart: restart.optional().describe('for every forward that does not say otherwise'),
+  forwards: z.array(forward),
+})
+
+type ForwardEntry = z.output<typeof forward>
+type RestartEntry = z.output<typeof restart>
+
+/** The JSON Schema for editors, as it is shipped in `schema/`. */
+export function configurationJsonSchema(): unknown {
+  return z.toJSONSchema(file, { io: 'input', target: 'draft-7' })
+}
+
+/** Turns what a file holds into a configuration, or says in words what is wrong and where. */
+export function parseConfiguration(value: unknown): Parsed<Configuration> {
+  const result = file.safeParse(value ?? {})
+  if (!result.success) {
+    const [issue] = result.error.issues
+    return { ok: false, problem: issue === undefined ? 'it is not valid' : issueText(issue) }
+  }
+  const { forwards, interval, restart: shared } = result.data
+  const problem = duplicates(forwards)
+  if (problem !== undefined) return { ok: false, problem }
+  return {
+    ok: true,
+    value: {
+      intervalMs: interval ?? defaultIntervalMs,
+      forwards: forwards.map((entry) => forwardConfiguration(entry, shared)),
+    },
+  }
+}
+
+function issueText(issue: z.core.$ZodIssue): string {
+  const where = issue.path
+    .map((step) => (typeof step === 'number' ? `[${step}]` : `.${String(step)}`))
+    .join('')
+  const at = where === '' ? 'the file' : where.replace(/^\./, '')
+  if (issue.code === 'unrecognized_keys')
+    return `${at}: unknown key ${issue.keys.map((key) => `"${key}"`).join(', ')}`
+  if (issue.code === 'invalid_union') {
+    const inner = issue.errors.flat()[0]
+    if (inner !== undefined) return `${at}: ${inner.message}`
+  }
+  return `${at}: ${issue.message}`
+}
+
+function duplicates(forwards: readonly ForwardEntry[]): string | undefined {
+  for (const key of ['name', 'listen'] as const) {
+    const seen = new Set<unknown>()
+    for (const [index, entry] of forwards.entries()) {
+      if (seen.has(entry[key])) return `forwards[${index}].${key}: ${entry[key]} is there twice`
+      seen.add(entry[key])
+    }
+  }
+  return undefined
+}
+
+function forwardConfiguration(entry: ForwardEntry, shared: RestartEntry | undefined): ForwardConfiguration {
+  const defaults = forwardDefaults
+  return {
+    name: entry.name,
+    options: {
+      listenPort: entry.listen,
+      targetHost: entry.target.host,
+      targetPort: entry.target.port,
+      bind: entry.bind ?? defaults.bind,
+      allow: entry.allow ?? defaults.allow,
+      maxConnections: entry.maxConnections ?? defaults.maxConnections,
+      connectTimeoutMs: entry.connectTimeout ?? defaults.connectTimeoutMs,
+      idleTimeoutMs: entry.idleTimeout ?? defaults.idleTimeoutMs,
+      halfCloseTimeoutMs: entry.halfCloseTimeout ?? defaults.halfCloseTimeoutMs,
+      drainMs: entry.drain ?? defaults.drainMs,
+      targetCheckIntervalMs: entry.targetCheck ?? defaults.targetCheckIntervalMs,
+    },
+    restart: restartPolicy({ ...shared, ...entry.restart }),
+  }
+}
+
+function restartPolicy(entry: RestartEntry): ForwardConfiguration['restart'] {
+  const defaults = restartDefaults
+  return {
+    failureThreshold: entry.failureThreshold ?? defaults.failureThreshold,
+    backoffMs: entry.backoff ?? defaults.backoffMs,
+    backoffLimitMs: entry.backoffLimit ?? defaults.backoffLimitMs,
+    resetAfterMs: entry.resetAfter ?? defaults.resetAfterMs,
+    flappingRestarts: entry.flappingRestarts ?? defaults.flappingRestarts,
+    flappingWindowMs: entry.flappingWindow ?? defaults.flappingWindowMs,
+    flappingPauseMs: entry.flappingPause ?? defaults.flappingPauseMs,
+    startTimeoutMs: entry.startTimeout ?? defaults.startTimeoutMs,
+    killAfterMs: entry.killAfter ?? defaults.killAfterMs,
+  }
+}

@@ -1,0 +1,108 @@
+import { isIP, isIPv4, isIPv6 } from 'node:net'
+import { withoutZone } from '../os/interfaces.ts'
+
+/** What the reading of one value gave: the value, or in words what is wrong with it. */
+export type Parsed<T> =
+  | { readonly ok: true; readonly value: T }
+  | { readonly ok: false; readonly problem: string }
+
+const good = <T>(value: T): Parsed<T> => ({ ok: true, value })
+const bad = (problem: string): Parsed<never> => ({ ok: false, problem })
+
+/** A TCP port, 1 to 65535. */
+export function parsePort(text: string): Parsed<number> {
+  const port = Number(text)
+  if (!/^\d{1,5}$/.test(text) || port < 1 || port > 65535) {
+    return bad(`"${text}" is not a port; a port is a whole number from 1 to 65535`)
+  }
+  return good(port)
+}
+
+/** A host name (RFC 1123), an IPv4 or an IPv6 address, the latter with or without square brackets. */
+export function parseHost(text: string): Parsed<string> {
+  if (text.includes('://'))
+    return bad(`"${text}" is a URL; give the host alone, ${hostOfUrl(text) ?? 'localhost'}`)
+  const host = text.startsWith('[') && text.endsWith(']') ? text.slice(1, -1) : text
+  if (isIP(withoutZone(host)) !== 0) return good(host)
+  const label = /^(?!-)[a-z0-9_-]{1,63}(?<!-)$/i
+  const labels = host.replace(/\.$/, '').split('.')
+  const isName = host.length <= 253 && labels.every((part) => label.test(part)) && !/^[\d.]+$/.test(host)
+  return isName ? good(host) : bad(`"${text}" is not a host name or an IP address`)
+}
+
+function hostOfUrl(text: string): string | undefined {
+  try {
+    return new URL(text).hostname || undefined
+  } catch {
+    return undefined
+  }
+}
+
+export interface HostAndPort {
+  readonly host: string
+  readonly port: number
+}
+
+/** `localhost:6274`, `[::1]:6274`. */
+export function parseHostAndPort(text: string): Parsed<HostAndPort> {
+  const colon = text.lastIndexOf(':')
+  if (text.includes('://'))
+    return bad(`"${text}" is a URL; give HOST:PORT, for example ${urlHostAndPort(text)}`)
+  if (colon < 1) return bad(`"${text}" is not HOST:PORT, for example localhost:6274`)
+  const hostText = text.slice(0, colon)
+  if (isIPv6(hostText)) return bad(`"${text}" is ambiguous; write an IPv6 address in brackets, [::1]:6274`)
+  const host = parseHost(hostText)
+  if (!host.ok) return host
+  const port = parsePort(text.slice(colon + 1))
+  return port.ok ? good({ host: host.value, port: port.value }) : port
+}
+
+function urlHostAndPort(text: string): string {
+  return `${hostOfUrl(text) ?? 'localhost'}:6274`
+}
+
+/** An address to bind: an IP address of this machine, or 0.0.0.0 (all IPv4), or :: (all, IPv4 included). */
+export function parseBindAddress(text: string): Parsed<string> {
+  const address = text.startsWith('[') && text.endsWith(']') ? text.slice(1, -1) : text
+  if (address === 'localhost') return good('127.0.0.1')
+  if (isIP(withoutZone(address)) === 0) {
+    return bad(`"${text}" is not an IP address; --bind takes one of this machine, 0.0.0.0 or ::`)
+  }
+  return good(address)
+}
+
+/** A source network: CIDR (`10.0.0.0/8`, `fd00::/8`), one address, or the words `private` and `any`. */
+export function parseNetwork(text: string): Parsed<string> {
+  if (text === 'any' || text === 'private') return good(text)
+  const [address = '', prefix, ...rest] = text.split('/')
+  const bits = isIPv4(address) ? 32 : isIPv6(address) ? 128 : 0
+  const length = prefix === undefined ? bits : Number(prefix)
+  const isLength = prefix === undefined || /^\d{1,3}$/.test(prefix)
+  if (bits === 0 || rest.length > 0 || !isLength || length > bits) {
+    return bad(`"${text}" is not a network; write 192.168.1.0/24, fd00::/8, one address, "private" or "any"`)
+  }
+  return good(`${address}/${length}`)
+}
+
+const unitMs = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 } as const
+
+/** Longest duration in ms: Node's timers hold 31 bits. */
+const longestDurationMs = 0x7fff_ffff
+
+/** A length of time in ms: `250ms`, `5s`, `2m`, `1h`; a bare number counts seconds, as in systemd.time(7). */
+export function parseDuration(text: string): Parsed<number> {
+  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/.exec(text)
+  const unit = (match?.[2] ?? 's') as keyof typeof unitMs
+  const ms = match === null ? Number.NaN : Math.round(Number(match[1]) * unitMs[unit])
+  if (!Number.isFinite(ms) || ms > longestDurationMs) {
+    return bad(`"${text}" is not a duration; write 250ms, 5s, 2m or 1h (0 = off, at most 24 days)`)
+  }
+  return good(ms)
+}
+
+/** A whole number from 0. */
+export function parseCount(text: string): Parsed<number> {
+  const count = Number(text)
+  if (!/^\d{1,9}$/.test(text)) return bad(`"${text}" is not a whole number`)
+  return good(count)
+}

@@ -1,0 +1,69 @@
+import type { ProcessIdentity } from '../os/process-identity.ts'
+
+/** What a forwarder answers to `identify`. */
+export interface ForwarderIdentity {
+  readonly role: 'forwarder'
+  readonly identity: ProcessIdentity
+  readonly version: string
+  /** The forward's options as JSON: a monitor that wants others knows that it must replace this process. */
+  readonly options: string
+}
+
+export interface ListeningAddress {
+  readonly address: string
+  readonly port: number
+}
+
+/** Why a connection was turned away before a byte was relayed. */
+export type RefusalReason =
+  | 'admission'
+  | 'max-connections'
+  | 'target-refused'
+  | 'target-timeout'
+  | 'target-error'
+  | 'self-dial'
+
+/**
+ * - `waiting`: it has not answered since the forwarder started. No fault: the target may not be wanted yet.
+ * - `reachable`: it accepted the last connect.
+ * - `unreachable`: it accepted before and refused, or did not answer, the last connect.
+ * - `unknown`: nobody has tried yet.
+ */
+export type TargetState = 'unknown' | 'waiting' | 'reachable' | 'unreachable'
+
+/** What a forwarder answers to `health`. Ages in ms on its monotonic clock. */
+export interface ForwarderHealth {
+  readonly schemaVersion: 1
+  readonly identity: ProcessIdentity
+  readonly version: string
+  readonly startedAt: string
+  readonly uptimeMs: number
+  readonly draining: boolean
+  readonly listen: {
+    readonly port: number
+    /** `same-port`: loopback is left to the target and every other address is bound. */
+    readonly rule: 'all' | 'addresses' | 'same-port'
+    readonly addresses: readonly ListeningAddress[]
+    /** Addresses that should be bound and are not, with the reason in words. They are tried again. */
+    readonly failed: readonly (ListeningAddress & { readonly error: string })[]
+  }
+  readonly target: {
+    readonly host: string
+    readonly port: number
+    readonly state: TargetState
+    /** The address that answered last. */
+    readonly address: string | null
+    readonly answeredAgeMs: number | null
+    readonly lastError: string | null
+    readonly lastErrorAgeMs: number | null
+  }
+  /** Which sources are admitted: `private`, `any`, or the networks. */
+  readonly admission: string
+  readonly connections: {
+    readonly open: number
+    readonly total: number
+    readonly limit: number
+    readonly refused: Readonly<Record<RefusalReason, number>>
+  }
+  readonly bytes: { readonly fromClients: number; readonly fromTarget: number }
+}

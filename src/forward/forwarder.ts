@@ -1,0 +1,307 @@
+import type { Socket } from 'node:net'
+import type { ForwardOptions } from '../config/forward-options.ts'
+import type { ForwarderHealth, RefusalReason } from '../control/forwarder-health.ts'
+import { monotonicMs, wallTime } from '../os/clock.ts'
+import { descriptorLimit } from '../os/descriptor-limit.ts'
+import { machineAddresses } from '../os/interfaces.ts'
+import { ownIdentity } from '../os/process-identity.ts'
+import { version } from '../os/version.ts'
+import { createAdmission } from './admission.ts'
+import { type DialFailure, type Dialled, dial } from './dial.ts'
+import { isSamePort, planListeners, reachesListener } from './listen-plan.ts'
+import { bindProblem, createListeners, type ListenerSet } from './listeners.ts'
+import { type Relay, type RelayTotals, startRelay } from './relay.ts'
+import { TargetRecord } from './target-record.ts'
+
+/** What a forwarder tells whoever keeps its log. Nothing on the byte path is an event. */
+export type ForwarderEvent =
+  | { readonly kind: 'listening'; readonly addresses: readonly string[] }
+  | { readonly kind: 'not-listening'; readonly address: string; readonly problem: string }
+  | { readonly kind: 'target-answers'; readonly address: string }
+  | { readonly kind: 'target-fails'; readonly message: string; readonly answeredBefore: boolean }
+  | {
+      readonly kind: 'refused'
+      readonly source: string
+      readonly reason: RefusalReason
+      readonly message: string
+    }
+
+/** A connection from its accept to its end. */
+type Connection =
+  | { readonly phase: 'dialling'; readonly client: Socket; readonly cancel: () => void }
+  | { readonly phase: 'relaying'; readonly relay: Relay }
+
+/** ms between two looks at the machine's interfaces; Node has no event for them. */
+const followIntervalMs = 2000
+
+/** Descriptors kept for listeners, log, control socket, PID file and the runtime itself. */
+const reservedDescriptors = 64
+
+/** ms for which an announced probe is expected. */
+const probeExpectedMs = 5000
+
+/**
+ * One TCP forward: listens, admits, dials, relays, drains and counts.
+ *
+ *   new -> start() -> open -> drain() -> closed
+ */
+export class Forwarder {
+  readonly options: ForwardOptions
+  readonly #report: (event: ForwarderEvent) => void
+  readonly #listeners: ListenerSet
+  readonly #admission: ReturnType<typeof createAdmission>
+  readonly #target = new TargetRecord()
+  readonly #connections = new Set<Connection>()
+  readonly #expectedProbes = new Map<number, NodeJS.Timeout>()
+  readonly #startedAt = { wall: wallTime(), monotonic: monotonicMs() }
+  readonly #limit: number
+  readonly #totals: RelayTotals = { bytesFromClient: 0, bytesFromTarget: 0 }
+  readonly #refused: Record<RefusalReason, number> = {
+    admission: 0,
+    'max-connections': 0,
+    'target-refused': 0,
+    'target-timeout': 0,
+    'target-error': 0,
+    'self-dial': 0,
+  }
+  #total = 0
+  #draining = false
+  #cancelCheck: (() => void) | undefined
+  #onEmpty: (() => void) | undefined
+  #timers: NodeJS.Timeout[] = []
+
+  constructor(options: ForwardOptions, report: (event: ForwarderEvent) => void) {
+    this.options = options
+    this.#report = report
+    this.#admission = createAdmission(options.allow)
+    this.#limit = connectionLimit(options.maxConnections)
+    this.#listeners = createListeners(options.listenPort, (socket) => this.#accept(socket))
+  }
+
+  /**
+   * Binds every address of the plan and begins to follow the machine's interfaces and the target.
+   * @returns the addresses that are bound; none means that not one bind succeeded (see `health().listen.failed`) or that
+   *   the machine has no address but loopback, which may change.
+   */
+  async start(): Promise<readonly string[]> {
+    await this.#follow()
+    this.#timers.push(setInterval(() => void this.#follow(), followIntervalMs))
+    const { targetCheckIntervalMs } = this.options
+    if (targetCheckIntervalMs > 0) {
+      this.#checkTarget()
+      this.#timers.push(setInterval(() => this.#checkTarget(), targetCheckIntervalMs / 2))
+    }
+    return this.#listeners.bound()
+  }
+
+  /** Stops accepting, lets connections finish for up to `drainMs`, then resets the rest. */
+  async drain(): Promise<void> {
+    this.close()
+    if (this.#connections.size > 0) {
+      const deadline = setTimeout(() => this.stopNow(), this.options.drainMs)
+      await new Promise<void>((resolve) => {
+        this.#onEmpty = resolve
+      })
+      clearTimeout(deadline)
+    }
+  }
+
+  /** Stops accepting and watching; connections go on. */
+  close(): void {
+    this.#draining = true
+    for (const timer of this.#timers) clearInterval(timer)
+    this.#cancelCheck?.()
+    this.#listeners.close()
+  }
+
+  /** Resets every connection now. */
+  stopNow(): void {
+    for (const connection of this.#connections) {
+      if (connection.phase === 'relaying') connection.relay.stop()
+      else {
+        connection.cancel()
+        connection.client.resetAndDestroy()
+        this.#remove(connection)
+      }
+    }
+  }
+
+  /**
+   * The next connection from this source port on this machine is the monitor's probe: it is reset at once and neither counted nor
+   * relayed. A backlog alone cannot do that, so the reset proves that this process accepts.
+   */
+  expectProbe(sourcePort: number): void {
+    clearTimeout(this.#expectedProbes.get(sourcePort))
+    const forget = setTimeout(() => this.#expectedProbes.delete(sourcePort), probeExpectedMs)
+    forget.unref()
+    this.#expectedProbes.set(sourcePort, forget)
+  }
+
+  get openConnections(): number {
+    return this.#connections.size
+  }
+
+  health(): ForwarderHealth {
+    const { listenPort, targetHost, targetPort } = this.options
+    return {
+      schemaVersion: 1,
+      identity: ownIdentity(),
+      version,
+      startedAt: this.#startedAt.wall,
+      uptimeMs: Math.round(monotonicMs() - this.#startedAt.monotonic),
+      draining: this.#draining,
+      listen: {
+        port: listenPort,
+        rule: planListeners(this.options, []).rule,
+        addresses: this.#listeners.bound().map((address) => ({ address, port: listenPort })),
+        failed: this.#listeners
+          .failed()
+          .map(({ address, error }) => ({ address, port: listenPort, error: bindProblem(error) })),
+      },
+      target: { host: targetHost, port: targetPort, ...this.#target.facts() },
+      admission: this.#admission.description,
+      connections: {
+        open: this.#connections.size,
+        total: this.#total,
+        limit: this.#limit,
+        refused: { ...this.#refused },
+      },
+      bytes: { fromClients: this.#totals.bytesFromClient, fromTarget: this.#totals.bytesFromTarget },
+    }
+  }
+
+  /** Why nothing could be bound, if that is so. */
+  bindErrors(): readonly { readonly address: string; readonly error: NodeJS.ErrnoException }[] {
+    return this.#listeners.failed()
+  }
+
+  #accept(client: Socket): void {
+    client.on('error', () => {})
+    const source = client.remoteAddress
+    // Gone before it was accepted.
+    if (source === undefined) return void client.destroy()
+    if (this.#isExpectedProbe(client)) return void client.resetAndDestroy()
+    if (!this.#admission.admits(source)) {
+      return this.#refuse(client, 'admission', 'its network is not admitted; --allow names others')
+    }
+    if (this.#connections.size >= this.#limit) {
+      return this.#refuse(client, 'max-connections', `${this.#limit} connections are open, the limit`)
+    }
+    this.#total++
+    this.#dialFor(client)
+  }
+
+  #dialFor(client: Socket): void {
+    // The outcome may come within the call, before `cancel` is known.
+    let settled = false
+    const connection: { current: Connection | undefined } = { current: undefined }
+    const cancel = dial(this.#dialTarget(), (failure, dialled) => {
+      settled = true
+      if (connection.current !== undefined) this.#connections.delete(connection.current)
+      this.#dialEnded(client, failure, dialled)
+    })
+    if (settled) return
+    connection.current = { phase: 'dialling', client, cancel }
+    this.#connections.add(connection.current)
+  }
+
+  #dialEnded(client: Socket, failure: DialFailure | undefined, dialled: Dialled | undefined): void {
+    this.#recordDial(failure, dialled)
+    if (dialled === undefined) {
+      if (failure !== undefined) this.#refuse(client, failure.reason, failure.message)
+      this.#tellIfEmpty()
+      return
+    }
+    const relay = startRelay(client, dialled.socket, this.options, this.#totals, () =>
+      this.#remove(connection),
+    )
+    const connection: Connection = { phase: 'relaying', relay }
+    this.#connections.add(connection)
+  }
+
+  #remove(connection: Connection): void {
+    this.#connections.delete(connection)
+    this.#tellIfEmpty()
+  }
+
+  #tellIfEmpty(): void {
+    if (this.#connections.size === 0) this.#onEmpty?.()
+  }
+
+  #refuse(client: Socket, reason: RefusalReason, message: string): void {
+    this.#refused[reason]++
+    this.#report({ kind: 'refused', source: client.remoteAddress ?? 'unknown', reason, message })
+    client.resetAndDestroy()
+  }
+
+  #dialTarget() {
+    const { targetHost, targetPort, listenPort, connectTimeoutMs } = this.options
+    const bound = targetPort === listenPort ? this.#listeners.bound() : []
+    return {
+      host: targetHost,
+      port: targetPort,
+      bothLoopbacks: isSamePort(this.options),
+      timeoutMs: connectTimeoutMs,
+      isOwnListener: (address: string) =>
+        bound.length > 0 && reachesListener(address, bound, machineAddresses()),
+    }
+  }
+
+  #recordDial(failure: DialFailure | undefined, dialled: Dialled | undefined): void {
+    const before = this.#target.state
+    if (dialled !== undefined) {
+      this.#target.answered(dialled.address)
+      if (before !== 'reachable') this.#report({ kind: 'target-answers', address: dialled.address })
+    } else if (failure !== undefined) {
+      this.#target.failed(failure.message)
+      if (this.#target.state !== before) {
+        const answeredBefore = before === 'reachable'
+        this.#report({ kind: 'target-fails', message: failure.message, answeredBefore })
+      }
+    }
+  }
+
+  /** Connects to the target and hangs up, unless a client's connection has told lately how it is. */
+  #checkTarget(): void {
+    const { targetCheckIntervalMs } = this.options
+    const isFresh = this.#target.state === 'reachable' && this.#target.ageMs < targetCheckIntervalMs
+    if (isFresh || this.#cancelCheck !== undefined) return
+    this.#cancelCheck = dial(this.#dialTarget(), (failure, dialled) => {
+      this.#cancelCheck = undefined
+      this.#recordDial(failure, dialled)
+      dialled?.socket.on('error', () => {})
+      dialled?.socket.destroy()
+    })
+  }
+
+  #isExpectedProbe(client: Socket): boolean {
+    if (this.#expectedProbes.size === 0 || client.remotePort === undefined) return false
+    const timer = this.#expectedProbes.get(client.remotePort)
+    // A connection of the machine to one of its own addresses has that same address as its source.
+    if (timer === undefined || client.remoteAddress !== client.localAddress) return false
+    clearTimeout(timer)
+    this.#expectedProbes.delete(client.remotePort)
+    return true
+  }
+
+  async #follow(): Promise<void> {
+    const before = this.#listeners.bound()
+    const knownProblems = new Set(this.#listeners.failed().map(({ address }) => address))
+    await this.#listeners.follow(planListeners(this.options, machineAddresses()).addresses)
+    if (this.#draining) return this.#listeners.close()
+    const added = this.#listeners.bound().filter((address) => !before.includes(address))
+    if (added.length > 0) this.#report({ kind: 'listening', addresses: added })
+    // Nothing bound at all is a failed start, or a machine without a network: told by whoever started this.
+    if (this.#listeners.bound().length === 0) return
+    for (const { address, error } of this.#listeners.failed()) {
+      if (!knownProblems.has(address)) {
+        this.#report({ kind: 'not-listening', address, problem: bindProblem(error) })
+      }
+    }
+  }
+}
+
+function connectionLimit(asked: number): number {
+  const affordable = Math.max(1, Math.floor((descriptorLimit() - reservedDescriptors) / 2))
+  return asked === 0 ? affordable : Math.min(asked, affordable)
+}

@@ -1,0 +1,88 @@
+import { createServer, type Server, type Socket } from 'node:net'
+import { errorCode, errorText } from '../os/failure.ts'
+
+export interface ListenerSet {
+  /** Addresses that are bound now. */
+  bound(): readonly string[]
+  /** Addresses that should be bound and are not, with the reason. */
+  failed(): readonly { readonly address: string; readonly error: NodeJS.ErrnoException }[]
+  /** Binds what is new, lets go of what is no longer wanted, tries again what failed. Resolves when each has its answer. */
+  follow(wanted: readonly string[]): Promise<void>
+  /** Stops accepting on every address; accepted connections are not touched. */
+  close(): void
+}
+
+/**
+ * Connections that wait in the kernel to be accepted; the kernel caps it at net.core.somaxconn (listen(2)).
+ */
+const backlog = 4096
+
+/** Listeners of one port on any number of addresses. */
+export function createListeners(port: number, onConnection: (socket: Socket) => void): ListenerSet {
+  const bound = new Map<string, Server>()
+  const failed = new Map<string, NodeJS.ErrnoException>()
+
+  const bind = async (address: string): Promise<void> => {
+    const server = createServer(
+      {
+        allowHalfOpen: true,
+        pauseOnConnect: true,
+        noDelay: true,
+        keepAlive: true,
+        keepAliveInitialDelay: 60_000,
+      },
+      onConnection,
+    )
+    try {
+      await listen(server, address, port)
+      failed.delete(address)
+      bound.set(address, server)
+      // An accept that fails concerns one connection, never the listener.
+      server.on('error', () => {})
+    } catch (error) {
+      failed.set(address, error as NodeJS.ErrnoException)
+    }
+  }
+
+  return {
+    bound: () => [...bound.keys()],
+    failed: () => [...failed].map(([address, error]) => ({ address, error })),
+    follow: async (wanted) => {
+      for (const [address, server] of bound) {
+        if (wanted.includes(address)) continue
+        bound.delete(address)
+        server.close()
+      }
+      for (const address of failed.keys()) if (!wanted.includes(address)) failed.delete(address)
+      await Promise.all(wanted.filter((address) => !bound.has(address)).map(bind))
+    },
+    close: () => {
+      for (const server of bound.values()) server.close()
+      bound.clear()
+    },
+  }
+}
+
+function listen(server: Server, host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen({ host, port, backlog, exclusive: true }, () => {
+      server.removeListener('error', reject)
+      resolve()
+    })
+  })
+}
+
+/** Why a bind failed, in words. */
+export function bindProblem(error: NodeJS.ErrnoException): string {
+  switch (errorCode(error)) {
+    case 'EADDRINUSE':
+      return 'the port is taken'
+    case 'EADDRNOTAVAIL':
+      return 'this machine does not have that address'
+    case 'EACCES':
+      return 'this user may not bind that port (below 1024 it needs root or CAP_NET_BIND_SERVICE)'
+    default:
+      return errorText(error)
+  }
+}

@@ -1,0 +1,229 @@
+import { lookup } from 'node:dns/promises'
+import { closeSync, fstatSync, statSync, writeSync } from 'node:fs'
+import { isIP } from 'node:net'
+import path from 'node:path'
+import type { ForwardOptions } from '../config/forward-options.ts'
+import type { ForwarderIdentity } from '../control/forwarder-health.ts'
+import { type ControlServer, ControlSocketHeld, holdControlSocket } from '../control/server.ts'
+import { wallTime } from '../os/clock.ts'
+import { errorText, exitCode, Failure } from '../os/failure.ts'
+import { hostAndPort, isLoopback, machineAddresses, withoutZone } from '../os/interfaces.ts'
+import { describeHolder, findPortHolder } from '../os/port-holder.ts'
+import { ownIdentity } from '../os/process-identity.ts'
+import { version } from '../os/version.ts'
+import { LineLog } from '../record/line-log.ts'
+import { formatForPeople, type LogEntry } from '../record/log-entry.ts'
+import { removeOwnPidFile, writePidFile } from '../record/pid-file.ts'
+import { fileNames, prepareStateDirectory } from '../record/state-directory.ts'
+import { Forwarder, type ForwarderEvent } from './forwarder.ts'
+import { isSamePort, loopbackAddresses, planListeners, reachesListener } from './listen-plan.ts'
+
+export interface ForwarderProcessOptions {
+  readonly forward: ForwardOptions
+  readonly stateDirectory: string
+  /** An inherited descriptor on which the one line of `StartReport` is written, then closed. Undefined = none. */
+  readonly reportDescriptor: number | undefined
+}
+
+/** What a forwarder tells the process that started it, as JSON on one line. */
+export type StartReport =
+  | { readonly ready: true }
+  | { readonly ready: false; readonly message: string; readonly exitCode: number }
+
+type Log = (level: LogEntry['level'], message: string, good?: boolean) => void
+
+/**
+ * Runs one forward as a process: log, control socket, PID file, signals. Resolves with the exit code after a clean end.
+ * @throws Failure when it cannot start.
+ */
+export async function runForwarder(options: ForwarderProcessOptions): Promise<number> {
+  try {
+    return await run(options)
+  } catch (error) {
+    const code = error instanceof Failure ? error.exitCode : exitCode.internal
+    sendStartReport(options.reportDescriptor, { ready: false, message: errorText(error), exitCode: code })
+    throw error
+  }
+}
+
+async function run({ forward, stateDirectory, reportDescriptor }: ForwarderProcessOptions): Promise<number> {
+  await refuseImpossible(forward)
+  prepareStateDirectory(stateDirectory)
+  const file = (name: (port: number) => string) => path.join(stateDirectory, name(forward.listenPort))
+  const log = openLog(file(fileNames.forwarderLog), forward)
+  const forwarder = new Forwarder(forward, (event) => logEvent(log, forward, event))
+  const control = await holdSocket(file(fileNames.forwarderSocket), forwarder)
+  try {
+    const bound = await forwarder.start()
+    if (bound.length === 0) refuseIfTaken(forwarder)
+    writePidFile(file(fileNames.pidFile))
+    warnOfOpenDoor(log, forward)
+    sendStartReport(reportDescriptor, { ready: true })
+    const signal = await firstSignal()
+    await end(forwarder, signal, log)
+    return exitCode.ok
+  } finally {
+    forwarder.close()
+    removeOwnPidFile(file(fileNames.pidFile))
+    control.close()
+  }
+}
+
+/** Dials that can never be right are refused before anything is opened. */
+async function refuseImpossible(forward: ForwardOptions): Promise<void> {
+  const { listenPort, targetHost, targetPort, bind } = forward
+  if (listenPort !== targetPort) return
+  const machine = machineAddresses()
+  const { addresses } = planListeners(forward, machine)
+  if (isSamePort(forward) && !bind.some(isLoopback)) return
+  const targets = isSamePort(forward) ? loopbackAddresses : await addressesOf(targetHost)
+  const own = targets.find((target) => reachesListener(target, addresses, machine))
+  if (own === undefined) return
+  throw new Failure(
+    `port ${listenPort} cannot be forwarded to ${hostAndPort(targetHost, targetPort)}: that is where this forward itself ` +
+      'would listen, so it would dial itself for ever; give another target, or --bind an address other than the target’s',
+    exitCode.configuration,
+  )
+}
+
+async function addressesOf(host: string): Promise<string[]> {
+  if (isIP(withoutZone(host)) !== 0) return [host]
+  try {
+    return (await lookup(host, { all: true })).map(({ address }) => address)
+  } catch {
+    // A name that cannot be resolved yet may be later; every dial is checked again.
+    return []
+  }
+}
+
+async function holdSocket(socketPath: string, forwarder: Forwarder): Promise<ControlServer> {
+  const { listenPort } = forwarder.options
+  try {
+    return await holdControlSocket(socketPath, {
+      identify: () => identification(forwarder.options),
+      health: () => forwarder.health(),
+      'expect-probe': ({ port }) => {
+        if (typeof port !== 'number')
+          throw new Error('expect-probe needs the source port of the probe as "port"')
+        forwarder.expectProbe(port)
+      },
+    })
+  } catch (error) {
+    if (!(error instanceof ControlSocketHeld)) throw error
+    const holder = error.holder as Partial<ForwarderIdentity> | undefined
+    const who = holder?.identity === undefined ? 'but does not answer' : `as PID ${holder.identity.pid}`
+    throw new Failure(
+      `a forwarder for port ${listenPort} already runs, ${who}; see proxy-status, or choose another --state-dir`,
+      exitCode.unavailable,
+    )
+  }
+}
+
+function identification(options: ForwardOptions): ForwarderIdentity {
+  return { role: 'forwarder', identity: ownIdentity(), version, options: JSON.stringify(options) }
+}
+
+/** Not one address could be bound: say who has the port, or what else is wrong. */
+function refuseIfTaken(forwarder: Forwarder): void {
+  const [first] = forwarder.health().listen.failed
+  if (first === undefined) return
+  const { listenPort, targetHost } = forwarder.options
+  const isTaken = forwarder.bindErrors().some(({ error }) => error.code === 'EADDRINUSE')
+  const holder = isTaken ? findPortHolder(listenPort, first.address) : undefined
+  const by = holder === undefined ? '' : ` by ${describeHolder(holder)}`
+  const cure = isTaken
+    ? `stop that process, make it listen on loopback only, or listen elsewhere: tcp-proxy ${listenPort + 1} ${targetHost} …`
+    : 'choose another --bind or port'
+  throw new Failure(
+    `cannot listen on ${hostAndPort(first.address, listenPort)}: ${first.error}${by}; ${cure}`,
+    isTaken ? exitCode.unavailable : exitCode.configuration,
+  )
+}
+
+function openLog(file: string, { listenPort }: ForwardOptions): Log {
+  const lines = new LineLog(file)
+  const echoes = !isSameFile(1, file)
+  return (level, message, good = false) => {
+    const line = formatForPeople({ time: wallTime(), level, source: String(listenPort), message, good })
+    lines.write(line)
+    if (echoes) process.stdout.write(`${line}\n`)
+  }
+}
+
+/** True when a descriptor is open on this very file, as under a monitor, which hands the log over as stdout and stderr. */
+function isSameFile(descriptor: number, file: string): boolean {
+  try {
+    const opened = fstatSync(descriptor)
+    const named = statSync(file)
+    return opened.ino === named.ino && opened.dev === named.dev
+  } catch {
+    return false
+  }
+}
+
+function logEvent(log: Log, forward: ForwardOptions, event: ForwarderEvent): void {
+  const target = hostAndPort(forward.targetHost, forward.targetPort)
+  switch (event.kind) {
+    case 'listening': {
+      const where = event.addresses.map((address) => hostAndPort(address, forward.listenPort)).join(', ')
+      return log('info', `Listening on ${where}, forwarding to ${target}`, true)
+    }
+    case 'not-listening':
+      return log(
+        'warn',
+        `Cannot listen on ${hostAndPort(event.address, forward.listenPort)}: ${event.problem}; trying again`,
+      )
+    case 'target-answers':
+      return log(
+        'info',
+        `Target ${target} answers at ${hostAndPort(event.address, forward.targetPort)}`,
+        true,
+      )
+    case 'target-fails':
+      return event.answeredBefore
+        ? log('error', `Target ${target} no longer answers: ${event.message}`)
+        : log('info', `Waiting for target ${target}: ${event.message}`)
+    case 'refused':
+      return log('warn', `Connection from ${event.source} refused: ${event.message}`)
+  }
+}
+
+function warnOfOpenDoor(log: Log, { allow, listenPort }: ForwardOptions): void {
+  if (!allow.includes('any')) return
+  log(
+    'warn',
+    `Port ${listenPort} admits every source (--allow any): whoever reaches this machine reaches the target`,
+  )
+}
+
+type Signal = 'SIGTERM' | 'SIGINT'
+
+function firstSignal(): Promise<Signal> {
+  return new Promise((resolve) => {
+    process.once('SIGTERM', resolve)
+    process.once('SIGINT', resolve)
+    // A terminal that closes is no order to end: the forward outlives whoever started it.
+    process.on('SIGHUP', () => {})
+  })
+}
+
+async function end(forwarder: Forwarder, signal: Signal, log: Log): Promise<void> {
+  const open = forwarder.openConnections
+  const wait = open > 0 ? `, ${open} connections may finish within ${forwarder.options.drainMs / 1000} s` : ''
+  log('info', `${signal}: no more connections are accepted${wait}`)
+  const now = () => forwarder.stopNow()
+  process.on('SIGTERM', now)
+  process.on('SIGINT', now)
+  await forwarder.drain()
+  log('info', 'Ended', true)
+}
+
+function sendStartReport(descriptor: number | undefined, report: StartReport): void {
+  if (descriptor === undefined) return
+  try {
+    writeSync(descriptor, `${JSON.stringify(report)}\n`)
+    closeSync(descriptor)
+  } catch {
+    // Whoever started this process is gone already; the forward is wanted all the same.
+  }
+}

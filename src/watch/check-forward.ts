@@ -1,0 +1,144 @@
+import { connect } from 'node:net'
+import { isDeepStrictEqual } from 'node:util'
+import type { ForwardOptions } from '../config/forward-options.ts'
+import type { ControlClient } from '../control/client.ts'
+import type { ForwarderHealth, ListeningAddress } from '../control/forwarder-health.ts'
+import { errorCode } from '../os/failure.ts'
+import { judgePidFile, type PidFile, readPidFile } from '../record/pid-file.ts'
+import type { ForwardCheck } from './diagnose.ts'
+
+/** ms that a forwarder may take to answer on its control socket; asked twice before it counts as silent. */
+const answerWithinMs = 2000
+
+/** ms within which a probe of the listener must be accepted. */
+const acceptWithinMs = 2000
+
+export interface CheckInput {
+  readonly options: ForwardOptions
+  readonly pidFile: string
+  /** The open control connection, or why there is none. */
+  readonly connection: ControlClient | 'absent' | 'silent'
+  /** Rises with every check: another bound address is probed each time. */
+  readonly turn: number
+  readonly portHolder: string | undefined
+}
+
+/** Looks at one forward: process, event loop, listener, target. Takes a few ms when it is well, 4 s at most when it hangs. */
+export async function checkForward(input: CheckInput): Promise<ForwardCheck> {
+  const { connection, options } = input
+  const asked = typeof connection === 'string' ? connection : await askHealth(connection)
+  const pidFile = pidFileFacts(readPidFile(input.pidFile))
+  if (typeof asked === 'string' || typeof connection === 'string') {
+    const control = typeof asked === 'string' ? asked : 'silent'
+    const unanswered = { health: undefined, optionsMatch: true, listener: 'unprobed' } as const
+    return { pidFile, control, ...unanswered, portHolder: input.portHolder }
+  }
+  const { addresses } = asked.health.listen
+  const address = addresses[input.turn % Math.max(1, addresses.length)]
+  return {
+    pidFile,
+    control: 'answered',
+    health: asked.health,
+    optionsMatch: isDeepStrictEqual(asked.options, options),
+    listener: address === undefined ? 'unprobed' : await probeListener(connection, address),
+    portHolder: input.portHolder,
+  }
+}
+
+interface Asked {
+  readonly health: ForwarderHealth
+  readonly options: unknown
+}
+
+async function askHealth(connection: ControlClient): Promise<Asked | 'silent' | 'absent'> {
+  for (const _attempt of [1, 2]) {
+    try {
+      const health = (await connection.request('health', {}, answerWithinMs)) as ForwarderHealth
+      const { options } = (await connection.request('identify', {}, answerWithinMs)) as { options: string }
+      return { health, options: JSON.parse(options) }
+    } catch (error) {
+      // A connection that was closed tells of an end, not of a hang.
+      if (errorCode(error) !== 'ETIMEDOUT') return 'absent'
+    }
+  }
+  return 'silent'
+}
+
+function pidFileFacts(file: PidFile): ForwardCheck['pidFile'] {
+  switch (file.kind) {
+    case 'missing':
+      return { kind: 'missing' }
+    case 'invalid':
+      return { kind: 'invalid', why: file.why }
+    case 'legacy':
+      return {
+        kind: 'process',
+        pid: file.pid,
+        identity: undefined,
+        verdict: judgePidFile(file) ?? 'unverifiable',
+      }
+    case 'identified': {
+      const { identity } = file
+      return { kind: 'process', pid: identity.pid, identity, verdict: judgePidFile(file) ?? 'unverifiable' }
+    }
+  }
+}
+
+/**
+ * Connects to an address that the forwarder says it bound, from a source port told to it beforehand. The forwarder resets such
+ * a connection at once; the kernel's backlog, which accepts for a stopped process too, does not.
+ */
+async function probeListener(
+  connection: ControlClient,
+  { address, port }: ListeningAddress,
+): Promise<ForwardCheck['listener']> {
+  for (const _attempt of [1, 2, 3]) {
+    const sourcePort = randomSourcePort()
+    try {
+      await connection.request('expect-probe', { port: sourcePort }, answerWithinMs)
+    } catch {
+      return 'unprobed'
+    }
+    const outcome = await probeFrom(sourcePort, reachable(address), port)
+    if (outcome !== 'source-port-taken') return outcome
+  }
+  return 'unprobed'
+}
+
+/** Below the kernel's ephemeral range (32768 on) and above what servers use, so that it is nearly always free. */
+function randomSourcePort(): number {
+  return 20_000 + Math.floor(Math.random() * 10_000)
+}
+
+/** An address to connect to for one to bind: a listener on all addresses is reached over loopback. */
+function reachable(address: string): string {
+  if (address === '0.0.0.0') return '127.0.0.1'
+  return address === '::' ? '::1' : address
+}
+
+function probeFrom(
+  localPort: number,
+  host: string,
+  port: number,
+): Promise<ForwardCheck['listener'] | 'source-port-taken'> {
+  return new Promise((resolve) => {
+    const socket = connect({ host, port, localPort, autoSelectFamily: false })
+    let connected = false
+    const timer = setTimeout(() => finish('silent'), acceptWithinMs)
+    const finish = (outcome: ForwardCheck['listener'] | 'source-port-taken') => {
+      clearTimeout(timer)
+      socket.destroy()
+      resolve(outcome)
+    }
+    socket.on('connect', () => {
+      connected = true
+    })
+    socket.on('error', (error) => {
+      const code = errorCode(error)
+      if (connected || code === 'ECONNRESET') return finish('accepting')
+      finish(code === 'EADDRINUSE' || code === 'EADDRNOTAVAIL' ? 'source-port-taken' : 'refused')
+    })
+    socket.on('close', () => finish(connected ? 'accepting' : 'refused'))
+    socket.resume()
+  })
+}

@@ -1,0 +1,268 @@
+import path from 'node:path'
+import type { ForwardConfiguration } from '../config/configuration.ts'
+import { type ControlClient, connectControl } from '../control/client.ts'
+import type { ForwarderHealth } from '../control/forwarder-health.ts'
+import { planListeners } from '../forward/listen-plan.ts'
+import { monotonicMs } from '../os/clock.ts'
+import { errorCode } from '../os/failure.ts'
+import { hostAndPort, machineAddresses } from '../os/interfaces.ts'
+import { describeHolder, findPortHolder } from '../os/port-holder.ts'
+import type { LogLevel } from '../record/log-entry.ts'
+import { judgePidFile, readPidFile, removeStalePidFile } from '../record/pid-file.ts'
+import { fileNames } from '../record/state-directory.ts'
+import { checkForward } from './check-forward.ts'
+import {
+  type Context,
+  decide,
+  type Effect,
+  type ForwardState,
+  initialState,
+  type Observation,
+} from './decide.ts'
+import { diagnose } from './diagnose.ts'
+import { hasEnded, type StartedForwarder, startForwarder, stopProcess } from './forwarder-process.ts'
+
+/** What a watcher needs of the world around it. */
+export interface WatcherSurroundings {
+  readonly stateDirectory: string
+  readonly log: (level: LogLevel, message: string, good: boolean) => void
+  readonly alert: (
+    event: 'opened' | 'resolved' | 'flapping',
+    subject: 'forward' | 'target',
+    message: string,
+  ) => void
+  /** Called after every decision that changed the state. */
+  readonly changed: () => void
+}
+
+/** What is remembered of a forward over a restart of the monitor. */
+export type WatcherMemory = Omit<ForwardState, 'phase'>
+
+/** ms within which a process whose control connection ended must be gone to count as dead; else it is looked at. */
+const deathTakesMs = 1000
+
+/**
+ * Watches one forward: brings what is seen to `decide`, one observation at a time, and does what comes out. Whatever is seen or
+ * ordered goes through here; there is no other road by which this forward's process is started or ended.
+ */
+export class ForwardWatcher {
+  readonly configuration: ForwardConfiguration
+  readonly #around: WatcherSurroundings
+  #state: ForwardState
+  #connection: ControlClient | undefined
+  #started: StartedForwarder | undefined
+  #health: ForwarderHealth | undefined
+  #lastCheckAt: number | undefined
+  #checking: Promise<void> | undefined
+  #turn = 0
+  #wake: NodeJS.Timeout | undefined
+  #inbox: Observation[] = []
+  #deciding = false
+  #closed = false
+  #onSettled: (() => void)[] = []
+
+  constructor(
+    configuration: ForwardConfiguration,
+    memory: WatcherMemory | undefined,
+    around: WatcherSurroundings,
+  ) {
+    this.configuration = configuration
+    this.#around = around
+    this.#state = { ...initialState, ...memory, phase: { id: 'unknown' } }
+  }
+
+  get state(): ForwardState {
+    return this.#state
+  }
+
+  /** The last answer of the forwarder; undefined while there is none running. */
+  get health(): ForwarderHealth | undefined {
+    return this.#health
+  }
+
+  /** Monotonic ms of the last finished check. */
+  get lastCheckAt(): number | undefined {
+    return this.#lastCheckAt
+  }
+
+  /** Looks at the forward once. A look that is still under way is joined, never doubled. */
+  check(): Promise<void> {
+    this.#checking ??= this.#check().finally(() => {
+      this.#checking = undefined
+    })
+    return this.#checking
+  }
+
+  observe(observation: Observation): void {
+    if (this.#closed) return
+    this.#inbox.push(observation)
+    if (this.#deciding) return
+    this.#deciding = true
+    for (let next = this.#inbox.shift(); next !== undefined; next = this.#inbox.shift()) this.#decide(next)
+    this.#deciding = false
+  }
+
+  /** Orders the forward down and resolves when it is. */
+  async stop(why: string): Promise<void> {
+    const settled = new Promise<void>((resolve) => this.#onSettled.push(resolve))
+    this.observe({ kind: 'order', order: 'stop', why })
+    this.#settleIfDown()
+    await settled
+  }
+
+  /** Stops watching; the forward goes on. */
+  close(): void {
+    this.#closed = true
+    clearTimeout(this.#wake)
+    this.#connection?.close()
+  }
+
+  async #check(): Promise<void> {
+    const { options } = this.configuration
+    const portHolder = this.#state.phase.id === 'blocked' ? this.#findHolder() : undefined
+    const found = await checkForward({
+      options,
+      pidFile: this.#file(fileNames.pidFile),
+      connection: await this.#connect(),
+      turn: this.#turn++,
+      portHolder,
+    })
+    this.#health = found.health
+    this.#lastCheckAt = monotonicMs()
+    this.observe({
+      kind: 'checked',
+      diagnosis: diagnose(found),
+      optionsMatch: found.optionsMatch,
+      portHolder: found.portHolder,
+    })
+  }
+
+  #decide(observation: Observation): void {
+    const before = this.#state
+    const { state, effects } = decide(before, observation, this.#context())
+    this.#state = state
+    for (const effect of effects) this.#do(effect)
+    if (state !== before) this.#around.changed()
+    this.#settleIfDown()
+  }
+
+  #settleIfDown(): void {
+    if (this.#state.phase.id !== 'down') return
+    for (const resolve of this.#onSettled.splice(0)) resolve()
+  }
+
+  #context(): Context {
+    const { options, restart } = this.configuration
+    return {
+      port: options.listenPort,
+      target: hostAndPort(options.targetHost, options.targetPort),
+      policy: restart,
+      drainMs: options.drainMs,
+      now: monotonicMs(),
+      random: Math.random(),
+    }
+  }
+
+  #do(effect: Effect): void {
+    switch (effect.kind) {
+      case 'start':
+        return this.#start(effect.generation)
+      case 'abandon-start':
+        return this.#started?.abandon()
+      case 'stop':
+        return void this.#stop(effect)
+      case 'remove-pid-file':
+        return this.#removeStalePidFile()
+      case 'check':
+        return void this.#checkAnew()
+      case 'wake':
+        return this.#wakeAt(effect.at)
+      case 'log':
+        return this.#around.log(effect.level, effect.message, effect.good)
+      case 'alert':
+        return this.#around.alert(effect.event, effect.subject, effect.message)
+    }
+  }
+
+  #start(generation: number): void {
+    const { options } = this.configuration
+    const { stateDirectory } = this.#around
+    let started: StartedForwarder
+    try {
+      started = startForwarder(options, stateDirectory, this.#file(fileNames.forwarderLog))
+    } catch (error) {
+      const message = `it could not be run: ${(error as Error).message}`
+      setImmediate(() => this.observe({ kind: 'start-failed', generation, message, portTaken: false }))
+      return
+    }
+    this.#started = started
+    void started.outcome.then((outcome) => {
+      if (!outcome.ok) return this.observe({ kind: 'start-failed', generation, ...outcome })
+      void started.exited.then((how) => this.observe({ kind: 'died', identity: outcome.identity, how }))
+      this.observe({ kind: 'started', generation, identity: outcome.identity })
+    })
+  }
+
+  async #stop({ identity, killAfterMs }: Extract<Effect, { kind: 'stop' }>): Promise<void> {
+    const isGone = await stopProcess(identity, killAfterMs)
+    this.observe({ kind: isGone ? 'ended' : 'survived', identity })
+  }
+
+  /** A look that began before what has just happened says nothing about it: a new one follows. */
+  async #checkAnew(): Promise<void> {
+    await this.#checking
+    await this.check()
+  }
+
+  #wakeAt(at: number): void {
+    clearTimeout(this.#wake)
+    this.#wake = setTimeout(() => this.observe({ kind: 'woken' }), Math.max(0, at - monotonicMs()) + 1)
+  }
+
+  /** Removes the PID file only if it still names nobody, or nobody alive who is ours. */
+  #removeStalePidFile(): void {
+    const file = this.#file(fileNames.pidFile)
+    const found = readPidFile(file)
+    const verdict = judgePidFile(found)
+    const isOwners = found.kind === 'identified' && (verdict === 'alive' || verdict === 'stopped')
+    if (isOwners || verdict === 'unverifiable') return
+    removeStalePidFile(file, found)
+  }
+
+  #findHolder(): string | undefined {
+    const { options } = this.configuration
+    for (const address of planListeners(options, machineAddresses()).addresses) {
+      const holder = findPortHolder(options.listenPort, address)
+      if (holder !== undefined) return describeHolder(holder)
+    }
+    return undefined
+  }
+
+  async #connect(): Promise<ControlClient | 'absent' | 'silent'> {
+    if (this.#connection !== undefined) return this.#connection
+    try {
+      const connection = await connectControl(this.#file(fileNames.forwarderSocket))
+      this.#connection = connection
+      void connection.closed.then(() => this.#connectionEnded(connection))
+      return connection
+    } catch (error) {
+      return errorCode(error) === 'ETIMEDOUT' || errorCode(error) === 'EAGAIN' ? 'silent' : 'absent'
+    }
+  }
+
+  /** The kernel ends the connections of a process that dies, so this is the first sign of it. */
+  async #connectionEnded(connection: ControlClient): Promise<void> {
+    if (this.#connection === connection) this.#connection = undefined
+    const { phase } = this.#state
+    if (this.#closed || phase.id !== 'running') return
+    if (await hasEnded(phase.identity, deathTakesMs)) {
+      this.#health = undefined
+      return this.observe({ kind: 'died', identity: phase.identity, how: 'is gone' })
+    }
+    await this.#checkAnew()
+  }
+
+  #file(name: (port: number) => string): string {
+    return path.join(this.#around.stateDirectory, name(this.configuration.options.listenPort))
+  }
+}

@@ -1,0 +1,145 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { closeSync, openSync } from 'node:fs'
+import type { Readable } from 'node:stream'
+import { fileURLToPath } from 'node:url'
+import type { ForwardOptions } from '../config/forward-options.ts'
+import { exitCode } from '../os/failure.ts'
+import { identityOf, judgeProcess, type ProcessIdentity, signalProcess } from '../os/process-identity.ts'
+
+/** What became of a start. */
+export type StartOutcome =
+  | { readonly ok: true; readonly identity: ProcessIdentity }
+  | { readonly ok: false; readonly message: string; readonly portTaken: boolean }
+
+export interface StartedForwarder {
+  readonly outcome: Promise<StartOutcome>
+  /** Resolves when the process has ended, with how: `was killed by SIGKILL`, `ended with exit code 1`. */
+  readonly exited: Promise<string>
+  /** Kills it if it has not become ready. */
+  abandon(): void
+}
+
+const program = fileURLToPath(new URL('../cli/tcp-proxy.js', import.meta.url))
+
+/** Where the forwarder finds the descriptor of its start report: the first one after stdin, stdout and stderr. */
+const reportDescriptor = 3
+
+/**
+ * Starts a forwarder in a session of its own: it outlives the monitor, its terminal and its signals. What it prints goes to its log.
+ */
+export function startForwarder(
+  options: ForwardOptions,
+  stateDirectory: string,
+  logFile: string,
+): StartedForwarder {
+  const log = openSync(logFile, 'a', 0o600)
+  const child = spawn(process.execPath, [program, ...commandArguments(options, stateDirectory)], {
+    detached: true,
+    stdio: ['ignore', log, log, 'pipe'],
+    env: withoutServiceManager(process.env),
+  })
+  closeSync(log)
+  child.unref()
+  const exited = new Promise<string>((resolve) => {
+    child.once('error', (error) => resolve(`could not be run: ${error.message}`))
+    child.once('exit', (code, signal) =>
+      resolve(signal === null ? `ended with exit code ${code}` : `was killed by ${signal}`),
+    )
+  })
+  // Taken before anything else happens: a child that ends is a zombie until the event loop turns, so the PID is still its own.
+  const identity = child.pid === undefined ? undefined : identityOf(child.pid)
+  return { outcome: startOutcome(child, identity, exited), exited, abandon: () => child.kill('SIGKILL') }
+}
+
+async function startOutcome(
+  child: ChildProcess,
+  identity: ProcessIdentity | undefined,
+  exited: Promise<string>,
+): Promise<StartOutcome> {
+  const line = await firstLine(child.stdio[reportDescriptor] as Readable)
+  const report = parseReport(line)
+  if (report?.ready === true && identity !== undefined) return { ok: true, identity }
+  if (report?.ready === false) {
+    return { ok: false, message: report.message, portTaken: report.exitCode === exitCode.unavailable }
+  }
+  return { ok: false, message: `it ${await exited} before it was ready`, portTaken: false }
+}
+
+interface Report {
+  readonly ready: boolean
+  readonly message: string
+  readonly exitCode: number
+}
+
+function parseReport(line: string): Report | undefined {
+  try {
+    return JSON.parse(line) as Report
+  } catch {
+    return undefined
+  }
+}
+
+function firstLine(stream: Readable): Promise<string> {
+  return new Promise((resolve) => {
+    let text = ''
+    stream.setEncoding('utf8')
+    stream.on('data', (chunk: string) => {
+      text += chunk
+    })
+    stream.on('error', () => resolve(text))
+    stream.on('close', () => resolve(text))
+  })
+}
+
+/** The words of `tcp-proxy` that give exactly these options. */
+export function commandArguments(options: ForwardOptions, stateDirectory: string): string[] {
+  const words = [String(options.listenPort), options.targetHost, String(options.targetPort)]
+  if (options.bind.length > 0) words.push('--bind', ...options.bind)
+  if (options.allow.length > 0) words.push('--allow', ...options.allow)
+  words.push('--max-connections', String(options.maxConnections))
+  words.push('--connect-timeout', `${options.connectTimeoutMs}ms`)
+  words.push('--idle-timeout', `${options.idleTimeoutMs}ms`)
+  words.push('--half-close-timeout', `${options.halfCloseTimeoutMs}ms`)
+  words.push('--drain', `${options.drainMs}ms`)
+  words.push('--target-check', `${options.targetCheckIntervalMs}ms`)
+  words.push('--state-dir', stateDirectory, '--report-fd', String(reportDescriptor))
+  return words
+}
+
+/** A forwarder is no service of its own: it must not speak to systemd in the monitor's name. */
+function withoutServiceManager(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const { NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID, LISTEN_FDS, LISTEN_PID, ...rest } = environment
+  return rest
+}
+
+/** ms between two looks at a process that was told to end. */
+const lookEveryMs = 5
+
+/** ms that the kernel may take to end a process after SIGKILL. */
+const killTakesMs = 2000
+
+/**
+ * Ends a process whose identity is proven: SIGTERM, SIGCONT (a stopped process cannot handle the first), after `killAfterMs` SIGKILL.
+ * @returns false when it is still there after all that.
+ */
+export async function stopProcess(identity: ProcessIdentity, killAfterMs: number): Promise<boolean> {
+  signalProcess(identity, 'SIGTERM')
+  signalProcess(identity, 'SIGCONT')
+  if (await hasEnded(identity, killAfterMs)) return true
+  signalProcess(identity, 'SIGKILL')
+  return await hasEnded(identity, killTakesMs)
+}
+
+/** Waits until a process is gone, for so long at most. A process that is not our child gives no event. */
+export async function hasEnded(identity: ProcessIdentity, withinMs: number): Promise<boolean> {
+  for (let waited = 0; isThere(identity); waited += lookEveryMs) {
+    if (waited >= withinMs) return false
+    await new Promise((resolve) => setTimeout(resolve, lookEveryMs))
+  }
+  return true
+}
+
+function isThere(identity: ProcessIdentity): boolean {
+  const verdict = judgeProcess(identity)
+  return verdict === 'alive' || verdict === 'stopped' || verdict === 'unverifiable'
+}

@@ -1,0 +1,374 @@
+import { writeFileSync } from 'node:fs'
+import path from 'node:path'
+import {
+  type Configuration,
+  defaultConfiguration,
+  type ForwardConfiguration,
+} from '../config/configuration.ts'
+import { loadConfiguration } from '../config/load.ts'
+import { ControlSocketHeld, holdControlSocket } from '../control/server.ts'
+import { bootId, monotonicMs, wallTime } from '../os/clock.ts'
+import { errorText, exitCode, Failure } from '../os/failure.ts'
+import { hostAndPort, isLinkLocal, isLoopback, isWildcard, machineAddresses } from '../os/interfaces.ts'
+import { ownIdentity, type ProcessIdentity } from '../os/process-identity.ts'
+import { notifyServiceManager, watchdogPingsExpected } from '../os/service-manager.ts'
+import { version } from '../os/version.ts'
+import { LineLog } from '../record/line-log.ts'
+import { formatForPeople, type LogLevel } from '../record/log-entry.ts'
+import { RingLog } from '../record/ring-log.ts'
+import {
+  type ForwardRecord,
+  heartbeatIntervalMs,
+  type RuntimeState,
+  stateSchemaVersion,
+  takeOverRuntimeState,
+  writeRuntimeState,
+} from '../record/runtime-state.ts'
+import { fileNames, prepareStateDirectory } from '../record/state-directory.ts'
+import type { ForwardPhase } from './decide.ts'
+import { ForwardWatcher, type WatcherMemory } from './forward-watcher.ts'
+
+export interface MonitorOptions {
+  readonly stateDirectory: string
+  /** A configuration file; undefined = the two forwards of the MCP Inspector. */
+  readonly configurationFile: string | undefined
+  /** End the forwarders too when the monitor is told to end. */
+  readonly stopForwards: boolean
+}
+
+/** What a monitor answers to `identify`. */
+export interface MonitorIdentity {
+  readonly role: 'monitor'
+  readonly identity: ProcessIdentity
+  readonly version: string
+  readonly startedAt: string
+  readonly workingDirectory: string
+}
+
+/**
+ * Runs the watchdog until SIGTERM or SIGINT; resolves with the exit code.
+ * @throws Failure when it cannot start: another one runs (69), the configuration or the state directory is not usable (78).
+ */
+export async function runMonitor(options: MonitorOptions): Promise<number> {
+  const file = options.configurationFile
+  const configuration = file === undefined ? defaultConfiguration : await loadConfiguration(file)
+  prepareStateDirectory(options.stateDirectory)
+  const startedAt = wallTime()
+  const control = await holdSocket(options.stateDirectory, startedAt)
+  try {
+    const monitor = new Monitor(options, configuration, startedAt)
+    await monitor.run()
+    return exitCode.ok
+  } finally {
+    control.close()
+  }
+}
+
+async function holdSocket(stateDirectory: string, startedAt: string) {
+  const identity: MonitorIdentity = {
+    role: 'monitor',
+    identity: ownIdentity(),
+    version,
+    startedAt,
+    workingDirectory: process.cwd(),
+  }
+  try {
+    return await holdControlSocket(path.join(stateDirectory, fileNames.monitorSocket), {
+      identify: () => identity,
+    })
+  } catch (error) {
+    if (!(error instanceof ControlSocketHeld)) throw error
+    const holder = error.holder as Partial<MonitorIdentity> | undefined
+    const who =
+      holder?.identity === undefined
+        ? 'and does not answer'
+        : `as PID ${holder.identity.pid} since ${holder.startedAt}, started in ${holder.workingDirectory}`
+    throw new Failure(
+      `a monitor already runs here, ${who}; see proxy-status --state-dir ${stateDirectory}`,
+      exitCode.unavailable,
+    )
+  }
+}
+
+class Monitor {
+  readonly #options: MonitorOptions
+  readonly #configuration: Configuration
+  readonly #startedAt: { readonly wall: string; readonly monotonic: number }
+  readonly #log: LineLog
+  readonly #ring: RingLog
+  readonly #watchers: readonly ForwardWatcher[]
+  #sequence = 0
+  #lastRoundAt: number | undefined
+  #round: Promise<void> | undefined
+  #stopped: RuntimeState['stopped'] = null
+  readonly #told = new Set<string>()
+  #writePlanned = false
+  #writeFails = false
+
+  constructor(options: MonitorOptions, configuration: Configuration, startedAt: string) {
+    this.#options = options
+    this.#configuration = configuration
+    this.#startedAt = { wall: startedAt, monotonic: monotonicMs() }
+    this.#log = new LineLog(this.#file(fileNames.monitorLog))
+    this.#ring = new RingLog(this.#file(fileNames.logRing))
+    const memories = this.#takeOver()
+    this.#watchers = configuration.forwards.map((forward) =>
+      this.#watcher(forward, memories.get(forward.name)),
+    )
+  }
+
+  async run(): Promise<void> {
+    const ports = this.#watchers.map(({ configuration }) => configuration.options.listenPort).join(', ')
+    this.#say('info', `Monitor started (PID: ${process.pid}), watching ${ports || 'no port'}`, true)
+    await this.#startRound()
+    notifyServiceManager('READY=1', this.#statusLine())
+    const { intervalMs } = this.#configuration
+    let nextRoundAt = monotonicMs() + intervalMs
+    const tick = setInterval(
+      () => {
+        if (monotonicMs() >= nextRoundAt - 1 && this.#round === undefined) {
+          nextRoundAt = monotonicMs() + intervalMs
+          void this.#startRound()
+        }
+        this.#heartbeat()
+      },
+      Math.min(heartbeatIntervalMs, intervalMs),
+    )
+    const reason = await endingSignal()
+    clearInterval(tick)
+    await this.#end(reason)
+  }
+
+  #watcher(forward: ForwardConfiguration, memory: WatcherMemory | undefined): ForwardWatcher {
+    const watcher = new ForwardWatcher(forward, memory, {
+      stateDirectory: this.#options.stateDirectory,
+      log: (level, message, good) => this.#say(level, message, good, forward.name),
+      alert: (event, _subject, message) => {
+        this.#say(
+          event === 'resolved' ? 'info' : 'error',
+          `ALERT ${event}: ${message}`,
+          event === 'resolved',
+          forward.name,
+        )
+      },
+      changed: () => {
+        this.#writeFailureCount(watcher)
+        this.#sayWhatIsOpen(watcher)
+        this.#planWrite()
+      },
+    })
+    return watcher
+  }
+
+  /** Checks every forward once, side by side. A forward that hangs delays nobody but itself. */
+  #startRound(): Promise<void> {
+    this.#round = Promise.all(this.#watchers.map((watcher) => watcher.check())).then(() => {
+      this.#round = undefined
+      this.#lastRoundAt = monotonicMs()
+      this.#heartbeat()
+      if (watchdogPingsExpected()) notifyServiceManager('WATCHDOG=1', this.#statusLine())
+    })
+    return this.#round
+  }
+
+  async #end(reason: string): Promise<void> {
+    notifyServiceManager('STOPPING=1')
+    if (this.#options.stopForwards) {
+      await Promise.all(this.#watchers.map((watcher) => watcher.stop(`the monitor was ended by ${reason}`)))
+    }
+    for (const watcher of this.#watchers) watcher.close()
+    const rest = this.#options.stopForwards ? '' : '; the forwarders go on'
+    this.#say('info', `Monitor ended by ${reason}${rest}`, false)
+    this.#stopped = { at: wallTime(), reason }
+    this.#write(true)
+  }
+
+  #say(level: LogLevel, message: string, good = false, source = 'monitor'): void {
+    const entry = { time: wallTime(), level, source, message, good }
+    const line = formatForPeople(entry)
+    this.#log.write(line)
+    this.#ring.write(entry)
+    process.stdout.write(`${line}\n`)
+  }
+
+  /** Once a forward: where a person can reach it, or what is missing. */
+  #sayWhatIsOpen({ configuration, health }: ForwardWatcher): void {
+    if (health === undefined || this.#told.has(configuration.name)) return
+    this.#told.add(configuration.name)
+    const { listenPort } = configuration.options
+    const open = health.listen.addresses.filter(({ address }) => !isLinkLocal(address))
+    const where = reachableAddresses(open.map(({ address }) => address))
+      .map((address) => `http://${hostAndPort(address, listenPort)}/`)
+      .join('  ')
+    if (where === '') this.#say('warn', `Port ${listenPort}: this machine has no address but loopback yet`)
+    else this.#say('info', `Port ${listenPort} is open for other machines: ${where}`, true)
+    if (health.target.state !== 'reachable') {
+      const target = hostAndPort(health.target.host, health.target.port)
+      this.#say(
+        'info',
+        `Nothing listens at ${target} yet: start it there, and port ${listenPort} works at once`,
+      )
+    }
+  }
+
+  #statusLine(): string {
+    const running = this.#watchers.filter(({ state }) => state.phase.id === 'running').length
+    return `STATUS=${running} of ${this.#watchers.length} forwards running`
+  }
+
+  #heartbeat(): void {
+    this.#write(false)
+  }
+
+  /** All changes of one turn of the event loop are written once. */
+  #planWrite(): void {
+    if (this.#writePlanned) return
+    this.#writePlanned = true
+    setImmediate(() => {
+      this.#writePlanned = false
+      this.#write(true)
+    })
+  }
+
+  /** A full or read-only disk does not stop the watching: it is said once, and said again when it is over. */
+  #write(durable: boolean): void {
+    try {
+      writeRuntimeState(this.#file(fileNames.runtimeState), this.#runtimeState(), durable)
+      if (this.#writeFails) this.#say('info', 'The state can be written again', true)
+      this.#writeFails = false
+    } catch (error) {
+      if (!this.#writeFails)
+        this.#say('error', `The state cannot be written: ${errorText(error)}; watching goes on`)
+      this.#writeFails = true
+    }
+  }
+
+  #writeFailureCount({ configuration, state }: ForwardWatcher): void {
+    try {
+      writeFileSync(this.#file(fileNames.failures(configuration.options.listenPort)), `${state.failures}\n`, {
+        mode: 0o600,
+      })
+    } catch {
+      // Told by the write of the state, which follows.
+    }
+  }
+
+  #runtimeState(): RuntimeState {
+    return {
+      schemaVersion: stateSchemaVersion,
+      writer: {
+        identity: ownIdentity(),
+        version,
+        startedAt: this.#startedAt.wall,
+        startedAtMonotonicMs: this.#startedAt.monotonic,
+        configuration: this.#options.configurationFile ?? null,
+        serviceManager: process.env.INVOCATION_ID === undefined ? null : 'systemd',
+      },
+      sequence: ++this.#sequence,
+      writtenAt: wallTime(),
+      writtenAtMonotonicMs: monotonicMs(),
+      intervalMs: this.#configuration.intervalMs,
+      lastRoundAt: this.#lastRoundAt ?? null,
+      stopped: this.#stopped,
+      forwards: this.#watchers.map(forwardRecord),
+    }
+  }
+
+  /** Reads what the monitor before left, so that neither failures nor back-off begin anew because it was replaced. */
+  #takeOver(): Map<string, WatcherMemory> {
+    const { reading, quarantined } = takeOverRuntimeState(this.#file(fileNames.runtimeState))
+    if (quarantined !== undefined)
+      this.#say('warn', `The state file was corrupt and is kept as ${quarantined}`)
+    if (reading.kind === 'newer') {
+      throw new Failure(
+        `${this.#file(fileNames.runtimeState)} was written by a newer version (schema ${reading.schemaVersion}); ` +
+          'run that version, or choose another --state-dir',
+        exitCode.configuration,
+      )
+    }
+    if (reading.kind !== 'read') return new Map()
+    this.#sequence = reading.state.sequence
+    const sameBoot = reading.state.writer.identity.bootId === bootId()
+    return new Map(reading.state.forwards.map((record) => [record.name, memoryOf(record, sameBoot)]))
+  }
+
+  #file(name: string): string {
+    return path.join(this.#options.stateDirectory, name)
+  }
+}
+
+/** A listener on all addresses is reached at each of the machine's own. */
+function reachableAddresses(bound: readonly string[]): string[] {
+  return bound.flatMap((address) => {
+    if (!isWildcard(address)) return [address]
+    return machineAddresses()
+      .filter((own) => !isLoopback(own.address) && !isLinkLocal(own.address))
+      .filter((own) => own.family === 4 || address === '::')
+      .map((own) => own.address)
+  })
+}
+
+function endingSignal(): Promise<string> {
+  return new Promise((resolve) => {
+    process.once('SIGTERM', resolve)
+    process.once('SIGINT', resolve)
+    // nohup or a terminal that closes: the watch goes on.
+    process.on('SIGHUP', () => {})
+  })
+}
+
+function forwardRecord({ configuration, state, health, lastCheckAt }: ForwardWatcher): ForwardRecord {
+  const { options, name } = configuration
+  const { phase } = state
+  return {
+    name,
+    port: options.listenPort,
+    target: hostAndPort(options.targetHost, options.targetPort),
+    phase: phase.id,
+    reason: reasonOf(phase) ?? state.lastFault ?? null,
+    nextTryAt: phase.id === 'backoff' || phase.id === 'flapping' ? phase.until : null,
+    identity: phase.id === 'running' || phase.id === 'stopping' ? phase.identity : null,
+    runningSince: phase.id === 'running' ? phase.since : null,
+    lastCheckAt: lastCheckAt ?? null,
+    restarts: state.restarts,
+    failures: state.failures,
+    failingSince: state.failingSince ?? null,
+    targetMemory: {
+      everAnswered: state.target.everAnswered,
+      failures: state.target.failures,
+      failingSince: state.target.failingSince ?? null,
+    },
+    memory: {
+      generation: state.generation,
+      recentRestarts: state.recentRestarts,
+      backoffLevel: state.backoffLevel,
+      healthySince: state.healthySince ?? null,
+    },
+    health: health ?? null,
+  }
+}
+
+function reasonOf(phase: ForwardPhase): string | undefined {
+  return 'why' in phase ? phase.why : undefined
+}
+
+/** Monotonic times count from boot: after another boot they say nothing. */
+function memoryOf(record: ForwardRecord, sameBoot: boolean): WatcherMemory {
+  const { memory, targetMemory } = record
+  const time = (at: number | null) => (sameBoot && at !== null ? at : undefined)
+  return {
+    generation: memory.generation,
+    failures: record.failures,
+    restarts: record.restarts,
+    recentRestarts: sameBoot ? memory.recentRestarts : [],
+    backoffLevel: sameBoot ? memory.backoffLevel : 0,
+    healthySince: time(memory.healthySince),
+    failingSince: time(record.failingSince),
+    lastFault: undefined,
+    target: {
+      everAnswered: sameBoot && targetMemory.everAnswered,
+      failures: sameBoot ? targetMemory.failures : 0,
+      failingSince: time(targetMemory.failingSince),
+    },
+  }
+}
