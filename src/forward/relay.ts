@@ -197,7 +197,9 @@ class SocketRelay implements Relay {
     // A destination that was sent its FIN has got a complete stream, and a reset could take the end of it away
     // again. It may finish what it sends (into the void) instead; the silence timer bounds that.
     const { destination } = direction
-    if (!destination.writableEnded) whenAcknowledged(destination, () => resetSocket(destination))
+    if (destination.writableEnded) return
+    if (direction.delivered === 0) resetSocket(destination)
+    else whenAcknowledged(destination, () => resetSocket(destination))
   }
 
   #closed(direction: Direction): void {

@@ -30,8 +30,10 @@ interface Waiting {
 
 const SHORTEST_DELAY_MS = 2
 const LONGEST_DELAY_MS = 500
-/** Scans may take this part of one core at most, however long the table is. */
+/** Scans may take this part of one core, however long the table is (some 5 ms are the least, for a short one), ... */
 const SCAN_SHARE = 0.2
+/** ... unless a scan only took that long because the process was busy otherwise. */
+const LONGEST_REST_MS = 100
 
 const waiting = new Set<Waiting>()
 let delay = SHORTEST_DELAY_MS
@@ -55,7 +57,7 @@ async function scan(): Promise<void> {
     entry.then()
   }
   const now = performance.now()
-  earliestScan = now + (now - before) / SCAN_SHARE
+  earliestScan = now + Math.min((now - before) / SCAN_SHARE, LONGEST_REST_MS)
   scanning = false
   if (waiting.size === 0) return
   scheduleScan(delay)
