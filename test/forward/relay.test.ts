@@ -14,8 +14,11 @@ const options = { timeout: 60_000 }
 
 async function withBench(way: Way, use: (bench: Bench) => Promise<void>): Promise<void> {
   const bench = await openBench(way)
-  await use(bench)
-  await bench.close()
+  try {
+    await use(bench)
+  } finally {
+    await bench.close()
+  }
 }
 
 it('knows how to give a socket a buffer on this Node', () => {

@@ -32,6 +32,7 @@ export interface Bench {
   /** The forwarder's listener. */
   server: net.Server
   connect(limits?: Partial<RelayLimits>): Promise<Relayed>
+  /** Also ends what a failed test has left open, so that it fails instead of hanging. */
   close(): Promise<void>
 }
 
@@ -49,6 +50,8 @@ export async function openBench(way: Way, options: { targetPath?: string } = {})
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
+
+  const peers = new Set<net.Socket>()
 
   // One after the other, so that what connects is what is accepted.
   let previous: Promise<unknown> = Promise.resolve()
@@ -87,6 +90,7 @@ export async function openBench(way: Way, options: { targetPath?: string } = {})
   }
 
   async function close(): Promise<void> {
+    for (const peer of peers) peer.on('error', () => {}).destroy()
     await Promise.all([server, targetServer].map((each) => new Promise((resolve) => each.close(resolve))))
   }
 
