@@ -1,0 +1,78 @@
+import assert from 'node:assert/strict'
+import { fork } from 'node:child_process'
+import { createHash, randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import net from 'node:net'
+import { describe, it } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { type Way, ways } from '../support/relay-peers.ts'
+import type { FromProcess } from '../support/relay-process.ts'
+
+const BLOCK = randomBytes(1 << 20)
+const BLOCKS = 256
+
+async function openRelayProcess(way: Way, targetPort: number) {
+  const script = fileURLToPath(new URL('../support/relay-process.js', import.meta.url))
+  const child = fork(script, [way, String(targetPort)])
+  const answer = async () => ((await once(child, 'message')) as [FromProcess])[0]
+  const listening = await answer()
+  assert.ok(listening.kind === 'listening')
+
+  async function state() {
+    child.send('how are you')
+    const message = await answer()
+    assert.ok(message.kind === 'state')
+    return message
+  }
+  async function close() {
+    child.disconnect()
+    await once(child, 'exit')
+  }
+  return { port: listening.port, state, close }
+}
+
+/** Writes all blocks as fast as they are taken, and ends. */
+function pour(socket: net.Socket): void {
+  let left = BLOCKS
+  const write = () => {
+    while (left > 0) {
+      left -= 1
+      if (!socket.write(BLOCK)) return void socket.once('drain', write)
+    }
+    socket.end()
+  }
+  write()
+}
+
+describe('the memory of a relay', { timeout: 60_000 }, () => {
+  for (const way of Object.keys(ways) as Way[]) {
+    it(`stays flat with 256 MiB for a client that does not read, ${way}`, async () => {
+      const targetServer = net.createServer({ allowHalfOpen: true }, (socket) => pour(socket.resume()))
+      targetServer.listen(0, '127.0.0.1')
+      await once(targetServer, 'listening')
+      const relay = await openRelayProcess(way, (targetServer.address() as net.AddressInfo).port)
+      try {
+        const atRest = (await relay.state()).residentBytes
+
+        const client = net.connect({ host: '127.0.0.1', port: relay.port })
+        client.pause()
+        let stalled = await relay.state()
+        while (stalled.bufferedBytes === 0) stalled = await relay.state()
+        assert.ok(stalled.bufferedBytes <= 2 << 20, `${stalled.bufferedBytes} bytes buffered`)
+        const grown = (stalled.residentBytes - atRest) / 2 ** 20
+        assert.ok(grown < 16, `grew by ${grown} MiB while stalled`)
+
+        const expected = createHash('sha256')
+        for (let index = 0; index < BLOCKS; index += 1) expected.update(BLOCK)
+        const received = createHash('sha256')
+        for await (const chunk of client) received.update(chunk)
+        assert.equal(received.digest('hex'), expected.digest('hex'))
+        const highest = ((await relay.state()).highestResidentBytes - atRest) / 2 ** 20
+        assert.ok(highest < 64, `grew by ${highest} MiB at the most`)
+      } finally {
+        await relay.close()
+        targetServer.close()
+      }
+    })
+  }
+})

@@ -1,0 +1,51 @@
+// A forwarder without policy in a process of its own, so that its memory can be measured:
+// node relay-process.js WAY TARGET_PORT. It tells its port, and answers every message with how it is.
+import net from 'node:net'
+import type { Relay } from '../../src/forward/relay.ts'
+import { noLimits, type Way, ways } from './relay-peers.ts'
+
+export type FromProcess =
+  | { kind: 'listening'; port: number }
+  | {
+      kind: 'state'
+      bufferedBytes: number
+      bytesFromTarget: number
+      residentBytes: number
+      highestResidentBytes: number
+    }
+
+const [way, targetPort] = process.argv.slice(2) as [Way, string]
+const totals = { bytesFromClient: 0, bytesFromTarget: 0 }
+const relays = new Set<Relay>()
+
+const server = net.createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true }, (client) => {
+  const target = net.connect({
+    host: '127.0.0.1',
+    port: Number(targetPort),
+    allowHalfOpen: true,
+    noDelay: true,
+  })
+  target.once('connect', () => {
+    const relay = ways[way](client, target, noLimits, totals, () => relays.delete(relay))
+    relays.add(relay)
+  })
+})
+server.listen(0, '127.0.0.1', () =>
+  tell({ kind: 'listening', port: (server.address() as net.AddressInfo).port }),
+)
+
+process.on('message', () => {
+  const bufferedBytes = [...relays].reduce((sum, relay) => sum + relay.bufferedBytes, 0)
+  tell({
+    kind: 'state',
+    bufferedBytes,
+    bytesFromTarget: totals.bytesFromTarget,
+    residentBytes: process.memoryUsage.rss(),
+    highestResidentBytes: process.resourceUsage().maxRSS * 1024,
+  })
+})
+process.on('disconnect', () => process.exit())
+
+function tell(message: FromProcess): void {
+  process.send?.(message)
+}
