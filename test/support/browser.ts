@@ -13,8 +13,17 @@ const FLAGS = [
   '--disable-sync',
 ]
 
-/** Opens headless Chromium on the lab's visiting machine, with an empty profile. */
-export async function openBrowser(lab: Lab): Promise<Browser> {
+/** Opens headless Chromium on the lab's visiting machine, with an empty profile, and closes it after the visit. */
+export async function withBrowser(lab: Lab, visit: (browser: Browser) => Promise<void>): Promise<void> {
+  const browser = await openBrowser(lab)
+  try {
+    await visit(browser)
+  } finally {
+    await browser.close()
+  }
+}
+
+function openBrowser(lab: Lab): Promise<Browser> {
   const home = join(lab.folder, 'visitor')
   mkdirSync(home, { recursive: true })
   const program = join(lab.folder, 'chromium')

@@ -2,7 +2,7 @@ import { mkdirSync } from 'node:fs'
 import { delimiter, dirname, join } from 'node:path'
 import type { Page } from 'playwright-core'
 import type { Lab, Resident } from './namespaces.ts'
-import { cached, nodeForInspector } from './tools.ts'
+import { cached, nodeForInspector, run } from './tools.ts'
 
 /** What a user sets before starting the Inspector, beyond the command line of the MCP server. */
 export interface InspectorSettings {
@@ -10,7 +10,38 @@ export interface InspectorSettings {
   readonly origins: readonly string[]
   readonly token: string
   /** A certificate and its key, for a page on https (2.x only). */
-  readonly tls?: { readonly certificate: string; readonly key: string }
+  readonly tls?: Tls
+}
+
+/** Files of a certificate and its private key. */
+export interface Tls {
+  readonly certificate: string
+  readonly key: string
+}
+
+/**
+ * Makes a certificate that nobody but its own key has signed, for the addresses a page is opened under, as a
+ * user would who has no certificate authority at hand.
+ */
+export async function selfSignedCertificate(folder: string, addresses: readonly string[]): Promise<Tls> {
+  const tls = { certificate: join(folder, 'inspector.crt'), key: join(folder, 'inspector.key') }
+  const names = addresses.map((address) => `IP:${address}`).join(',')
+  const words = [
+    'req',
+    '-x509',
+    '-newkey',
+    'ec',
+    '-pkeyopt',
+    'ec_paramgen_curve:P-256',
+    '-nodes',
+    '-days',
+    '7',
+  ]
+  const files = ['-keyout', tls.key, '-out', tls.certificate]
+  const subject = ['-subj', '/CN=MCP Inspector', '-addext', `subjectAltName=${names}`]
+  const made = await run(['openssl', ...words, ...files, ...subject])
+  if (made.code !== 0) throw new Error(`openssl: ${made.stderr}`)
+  return tls
 }
 
 /** How one generation of the Inspector is started and used. */
@@ -22,6 +53,8 @@ export interface Inspector {
   start(lab: Lab, settings: InspectorSettings): Promise<Resident>
   /** What the visitor types into the address bar. */
   pageAt(origin: string, settings: InspectorSettings): string
+  /** A request of the page to the Inspector's own interface, which starts programs: its address and its token. */
+  apiRequest(host: string, settings: InspectorSettings): { readonly url: string; readonly header: string }
   /** As a user in the page: connects it to the MCP server, and waits until it says so. */
   connect(page: Page): Promise<void>
   /** As a user in the connected page: opens the tools, and reads their titles. */
@@ -46,6 +79,11 @@ export const inspector2: Inspector = {
   },
 
   pageAt: (origin) => `${origin}/`,
+
+  apiRequest: (host, { token, tls }) => ({
+    url: `${tls ? 'https' : 'http'}://${host}:6274/api/config`,
+    header: `x-mcp-remote-auth: Bearer ${token}`,
+  }),
 
   async connect(page) {
     // The switch's own input is out of sight, so that it is reached by keyboard, not by mouse.
@@ -76,6 +114,11 @@ export const inspector1: Inspector = {
   },
 
   pageAt: (origin, { token }) => `${origin}/?MCP_PROXY_AUTH_TOKEN=${token}`,
+
+  apiRequest: (host, { token }) => ({
+    url: `http://${host}:6277/config`,
+    header: `X-MCP-Proxy-Auth: Bearer ${token}`,
+  }),
 
   async connect(page) {
     await page.getByRole('button', { name: 'Connect', exact: true }).click()

@@ -15,6 +15,8 @@ export interface Lab {
   readonly visitor: Machine
   /** An empty folder that goes away with the lab. */
   readonly folder: string
+  /** What every program started in the lab has said so far, for a failure's report. */
+  story(): string
   /** Ends every process in the lab and takes the lab down. Never throws. */
   remove(): void
 }
@@ -36,6 +38,7 @@ const VISITOR: Addresses = { ipv4: '10.77.0.2', ipv6: 'fd77::2', publicIpv4: '20
 export class Machine {
   readonly name: string
   readonly address: Addresses
+  readonly #residents: Resident[] = []
 
   constructor(name: string, address: Addresses) {
     this.name = name
@@ -54,13 +57,20 @@ export class Machine {
 
   /** Starts a program on this machine that stays. */
   start(argv: readonly string[], env: NodeJS.ProcessEnv = {}): Resident {
-    return new Resident(this.command(argv), env)
+    const resident = new Resident(this.command(argv), env)
+    this.#residents.push(resident)
+    return resident
+  }
+
+  /** What the programs started here have said so far. */
+  story(): string {
+    return this.#residents.map(({ title, output }) => `--- ${title}\n${output}`).join('\n')
   }
 }
 
 /** A program that runs until it is told to stop, and what it has printed so far. */
 export class Resident {
-  readonly #title: string
+  readonly title: string
   readonly #child: ChildProcess
   readonly #lines: string[] = []
   readonly #exited: Promise<number | null>
@@ -68,7 +78,7 @@ export class Resident {
 
   constructor(argv: readonly string[], env: NodeJS.ProcessEnv) {
     const [file = '', ...args] = argv
-    this.#title = argv.join(' ')
+    this.title = argv.join(' ')
     this.#child = spawn(file, args, {
       detached: true,
       env: { ...process.env, ...env },
@@ -84,7 +94,7 @@ export class Resident {
   }
 
   get pid(): number {
-    if (this.#child.pid === undefined) throw new Error(`${this.#title} did not start`)
+    if (this.#child.pid === undefined) throw new Error(`${this.title} did not start`)
     return this.#child.pid
   }
 
@@ -108,7 +118,7 @@ export class Resident {
       }
       const fail = (why: string) => {
         settled()
-        reject(new Error(`${this.#title}\n${why} without a line like ${pattern}:\n${this.output}`))
+        reject(new Error(`${this.title}\n${why} without a line like ${pattern}:\n${this.output}`))
       }
       const timer = setTimeout(() => fail(`ran ${timeoutMs} ms`), timeoutMs)
       this.#watchers.add(look)
@@ -131,12 +141,13 @@ export class Resident {
 
 /** Says why no lab can be built here; undefined when it can. */
 export function whyNoLab(): string | undefined {
-  const probe = `${NAME_PREFIX}${process.pid}-probe`
-  const made = spawnSync('ip', ['netns', 'add', probe], { encoding: 'utf8' })
-  if (made.error) return `the ip command cannot be run (${made.error.message})`
-  spawnSync('ip', ['netns', 'delete', probe])
-  if (made.status === 0) return undefined
-  return `network namespaces cannot be made here (${made.stderr.trim()}); run the tests as root`
+  try {
+    buildLab().remove()
+    return undefined
+  } catch (error) {
+    const asRoot = process.getuid?.() === 0 ? '' : '; run the tests as root'
+    return `network namespaces cannot be made here (${String(error)})${asRoot}`
+  }
 }
 
 /** How a lab may differ from a common one. */
@@ -157,15 +168,17 @@ export function buildLab({ hostsFile = COMMON_HOSTS_FILE }: LabOptions = {}): La
   const name = `${NAME_PREFIX}${process.pid}-${++labsMade}`
   const host = new Machine(`${name}-host`, HOST)
   const visitor = new Machine(`${name}-visitor`, VISITOR)
+  const folder = mkdtempSync(join(tmpdir(), NAME_PREFIX))
   const lab: Lab = {
     host,
     visitor,
-    folder: mkdtempSync(join(tmpdir(), NAME_PREFIX)),
+    folder,
+    story: () => `${host.story()}\n${visitor.story()}`,
     remove() {
       standing.delete(lab)
       removeNamespace(host.name)
       removeNamespace(visitor.name)
-      rmSync(lab.folder, { recursive: true, force: true, maxRetries: 5 })
+      rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
     },
   }
   standing.add(lab)
@@ -213,7 +226,11 @@ function removeNamespace(name: string): void {
     for (const pid of pids) killIfThere(Number(pid))
   }
   spawnSync('ip', ['netns', 'delete', name])
-  rmSync(filesOf(name), { recursive: true, force: true })
+  try {
+    rmSync(filesOf(name), { recursive: true, force: true })
+  } catch {
+    // Not ours to write in, so nothing was written there.
+  }
 }
 
 function killIfThere(pid: number): void {
