@@ -1,0 +1,295 @@
+import assert from 'node:assert/strict'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, it, type TestContext } from 'node:test'
+import { openPage, withBrowser } from '../support/browser.ts'
+import {
+  type Inspector,
+  type InspectorSettings,
+  inspector1,
+  inspector2,
+  selfSignedCertificate,
+} from '../support/inspector.ts'
+import { buildLab, type Lab, type LabOptions, type Resident, whyNoLab } from '../support/namespaces.ts'
+import { checkout, type Finished, until } from '../support/tools.ts'
+
+/*
+ * The real MCP Inspector on one machine, with its own default of listening on loopback alone, and the forwards in
+ * front of it; a real browser, or curl for the plain parts, on another. Both machines are network namespaces.
+ */
+
+const token = 'a-token-that-the-user-chose'
+const inspectorPage = /<title>MCP Inspector</
+
+const obstacle = whyNoLab()
+if (obstacle !== undefined) process.stderr.write(`\n*** END-TO-END TESTS SKIPPED: ${obstacle} ***\n\n`)
+const suite = {
+  skip: obstacle === undefined ? false : `NOT TESTED END TO END: ${obstacle}`,
+  timeout: 120_000,
+}
+
+describe('The MCP Inspector behind the watched forwards', suite, () => {
+  it('2.x on https, its two ports configured', (t) =>
+    withLab(t, {}, async (lab) => {
+      const { ipv4, ipv6 } = lab.host.address
+      const config = join(lab.folder, 'port-watchdog.json')
+      writeFileSync(config, JSON.stringify({ forwards: inspector2.ports.map(samePortForward) }))
+      const tls = await selfSignedCertificate(lab.folder, [ipv4, ipv6])
+      const origins = [`https://${ipv4}:6274`, `https://[${ipv6}]:6274`]
+      await useWatchedInspector(t, lab, inspector2, { origins, token, tls }, ['--config', config])
+    }))
+
+  it('1.x on http, with the default forwards', (t) =>
+    withLab(t, {}, async (lab) => {
+      const { ipv4, ipv6 } = lab.host.address
+      const origins = [`http://${ipv4}:6274`, `http://[${ipv6}]:6274`]
+      await useWatchedInspector(t, lab, inspector1, { origins, token }, [])
+    }))
+})
+
+/** The whole way of one user: the monitor, the Inspector, the browser, the tools; and then the forward dies. */
+async function useWatchedInspector(
+  t: TestContext,
+  lab: Lab,
+  inspector: Inspector,
+  settings: InspectorSettings,
+  monitorOptions: readonly string[],
+): Promise<void> {
+  const stateDir = join(lab.folder, 'state')
+  startProgram(lab, 'proxy-monitor', ['--state-dir', stateDir, ...monitorOptions])
+
+  await t.test('before the Inspector starts, its ports are waiting: no fault, no alert', async () => {
+    const { report, code } = await forwardsAre('waiting', lab, stateDir)
+    assert.equal(code, 0)
+    assert.deepEqual(
+      report.forwards.map(({ listen, failures }) => ({ port: listen.port, failures })),
+      inspector.ports.map((port) => ({ port, failures: 0 })),
+    )
+    assert.doesNotMatch(readFileSync(join(stateDir, 'proxy_monitor.log'), 'utf8'), /failure|alert/i)
+  })
+
+  await t.test('once it has started, they are healthy', async () => {
+    await inspector.start(lab, settings)
+    const { code } = await forwardsAre('healthy', lab, stateDir)
+    assert.equal(code, 0)
+  })
+
+  await t.test('its interface answers allowed origins alone', async () => {
+    const { url, header } = inspector.apiRequest(lab.host.address.ipv4, settings)
+    const askFrom = async (origin: string) => {
+      const only = ['--output', '/dev/null', '--write-out', '%{http_code}', '--insecure']
+      return (await curl(lab, url, ...only, '--header', header, '--header', `Origin: ${origin}`)).stdout
+    }
+    for (const origin of settings.origins) assert.equal(await askFrom(origin), '200')
+    assert.equal(await askFrom('http://somewhere.example:6274'), '403')
+  })
+
+  await withBrowser(lab, async (browser) => {
+    const [origin = ''] = settings.origins
+    const page = await openPage(browser, inspector.pageAt(origin, settings))
+    const connectAndList = async () => {
+      await inspector.connect(page)
+      const tools = await inspector.listTools(page)
+      assert.ok(tools.includes('Echo Tool') && tools.length > 10, tools.join(', '))
+    }
+
+    await t.test(
+      'a browser elsewhere opens the page, connects it to the MCP server, lists the tools',
+      connectAndList,
+    )
+
+    await t.test('a forward killed under the browser is back, and so is the page', async () => {
+      const before = await forwardsAre('healthy', lab, stateDir)
+      const victim = before.report.forwards[0]?.pid
+      assert.ok(victim)
+      process.kill(victim, 'SIGKILL')
+      await until('another process behind the forward', async () => {
+        const { report } = await status(lab, stateDir)
+        const now = report.forwards[0]
+        return now?.state === 'healthy' && now.pid !== victim ? now : undefined
+      })
+      await page.reload()
+      await connectAndList()
+    })
+
+    await t.test('by its IPv6 address, too', async () => {
+      const [, ipv6Origin = ''] = settings.origins
+      await page.goto(inspector.pageAt(ipv6Origin, settings))
+      await connectAndList()
+    })
+  })
+}
+
+describe('The MCP Inspector behind one tcp-proxy', suite, () => {
+  const withIpv6: LabOptions = { hostsFile: '127.0.0.1 localhost\n::1 localhost\n' }
+  const withoutIpv6: LabOptions = { hostsFile: '127.0.0.1 localhost\n' }
+
+  // What the Inspector listens on: 2.x on 127.0.0.1, 1.x on what `localhost` is on its machine.
+  const cases: readonly [Inspector, LabOptions, string][] = [
+    [inspector2, withIpv6, '127.0.0.1'],
+    [inspector1, withIpv6, '[::1]'],
+    [inspector1, withoutIpv6, '127.0.0.1'],
+  ]
+  for (const [inspector, machine, loopback] of cases) {
+    it(`${inspector.version} on ${loopback}, the forward started first`, (t) =>
+      withLab(t, machine, async (lab) => {
+        await startForward(lab)
+        const early = await knock(lab, lab.host.address.ipv4)
+        assert.ok(['closed', 'ECONNRESET'].includes(early), `with no target yet, a visitor got: ${early}`)
+        await inspector.start(lab, { origins: [], token })
+        await seePageFromBothSides(lab, loopback)
+      }))
+
+    it(`${inspector.version} on ${loopback}, the Inspector started first`, (t) =>
+      withLab(t, machine, async (lab) => {
+        await inspector.start(lab, { origins: [], token })
+        await startForward(lab)
+        await seePageFromBothSides(lab, loopback)
+      }))
+  }
+
+  it('2.x on http connects only from a page that the browser trusts: one on localhost', (t) =>
+    withLab(t, {}, async (lab) => {
+      const origin = `http://${lab.host.address.ipv4}:6274`
+      const settings = { origins: [origin, 'http://localhost:6274'], token }
+      await inspector2.start(lab, settings)
+      await startForward(lab)
+      await startForward(lab, { from: 'visitor', options: ['--bind', '127.0.0.1'] })
+      await withBrowser(lab, async (browser) => {
+        const page = await openPage(browser, inspector2.pageAt(origin, settings))
+        await page.getByRole('switch', { name: /^Connect or disconnect/ }).press('Space')
+        await page.getByText('crypto.randomUUID is not a function').waitFor()
+
+        const trusted = await openPage(browser, inspector2.pageAt('http://localhost:6274', settings))
+        await inspector2.connect(trusted)
+        assert.ok((await inspector2.listTools(trusted)).includes('Echo Tool'))
+      })
+    }))
+
+  it('a visitor from a public address is turned away with a reset, and let in with --allow', (t) =>
+    withLab(t, {}, async (lab) => {
+      const publicPage = pageOf(lab.host.address.publicIpv4)
+      const stranger = lab.visitor.address.publicIpv4
+      await inspector2.start(lab, { origins: [], token })
+
+      const closed = await startForward(lab)
+      assert.match(await fetchPage(lab, pageOf(lab.host.address.ipv4)), inspectorPage)
+      assert.equal(await knock(lab, lab.host.address.publicIpv4), 'ECONNRESET')
+      await closed.line(new RegExp(`Connection from .*${stranger.replaceAll('.', '\\.')}.* refused`))
+      assert.equal(await closed.stop(), 0)
+
+      await startForward(lab, { options: ['--allow', `${stranger}/32`] })
+      assert.match(await fetchPage(lab, publicPage), inspectorPage)
+    }))
+})
+
+/** Builds a lab, takes it down after use, and tells what its programs said when something failed. */
+async function withLab(t: TestContext, options: LabOptions, use: (lab: Lab) => Promise<void>): Promise<void> {
+  const lab = buildLab(options)
+  try {
+    await use(lab)
+  } catch (error) {
+    t.diagnostic(lab.story())
+    throw error
+  } finally {
+    lab.remove()
+  }
+}
+
+/** The visitor sees the page through the forward, the Inspector's own machine without it. */
+async function seePageFromBothSides(lab: Lab, loopback: string): Promise<void> {
+  assert.match(await fetchPage(lab, pageOf(lab.host.address.ipv4)), inspectorPage)
+  assert.match(await fetchPage(lab, pageOf(`[${lab.host.address.ipv6}]`)), inspectorPage)
+  const own = await lab.host.run(['curl', ...CURL_OPTIONS, pageOf(loopback)])
+  assert.match(own.stdout, inspectorPage, own.stderr)
+}
+
+function pageOf(host: string): string {
+  return `http://${host}:6274/`
+}
+
+const CURL_OPTIONS = ['--silent', '--show-error', '--max-time', '10']
+
+function curl(lab: Lab, url: string, ...options: string[]): Promise<Finished> {
+  return lab.visitor.run(['curl', ...CURL_OPTIONS, ...options, url])
+}
+
+async function fetchPage(lab: Lab, url: string): Promise<string> {
+  const { code, stdout, stderr } = await curl(lab, url)
+  assert.equal(code, 0, stderr)
+  return stdout
+}
+
+/**
+ * Connects from the visitor to port 6274, says nothing, and tells how it ended: `closed`, an error's code, or `open`
+ * after five seconds. (curl tells a reset that comes at once as a connection that could not be made.)
+ */
+async function knock(lab: Lab, host: string): Promise<string> {
+  const script = `
+    const end = (how) => { console.log(how); process.exit() }
+    require('node:net').connect(6274, ${JSON.stringify(host)})
+      .on('error', ({ code }) => end(code)).on('end', () => end('closed')).resume()
+    setTimeout(end, 5_000, 'open')`
+  const { stdout } = await lab.visitor.run([process.execPath, '--eval', script])
+  return stdout.trim()
+}
+
+/** An entry of the configuration file. */
+function samePortForward(port: number): object {
+  return { name: `inspector-${port}`, listen: port, target: `localhost:${port}` }
+}
+
+interface ForwardStart {
+  /** The machine that forwards; the visitor's forwards to the host. */
+  readonly from?: 'host' | 'visitor'
+  readonly options?: readonly string[]
+}
+
+/** Starts `tcp-proxy` for port 6274 and waits until it listens. */
+async function startForward(lab: Lab, { from = 'host', options = [] }: ForwardStart = {}): Promise<Resident> {
+  const target = from === 'host' ? 'localhost' : lab.host.address.ipv4
+  const stateDir = join(lab.folder, `forward-of-${from}`)
+  const words = ['6274', target, '6274', '--state-dir', stateDir, ...options]
+  const forward = lab[from].start(command('tcp-proxy', words))
+  await forward.line(/Listening on/)
+  return forward
+}
+
+function startProgram(lab: Lab, name: string, words: readonly string[]): Resident {
+  return lab.host.start(command(name, words))
+}
+
+/** The part of `proxy-status --json` that these tests look at. */
+interface Report {
+  readonly forwards: readonly {
+    readonly state: string
+    readonly pid: number | null
+    readonly failures: number
+    readonly listen: { readonly port: number }
+  }[]
+}
+
+interface Status {
+  readonly report: Report
+  readonly code: number
+}
+
+async function status(lab: Lab, stateDir: string): Promise<Status> {
+  const { stdout, code } = await lab.host.run(command('proxy-status', ['--state-dir', stateDir, '--json']))
+  return { report: JSON.parse(stdout) as Report, code }
+}
+
+/** Waits until every forward is in this state. */
+function forwardsAre(state: string, lab: Lab, stateDir: string): Promise<Status> {
+  return until(`every forward to be ${state}`, async () => {
+    const now = await status(lab, stateDir)
+    const { forwards } = now.report
+    if (forwards.length > 0 && forwards.every((forward) => forward.state === state)) return now
+    throw new Error(JSON.stringify(now, null, 2))
+  })
+}
+
+/** The words that run one of this project's commands. */
+function command(name: string, words: readonly string[]): string[] {
+  return [process.execPath, join(checkout, 'dist', 'src', 'cli', `${name}.js`), ...words]
+}

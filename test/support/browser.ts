@@ -1,0 +1,50 @@
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type Browser, chromium, type Page } from 'playwright-core'
+import type { Lab } from './namespaces.ts'
+
+const FLAGS = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+]
+
+/** Opens headless Chromium on the lab's visiting machine, with an empty profile, and closes it after the visit. */
+export async function withBrowser(lab: Lab, visit: (browser: Browser) => Promise<void>): Promise<void> {
+  const browser = await openBrowser(lab)
+  try {
+    await visit(browser)
+  } finally {
+    await browser.close()
+  }
+}
+
+function openBrowser(lab: Lab): Promise<Browser> {
+  const home = join(lab.folder, 'visitor')
+  mkdirSync(home, { recursive: true })
+  const program = join(lab.folder, 'chromium')
+  const command = lab.visitor.command(['/usr/bin/chromium']).join(' ')
+  writeFileSync(program, `#!/bin/sh\nexec ${command} "$@"\n`, { mode: 0o755 })
+  return chromium.launch({
+    executablePath: program,
+    headless: true,
+    args: FLAGS,
+    env: { ...process.env, HOME: home, TMPDIR: lab.folder },
+  })
+}
+
+/** A page of its own visitor, who clicks through the warning about a certificate nobody signed. */
+export async function openPage(browser: Browser, url: string): Promise<Page> {
+  const context = await browser.newContext({
+    ignoreHTTPSErrors: true,
+    viewport: { width: 1400, height: 900 },
+  })
+  const page = await context.newPage()
+  page.setDefaultTimeout(20_000)
+  await page.goto(url, { waitUntil: 'load' })
+  return page
+}

@@ -1,0 +1,274 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { type Finished, run } from './tools.ts'
+
+const NAME_PREFIX = 'pw-e2e-'
+
+/** Two machines on one wire, as far as the kernel is concerned. */
+export interface Lab {
+  /** The machine with the Inspector, the forwards and the monitor. */
+  readonly host: Machine
+  /** The machine with the browser. */
+  readonly visitor: Machine
+  /** An empty folder that goes away with the lab. */
+  readonly folder: string
+  /** What every program started in the lab has said so far, for a failure's report. */
+  story(): string
+  /** Ends every process in the lab and takes the lab down. Never throws. */
+  remove(): void
+}
+
+/** Addresses of a machine of the lab on the wire between the two. */
+export interface Addresses {
+  /** A private IPv4 address. */
+  readonly ipv4: string
+  /** A unique local IPv6 address. */
+  readonly ipv6: string
+  /** A public IPv4 address, of a range set aside for documentation. */
+  readonly publicIpv4: string
+}
+
+const HOST: Addresses = { ipv4: '10.77.0.1', ipv6: 'fd77::1', publicIpv4: '203.0.113.6' }
+const VISITOR: Addresses = { ipv4: '10.77.0.2', ipv6: 'fd77::2', publicIpv4: '203.0.113.5' }
+
+/** What a test may do with one of the two machines. */
+export class Machine {
+  readonly name: string
+  readonly address: Addresses
+  readonly #residents: Resident[] = []
+
+  constructor(name: string, address: Addresses) {
+    this.name = name
+    this.address = address
+  }
+
+  /** The words that run a command on this machine. */
+  command(argv: readonly string[]): string[] {
+    return ['ip', 'netns', 'exec', this.name, ...argv]
+  }
+
+  /** Runs a command on this machine to its end. */
+  run(argv: readonly string[]): Promise<Finished> {
+    return run(this.command(argv))
+  }
+
+  /** Starts a program on this machine that stays. */
+  start(argv: readonly string[], env: NodeJS.ProcessEnv = {}): Resident {
+    const resident = new Resident(this.command(argv), env)
+    this.#residents.push(resident)
+    return resident
+  }
+
+  /** What the programs started here have said so far. */
+  story(): string {
+    return this.#residents.map(({ title, output }) => `--- ${title}\n${output}`).join('\n')
+  }
+}
+
+/** A program that runs until it is told to stop, and what it has printed so far. */
+export class Resident {
+  readonly title: string
+  readonly #child: ChildProcess
+  readonly #lines: string[] = []
+  readonly #exited: Promise<number | null>
+  readonly #watchers = new Set<() => void>()
+
+  constructor(argv: readonly string[], env: NodeJS.ProcessEnv) {
+    const [file = '', ...args] = argv
+    this.title = argv.join(' ')
+    this.#child = spawn(file, args, {
+      detached: true,
+      env: { ...process.env, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    for (const stream of [this.#child.stdout, this.#child.stderr]) {
+      if (stream) createInterface({ input: stream }).on('line', (line) => this.#heard(line))
+    }
+    this.#exited = new Promise((resolve) => {
+      this.#child.on('error', () => resolve(null))
+      this.#child.on('close', (code) => resolve(code))
+    })
+  }
+
+  get pid(): number {
+    if (this.#child.pid === undefined) throw new Error(`${this.title} did not start`)
+    return this.#child.pid
+  }
+
+  /** All it has printed, for a failure's message. */
+  get output(): string {
+    return this.#lines.join('\n')
+  }
+
+  /** The first line that matches, now or later. Fails when the program ends or time is up before. */
+  line(pattern: RegExp, timeoutMs = 30_000): Promise<string> {
+    return new Promise((resolve, reject) => {
+      const settled = () => {
+        clearTimeout(timer)
+        this.#watchers.delete(look)
+      }
+      const look = () => {
+        const found = this.#lines.find((line) => pattern.test(line))
+        if (found === undefined) return
+        settled()
+        resolve(found)
+      }
+      const fail = (why: string) => {
+        settled()
+        reject(new Error(`${this.title}\n${why} without a line like ${pattern}:\n${this.output}`))
+      }
+      const timer = setTimeout(() => fail(`ran ${timeoutMs} ms`), timeoutMs)
+      this.#watchers.add(look)
+      this.#exited.then((code) => fail(`ended with ${code}`))
+      look()
+    })
+  }
+
+  /** Tells it and its children to end, and waits until the program itself has; gives its exit code. */
+  async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
+    if (this.#child.exitCode === null && this.#child.signalCode === null) process.kill(-this.pid, signal)
+    return this.#exited
+  }
+
+  #heard(line: string): void {
+    this.#lines.push(line)
+    for (const look of this.#watchers) look()
+  }
+}
+
+/** Says why no lab can be built here; undefined when it can. */
+export function whyNoLab(): string | undefined {
+  try {
+    buildLab().remove()
+    return undefined
+  } catch (error) {
+    const asRoot = process.getuid?.() === 0 ? '' : '; run the tests as root'
+    return `network namespaces cannot be made here (${String(error)})${asRoot}`
+  }
+}
+
+/** How a lab may differ from a common one. */
+export interface LabOptions {
+  /** The host's /etc/hosts, for what `localhost` means there. */
+  readonly hostsFile?: string
+}
+
+const COMMON_HOSTS_FILE = '127.0.0.1 localhost\n::1 localhost ip6-localhost\n'
+
+const standing = new Set<Lab>()
+let labsMade = 0
+
+/** Builds a lab of its own, whatever other labs stand. */
+export function buildLab({ hostsFile = COMMON_HOSTS_FILE }: LabOptions = {}): Lab {
+  removeLeftovers()
+  takeDownWhenInterrupted()
+  const name = `${NAME_PREFIX}${process.pid}-${++labsMade}`
+  const host = new Machine(`${name}-host`, HOST)
+  const visitor = new Machine(`${name}-visitor`, VISITOR)
+  const folder = mkdtempSync(join(tmpdir(), NAME_PREFIX))
+  const lab: Lab = {
+    host,
+    visitor,
+    folder,
+    story: () => `${host.story()}\n${visitor.story()}`,
+    remove() {
+      standing.delete(lab)
+      removeNamespace(host.name)
+      removeNamespace(visitor.name)
+      rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
+    },
+  }
+  standing.add(lab)
+  try {
+    addNamespace(host, hostsFile)
+    addNamespace(visitor, COMMON_HOSTS_FILE)
+    ip('link', 'add', 'veth0', 'netns', host.name, 'type', 'veth', 'peer', 'veth0', 'netns', visitor.name)
+    for (const machine of [host, visitor]) addAddresses(machine)
+  } catch (error) {
+    lab.remove()
+    throw error
+  }
+  return lab
+}
+
+/** `ip netns exec` lays the files of /etc/netns/NAME over those of /etc: no name leaves the lab. */
+function addNamespace(machine: Machine, hostsFile: string): void {
+  mkdirSync(filesOf(machine.name), { recursive: true })
+  writeFileSync(join(filesOf(machine.name), 'hosts'), hostsFile)
+  writeFileSync(join(filesOf(machine.name), 'resolv.conf'), '')
+  ip('netns', 'add', machine.name)
+}
+
+function addAddresses({ name, address }: Machine): void {
+  ip('-n', name, 'link', 'set', 'lo', 'up')
+  ip('-n', name, 'address', 'add', `${address.ipv4}/30`, 'dev', 'veth0')
+  ip('-n', name, 'address', 'add', `${address.publicIpv4}/30`, 'dev', 'veth0')
+  ip('-n', name, 'address', 'add', `${address.ipv6}/64`, 'dev', 'veth0', 'nodad')
+  ip('-n', name, 'link', 'set', 'veth0', 'up')
+}
+
+function ip(...args: string[]): string {
+  const { status, stdout, stderr, error } = spawnSync('ip', args, { encoding: 'utf8' })
+  if (status !== 0) throw new Error(`ip ${args.join(' ')}: ${error?.message ?? stderr}`)
+  return stdout
+}
+
+/** Kills what runs in the namespace, which only the lab's own processes do, and deletes it. */
+function removeNamespace(name: string): void {
+  for (let round = 0; round < 50; round++) {
+    const pids = spawnSync('ip', ['netns', 'pids', name], { encoding: 'utf8' })
+      .stdout.split('\n')
+      .filter(Boolean)
+    if (pids.length === 0) break
+    for (const pid of pids) killIfThere(Number(pid))
+  }
+  spawnSync('ip', ['netns', 'delete', name])
+  try {
+    rmSync(filesOf(name), { recursive: true, force: true })
+  } catch {
+    // Not ours to write in, so nothing was written there.
+  }
+}
+
+function killIfThere(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch {
+    // It has ended since it was listed.
+  }
+}
+
+function filesOf(name: string): string {
+  return join('/etc/netns', name)
+}
+
+/** Labs of test processes that were killed before they could take them down. */
+function removeLeftovers(): void {
+  for (const line of ip('netns', 'list').split('\n')) {
+    const name = line.split(' ')[0] ?? ''
+    const owner = new RegExp(`^${NAME_PREFIX}(\\d+)-`).exec(name)?.[1]
+    if (owner !== undefined && !readdirSync('/proc').includes(owner)) removeNamespace(name)
+  }
+}
+
+let watchingForInterrupts = false
+
+/** Ctrl-C and a runner's time limit end the process without its `after` hooks. */
+function takeDownWhenInterrupted(): void {
+  if (watchingForInterrupts) return
+  watchingForInterrupts = true
+  process.once('exit', takeDownAll)
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.once(signal, () => {
+      takeDownAll()
+      process.kill(process.pid, signal)
+    })
+  }
+}
+
+function takeDownAll(): void {
+  for (const lab of standing) lab.remove()
+}
