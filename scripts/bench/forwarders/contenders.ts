@@ -69,7 +69,7 @@ export function contenders({ root, buffer, ourArgs }: Setup): Contender[] {
       name: 'socat tuned',
       kind: 'tuned',
       heavy: true,
-      command: socat(['-b', `${buffer}`], ',backlog=511,nodelay', ',nodelay'),
+      command: socat(['-b', `${buffer}`], ',nodelay'),
     },
     {
       name: 'node pipe',
@@ -156,11 +156,12 @@ export function nginxCommand(folder: string, file: string): readonly string[] {
   return ['nginx', '-p', folder, '-e', join(folder, 'nginx.log'), '-c', file]
 }
 
-function socat(words: readonly string[] = [], listenWords = '', targetWords = ''): Command {
+/** Its default backlog of 5 would have most of 32 clients wait for TCP's own retry, a second later. */
+function socat(words: readonly string[] = [], bothWords = ''): Command {
   return (listen, target) => [
     ...['socat', ...words],
-    `TCP4-LISTEN:${listen},bind=127.0.0.1,reuseaddr,fork${listenWords}`,
-    `TCP4:127.0.0.1:${target}${targetWords}`,
+    `TCP4-LISTEN:${listen},bind=127.0.0.1,reuseaddr,fork,backlog=511${bothWords}`,
+    `TCP4:127.0.0.1:${target}${bothWords}`,
   ]
 }
 

@@ -3,13 +3,13 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { type Contender, contenders, type Forwarder, OURS, startForwarder } from './contenders.ts'
-import type { Figure, Site } from './figures/figure.ts'
+import { type Contender, contenders, OURS } from './contenders.ts'
+import type { Figure } from './figures/figure.ts'
 import { figures } from './figures.ts'
 import { describeMachine } from './machine.ts'
 import { killEverything } from './processes.ts'
-import { judge, matrixTable, type Row, summarize, verdictTable } from './report.ts'
-import type { Sample } from './series.ts'
+import { judge, matrixTable, type Row, verdictTable } from './report.ts'
+import { runFigure } from './rounds.ts'
 
 const USAGE = `usage: scripts/bench/forward [options]
   --rounds N        interleaved rounds, 5
@@ -96,80 +96,6 @@ function say(text: string): void {
   process.stderr.write(`bench: ${text}\n`)
 }
 
-/** Runs one figure with everybody, round by round, and returns what came of it. */
-async function runFigure(figure: Figure, everybody: readonly Contender[], rounds: number, folder: string) {
-  const field = everybody.filter((contender) => figure.takes(contender))
-  const samples = new Map<string, Sample[]>(field.map(({ name }) => [name, []]))
-  const failures: string[] = []
-  const out = new Set<string>()
-  const fail = ({ name }: Contender, error: unknown) => {
-    out.add(name)
-    samples.delete(name)
-    const why = `${figure.name}, ${name}: ${error instanceof Error ? error.message : String(error)}`
-    failures.push(why)
-    say(`FAILED ${why}`)
-  }
-
-  const site = await figure.open(field.length, folder)
-  const seats = field.map((contender, index) => ({ contender, index, target: targetAt(site, index) }))
-  const standing = new Map<string, Forwarder>()
-  try {
-    const begin = async ({ contender, index, target }: (typeof seats)[number], round: number) => {
-      const home = join(folder, `${index}-${round}`)
-      mkdirSync(home)
-      return startForwarder(contender, target, home)
-    }
-
-    if (!figure.fresh) {
-      for (const seat of seats) {
-        try {
-          const forwarder = await begin(seat, 0)
-          standing.set(seat.contender.name, forwarder)
-          await site.warm?.(forwarder, seat.target)
-        } catch (error) {
-          fail(seat.contender, error)
-        }
-      }
-    }
-    for (let round = 1; round <= rounds; round++) {
-      say(`${figure.name}, round ${round} of ${rounds}`)
-      // Whoever runs first or after a heavy neighbour is another one in every round.
-      for (const seat of seats.map((_, place) => seats[(place + round - 1) % seats.length])) {
-        if (seat === undefined || out.has(seat.contender.name)) continue
-        const { contender, target } = seat
-        try {
-          const forwarder = standing.get(contender.name) ?? (await begin(seat, round))
-          try {
-            samples.get(contender.name)?.push(await site.measure(forwarder, target))
-          } finally {
-            if (figure.fresh) await forwarder.group?.stop()
-          }
-        } catch (error) {
-          fail(contender, error)
-        }
-      }
-    }
-  } finally {
-    for (const { group } of standing.values()) await group?.stop()
-    await site.close()
-  }
-
-  const rows = figure.series.map((series): Row => {
-    const by = field.flatMap(({ name }) => {
-      const values = (samples.get(name) ?? []).flatMap((sample) => sample[series.id] ?? [])
-      return values.length === 0 ? [] : [[name, summarize(values)] as const]
-    })
-    return { series, by: new Map(by) }
-  })
-  return { rows, failures }
-}
-
-function targetAt(site: Site, index: number): number {
-  const target = site.targets[index]
-  if (target === undefined) throw new Error(`no target port for contender ${index}`)
-  return target
-}
-
 async function bench(options: Options, folder: string): Promise<void> {
   const chosen = chooseFigures(options)
   const everybody = chooseContenders(options)
@@ -179,12 +105,12 @@ async function bench(options: Options, folder: string): Promise<void> {
   if (machine.loadBefore > 0.5)
     say(`load ${machine.loadBefore.toFixed(1)}: other programs run, so the figures will vary`)
 
-  const groups: { figure: Figure; rows: Row[] }[] = []
+  const groups: { figure: Figure; rows: readonly Row[] }[] = []
   const failures: string[] = []
   for (const figure of chosen) {
     const home = join(folder, figure.name)
     mkdirSync(home)
-    const result = await runFigure(figure, everybody, options.rounds, home)
+    const result = await runFigure(figure, everybody, options.rounds, home, say)
     groups.push({ figure, rows: result.rows })
     failures.push(...result.failures)
   }

@@ -190,3 +190,22 @@ export function memoryBytes(group: Group): number {
     return sum + Number(pss?.[1] ?? 0) * 1024
   }, 0)
 }
+
+export interface MemoryRange {
+  readonly least: number
+  readonly most: number
+}
+
+/** The range of the group's memory in bytes until `work` is done, read five times a second. */
+export async function withMemory<T>(group: Group | undefined, work: Promise<T>): Promise<[T, MemoryRange]> {
+  const seen = group ? [memoryBytes(group)] : []
+  const watch = setInterval(() => {
+    if (group) seen.push(memoryBytes(group))
+  }, 200)
+  try {
+    const result = await work
+    return [result, { least: Math.min(...seen), most: Math.max(...seen) }]
+  } finally {
+    clearInterval(watch)
+  }
+}

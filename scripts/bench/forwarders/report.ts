@@ -112,7 +112,7 @@ export function matrixTable(rows: readonly Row[], field: readonly Contender[]): 
   const spread = (one: Summary | undefined) =>
     one === undefined ? '-' : `${short(one.median)} (${short(one.min)}..${short(one.max)})`
   return table(
-    ['contender', ...rows.map(({ series }) => `${series.title} ${series.unit}`)],
+    ['contender', ...rows.map(({ series }) => `${series.id} ${series.unit}`)],
     field
       .filter(({ name }) => rows.some(({ by }) => by.has(name)))
       .map(({ name, kind }) => [

@@ -16,6 +16,8 @@ export interface Site {
   readonly targets: readonly number[]
   warm?(forwarder: Forwarder, target: number): Promise<void>
   measure(forwarder: Forwarder, target: number): Promise<Sample>
+  /** What only the whole of the rounds can tell. */
+  finish?(forwarder: Forwarder): Sample
   close(): Promise<void>
 }
 

@@ -2,24 +2,20 @@
 import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Forwarder } from '../contenders.ts'
-import { memoryBytes } from '../processes.ts'
+import { withMemory } from '../processes.ts'
 import type { Figure, Lengths } from './figure.ts'
 import { KIB, MIB } from './figure.ts'
 import { web, wrk } from './web.ts'
 
 export function slowReader({ seconds, summaryScript }: Lengths): Figure {
   async function fastOnes({ port, group }: Forwarder) {
-    let peak = 0
-    const watch = setInterval(() => {
-      if (group) peak = Math.max(peak, memoryBytes(group))
-    }, 200)
-    try {
-      const got = await wrk(summaryScript, `http://127.0.0.1:${port}/file`, 4, seconds)
-      return { speed: got.bytes / got.seconds, peak }
-    } finally {
-      clearInterval(watch)
-    }
+    const [got, memory] = await withMemory(
+      group,
+      wrk(summaryScript, `http://127.0.0.1:${port}/file`, 4, seconds),
+    )
+    return { speed: got.bytes / got.seconds, peak: memory.most }
   }
+
   return {
     name: 'slow',
     series: [
@@ -51,6 +47,7 @@ export function slowReader({ seconds, summaryScript }: Lengths): Figure {
           try {
             await sleep(300)
             const beside = await fastOnes(forwarder)
+            if (!reader.stands()) throw new Error('the slow reader was cut off')
             return {
               'slow-kept': beside.speed / alone.speed,
               'slow-memory': (beside.peak - alone.peak) / MIB,
@@ -64,7 +61,7 @@ export function slowReader({ seconds, summaryScript }: Lengths): Figure {
   }
 }
 
-function readSlowly(port: number): { stop(): void } {
+function readSlowly(port: number): { stands(): boolean; stop(): void } {
   const socket = connect({
     port,
     host: '127.0.0.1',
@@ -74,6 +71,7 @@ function readSlowly(port: number): { stop(): void } {
   socket.write('GET /endless HTTP/1.1\r\nHost: bench\r\n\r\n')
   const again = setInterval(() => socket.resume(), 1000)
   return {
+    stands: () => socket.readyState === 'open' && socket.bytesRead > 0,
     stop() {
       clearInterval(again)
       socket.resetAndDestroy()

@@ -70,7 +70,11 @@ export async function wrk(
     seconds + 10,
   )
   const line = printed.split('\n').find((text) => text.startsWith('{')) ?? ''
-  return wrkSummary.parse(JSON.parse(line))
+  const summary = wrkSummary.parse(JSON.parse(line))
+  if (summary.errors * 100 > summary.requests) {
+    throw new Error(`${summary.errors} errors beside ${summary.requests} answers`)
+  }
+  return summary
 }
 
 export const CONNECTIONS = 32
