@@ -1,0 +1,185 @@
+// Who runs, and how each is started: as one process where it can, on loopback, logging no connection.
+import { existsSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { freePort, type Group, startServer, waitForPort } from './processes.ts'
+
+export type Kind = 'ours' | 'defaults' | 'tuned' | 'floor' | 'direct'
+
+export interface Contender {
+  readonly name: string
+  readonly kind: Kind
+  /** A process or thread a connection: too heavy for the figures that hold or open thousands. */
+  readonly heavy?: boolean
+  /** Differs from its fellow in the bulk figures alone. */
+  readonly bulkOnly?: boolean
+  /** The command line, after writing into `folder` what it needs there. */
+  readonly command?: (listen: number, target: number, folder: string) => readonly string[]
+}
+
+/** A started contender. `direct` has no process: its port is the target's own. */
+export interface Forwarder {
+  readonly contender: Contender
+  readonly port: number
+  readonly group: Group | undefined
+}
+
+export const OURS = 'port-watchdog'
+export const NGINX = 'nginx'
+
+export interface Setup {
+  readonly root: string
+  /** The buffer size in bytes that `tuned` means. */
+  readonly buffer: number
+  readonly ourArgs: readonly string[]
+}
+
+export function contenders({ root, buffer, ourArgs }: Setup): Contender[] {
+  const built = join(root, 'dist')
+  const ours = join(built, 'src/cli/tcp-proxy.js')
+  const all: Contender[] = [
+    {
+      name: OURS,
+      kind: 'ours',
+      command: (listen, target, folder) => [
+        ...[process.execPath, ours, `${listen}`, '127.0.0.1', `${target}`],
+        ...['--bind', '127.0.0.1', '--state-dir', folder, ...ourArgs],
+      ],
+    },
+    { name: 'haproxy', kind: 'defaults', command: haproxy() },
+    { name: NGINX, kind: 'defaults', command: nginx() },
+    { name: 'socat', kind: 'defaults', heavy: true, command: socat() },
+    { name: 'haproxy tuned', kind: 'tuned', command: haproxy([`tune.bufsize ${buffer}`]) },
+    {
+      name: 'haproxy splice-auto',
+      kind: 'tuned',
+      bulkOnly: true,
+      command: haproxy([`tune.bufsize ${buffer}`, `tune.pipesize ${buffer}`], ['option splice-auto']),
+    },
+    {
+      name: 'haproxy splice',
+      kind: 'tuned',
+      bulkOnly: true,
+      command: haproxy(
+        [`tune.bufsize ${buffer}`, `tune.pipesize ${buffer}`],
+        ['option splice-request', 'option splice-response'],
+      ),
+    },
+    { name: 'nginx tuned', kind: 'tuned', command: nginx([`proxy_buffer_size ${buffer};`]) },
+    {
+      name: 'socat tuned',
+      kind: 'tuned',
+      heavy: true,
+      command: socat(['-b', `${buffer}`], ',nodelay'),
+    },
+    {
+      name: 'node pipe',
+      kind: 'floor',
+      command: (listen, target) => [
+        ...[process.execPath, join(built, 'scripts/bench/forwarders/floor/pipe.js')],
+        ...[`${listen}`, `${target}`],
+      ],
+    },
+    {
+      name: 'python threads',
+      kind: 'floor',
+      heavy: true,
+      command: (listen, target) => [
+        ...['python3', join(root, 'scripts/bench/forwarders/floor/threaded.py')],
+        ...[`${listen}`, `${target}`],
+      ],
+    },
+    { name: 'direct', kind: 'direct' },
+  ]
+  return existsSync(ours) ? all : all.filter(({ kind }) => kind !== 'ours')
+}
+
+type Command = NonNullable<Contender['command']>
+
+/** HAProxy asks for timeouts in every configuration; these are too long to matter. */
+function haproxy(globals: readonly string[] = [], options: readonly string[] = []): Command {
+  return (listen, target, folder) => {
+    const file = join(folder, 'haproxy.cfg')
+    writeFileSync(
+      file,
+      `global
+  nbthread 1
+  ${globals.join('\n  ')}
+defaults
+  mode tcp
+  timeout connect 5s
+  timeout client 1h
+  timeout server 1h
+  ${options.join('\n  ')}
+listen bench
+  bind 127.0.0.1:${listen}
+  server target 127.0.0.1:${target}
+`,
+    )
+    return ['haproxy', '-db', '-f', file]
+  }
+}
+
+/** One worker. Its default of 512 connections would not hold what the idle figure opens. */
+function nginx(options: readonly string[] = []): Command {
+  return (listen, target, folder) => {
+    const file = join(folder, 'nginx.conf')
+    writeFileSync(
+      file,
+      `${nginxHead(folder)}
+stream {
+  server {
+    listen 127.0.0.1:${listen};
+    proxy_pass 127.0.0.1:${target};
+    ${options.join('\n    ')}
+  }
+}
+`,
+    )
+    return nginxCommand(folder, file)
+  }
+}
+
+const STREAM_MODULE = '/usr/lib/nginx/modules/ngx_stream_module.so'
+
+/** What every nginx here begins with, the target's as well: in the foreground, one worker, nothing outside `folder`. */
+export function nginxHead(folder: string): string {
+  return `${existsSync(STREAM_MODULE) ? `load_module ${STREAM_MODULE};` : ''}
+${process.getuid?.() === 0 ? 'user root;' : ''}
+daemon off;
+worker_processes 1;
+pid ${folder}/nginx.pid;
+error_log ${folder}/nginx.log error;
+events { worker_connections 8192; }`
+}
+
+export function nginxCommand(folder: string, file: string): readonly string[] {
+  return ['nginx', '-p', folder, '-e', join(folder, 'nginx.log'), '-c', file]
+}
+
+/** Its default backlog of 5 would have most of 32 clients wait for TCP's own retry, a second later. */
+function socat(words: readonly string[] = [], bothWords = ''): Command {
+  return (listen, target) => [
+    ...['socat', ...words],
+    `TCP4-LISTEN:${listen},bind=127.0.0.1,reuseaddr,fork,backlog=511${bothWords}`,
+    `TCP4:127.0.0.1:${target}${bothWords}`,
+  ]
+}
+
+/** `folder` must exist and belong to this forwarder alone. */
+export async function startForwarder(
+  contender: Contender,
+  target: number,
+  folder: string,
+): Promise<Forwarder> {
+  if (contender.command === undefined) return { contender, port: target, group: undefined }
+  const port = await freePort()
+  const logFile = join(folder, 'output.log')
+  const group = startServer(contender.command(port, target, folder), logFile)
+  try {
+    await waitForPort(port, group, logFile)
+  } catch (error) {
+    await group.stop()
+    throw error
+  }
+  return { contender, port, group }
+}

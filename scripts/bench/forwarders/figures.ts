@@ -1,0 +1,11 @@
+// The figures: what stands behind the forwarder, how it is loaded, what is read off.
+import { bulk } from './figures/bulk.ts'
+import { connections } from './figures/connections.ts'
+import type { Figure, Lengths } from './figures/figure.ts'
+import { idle } from './figures/idle.ts'
+import { requests } from './figures/requests.ts'
+import { slowReader } from './figures/slow.ts'
+
+export function figures(lengths: Lengths): Figure[] {
+  return [bulk(lengths), requests(lengths), slowReader(lengths), idle(lengths), connections(lengths)]
+}

@@ -1,0 +1,86 @@
+// A connection for every request, and what the forwarder keeps of them.
+import { type Forwarder, NGINX } from '../contenders.ts'
+import { memoryBytes } from '../processes.ts'
+import { summarize } from '../report.ts'
+import type { Figure, Lengths } from './figure.ts'
+import { KIB } from './figure.ts'
+import { CONNECTIONS, web, wrk } from './web.ts'
+
+/** Until a heap has found its size, which takes some 20,000 connections. */
+const WARM_SECONDS = 5
+
+/** A forwarder at rest, between two of its runs. */
+interface Rest {
+  readonly served: number
+  readonly memory: number
+}
+
+export function connections({ seconds, summaryScript }: Lengths): Figure {
+  const rests = new Map<number, Rest[]>()
+  const served = new Map<number, number>()
+
+  async function load({ port }: Forwarder, length: number): Promise<number> {
+    const url = `http://127.0.0.1:${port}/`
+    const got = await wrk(summaryScript, url, CONNECTIONS, length, ['-H', 'Connection: close'])
+    served.set(port, (served.get(port) ?? 0) + got.requests)
+    return got.requests / got.seconds
+  }
+
+  /** Read before a run and after the last one, never straight after one: a collector gets the others' time. */
+  function noteRest({ port, group }: Forwarder): readonly Rest[] {
+    const noted = rests.get(port) ?? []
+    if (group) noted.push({ served: served.get(port) ?? 0, memory: memoryBytes(group) })
+    rests.set(port, noted)
+    return noted
+  }
+
+  return {
+    name: 'connections',
+    series: [
+      {
+        id: 'connections',
+        title: 'new connections',
+        unit: '/s',
+        better: 'more',
+        goal: { kind: 'peer', name: NGINX, ratio: 0.8 },
+      },
+      {
+        id: 'connections-growth',
+        title: 'growth, 10,000 open-close',
+        unit: 'KiB',
+        better: 'less',
+        // Two hundred bytes a connection: a forgotten pair of sockets leaves fifty times as much, and below it a
+        // collector's moods are all that is seen.
+        goal: { kind: 'bound', value: 2048 },
+      },
+    ],
+    takes: ({ bulkOnly }) => !bulkOnly,
+    async open(ports, folder) {
+      return {
+        ...(await web(ports, folder)),
+        warm: async (forwarder) => {
+          await load(forwarder, WARM_SECONDS)
+        },
+        async measure(forwarder) {
+          noteRest(forwarder)
+          return { connections: await load(forwarder, seconds) }
+        },
+        finish(forwarder): Record<string, number> {
+          const slopes = slopesOf(noteRest(forwarder))
+          if (slopes.length === 0) return {}
+          return { 'connections-growth': summarize(slopes).median * (10_000 / KIB) }
+        },
+      }
+    },
+  }
+}
+
+/** Bytes a connection between any two rests. Their median is a trend that single outliers cannot bend. */
+function slopesOf(rests: readonly Rest[]): number[] {
+  return rests.flatMap((from, index) =>
+    rests
+      .slice(index + 1)
+      .filter((to) => to.served > from.served)
+      .map((to) => (to.memory - from.memory) / (to.served - from.served)),
+  )
+}

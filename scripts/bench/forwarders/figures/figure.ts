@@ -1,0 +1,33 @@
+// What a figure is to the driver.
+import type { Contender, Forwarder } from '../contenders.ts'
+import type { Sample, Series } from '../series.ts'
+
+export interface Figure {
+  readonly name: string
+  readonly series: readonly Series[]
+  /** Whether each measurement wants a forwarder that has served nothing yet. */
+  readonly fresh?: boolean
+  takes(contender: Contender): boolean
+  open(ports: number, folder: string): Promise<Site>
+}
+
+/** An opened figure: a target port for each contender. One each, so that no two share a range of connections. */
+export interface Site {
+  readonly targets: readonly number[]
+  warm?(forwarder: Forwarder, target: number): Promise<void>
+  measure(forwarder: Forwarder, target: number): Promise<Sample>
+  /** What only the whole of the rounds can tell. */
+  finish?(forwarder: Forwarder): Sample
+  close(): Promise<void>
+}
+
+export interface Lengths {
+  /** Whole seconds that one loaded run lasts. */
+  readonly seconds: number
+  /** Idle connections to hold. */
+  readonly idle: number
+  readonly summaryScript: string
+}
+
+export const KIB = 1024
+export const MIB = 1024 * KIB

@@ -1,0 +1,32 @@
+// Small requests and answers over connections that are kept.
+import { NGINX } from '../contenders.ts'
+import type { Goal } from '../series.ts'
+import type { Figure, Lengths } from './figure.ts'
+import { CONNECTIONS, web, wrk } from './web.ts'
+
+export function requests({ seconds, summaryScript }: Lengths): Figure {
+  const asNginx: Goal = { kind: 'peer', name: NGINX, ratio: 1 }
+  const load = (port: number, length: number) =>
+    wrk(summaryScript, `http://127.0.0.1:${port}/`, CONNECTIONS, length)
+  return {
+    name: 'requests',
+    series: [
+      { id: 'requests', title: 'requests, 32 kept', unit: '/s', better: 'more', goal: asNginx },
+      { id: 'requests-p50', title: 'request p50', unit: 'us', better: 'less', goal: asNginx },
+      { id: 'requests-p99', title: 'request p99', unit: 'us', better: 'less', goal: asNginx },
+    ],
+    takes: ({ bulkOnly }) => !bulkOnly,
+    async open(ports, folder) {
+      return {
+        ...(await web(ports, folder)),
+        warm: async ({ port }) => {
+          await load(port, 1)
+        },
+        async measure({ port }) {
+          const got = await load(port, seconds)
+          return { requests: got.requests / got.seconds, 'requests-p50': got.p50, 'requests-p99': got.p99 }
+        },
+      }
+    },
+  }
+}

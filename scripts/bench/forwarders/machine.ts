@@ -1,0 +1,55 @@
+// What a reader of the figures needs to know about where they come from.
+import { execFileSync, spawnSync } from 'node:child_process'
+import { cpus, loadavg, release, totalmem } from 'node:os'
+
+export interface Machine {
+  readonly cpu: string
+  readonly cores: number
+  readonly memoryGiB: number
+  readonly kernel: string
+  readonly node: string
+  readonly commit: string
+  /** Runnable programs over the last minute before the run; well above 0.5 means that the bench was not alone. */
+  readonly loadBefore: number
+  readonly versions: Readonly<Record<string, string>>
+}
+
+const VERSION_WORDS: Readonly<Record<string, readonly string[]>> = {
+  haproxy: ['-v'],
+  nginx: ['-v'],
+  socat: ['-V'],
+  iperf3: ['--version'],
+  wrk: ['-v'],
+  python3: ['--version'],
+}
+
+export function describeMachine(root: string): Machine {
+  const versions = Object.entries(VERSION_WORDS).map(([tool, words]) => [tool, version(tool, words)])
+  return {
+    cpu: cpus()[0]?.model ?? 'unknown',
+    cores: cpus().length,
+    memoryGiB: Math.round(totalmem() / 2 ** 30),
+    kernel: release(),
+    node: process.version,
+    commit: commit(root),
+    loadBefore: loadavg()[0] ?? 0,
+    versions: Object.fromEntries(versions),
+  }
+}
+
+/** Some print it on standard error, and wrk ends in 1 after it. */
+function version(tool: string, words: readonly string[]): string {
+  const { stdout, stderr } = spawnSync(tool, words, { encoding: 'utf8' })
+  return /\d+\.\d+(\.\d+)*/.exec(`${stdout ?? ''}${stderr ?? ''}`)?.[0] ?? 'missing'
+}
+
+function commit(root: string): string {
+  try {
+    return execFileSync('git', ['-C', root, 'describe', '--always', '--dirty'], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    }).trim()
+  } catch {
+    return 'unknown'
+  }
+}

@@ -1,0 +1,211 @@
+// Starting, watching and ending what the bench runs. Each program leads a process group of its own, so that what it
+// forks is counted with it and ends with it.
+import { type ChildProcess, spawn } from 'node:child_process'
+import { closeSync, openSync, readdirSync, readFileSync } from 'node:fs'
+import { connect, createServer } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+/** A program with whatever it forked. */
+export interface Group {
+  readonly pid: number
+  alive(): boolean
+  stop(): Promise<void>
+}
+
+const running = new Map<number, ChildProcess>()
+
+function start(command: readonly string[], out: 'pipe' | number): { child: ChildProcess; group: Group } {
+  const [program, ...args] = command
+  if (program === undefined) throw new Error('an empty command')
+  const child = spawn(program, args, { detached: true, stdio: ['ignore', out, out] })
+  const ended = new Promise<void>((resolve) => {
+    child.once('error', () => resolve())
+    child.once('exit', () => resolve())
+  })
+  const { pid } = child
+  if (pid === undefined) throw new Error(`cannot start ${program}`)
+  running.set(pid, child)
+  const alive = () => child.exitCode === null && child.signalCode === null
+  return {
+    child,
+    group: {
+      pid,
+      alive,
+      async stop() {
+        killGroup(pid)
+        await ended
+        running.delete(pid)
+      },
+    },
+  }
+}
+
+function killGroup(pid: number): void {
+  try {
+    process.kill(-pid, 'SIGKILL')
+  } catch {
+    // Already gone, which is what was wanted.
+  }
+}
+
+/** For the way out, also by a signal: nothing that was started may stay. */
+export function killEverything(): void {
+  for (const pid of running.keys()) killGroup(pid)
+}
+
+/** A program that stays; what it prints goes to `logFile`. */
+export function startServer(command: readonly string[], logFile: string): Group {
+  const log = openSync(logFile, 'a')
+  try {
+    return start(command, log).group
+  } finally {
+    closeSync(log)
+  }
+}
+
+/** A program that stays and says when it is ready, by printing `sign`. */
+export async function startUntil(command: readonly string[], sign: string): Promise<Group> {
+  const { child, group } = start(command, 'pipe')
+  let seen = ''
+  await new Promise<void>((resolve, reject) => {
+    const read = (chunk: Buffer) => {
+      if (seen.includes(sign)) return
+      seen += chunk.toString()
+      if (seen.includes(sign)) resolve()
+    }
+    child.stdout?.on('data', read)
+    child.stderr?.on('data', read)
+    child.once('exit', () => reject(new Error(`${command[0]} ended before it was ready: ${seen.trim()}`)))
+  })
+  return group
+}
+
+/** Runs a program to its end and returns what it printed. */
+export async function runTool(command: readonly string[], seconds: number): Promise<string> {
+  const { child, group } = start(command, 'pipe')
+  let printed = ''
+  child.stdout?.on('data', (chunk: Buffer) => {
+    printed += chunk.toString()
+  })
+  child.stderr?.on('data', (chunk: Buffer) => {
+    printed += chunk.toString()
+  })
+  const inTime = await new Promise<boolean>((resolve) => {
+    const limit = setTimeout(() => resolve(false), seconds * 1000)
+    child.once('close', () => {
+      clearTimeout(limit)
+      resolve(true)
+    })
+  })
+  const { exitCode } = child
+  await group.stop()
+  if (!inTime) throw new Error(`${command[0]} did not end within ${seconds} s`)
+  if (exitCode !== 0) throw new Error(`${command[0]} exit ${exitCode}: ${printed.trim().slice(-300)}`)
+  return printed
+}
+
+/** Resolves once something accepts on the port. */
+export async function waitForPort(port: number, group: Group, logFile: string): Promise<void> {
+  const until = performance.now() + 10_000
+  while (performance.now() < until) {
+    if (!group.alive()) break
+    if (await accepts(port)) return
+    await sleep(10)
+  }
+  throw new Error(`nothing listens on ${port}: ${readFileSync(logFile, 'utf8').trim().slice(-300)}`)
+}
+
+function accepts(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = connect(port, '127.0.0.1')
+    probe.once('connect', () => {
+      probe.destroy()
+      resolve(true)
+    })
+    probe.once('error', () => resolve(false))
+  })
+}
+
+let nextPort = 20_000 + (process.pid % 10_000)
+
+/** Ports below the range the kernel hands out for outgoing connections, so that none of those can take one first. */
+export async function freePort(): Promise<number> {
+  for (;;) {
+    nextPort = nextPort >= 32_000 ? 20_000 : nextPort + 1
+    if (await canListen(nextPort)) return nextPort
+  }
+}
+
+export async function freePorts(count: number): Promise<number[]> {
+  const ports: number[] = []
+  while (ports.length < count) ports.push(await freePort())
+  return ports
+}
+
+function canListen(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = createServer()
+    probe.once('error', () => resolve(false))
+    probe.listen({ port, host: '127.0.0.1' }, () => probe.close(() => resolve(true)))
+  })
+}
+
+interface Member {
+  readonly pid: string
+  readonly ticks: number
+}
+
+function membersOf(group: number): Member[] {
+  const members: Member[] = []
+  for (const pid of readdirSync('/proc')) {
+    if (!/^\d+$/.test(pid)) continue
+    const stat = readProc(`/proc/${pid}/stat`)
+    // The program's name, in brackets, may itself hold spaces and brackets.
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    if (Number(fields[2]) !== group) continue
+    // utime, stime, and cutime and cstime for the children that ended and were waited for.
+    const ticks = fields.slice(11, 15).reduce((sum, field) => sum + Number(field), 0)
+    members.push({ pid, ticks })
+  }
+  return members
+}
+
+function readProc(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    return ''
+  }
+}
+
+/** User and system time of the group in seconds. Linux shows it in hundredths, whatever the kernel's own tick is. */
+export function cpuSeconds(group: Group): number {
+  return membersOf(group.pid).reduce((sum, member) => sum + member.ticks, 0) / 100
+}
+
+/** The group's proportional set size in bytes: shared pages are not counted once a process. */
+export function memoryBytes(group: Group): number {
+  return membersOf(group.pid).reduce((sum, { pid }) => {
+    const pss = /^Pss:\s+(\d+) kB/m.exec(readProc(`/proc/${pid}/smaps_rollup`))
+    return sum + Number(pss?.[1] ?? 0) * 1024
+  }, 0)
+}
+
+export interface MemoryRange {
+  readonly least: number
+  readonly most: number
+}
+
+/** The range of the group's memory in bytes until `work` is done, read five times a second. */
+export async function withMemory<T>(group: Group | undefined, work: Promise<T>): Promise<[T, MemoryRange]> {
+  const seen = group ? [memoryBytes(group)] : []
+  const watch = setInterval(() => {
+    if (group) seen.push(memoryBytes(group))
+  }, 200)
+  try {
+    const result = await work
+    return [result, { least: Math.min(...seen), most: Math.max(...seen) }]
+  } finally {
+    clearInterval(watch)
+  }
+}
