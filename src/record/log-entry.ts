@@ -19,7 +19,8 @@ export function formatForPeople({ time, level, message, good }: LogEntry): strin
 
 const signs: Readonly<Record<LogLevel, string>> = { info: '•', warn: '!', error: '✗' }
 
-function localTime(date: Date): string {
+/** `2026-11-21 01:47:16` in this machine's time zone. */
+export function localTime(date: Date): string {
   const two = (value: number) => String(value).padStart(2, '0')
   const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`
   return `${day} ${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`

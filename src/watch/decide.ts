@@ -298,7 +298,7 @@ function foundDead(
       // Never started is no failure; a PID file that was left behind tells of one.
       if (stalePidFile === undefined) {
         const line = info(`Proxy for port ${context.port} is not running, starting it`)
-        return prepend([...cleared.effects, line], start(state, context))
+        return prepend([...cleared.effects, line], start(state, context, 'first'))
       }
       return prepend(cleared.effects, failAndRestart(state, fault.words, context))
     case 'running':
@@ -505,9 +505,10 @@ function startIfDue(state: ForwardState, until: number, context: Context): Decis
   return context.now < until ? nothing(state) : start(state, context)
 }
 
-function start(state: ForwardState, { now, policy }: Context): Decision {
+/** @param count whether it follows a failure or an order, and so counts as a restart. */
+function start(state: ForwardState, { now, policy }: Context, count: 'first' | 'again' = 'again'): Decision {
   const generation = state.generation + 1
-  const isFirst = state.generation === 0 && state.phase.id === 'unknown' && state.failures === 0
+  const isFirst = count === 'first'
   const deadline = now + policy.startTimeoutMs
   return {
     state: {
