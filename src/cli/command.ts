@@ -25,9 +25,9 @@ export function argument<T>(parse: (text: string) => Parsed<T>): (text: string) 
 }
 
 /** The same for an option that may be given several times, each with one or more values. */
-export function repeatable<T>(parse: (text: string) => Parsed<T>): (text: string, before: T[]) => T[] {
+export function repeatable<T>(parse: (text: string) => Parsed<T>): (text: string, before?: T[]) => T[] {
   const one = argument(parse)
-  return (text, before) => [...before, one(text)]
+  return (text, before = []) => [...before, one(text)]
 }
 
 /**

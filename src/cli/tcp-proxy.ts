@@ -1,71 +1,26 @@
 #!/usr/bin/env node
-import { type ForwardOptions, forwardDefaults } from '../config/forward-options.ts'
-import {
-  parseBindAddress,
-  parseCount,
-  parseDuration,
-  parseHost,
-  parseNetwork,
-  parsePort,
-} from '../config/values.ts'
+import { optionList, parserOf, withDefaults } from '../config/forward-options.ts'
+import { parseCount, parseHost, parsePort } from '../config/values.ts'
 import { runForwarder } from '../forward/process.ts'
 import { writersDirectory } from '../record/state-directory.ts'
 import { argument, newCommand, repeatable, runCommand } from './command.ts'
-
-interface Options {
-  bind: string[]
-  allow: string[]
-  maxConnections: number
-  connectTimeout: number
-  idleTimeout: number
-  halfCloseTimeout: number
-  drain: number
-  targetCheck: number
-  stateDir?: string
-  reportFd?: number
-}
-
-const duration = argument(parseDuration)
 
 const command = newCommand('tcp-proxy', 'Forward a TCP port of this machine to a target.')
   .argument('<LISTEN_PORT>', 'port to listen on', argument(parsePort))
   .argument('<TARGET_HOST>', 'host name or IP address to connect to', argument(parseHost))
   .argument('<TARGET_PORT>', 'port to connect to', argument(parsePort))
-  .option(
-    '--bind <ADDRESS...>',
-    'addresses to listen on (default: all IPv4 addresses; every address but loopback when the target is loopback on the same port)',
-    repeatable(parseBindAddress),
-    [],
-  )
-  .option(
-    '--allow <NETWORK...>',
-    'sources to admit instead of private networks: CIDRs, "private", "any"; this machine always is',
-    repeatable(parseNetwork),
-    [],
-  )
-  .option(
-    '--max-connections <N>',
-    'connections open at once; 0 = as many as the descriptor limit allows',
-    argument(parseCount),
-    forwardDefaults.maxConnections,
-  )
-  .option('--connect-timeout <TIME>', 'until the target must answer (default: 5s; 0 = off)', duration)
-  .option('--idle-timeout <TIME>', 'end a connection that is silent for so long (default: off)', duration)
-  .option(
-    '--half-close-timeout <TIME>',
-    'end a connection that is silent for so long after one side has finished (default: 60s; 0 = off)',
-    duration,
-  )
-  .option(
-    '--drain <TIME>',
-    'let connections finish for so long after SIGTERM or SIGINT (default: 10s)',
-    duration,
-  )
-  .option(
-    '--target-check <TIME>',
-    'try a target that nobody has used for so long (default: 10s; 0 = never)',
-    duration,
-  )
+
+for (const { flag, specification } of optionList) {
+  const parse = parserOf(specification)
+  if (specification.kind === 'list') {
+    command.option(`${flag} <${specification.placeholder}...>`, specification.help, repeatable(parse))
+  } else {
+    const placeholder = specification.kind === 'duration' ? 'TIME' : 'N'
+    command.option(`${flag} <${placeholder}>`, specification.help, argument(parse))
+  }
+}
+
+command
   .option(
     '--state-dir <DIR>',
     'where PID file, log and control socket are kept (default: one of this user’s own)',
@@ -87,23 +42,12 @@ Examples:
   tcp-proxy 6274 localhost 6274 --allow 203.0.113.0/24`,
   )
 
-await runCommand(command, (listenPort: number, targetHost: string, targetPort: number, options: Options) => {
-  const forward: ForwardOptions = {
-    listenPort,
-    targetHost,
-    targetPort,
-    bind: options.bind,
-    allow: options.allow,
-    maxConnections: options.maxConnections,
-    connectTimeoutMs: options.connectTimeout ?? forwardDefaults.connectTimeoutMs,
-    idleTimeoutMs: options.idleTimeout ?? forwardDefaults.idleTimeoutMs,
-    halfCloseTimeoutMs: options.halfCloseTimeout ?? forwardDefaults.halfCloseTimeoutMs,
-    drainMs: options.drain ?? forwardDefaults.drainMs,
-    targetCheckIntervalMs: options.targetCheck ?? forwardDefaults.targetCheckIntervalMs,
-  }
-  return runForwarder({
-    forward,
-    stateDirectory: writersDirectory(options.stateDir),
-    reportDescriptor: options.reportFd,
-  })
-})
+type Given = Readonly<Record<string, unknown>> & { stateDir?: string; reportFd?: number }
+
+await runCommand(command, (listenPort: number, targetHost: string, targetPort: number, given: Given) =>
+  runForwarder({
+    forward: withDefaults({ listenPort, targetHost, targetPort }, given),
+    stateDirectory: writersDirectory(given.stateDir),
+    reportDescriptor: given.reportFd,
+  }),
+)

@@ -1,5 +1,5 @@
 import type { ForwardOptions } from './forward-options.ts'
-import { forwardDefaults } from './forward-options.ts'
+import { withDefaults } from './forward-options.ts'
 import { type RestartPolicy, restartDefaults } from './restart-policy.ts'
 
 /** One forward as the monitor watches it. */
@@ -27,7 +27,7 @@ export const defaultConfiguration: Configuration = {
     { name: 'inspector-proxy', port: 6277 },
   ].map(({ name, port }) => ({
     name,
-    options: { listenPort: port, targetHost: 'localhost', targetPort: port, ...forwardDefaults },
+    options: withDefaults({ listenPort: port, targetHost: 'localhost', targetPort: port }, {}),
     restart: restartDefaults,
   })),
 }

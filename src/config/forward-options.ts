@@ -1,3 +1,5 @@
+import { type Parsed, parseBindAddress, parseCount, parseDuration, parseNetwork } from './values.ts'
+
 /** Everything that describes one forward. Times in ms; what zero means stands at each. */
 export interface ForwardOptions {
   /** TCP port to listen on, 1 to 65535. It names the forward's files in the state directory. */
@@ -20,16 +22,126 @@ export interface ForwardOptions {
   /** How long connections may go on after SIGTERM before they are reset. 0 = not at all. */
   readonly drainMs: number
   /** Between two checks of a target that nobody has connected to meanwhile. 0 = never checked. */
-  readonly targetCheckIntervalMs: number
+  readonly targetCheckMs: number
 }
 
-export const forwardDefaults = {
-  bind: [],
-  allow: [],
-  maxConnections: 0,
-  connectTimeoutMs: 5_000,
-  idleTimeoutMs: 0,
-  halfCloseTimeoutMs: 60_000,
-  drainMs: 10_000,
-  targetCheckIntervalMs: 10_000,
-} as const satisfies Omit<ForwardOptions, 'listenPort' | 'targetHost' | 'targetPort'>
+/** The options that may be left out. */
+export type TunableOptions = Omit<ForwardOptions, 'listenPort' | 'targetHost' | 'targetPort'>
+
+/**
+ * How one option is written. Command line, configuration file and the words by which the monitor starts a forwarder are all made
+ * from this table, so that an option is told once.
+ */
+export type OptionSpecification<Value> = {
+  readonly default: Value
+  /** For `--help` and for editors. */
+  readonly help: string
+} & (
+  | { readonly kind: 'duration' | 'count' }
+  | { readonly kind: 'list'; readonly placeholder: string; readonly parse: (text: string) => Parsed<string> }
+)
+
+export const tunableOptions: {
+  readonly [Key in keyof TunableOptions]: OptionSpecification<TunableOptions[Key]>
+} = {
+  bind: {
+    kind: 'list',
+    placeholder: 'ADDRESS',
+    parse: parseBindAddress,
+    default: [],
+    help:
+      'addresses to listen on (default: all IPv4 addresses; every address but loopback when the target is loopback on ' +
+      'the same port)',
+  },
+  allow: {
+    kind: 'list',
+    placeholder: 'NETWORK',
+    parse: parseNetwork,
+    default: [],
+    help: 'sources to admit instead of private networks: CIDRs, "private", "any"; this machine always is',
+  },
+  maxConnections: {
+    kind: 'count',
+    default: 0,
+    help: 'connections open at once (default: as many as the descriptor limit allows)',
+  },
+  connectTimeoutMs: {
+    kind: 'duration',
+    default: 5_000,
+    help: 'until the target must answer (default: 5s; 0 = off)',
+  },
+  idleTimeoutMs: {
+    kind: 'duration',
+    default: 0,
+    help: 'end a connection that is silent for so long (default: off)',
+  },
+  halfCloseTimeoutMs: {
+    kind: 'duration',
+    default: 60_000,
+    help: 'end a connection that is silent for so long after one side has finished (default: 60s; 0 = off)',
+  },
+  drainMs: {
+    kind: 'duration',
+    default: 10_000,
+    help: 'let connections finish for so long after SIGTERM or SIGINT (default: 10s)',
+  },
+  targetCheckMs: {
+    kind: 'duration',
+    default: 10_000,
+    help: 'try a target that nobody has used for so long (default: 10s; 0 = never)',
+  },
+}
+
+const optionNames = Object.keys(tunableOptions) as (keyof TunableOptions)[]
+
+/** Every option that may be left out, with its key in a configuration file and its flag on the command line. */
+export const optionList: readonly {
+  readonly name: keyof TunableOptions
+  readonly key: string
+  readonly flag: string
+  readonly specification: OptionSpecification<unknown>
+}[] = optionNames.map((name) => {
+  const key = name.replace(/Ms$/, '')
+  const flag = `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
+  return { name, key, flag, specification: tunableOptions[name] }
+})
+
+/**
+ * Fills in what was left out.
+ * @param given values by key (`connectTimeout`), already parsed: times in ms.
+ */
+export function withDefaults(
+  place: Pick<ForwardOptions, 'listenPort' | 'targetHost' | 'targetPort'>,
+  given: Readonly<Record<string, unknown>>,
+): ForwardOptions {
+  const tuned = optionList.map(({ name, key, specification }) => [name, given[key] ?? specification.default])
+  return { ...place, ...(Object.fromEntries(tuned) as TunableOptions) }
+}
+
+/** The words of `tcp-proxy` that give exactly these options. */
+export function optionWords(options: ForwardOptions): string[] {
+  const words = [String(options.listenPort), options.targetHost, String(options.targetPort)]
+  for (const { name, flag, specification } of optionList) {
+    const value = options[name]
+    if (Array.isArray(value)) {
+      if (value.length > 0) words.push(flag, ...value)
+    } else {
+      words.push(flag, specification.kind === 'duration' ? `${value}ms` : String(value))
+    }
+  }
+  return words
+}
+
+/** The parser of a single value of an option. */
+export function parserOf(
+  specification: OptionSpecification<unknown>,
+): (text: string) => Parsed<string | number> {
+  switch (specification.kind) {
+    case 'duration':
+      return parseDuration
+    case 'count':
+      return parseCount
+    case 'list':
+      return specification.parse
+  }
+}

@@ -1,9 +1,9 @@
 import { z } from 'zod'
 import type { Configuration, ForwardConfiguration } from './configuration.ts'
 import { defaultIntervalMs } from './configuration.ts'
-import { forwardDefaults } from './forward-options.ts'
+import { type OptionSpecification, optionList, withDefaults } from './forward-options.ts'
 import { restartDefaults } from './restart-policy.ts'
-import { type Parsed, parseBindAddress, parseDuration, parseHostAndPort, parseNetwork } from './values.ts'
+import { type Parsed, parseDuration, parseHostAndPort } from './values.ts'
 
 /** A string that one of the parsers of `values.ts` understands. */
 function text<T>(parse: (text: string) => Parsed<T>) {
@@ -41,21 +41,28 @@ const restart = z.strictObject({
   killAfter: duration.optional().describe('from SIGTERM to SIGKILL for a forwarder that hangs'),
 })
 
+/** The schema of one option, from the table that the command line is made from. */
+function optionSchema(specification: OptionSpecification<unknown>): z.ZodType {
+  switch (specification.kind) {
+    case 'duration':
+      return duration.describe(specification.help)
+    case 'count':
+      return count.describe(specification.help)
+    case 'list':
+      return oneOrMore(text(specification.parse)).describe(specification.help)
+  }
+}
+
 const forward = z.strictObject({
   name: z
     .string()
     .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/, 'a name is 1 to 63 letters, digits, ".", "_" or "-"'),
   listen: port.describe('port to listen on'),
   target: text(parseHostAndPort).describe('HOST:PORT to connect to'),
-  bind: oneOrMore(text(parseBindAddress)).optional(),
-  allow: oneOrMore(text(parseNetwork)).optional().describe('CIDRs, "private" or "any"; default: private'),
-  maxConnections: count.optional(),
-  connectTimeout: duration.optional(),
-  idleTimeout: duration.optional(),
-  halfCloseTimeout: duration.optional(),
-  drain: duration.optional(),
-  targetCheck: duration.optional(),
   restart: restart.optional(),
+  ...Object.fromEntries(
+    optionList.map(({ key, specification }) => [key, optionSchema(specification).optional()]),
+  ),
 })
 
 const file = z.strictObject({
@@ -118,23 +125,11 @@ function duplicates(forwards: readonly ForwardEntry[]): string | undefined {
 }
 
 function forwardConfiguration(entry: ForwardEntry, shared: RestartEntry | undefined): ForwardConfiguration {
-  const defaults = forwardDefaults
+  const { name, listen, target, restart: own, ...options } = entry
   return {
-    name: entry.name,
-    options: {
-      listenPort: entry.listen,
-      targetHost: entry.target.host,
-      targetPort: entry.target.port,
-      bind: entry.bind ?? defaults.bind,
-      allow: entry.allow ?? defaults.allow,
-      maxConnections: entry.maxConnections ?? defaults.maxConnections,
-      connectTimeoutMs: entry.connectTimeout ?? defaults.connectTimeoutMs,
-      idleTimeoutMs: entry.idleTimeout ?? defaults.idleTimeoutMs,
-      halfCloseTimeoutMs: entry.halfCloseTimeout ?? defaults.halfCloseTimeoutMs,
-      drainMs: entry.drain ?? defaults.drainMs,
-      targetCheckIntervalMs: entry.targetCheck ?? defaults.targetCheckIntervalMs,
-    },
-    restart: restartPolicy({ ...shared, ...entry.restart }),
+    name,
+    options: withDefaults({ listenPort: listen, targetHost: target.host, targetPort: target.port }, options),
+    restart: restartPolicy({ ...shared, ...own }),
   }
 }
 

@@ -86,10 +86,10 @@ export class Forwarder {
   async start(): Promise<readonly string[]> {
     await this.#follow()
     this.#timers.push(setInterval(() => void this.#follow(), followIntervalMs))
-    const { targetCheckIntervalMs } = this.options
-    if (targetCheckIntervalMs > 0) {
+    const { targetCheckMs } = this.options
+    if (targetCheckMs > 0) {
       this.#checkTarget()
-      this.#timers.push(setInterval(() => this.#checkTarget(), targetCheckIntervalMs / 2))
+      this.#timers.push(setInterval(() => this.#checkTarget(), targetCheckMs / 2))
     }
     return this.#listeners.bound()
   }
@@ -263,8 +263,8 @@ export class Forwarder {
 
   /** Connects to the target and hangs up, unless a client's connection has told lately how it is. */
   #checkTarget(): void {
-    const { targetCheckIntervalMs } = this.options
-    const isFresh = this.#target.state === 'reachable' && this.#target.ageMs < targetCheckIntervalMs
+    const { targetCheckMs } = this.options
+    const isFresh = this.#target.state === 'reachable' && this.#target.ageMs < targetCheckMs
     if (isFresh || this.#cancelCheck !== undefined) return
     this.#cancelCheck = dial(this.#dialTarget(), (failure, dialled) => {
       this.#cancelCheck = undefined

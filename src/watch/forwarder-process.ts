@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, openSync } from 'node:fs'
 import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
-import type { ForwardOptions } from '../config/forward-options.ts'
+import { type ForwardOptions, optionWords } from '../config/forward-options.ts'
 import { exitCode } from '../os/failure.ts'
 import { identityOf, judgeProcess, type ProcessIdentity, signalProcess } from '../os/process-identity.ts'
 
@@ -33,7 +33,8 @@ export function startForwarder(
   logFile: string,
 ): StartedForwarder {
   const log = openSync(logFile, 'a', 0o600)
-  const child = spawn(process.execPath, [program, ...commandArguments(options, stateDirectory)], {
+  const words = ['--state-dir', stateDirectory, '--report-fd', String(reportDescriptor)]
+  const child = spawn(process.execPath, [program, ...optionWords(options), ...words], {
     detached: true,
     stdio: ['ignore', log, log, 'pipe'],
     env: withoutServiceManager(process.env),
@@ -89,21 +90,6 @@ function firstLine(stream: Readable): Promise<string> {
     stream.on('error', () => resolve(text))
     stream.on('close', () => resolve(text))
   })
-}
-
-/** The words of `tcp-proxy` that give exactly these options. */
-export function commandArguments(options: ForwardOptions, stateDirectory: string): string[] {
-  const words = [String(options.listenPort), options.targetHost, String(options.targetPort)]
-  if (options.bind.length > 0) words.push('--bind', ...options.bind)
-  if (options.allow.length > 0) words.push('--allow', ...options.allow)
-  words.push('--max-connections', String(options.maxConnections))
-  words.push('--connect-timeout', `${options.connectTimeoutMs}ms`)
-  words.push('--idle-timeout', `${options.idleTimeoutMs}ms`)
-  words.push('--half-close-timeout', `${options.halfCloseTimeoutMs}ms`)
-  words.push('--drain', `${options.drainMs}ms`)
-  words.push('--target-check', `${options.targetCheckIntervalMs}ms`)
-  words.push('--state-dir', stateDirectory, '--report-fd', String(reportDescriptor))
-  return words
 }
 
 /** A forwarder is no service of its own: it must not speak to systemd in the monitor's name. */
