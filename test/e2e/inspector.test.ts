@@ -10,7 +10,8 @@ import {
   inspector2,
   selfSignedCertificate,
 } from '../support/inspector.ts'
-import { buildLab, type Lab, type LabOptions, type Resident, whyNoLab } from '../support/namespaces.ts'
+import { buildLab, type Lab, type LabOptions, whyNoLab } from '../support/namespaces.ts'
+import type { Resident } from '../support/resident.ts'
 import { checkout, type Finished, until } from '../support/tools.ts'
 
 /*
@@ -62,7 +63,7 @@ async function useWatchedInspector(
     const { report, code } = await forwardsAre('waiting', lab, stateDir)
     assert.equal(code, 0)
     assert.deepEqual(
-      report.forwards.map(({ listen, failures }) => ({ port: listen.port, failures })),
+      report.forwards.map(({ port, failures }) => ({ port, failures })),
       inspector.ports.map((port) => ({ port, failures: 0 })),
     )
     assert.doesNotMatch(readFileSync(join(stateDir, 'proxy_monitor.log'), 'utf8'), /failure|alert/i)
@@ -265,7 +266,7 @@ interface Report {
     readonly state: string
     readonly pid: number | null
     readonly failures: number
-    readonly listen: { readonly port: number }
+    readonly port: number
   }[]
 }
 

@@ -1,7 +1,8 @@
 import { mkdirSync } from 'node:fs'
 import { delimiter, dirname, join } from 'node:path'
 import type { Page } from 'playwright-core'
-import type { Lab, Resident } from './namespaces.ts'
+import type { Lab } from './namespaces.ts'
+import type { Resident } from './resident.ts'
 import { cached, nodeForInspector, run } from './tools.ts'
 
 /** What a user sets before starting the Inspector, beyond the command line of the MCP server. */

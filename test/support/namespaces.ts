@@ -1,8 +1,8 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
+import { Resident } from './resident.ts'
 import { type Finished, run } from './tools.ts'
 
 const NAME_PREFIX = 'pw-e2e-'
@@ -65,77 +65,6 @@ export class Machine {
   /** What the programs started here have said so far. */
   story(): string {
     return this.#residents.map(({ title, output }) => `--- ${title}\n${output}`).join('\n')
-  }
-}
-
-/** A program that runs until it is told to stop, and what it has printed so far. */
-export class Resident {
-  readonly title: string
-  readonly #child: ChildProcess
-  readonly #lines: string[] = []
-  readonly #exited: Promise<number | null>
-  readonly #watchers = new Set<() => void>()
-
-  constructor(argv: readonly string[], env: NodeJS.ProcessEnv) {
-    const [file = '', ...args] = argv
-    this.title = argv.join(' ')
-    this.#child = spawn(file, args, {
-      detached: true,
-      env: { ...process.env, ...env },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    })
-    for (const stream of [this.#child.stdout, this.#child.stderr]) {
-      if (stream) createInterface({ input: stream }).on('line', (line) => this.#heard(line))
-    }
-    this.#exited = new Promise((resolve) => {
-      this.#child.on('error', () => resolve(null))
-      this.#child.on('close', (code) => resolve(code))
-    })
-  }
-
-  get pid(): number {
-    if (this.#child.pid === undefined) throw new Error(`${this.title} did not start`)
-    return this.#child.pid
-  }
-
-  /** All it has printed, for a failure's message. */
-  get output(): string {
-    return this.#lines.join('\n')
-  }
-
-  /** The first line that matches, now or later. Fails when the program ends or time is up before. */
-  line(pattern: RegExp, timeoutMs = 30_000): Promise<string> {
-    return new Promise((resolve, reject) => {
-      const settled = () => {
-        clearTimeout(timer)
-        this.#watchers.delete(look)
-      }
-      const look = () => {
-        const found = this.#lines.find((line) => pattern.test(line))
-        if (found === undefined) return
-        settled()
-        resolve(found)
-      }
-      const fail = (why: string) => {
-        settled()
-        reject(new Error(`${this.title}\n${why} without a line like ${pattern}:\n${this.output}`))
-      }
-      const timer = setTimeout(() => fail(`ran ${timeoutMs} ms`), timeoutMs)
-      this.#watchers.add(look)
-      this.#exited.then((code) => fail(`ended with ${code}`))
-      look()
-    })
-  }
-
-  /** Tells it and its children to end, and waits until the program itself has; gives its exit code. */
-  async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
-    if (this.#child.exitCode === null && this.#child.signalCode === null) process.kill(-this.pid, signal)
-    return this.#exited
-  }
-
-  #heard(line: string): void {
-    this.#lines.push(line)
-    for (const look of this.#watchers) look()
   }
 }
 

@@ -1,0 +1,119 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { lstatSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { describe, it } from 'node:test'
+import { commandLine, identityOf, judgeProcess } from '../../src/os/process-identity.ts'
+import { Resident } from '../support/resident.ts'
+import { until } from '../support/tools.ts'
+import { askThrough, echoServer, freePort, type Watched, withWatched } from '../support/watched.ts'
+
+/** Plants a PID file before the monitor starts; whatever it is, the forward must come up and nobody else be hurt. */
+function planted(
+  name: string,
+  plant: (watched: Watched, file: string) => Promise<() => void | Promise<void>>,
+): void {
+  it(name, { timeout: 60_000 }, () =>
+    withWatched(async (watched) => {
+      const echo = await echoServer()
+      const port = await freePort()
+      const file = watched.file(`tcp_proxy_${port}.pid`)
+      const unharmed = await plant(watched, file)
+      await watched.monitor([{ name: 'planted', listen: port, target: `localhost:${echo.port}` }])
+      const report = await watched.statusWhen('healthy', ({ forwards }) => forwards[0]?.state === 'healthy')
+      assert.equal(report.exitCode, 0)
+      assert.match(watched.log(), new RegExp(`Stale PID file found for port ${port}, removing\\.\\.\\.`))
+      assert.equal(watched.pid(port), report.forwards[0]?.pid)
+      assert.ok(lstatSync(file).isFile())
+      assert.equal(await askThrough(port), 'hello')
+      assert.equal((await watched.forwarders()).length, 1)
+      await unharmed()
+      await echo.close()
+    }),
+  )
+}
+
+/** A process that has nothing to do with forwards, and a check that it lives. */
+function stranger(watched: Watched): { pid: number; lives: () => void } {
+  const { pid } = watched.adopt(new Resident(['sleep', '600'], {}))
+  const identity = identityOf(pid)
+  assert.ok(identity)
+  return { pid, lives: () => assert.equal(judgeProcess(identity), 'alive', 'the stranger must survive') }
+}
+
+async function deadPid(): Promise<number> {
+  const child = spawn('true')
+  const { pid } = child
+  await once(child, 'exit')
+  if (pid === undefined) throw new Error('true did not start')
+  return pid
+}
+
+describe('A PID file is there that is not true', () => {
+  planted('of a dead process', async (_watched, file) => {
+    writeFileSync(file, `${await deadPid()}\n`)
+    return () => {}
+  })
+
+  planted('of a live stranger, who survives', async (watched, file) => {
+    const { pid, lives } = stranger(watched)
+    writeFileSync(file, `${pid}\n`)
+    return lives
+  })
+
+  planted('of a process whose PID was reused by a stranger, who survives', async (watched, file) => {
+    const { pid, lives } = stranger(watched)
+    const identity = identityOf(pid)
+    writeFileSync(file, `${pid}\n${JSON.stringify({ ...identity, startTime: '1' })}\n`)
+    return lives
+  })
+
+  planted('of a process of an earlier boot whose PID a stranger has now', async (watched, file) => {
+    const { pid, lives } = stranger(watched)
+    writeFileSync(file, `${pid}\n${JSON.stringify({ ...identityOf(pid), bootId: 'an earlier one' })}\n`)
+    return lives
+  })
+
+  planted('with garbage in it', async (_watched, file) => {
+    writeFileSync(file, Buffer.from([0, 255, 1, 254, 10, 13, 0]))
+    return () => {}
+  })
+
+  planted('that is empty', async (_watched, file) => {
+    writeFileSync(file, '')
+    return () => {}
+  })
+
+  planted('with a negative PID, which kill(2) would take for a group', async (_watched, file) => {
+    writeFileSync(file, '-1\n')
+    return () => {}
+  })
+
+  planted('that is a symbolic link, whose target is left alone', async (watched, file) => {
+    const precious = watched.file('precious')
+    writeFileSync(precious, `${process.pid}\n`)
+    symlinkSync(precious, file)
+    return () => assert.equal(readFileSync(precious, 'utf8'), `${process.pid}\n`)
+  })
+
+  it(
+    'of a process that may be a forwarder: neither signalled nor joined by a second one',
+    { timeout: 60_000 },
+    () =>
+      withWatched(async (watched) => {
+        const port = await freePort()
+        // Called like one of the old scripts, and without an identity to prove it.
+        const old = watched.adopt(new Resident(['bash', '-c', 'exec -a tcp_proxy sleep 600'], {}))
+        const isNamed = async () => commandLine(old.pid)?.includes('tcp_proxy') || undefined
+        await until('the old script to have its name', isNamed)
+        writeFileSync(watched.file(`tcp_proxy_${port}.pid`), `${old.pid}\n`)
+        await watched.monitor([{ name: 'old', listen: port, target: 'localhost:1' }])
+        await watched.logLine(/may be a forwarder and nothing proves it/)
+        const report = await watched.status()
+        assert.equal(report.forwards[0]?.state, 'unverifiable')
+        assert.equal(report.exitCode, 150)
+        assert.deepEqual(await watched.forwarders(), [])
+        assert.ok(await isNamed(), 'it must survive')
+      }),
+  )
+})

@@ -1,0 +1,169 @@
+import { once } from 'node:events'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { type AddressInfo, connect, createServer, type Server } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { StatusReport } from '../../src/report/status.ts'
+import { Resident } from './resident.ts'
+import { checkout, type Finished, run, until } from './tools.ts'
+
+/** The words that run one of this project's commands. */
+export function command(name: string, ...words: string[]): string[] {
+  return [process.execPath, join(checkout, 'dist', 'src', 'cli', `${name}.js`), ...words]
+}
+
+/** A port that nobody has now and that the kernel will not give away by itself. */
+export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = 10_000 + Math.floor(Math.random() * 20_000)
+    const server = createServer()
+    const free = await new Promise<boolean>((resolve) => {
+      server.once('error', () => resolve(false))
+      server.listen(port, '0.0.0.0', () => server.close(() => resolve(true)))
+    })
+    if (free) return port
+  }
+}
+
+/** A server on loopback that sends back what it gets. */
+export async function echoServer(
+  port = 0,
+): Promise<{ port: number; server: Server; close(): Promise<void> }> {
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    socket.on('error', () => {})
+    socket.pipe(socket)
+  })
+  server.listen(port, '127.0.0.1')
+  await once(server, 'listening')
+  const close = async () => {
+    server.close()
+    await once(server, 'close')
+  }
+  return { port: (server.address() as AddressInfo).port, server, close }
+}
+
+/** Sends a line through a port of this machine and gives what comes back; an error's code when nothing does. */
+export function askThrough(port: number, host = '127.0.0.1'): Promise<string> {
+  return new Promise((resolve) => {
+    const socket = connect({ port, host, autoSelectFamily: false })
+    let answer = ''
+    socket.setEncoding('utf8')
+    socket.on('data', (text) => {
+      answer += text
+    })
+    socket.on('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message))
+    socket.on('close', () => resolve(answer))
+    socket.end('hello')
+  })
+}
+
+/** A state directory of its own, with whatever runs in it; `remove` ends all of that. */
+export class Watched {
+  readonly directory = mkdtempSync(join(tmpdir(), 'pw-test-'))
+  readonly #residents: Resident[] = []
+
+  start(name: string, ...words: string[]): Resident {
+    return this.adopt(new Resident([...command(name, ...words), '--state-dir', this.directory], {}))
+  }
+
+  /** Takes a program into those that are ended with everything else. */
+  adopt(resident: Resident): Resident {
+    this.#residents.push(resident)
+    return resident
+  }
+
+  /** Starts the monitor and waits until it has started everything it watches. */
+  async monitor(forwards: readonly object[], ...words: string[]): Promise<Resident> {
+    const configuration = join(this.directory, 'configuration.json')
+    writeFileSync(
+      configuration,
+      JSON.stringify({ restart: { resetAfter: 0, flappingRestarts: 0 }, forwards }),
+    )
+    const monitor = this.start('proxy-monitor', '--config', configuration, ...words)
+    await monitor.line(/Monitor started/)
+    return monitor
+  }
+
+  run(name: string, ...words: string[]): Promise<Finished> {
+    return run([...command(name, ...words), '--state-dir', this.directory])
+  }
+
+  async status(): Promise<StatusReport> {
+    const { stdout, code } = await this.run('proxy-status', '--json')
+    const report = JSON.parse(stdout) as StatusReport
+    if (report.exitCode !== code) throw new Error(`exit code ${code}, but the report says ${report.exitCode}`)
+    return report
+  }
+
+  /** Asks for the status again and again until it is as wanted. */
+  statusWhen(
+    what: string,
+    isWanted: (report: StatusReport) => boolean,
+    timeoutMs = 20_000,
+  ): Promise<StatusReport> {
+    return until(
+      what,
+      async () => {
+        const report = await this.status()
+        if (isWanted(report)) return report
+        throw new Error(JSON.stringify(report, null, 1))
+      },
+      timeoutMs,
+    )
+  }
+
+  file(name: string): string {
+    return join(this.directory, name)
+  }
+
+  pid(port: number): number {
+    return Number(readFileSync(this.file(`tcp_proxy_${port}.pid`), 'utf8').split('\n')[0])
+  }
+
+  log(): string {
+    return readFileSync(this.file('proxy_monitor.log'), 'utf8')
+  }
+
+  /** Waits until a line like this stands in the monitor's log. */
+  logLine(pattern: RegExp, timeoutMs = 20_000): Promise<string> {
+    return until(
+      `a line like ${pattern} in the log`,
+      async () => {
+        const found = pattern.exec(this.log())?.[0]
+        if (found !== undefined) return found
+        throw new Error(this.log())
+      },
+      timeoutMs,
+    )
+  }
+
+  /** PIDs of the forwarders that run with this state directory, from the process table itself. */
+  async forwarders(): Promise<number[]> {
+    const { stdout } = await run(['ps', '-eo', 'pid=,stat=,args='])
+    return stdout
+      .split('\n')
+      .filter(
+        (line) => line.includes('tcp-proxy.js') && line.includes(this.directory) && !/^\s*\d+\s+Z/.test(line),
+      )
+      .map((line) => Number.parseInt(line, 10))
+  }
+
+  async remove(): Promise<void> {
+    for (const resident of this.#residents) {
+      resident.stop('SIGCONT')
+      await resident.stop('SIGKILL')
+    }
+    for (const pid of await this.forwarders()) process.kill(pid, 'SIGKILL')
+    rmSync(this.directory, { recursive: true, force: true, maxRetries: 5 })
+  }
+}
+
+/** Gives a test a state directory of its own and takes everything down after it. */
+export async function withWatched(use: (watched: Watched) => Promise<void>): Promise<void> {
+  const watched = new Watched()
+  try {
+    await use(watched)
+  } finally {
+    await watched.remove()
+  }
+}
