@@ -132,6 +132,30 @@ for (const way of Object.keys(ways) as Way[]) {
           assert.equal(bytesFromClient + bytesFromTarget, received.bytes.length)
         }))
 
+      it(`delivers the few bytes that came between a stall and the reset of the ${from}`, () =>
+        withBench(way, async ({ connect }) => {
+          const relayed = await connect()
+          const { relay } = relayed
+          const read = () => relay.bytesFromClient + relay.bytesFromTarget + relay.bufferedBytes
+          const block = Buffer.alloc(60_000, 'stall')
+          let sent = 0
+          while (relay.bufferedBytes === 0) {
+            relayed[from].write(block)
+            sent += block.length
+            await until(() => read() === sent)
+          }
+          relayed[from].write('few')
+          await until(() => relayed[from].writableLength === 0)
+          // The plain way has read them into the socket's own buffer, the other one leaves them in the kernel.
+          await until(() => way !== 'plain' || relayed.ends[from].readableLength === 3)
+          relayed[from].resetAndDestroy()
+          await once(relayed[from], 'close')
+          const received = await receive(relayed[to])
+          assert.equal(received.end, 'ECONNRESET')
+          assert.equal(received.bytes.subarray(sent).toString(), 'few')
+          assert.equal((await relayed.ended).cause, 'reset')
+        }))
+
       it(`does not take a complete stream away again when its ${from} is found gone later`, () =>
         withBench(way, async ({ connect }) => {
           const relayed = await connect()

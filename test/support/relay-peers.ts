@@ -52,6 +52,7 @@ export async function openBench(way: Way, options: { targetPath?: string } = {})
   await once(server, 'listening')
 
   const peers = new Set<net.Socket>()
+  const relays = new Set<Relay>()
 
   // One after the other, so that what connects is what is accepted.
   let previous: Promise<unknown> = Promise.resolve()
@@ -91,6 +92,7 @@ export async function openBench(way: Way, options: { targetPath?: string } = {})
 
   async function close(): Promise<void> {
     for (const peer of peers) peer.on('error', () => {}).destroy()
+    for (const relay of relays) relay.stop()
     await Promise.all([server, targetServer].map((each) => new Promise((resolve) => each.close(resolve))))
   }
 
