@@ -12,16 +12,59 @@ export interface LogEntry {
   readonly good?: boolean
 }
 
-/** The line that operators read: local time, sign, message. */
+/**
+ * The line that operators read: local time, sign, message. The time carries its offset from UTC, so that the hour that comes twice when
+ * summer time ends is told apart and logs of several processes can be merged. Further lines of a message are indented: what
+ * looks like a line of the log is one.
+ */
 export function formatForPeople({ time, level, message, good }: LogEntry): string {
-  return `${localTime(new Date(time))} ${good === true ? '✓' : signs[level]} ${message}`
+  const sign = good === true ? goodSign : signs[level]
+  return `${localStamp(new Date(time))} ${sign} ${message.replaceAll(/\r?\n|\r/g, `\n${indent}`)}`
 }
 
 const signs: Readonly<Record<LogLevel, string>> = { info: '•', warn: '!', error: '✗' }
+const goodSign = '✓'
+const indent = '    '
+
+/**
+ * Reads a line that `formatForPeople` wrote, or undefined when it is none: the further line of a message, or what a crash wrote past the
+ * log. A time without offset, as versions before 0.1 wrote it, counts as this machine's.
+ */
+export function parseForPeople(line: string): Omit<LogEntry, 'source'> | undefined {
+  const match = /^(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d(?:\.\d{3})?)([+-]\d\d:\d\d)? ([✓•!✗]) (.*)$/su.exec(line)
+  if (match === null) return undefined
+  const [, day, clock, offset = '', sign, message = ''] = match
+  const time = new Date(`${day}T${clock}${offset}`)
+  if (Number.isNaN(time.getTime())) return undefined
+  const good = sign === goodSign
+  return { time: time.toISOString(), level: levelOf(sign), message, good }
+}
+
+function levelOf(sign: string | undefined): LogLevel {
+  if (sign === signs.error) return 'error'
+  return sign === signs.warn ? 'warn' : 'info'
+}
+
+/** The further line of a message, or undefined when it belongs to none. */
+export function parseFurtherLine(line: string): string | undefined {
+  return line.startsWith(indent) ? line.slice(indent.length) : undefined
+}
 
 /** `2026-11-21 01:47:16` in this machine's time zone. */
 export function localTime(date: Date): string {
-  const two = (value: number) => String(value).padStart(2, '0')
   const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`
   return `${day} ${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`
+}
+
+/** `2026-11-21 01:47:16.482+01:00`: local time that names one instant. */
+export function localStamp(date: Date): string {
+  const offset = -date.getTimezoneOffset()
+  const sign = offset < 0 ? '-' : '+'
+  const minutes = Math.abs(offset)
+  const zone = `${sign}${two(Math.floor(minutes / 60))}:${two(minutes % 60)}`
+  return `${localTime(date)}.${String(date.getMilliseconds()).padStart(3, '0')}${zone}`
+}
+
+function two(value: number): string {
+  return String(value).padStart(2, '0')
 }
