@@ -96,12 +96,14 @@ function say(text: string): void {
   process.stderr.write(`bench: ${text}\n`)
 }
 
-async function bench(options: Options, folder: string): Promise<void> {
+/** Returns whether ours, where it is built, has a value in every figure. */
+async function bench(options: Options, folder: string): Promise<boolean> {
   const chosen = chooseFigures(options)
   const everybody = chooseContenders(options)
   const machine = describeMachine(ROOT)
   const began = performance.now()
-  if (!everybody.some(({ kind }) => kind === 'ours')) say(`${OURS} is not built: only the others run`)
+  const oursIsBuilt = everybody.some(({ kind }) => kind === 'ours')
+  if (!oursIsBuilt) say(`${OURS} is not built: only the others run`)
   if (machine.loadBefore > 0.5)
     say(`load ${machine.loadBefore.toFixed(1)}: other programs run, so the figures will vary`)
 
@@ -142,6 +144,7 @@ async function bench(options: Options, folder: string): Promise<void> {
     `${JSON.stringify({ when: new Date().toISOString(), machine, settings, verdicts, results, failures }, undefined, 2)}\n`,
   )
   say(`wrote ${json}`)
+  return !oursIsBuilt || groups.every((group) => group.rows.some(({ by }) => by.has(OURS)))
 }
 
 async function main(): Promise<number> {
@@ -166,8 +169,7 @@ async function main(): Promise<number> {
     })
   }
   try {
-    await bench(options, folder)
-    return 0
+    return (await bench(options, folder)) ? 0 : 1
   } finally {
     cleanUp()
   }

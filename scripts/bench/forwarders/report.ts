@@ -42,7 +42,9 @@ export function summarize(values: readonly number[]): Summary {
 
 export function judge({ series, by }: Row, field: readonly Contender[]): Verdict {
   const ours = by.get(OURS)?.median
-  const ratioTo = (theirs: number) => (ours === undefined ? undefined : ours / theirs)
+  // What has a plain bound may well be nought for a peer, and then a ratio says nothing.
+  const ratioTo = (theirs: number) =>
+    ours === undefined || series.goal.kind === 'bound' ? undefined : ours / theirs
 
   function rival(name: string): Rival | undefined {
     const median = by.get(name)?.median
@@ -109,8 +111,11 @@ export function verdictTable(verdicts: readonly Verdict[]): string {
 
 /** Every contender's median with the least and the most of the rounds. */
 export function matrixTable(rows: readonly Row[], field: readonly Contender[]): string {
-  const spread = (one: Summary | undefined) =>
-    one === undefined ? '-' : `${short(one.median)} (${short(one.min)}..${short(one.max)})`
+  const spread = (one: Summary | undefined) => {
+    if (one === undefined) return '-'
+    const { median, min, max, values } = one
+    return values.length === 1 ? short(median) : `${short(median)} (${short(min)}..${short(max)})`
+  }
   return table(
     ['contender', ...rows.map(({ series }) => `${series.id} ${series.unit}`)],
     field

@@ -89,7 +89,8 @@ async function standing(one: Seat): Promise<Forwarder> {
   if (one.forwarder === undefined) {
     one.starts += 1
     const home = join(one.folder, `${one.starts}`)
-    mkdirSync(home, { recursive: true })
+    // Ours takes no state directory that others can enter.
+    mkdirSync(home, { recursive: true, mode: 0o700 })
     one.forwarder = await startForwarder(one.contender, one.target, home)
   }
   return one.forwarder
