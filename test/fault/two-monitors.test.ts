@@ -34,7 +34,7 @@ describe('Several monitors', () => {
         const rivals = [1, 2, 3, 4].map(() => watched.adopt(new Resident(words, {})))
         const outcomes = await Promise.all(
           rivals.map((rival) =>
-            rival.line(/Monitor started|already runs/).then((line) => line.includes('started')),
+            rival.line(/Monitor started|already runs/).then((line) => line.includes('Monitor started')),
           ),
         )
         const winners = rivals.filter((_rival, i) => outcomes[i])
