@@ -64,6 +64,8 @@ export interface ForwarderHealth {
     readonly total: number
     readonly limit: number
     readonly refused: Readonly<Record<RefusalReason, number>>
+    /** Connections that have ended, by the two letters that tell how. */
+    readonly ended: Readonly<Record<string, number>>
   }
   readonly bytes: { readonly fromClients: number; readonly fromTarget: number }
 }

@@ -30,7 +30,9 @@ export interface DialTarget {
 }
 
 /** The outcome is told once: a connected socket, or why there is none. */
-export type DialOutcome = (failure: DialFailure | undefined, dialled: Dialled | undefined) => void
+export type DialOutcome = (
+  ...outcome: [failure: DialFailure, dialled: undefined] | [failure: undefined, dialled: Dialled]
+) => void
 
 /**
  * ms after which the next address is tried while the one before is still silent, RFC 8305 (Happy Eyeballs) section 5. Earlier

@@ -7,11 +7,14 @@ import { machineAddresses } from '../os/interfaces.ts'
 import { ownIdentity } from '../os/process-identity.ts'
 import { version } from '../os/version.ts'
 import { createAdmission } from './admission.ts'
+import { Connection, type Pipeline } from './connection.ts'
 import { type DialFailure, type Dialled, dial } from './dial.ts'
 import { isSamePort, planListeners, reachesListener } from './listen-plan.ts'
 import { bindProblem, createListeners, type ListenerSet } from './listeners.ts'
-import { type Relay, type RelayTotals, startRelay } from './relay.ts'
+import type { RelayTotals } from './relay.ts'
+import { resetSocket } from './reset.ts'
 import { TargetRecord } from './target-record.ts'
+import { type EndCause, terminationOf } from './termination.ts'
 
 /** What a forwarder tells whoever keeps its log. Nothing on the byte path is an event. */
 export type ForwarderEvent =
@@ -26,11 +29,6 @@ export type ForwarderEvent =
       readonly message: string
     }
 
-/** A connection from its accept to its end. */
-type Connection =
-  | { readonly phase: 'dialling'; readonly client: Socket; readonly cancel: () => void }
-  | { readonly phase: 'relaying'; readonly relay: Relay }
-
 /** ms between two looks at the machine's interfaces; Node has no event for them. */
 const followIntervalMs = 2000
 
@@ -44,6 +42,10 @@ const probeExpectedMs = 5000
  * One TCP forward: listens, admits, dials, relays, drains and counts.
  *
  *   new -> start() -> open -> drain() -> closed
+ *
+ * Every connection, however it came in, goes one way:
+ *
+ *   accept -> limits -> client steps -> dial -> target steps -> relay -> end
  */
 export class Forwarder {
   readonly options: ForwardOptions
@@ -64,7 +66,10 @@ export class Forwarder {
     'target-error': 0,
     'self-dial': 0,
   }
+  readonly #ended = new Map<string, number>()
+  readonly #pipeline: Pipeline
   #total = 0
+  #lastId = 0
   #draining = false
   #cancelCheck: (() => void) | undefined
   #onEmpty: (() => void) | undefined
@@ -75,7 +80,15 @@ export class Forwarder {
     this.#report = report
     this.#admission = createAdmission(options.allow)
     this.#limit = connectionLimit(options.maxConnections)
-    this.#listeners = createListeners(options.listenPort, (socket) => this.#accept(socket))
+    this.#listeners = createListeners(options.listenPort, (socket) => this.accept(socket))
+    this.#pipeline = {
+      clientSteps: [],
+      dial: (_connection, outcome) => this.#dial(outcome),
+      targetSteps: [],
+      relayLimits: options,
+      totals: this.#totals,
+      ended: (connection, cause) => this.#connectionEnded(connection, cause),
+    }
   }
 
   /**
@@ -116,14 +129,7 @@ export class Forwarder {
 
   /** Resets every connection now. */
   stopNow(): void {
-    for (const connection of this.#connections) {
-      if (connection.phase === 'relaying') connection.relay.stop()
-      else {
-        connection.cancel()
-        connection.client.resetAndDestroy()
-        this.#remove(connection)
-      }
-    }
+    for (const connection of [...this.#connections]) connection.stop('shutdown')
   }
 
   /**
@@ -165,6 +171,7 @@ export class Forwarder {
         total: this.#total,
         limit: this.#limit,
         refused: { ...this.#refused },
+        ended: Object.fromEntries(this.#ended),
       },
       bytes: { fromClients: this.#totals.bytesFromClient, fromTarget: this.#totals.bytesFromTarget },
     }
@@ -175,63 +182,41 @@ export class Forwarder {
     return this.#listeners.failed()
   }
 
-  #accept(client: Socket): void {
-    client.on('error', () => {})
-    const source = client.remoteAddress
+  /** Takes a connected client, wherever it was accepted; it must not have been read from. */
+  accept(client: Socket): void {
+    const { remoteAddress: address, remotePort: port = 0 } = client
     // Gone before it was accepted.
-    if (source === undefined) return void client.destroy()
-    if (this.#isExpectedProbe(client)) return void client.resetAndDestroy()
-    if (!this.#admission.admits(source)) {
-      return this.#refuse(client, 'admission', 'its network is not admitted; --allow names others')
+    if (address === undefined) return void client.on('error', () => {}).destroy()
+    if (this.#isExpectedProbe(client)) return resetSocket(client.on('error', () => {}))
+    const connection = new Connection(++this.#lastId, { address, port }, client, this.#pipeline)
+    if (!this.#admission.admits(address)) {
+      return connection.refuse('admission', 'its network is not admitted; --allow names others')
     }
     if (this.#connections.size >= this.#limit) {
-      return this.#refuse(client, 'max-connections', `${this.#limit} connections are open, the limit`)
+      return connection.refuse('max-connections', `${this.#limit} connections are open, the limit`)
     }
     this.#total++
-    this.#dialFor(client)
-  }
-
-  #dialFor(client: Socket): void {
-    // The outcome may come within the call, before `cancel` is known.
-    let settled = false
-    const connection: { current: Connection | undefined } = { current: undefined }
-    const cancel = dial(this.#dialTarget(), (failure, dialled) => {
-      settled = true
-      if (connection.current !== undefined) this.#connections.delete(connection.current)
-      this.#dialEnded(client, failure, dialled)
-    })
-    if (settled) return
-    connection.current = { phase: 'dialling', client, cancel }
-    this.#connections.add(connection.current)
-  }
-
-  #dialEnded(client: Socket, failure: DialFailure | undefined, dialled: Dialled | undefined): void {
-    this.#recordDial(failure, dialled)
-    if (dialled === undefined) {
-      if (failure !== undefined) this.#refuse(client, failure.reason, failure.message)
-      this.#tellIfEmpty()
-      return
-    }
-    const relay = startRelay(client, dialled.socket, this.options, this.#totals, () =>
-      this.#remove(connection),
-    )
-    const connection: Connection = { phase: 'relaying', relay }
     this.#connections.add(connection)
+    connection.start()
   }
 
-  #remove(connection: Connection): void {
+  #dial(outcome: Parameters<Pipeline['dial']>[1]): () => void {
+    return dial(this.#dialTarget(), (...result) => {
+      this.#recordDial(result[0], result[1])
+      outcome(...result)
+    })
+  }
+
+  #connectionEnded(connection: Connection, cause: EndCause): void {
     this.#connections.delete(connection)
-    this.#tellIfEmpty()
-  }
-
-  #tellIfEmpty(): void {
+    const { code } = terminationOf(cause)
+    this.#ended.set(code, (this.#ended.get(code) ?? 0) + 1)
+    if (cause.kind === 'refused') {
+      this.#refused[cause.reason]++
+      const { reason, message } = cause
+      this.#report({ kind: 'refused', source: connection.source.address, reason, message })
+    }
     if (this.#connections.size === 0) this.#onEmpty?.()
-  }
-
-  #refuse(client: Socket, reason: RefusalReason, message: string): void {
-    this.#refused[reason]++
-    this.#report({ kind: 'refused', source: client.remoteAddress ?? 'unknown', reason, message })
-    client.resetAndDestroy()
   }
 
   #dialTarget() {

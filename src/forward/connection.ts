@@ -1,0 +1,165 @@
+import type { Socket } from 'node:net'
+import type { RefusalReason } from '../control/forwarder-health.ts'
+import type { Dialled, DialOutcome } from './dial.ts'
+import { type Relay, type RelayEnd, type RelayLimits, type RelayTotals, startRelay } from './relay.ts'
+import { resetSocket } from './reset.ts'
+import { type ClientStep, runSteps, type TargetStep } from './steps.ts'
+import type { EndCause, StopReason } from './termination.ts'
+
+/** What every connection of a forward goes through, in this order; one object a forward. */
+export interface Pipeline {
+  readonly clientSteps: readonly ClientStep[]
+  /** @returns a function that gives up; the outcome is then never told. */
+  dial(connection: Connection, outcome: DialOutcome): () => void
+  readonly targetSteps: readonly TargetStep[]
+  readonly relayLimits: RelayLimits
+  readonly totals: RelayTotals
+  /** Told once, last of all: both sockets are closed or about to be. */
+  ended(connection: Connection, cause: EndCause): void
+}
+
+/** Where a connection is. Only ever moves downwards; steps that a forward does not have are skipped. */
+type Phase =
+  | { readonly kind: 'accepted' }
+  | { readonly kind: 'client-steps'; cancel: () => void }
+  | { readonly kind: 'dialling'; cancel: () => void }
+  | { readonly kind: 'target-steps'; readonly target: Socket; cancel: () => void }
+  | { readonly kind: 'relaying'; readonly relay: Relay }
+  | { readonly kind: 'ended' }
+
+export type ConnectionPhase = Phase['kind']
+
+/** Who connected. */
+export interface Source {
+  readonly address: string
+  readonly port: number
+}
+
+/** What stands for `cancel` until it is known: an outcome may come within the very call that returns it. */
+const notYet = () => {}
+
+/** One client's connection, from its accept to its end. */
+export class Connection {
+  /** Counts from 1 within a forwarder. */
+  readonly id: number
+  source: Source
+  /** ms of `performance.now()`. */
+  readonly acceptedAt = performance.now()
+  /** From its accept until the target had answered, in ms; undefined until then. */
+  connectMs: number | undefined
+  /** The target's address that answered; undefined until then. */
+  targetAddress: string | undefined
+  #phase: Phase = { kind: 'accepted' }
+  #client: Socket
+  #relay: Relay | undefined
+  #stopReason: StopReason = 'shutdown'
+  readonly #pipeline: Pipeline
+
+  constructor(id: number, source: Source, client: Socket, pipeline: Pipeline) {
+    this.id = id
+    this.source = source
+    this.#client = client
+    this.#pipeline = pipeline
+    client.on('error', () => this.#clientFailed())
+  }
+
+  get phase(): ConnectionPhase {
+    return this.#phase.kind
+  }
+
+  /** Bytes that the target's kernel has taken; live. */
+  get bytesFromClient(): number {
+    return this.#relay?.bytesFromClient ?? 0
+  }
+
+  /** Bytes that the client's kernel has taken; live. */
+  get bytesFromTarget(): number {
+    return this.#relay?.bytesFromTarget ?? 0
+  }
+
+  /** Sends it on its way. */
+  start(): void {
+    const { clientSteps } = this.#pipeline
+    if (clientSteps.length === 0) return this.#dial()
+    const phase: Phase = { kind: 'client-steps', cancel: notYet }
+    this.#phase = phase
+    phase.cancel = runSteps(clientSteps, this.#client, this, (result) => {
+      if (!result.ok) return this.#end({ kind: 'step-failed', failure: result.failure })
+      this.#client = result.socket
+      this.#dial()
+    })
+  }
+
+  /** Turns it away, before or instead of a target. */
+  refuse(reason: RefusalReason, message: string): void {
+    this.#end({ kind: 'refused', reason, message })
+  }
+
+  /** Ends both sides now, with a reset. */
+  stop(reason: StopReason): void {
+    const phase = this.#phase
+    if (phase.kind === 'ended') return
+    if (phase.kind === 'relaying') {
+      this.#stopReason = reason
+      return phase.relay.stop()
+    }
+    this.#giveUp()
+    this.#end({ kind: 'stopped', by: reason, phase: phase.kind })
+  }
+
+  #dial(): void {
+    const phase: Phase = { kind: 'dialling', cancel: notYet }
+    this.#phase = phase
+    phase.cancel = this.#pipeline.dial(this, (failure, dialled) => {
+      if (dialled !== undefined) return this.#prepareTarget(dialled)
+      this.refuse(failure.reason, failure.message)
+    })
+  }
+
+  #prepareTarget({ socket, address }: Dialled): void {
+    this.targetAddress = address
+    const { targetSteps } = this.#pipeline
+    if (targetSteps.length === 0) return this.#startRelay(socket)
+    socket.on('error', () => {})
+    const phase: Phase = { kind: 'target-steps', target: socket, cancel: notYet }
+    this.#phase = phase
+    phase.cancel = runSteps(targetSteps, socket, this, (result) => {
+      if (result.ok) return this.#startRelay(result.socket)
+      resetSocket(socket)
+      this.#end({ kind: 'step-failed', failure: result.failure })
+    })
+  }
+
+  #startRelay(target: Socket): void {
+    this.connectMs = performance.now() - this.acceptedAt
+    const { relayLimits, totals } = this.#pipeline
+    const relay = startRelay(this.#client, target, relayLimits, totals, (end) => this.#relayed(end))
+    this.#relay = relay
+    this.#phase = { kind: 'relaying', relay }
+  }
+
+  #relayed(end: RelayEnd): void {
+    if (end.cause === 'stopped') this.#end({ kind: 'stopped', by: this.#stopReason, phase: 'relaying' })
+    else this.#end({ kind: 'relayed', end })
+  }
+
+  /** The relay hears of its sockets' errors itself. */
+  #clientFailed(): void {
+    const phase = this.#phase
+    if (phase.kind === 'relaying' || phase.kind === 'ended') return
+    this.#giveUp()
+    this.#end({ kind: 'client-left', phase: phase.kind })
+  }
+
+  #giveUp(): void {
+    const phase = this.#phase
+    if ('cancel' in phase) phase.cancel()
+    if (phase.kind === 'target-steps') resetSocket(phase.target)
+  }
+
+  #end(cause: EndCause): void {
+    this.#phase = { kind: 'ended' }
+    resetSocket(this.#client)
+    this.#pipeline.ended(this, cause)
+  }
+}
