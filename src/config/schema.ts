@@ -84,7 +84,9 @@ export function configurationJsonSchema(): unknown {
 export function parseConfiguration(value: unknown): Parsed<Configuration> {
   const result = file.safeParse(value ?? {})
   if (!result.success) {
-    const [issue] = result.error.issues
+    const { issues } = result.error
+    // A misspelt key explains a missing one.
+    const issue = issues.find(({ code }) => code === 'unrecognized_keys') ?? issues[0]
     return { ok: false, problem: issue === undefined ? 'it is not valid' : issueText(issue) }
   }
   const { forwards, interval, restart: shared } = result.data

@@ -102,21 +102,6 @@ export function commandLine(pid: number): string[] | undefined {
   }
 }
 
-/** Seconds a kernel clock tick lasts in /proc/PID/stat; 1/100 on every Linux that Node supports (USER_HZ). */
-const SECONDS_A_TICK = 0.01
-
-/** How long a process has been running, in ms, or undefined when that cannot be told. */
-export function uptimeMs(identity: ProcessIdentity): number | undefined {
-  const ticks = Number(identity.startTime)
-  if (!isLinux || !Number.isFinite(ticks)) return undefined
-  try {
-    const sinceBoot = Number(readFileSync('/proc/uptime', 'utf8').split(' ')[0])
-    return Math.max(0, (sinceBoot - ticks * SECONDS_A_TICK) * 1000)
-  } catch {
-    return undefined
-  }
-}
-
 function readFacts(pid: number): ProcessFacts | 'unreadable' | undefined {
   return isLinux ? readProcStat(pid) : readFromPs(pid)
 }

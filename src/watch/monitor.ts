@@ -198,7 +198,7 @@ class Monitor {
     const { listenPort } = configuration.options
     const open = health.listen.addresses.filter(({ address }) => !isLinkLocal(address))
     const where = reachableAddresses(open.map(({ address }) => address))
-      .map((address) => `http://${hostAndPort(address, listenPort)}/`)
+      .map((address) => hostAndPort(address, listenPort))
       .join('  ')
     if (where === '') this.#say('warn', `Port ${listenPort}: this machine has no address but loopback yet`)
     else this.#say('info', `Port ${listenPort} is open for other machines: ${where}`, true)

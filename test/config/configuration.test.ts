@@ -1,0 +1,120 @@
+import assert from 'node:assert/strict'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, it } from 'node:test'
+import { defaultConfiguration } from '../../src/config/configuration.ts'
+import { loadConfiguration } from '../../src/config/load.ts'
+import { configurationJsonSchema } from '../../src/config/schema.ts'
+import { Failure } from '../../src/os/failure.ts'
+import { checkout } from '../support/tools.ts'
+
+async function load(name: string, text: string) {
+  const folder = mkdtempSync(join(tmpdir(), 'pw-configuration-'))
+  try {
+    const file = join(folder, name)
+    writeFileSync(file, text)
+    return await loadConfiguration(file)
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+}
+
+function refused(what: RegExp, text: string, name = 'port-watchdog.yaml') {
+  return assert.rejects(load(name, text), (error) => {
+    assert.ok(error instanceof Failure)
+    assert.equal(error.exitCode, 78)
+    assert.match(error.message, what)
+    assert.doesNotMatch(error.message, /\n/, 'one line')
+    return true
+  })
+}
+
+describe('The configuration', () => {
+  it('that DESIGN names gives what there is without one', async () => {
+    const text = `
+forwards:
+  - { name: inspector, listen: 6274, target: localhost:6274 }
+  - { name: inspector-proxy, listen: 6277, target: localhost:6277 }
+`
+    assert.deepEqual(await load('port-watchdog.yaml', text), defaultConfiguration)
+  })
+
+  it('takes every option, in JSON as in YAML', async () => {
+    const forward = {
+      name: 'all',
+      listen: 8080,
+      target: '[::1]:80',
+      bind: '127.0.0.1',
+      allow: ['10.0.0.0/8', 'fd00::/8'],
+      maxConnections: 7,
+      connectTimeout: '250ms',
+      idleTimeout: 90,
+      drain: 0,
+      restart: { backoff: '2s', flappingRestarts: 0 },
+    }
+    const { forwards, intervalMs } = await load(
+      'x.json',
+      JSON.stringify({ interval: '5s', forwards: [forward] }),
+    )
+    assert.equal(intervalMs, 5000)
+    const [all] = forwards
+    assert.equal(all?.options.targetHost, '::1')
+    assert.deepEqual(all?.options.bind, ['127.0.0.1'])
+    assert.deepEqual(all?.options.allow, ['10.0.0.0/8', 'fd00::/8'])
+    assert.equal(all?.options.connectTimeoutMs, 250)
+    assert.equal(all?.options.idleTimeoutMs, 90_000)
+    assert.equal(all?.options.halfCloseTimeoutMs, 60_000)
+    assert.equal(all?.options.drainMs, 0)
+    assert.equal(all?.restart.backoffMs, 2000)
+    assert.equal(all?.restart.flappingRestarts, 0)
+  })
+
+  it('refuses what it does not know, and says where', async () => {
+    await refused(
+      /forwards\[0\]: unknown key "idleTimeot"/,
+      'forwards: [{ name: a, listen: 1, target: "b:1", idleTimeot: 1 }]',
+    )
+    await refused(/unknown key "forward"/, 'forward: []')
+  })
+
+  it('refuses values that cannot be, and says what would be right', async () => {
+    await refused(/forwards\[0\]\.listen: .*65535/, 'forwards: [{ name: a, listen: 70000, target: "b:1" }]')
+    await refused(
+      /forwards\[0\]\.target: .*URL; give HOST:PORT/,
+      'forwards: [{ name: a, listen: 1, target: "http://b:1" }]',
+    )
+    await refused(
+      /forwards\[0\]\.allow.*not a network/,
+      'forwards: [{ name: a, listen: 1, target: "b:1", allow: [10.0.0.0/33] }]',
+    )
+    await refused(
+      /forwards\[0\]\.drain.*not a duration/,
+      'forwards: [{ name: a, listen: 1, target: "b:1", drain: soon }]',
+    )
+    await refused(/forwards\[0\]\.name/, 'forwards: [{ name: "a b", listen: 1, target: "b:1" }]')
+  })
+
+  it('refuses two forwards of one name or one port', async () => {
+    const two = (b: string) => `forwards: [{ name: a, listen: 1, target: "b:1" }, ${b}]`
+    await refused(/forwards\[1\]\.name: a is there twice/, two('{ name: a, listen: 2, target: "b:1" }'))
+    await refused(/forwards\[1\]\.listen: 1 is there twice/, two('{ name: b, listen: 1, target: "b:1" }'))
+  })
+
+  it('that cannot be parsed is refused with the place', async () => {
+    await refused(/line 3/, 'forwards:\n  - { name: a\nrest: ]')
+    await refused(/JSON/, '{ "forwards": [', 'x.json')
+    await refused(/line/, 'forwards: []\nforwards: []')
+  })
+
+  it('that is not there is refused', async () => {
+    await assert.rejects(loadConfiguration('/nowhere/at/all.yaml'), /cannot be read: ENOENT/)
+  })
+
+  it('has its JSON Schema for editors as shipped (npm run schema)', () => {
+    const shipped: unknown = JSON.parse(
+      readFileSync(join(checkout, 'schema', 'port-watchdog.schema.json'), 'utf8'),
+    )
+    assert.deepEqual(shipped, JSON.parse(JSON.stringify(configurationJsonSchema())))
+  })
+})

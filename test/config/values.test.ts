@@ -1,0 +1,141 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import fc from 'fast-check'
+import {
+  type ForwardOptions,
+  optionList,
+  optionWords,
+  parserOf,
+  withDefaults,
+} from '../../src/config/forward-options.ts'
+import {
+  type Parsed,
+  parseBindAddress,
+  parseCount,
+  parseDuration,
+  parseHost,
+  parseHostAndPort,
+  parseNetwork,
+  parsePort,
+} from '../../src/config/values.ts'
+
+function accepts<T>(parse: (text: string) => Parsed<T>, cases: Readonly<Record<string, T>>) {
+  for (const [text, value] of Object.entries(cases)) assert.deepEqual(parse(text), { ok: true, value }, text)
+}
+
+function refuses(parse: (text: string) => Parsed<unknown>, texts: readonly string[]) {
+  for (const text of texts) {
+    const parsed = parse(text)
+    assert.equal(parsed.ok, false, text)
+    if (!parsed.ok) assert.ok(parsed.problem.length > 10 && !parsed.problem.includes('\n'), parsed.problem)
+  }
+}
+
+describe('Values', () => {
+  it('ports', () => {
+    accepts(parsePort, { 1: 1, 6274: 6274, 65535: 65535 })
+    refuses(parsePort, ['0', '65536', '-1', '1.5', '0x50', '', ' 80', '80a', '1e3'])
+  })
+
+  it('hosts', () => {
+    accepts(parseHost, {
+      localhost: 'localhost',
+      'a.b-c.d': 'a.b-c.d',
+      '[::1]': '::1',
+      'fe80::1%eth0': 'fe80::1%eth0',
+    })
+    refuses(parseHost, ['', 'http://x', '1.2.3', '256.1.1.1', 'a b', '-a', 'a..b', ':::1', 'a'.repeat(64)])
+  })
+
+  it('targets', () => {
+    accepts(parseHostAndPort, {
+      'localhost:6274': { host: 'localhost', port: 6274 },
+      '[::1]:80': { host: '::1', port: 80 },
+    })
+    refuses(parseHostAndPort, ['localhost', ':80', '::1:80', 'localhost:0', 'http://localhost:80/'])
+  })
+
+  it('networks', () => {
+    accepts(parseNetwork, {
+      '10.0.0.0/8': '10.0.0.0/8',
+      '::1': '::1/128',
+      '1.2.3.4': '1.2.3.4/32',
+      any: 'any',
+    })
+    refuses(parseNetwork, ['10.0.0.0/33', '10.0.0.0/8/8', 'x', '::/129', '10.0.0.0/', '10.0.0.0/-1', 'ANY '])
+  })
+
+  it('bind addresses', () => {
+    accepts(parseBindAddress, { '0.0.0.0': '0.0.0.0', '[::]': '::', localhost: '127.0.0.1' })
+    refuses(parseBindAddress, ['eth0', '', '1.2.3.4:80'])
+  })
+
+  it('durations', () => {
+    accepts(parseDuration, {
+      '250ms': 250,
+      '5s': 5000,
+      '2m': 120_000,
+      '1h': 3_600_000,
+      3: 3000,
+      0: 0,
+      '1.5s': 1500,
+    })
+    refuses(
+      parseDuration,
+      ['', '5', 'd', '-1s', '5 s', '1d', '100000h', 's', '1e3'].filter((text) => text !== '5'),
+    )
+  })
+
+  it('counts', () => {
+    accepts(parseCount, { 0: 0, 7: 7 })
+    refuses(parseCount, ['-1', '1.5', '', 'x', '9999999999'])
+  })
+
+  it('no text makes a parser throw', () => {
+    const parsers = [
+      parsePort,
+      parseHost,
+      parseHostAndPort,
+      parseNetwork,
+      parseBindAddress,
+      parseDuration,
+      parseCount,
+    ]
+    fc.assert(
+      fc.property(fc.string(), (text) => {
+        for (const parse of parsers) assert.equal(typeof parse(text).ok, 'boolean')
+      }),
+      { numRuns: 2000 },
+    )
+  })
+
+  it('the words that start a forwarder give its options again', () => {
+    const options = withDefaults(
+      { listenPort: 6274, targetHost: 'localhost', targetPort: 6274 },
+      { allow: ['10.0.0.0/8', 'private'], connectTimeout: 1234, maxConnections: 5 },
+    )
+    assert.deepEqual(parseWords(optionWords(options)), options)
+  })
+})
+
+/** What the command line makes of such words. */
+function parseWords([
+  listenPort = '',
+  targetHost = '',
+  targetPort = '',
+  ...words
+]: readonly string[]): ForwardOptions {
+  const given: Record<string, unknown> = {}
+  for (const { key, flag, specification } of optionList) {
+    const at = words.indexOf(flag)
+    if (at < 0) continue
+    const end = words.findIndex((word, i) => i > at && word.startsWith('--'))
+    const values = words.slice(at + 1, end < 0 ? undefined : end).map((word) => {
+      const parsed = parserOf(specification)(word)
+      assert.ok(parsed.ok)
+      return parsed.value
+    })
+    given[key] = specification.kind === 'list' ? values : values[0]
+  }
+  return withDefaults({ listenPort: Number(listenPort), targetHost, targetPort: Number(targetPort) }, given)
+}
