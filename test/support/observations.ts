@@ -1,0 +1,43 @@
+import type { ForwarderHealth } from '../../src/control/forwarder-health.ts'
+import type { ProcessIdentity } from '../../src/os/process-identity.ts'
+import type { Observation } from '../../src/watch/decide.ts'
+
+type Checked = Extract<Observation, { kind: 'checked' }>
+
+export function identity(pid: number): ProcessIdentity {
+  return { pid, startTime: `start of ${pid}`, bootId: 'this boot', pidNamespace: 'this one' }
+}
+
+export function health(
+  pid: number,
+  state: ForwarderHealth['target']['state'] = 'reachable',
+): ForwarderHealth {
+  return { identity: identity(pid), uptimeMs: 0, target: { state, lastError: 'refused' } } as ForwarderHealth
+}
+
+interface HealthyFacts {
+  readonly target?: ForwarderHealth['target']['state']
+  readonly optionsMatch?: boolean
+}
+
+export function healthyCheck(pid: number, { target, optionsMatch = true }: HealthyFacts = {}): Checked {
+  const diagnosis = { condition: 'healthy', health: health(pid, target), stalePidFile: undefined } as const
+  return { kind: 'checked', diagnosis, optionsMatch, portHolder: undefined }
+}
+
+export function deadCheck(stalePidFile?: string, portHolder?: string): Checked {
+  const fault = { reason: 'gone', words: 'is not running' } as const
+  const diagnosis = { condition: 'dead', fault, stalePidFile } as const
+  return { kind: 'checked', diagnosis, optionsMatch: true, portHolder }
+}
+
+export function faultyCheck(pid: number, words: string): Checked {
+  const fault = { reason: 'control_silent', words } as const
+  const diagnosis = { condition: 'faulty', fault, identity: identity(pid) } as const
+  return { kind: 'checked', diagnosis, optionsMatch: true, portHolder: undefined }
+}
+
+export function unverifiableCheck(pid: number): Checked {
+  const diagnosis = { condition: 'unverifiable', pid, words: `PID ${pid} may be a forwarder` } as const
+  return { kind: 'checked', diagnosis, optionsMatch: true, portHolder: undefined }
+}

@@ -1,0 +1,242 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { restartDefaults } from '../../src/config/restart-policy.ts'
+import {
+  type Context,
+  decide,
+  type Effect,
+  type ForwardState,
+  initialState,
+  type Observation,
+} from '../../src/watch/decide.ts'
+import { deadCheck, faultyCheck, healthyCheck, identity, unverifiableCheck } from '../support/observations.ts'
+
+const policy = restartDefaults
+
+/** Plays observations one after another; each may say how much later than the one before it comes. */
+class Play {
+  state: ForwardState = initialState
+  now = 1_000_000
+  effects: readonly Effect[] = []
+
+  see(observation: Observation, laterMs = 0): this {
+    this.now += laterMs
+    const context: Context = {
+      port: 6274,
+      target: 'localhost:6274',
+      policy,
+      drainMs: 10_000,
+      now: this.now,
+      random: 0.5,
+    }
+    const decision = decide(this.state, observation, context)
+    this.state = decision.state
+    this.effects = decision.effects
+    return this
+  }
+
+  /** As after a start that went well. */
+  running(pid = 100): this {
+    this.see(deadCheck())
+    return this.see({ kind: 'started', generation: this.state.generation, identity: identity(pid) })
+  }
+
+  /** A death, and what follows until it runs again. */
+  dieAndReturn(pid: number, laterMs = 0): this {
+    const { phase } = this.state
+    assert.equal(phase.id, 'running')
+    this.see({ kind: 'died', identity: phase.identity, how: 'was killed by SIGKILL' }, laterMs)
+    if (this.state.phase.id === 'backoff') this.see({ kind: 'woken' }, this.state.phase.until - this.now)
+    return this.see({ kind: 'started', generation: this.state.generation, identity: identity(pid) })
+  }
+
+  kinds(): string[] {
+    return this.effects.map(({ kind }) => kind)
+  }
+
+  said(): string {
+    return this.effects.flatMap((effect) => ('message' in effect ? [effect.message] : [])).join('\n')
+  }
+}
+
+describe('decide', () => {
+  it('starts a forward that has never run, which is no failure and no restart', () => {
+    const play = new Play().see(deadCheck())
+    assert.equal(play.state.phase.id, 'starting')
+    assert.ok(play.kinds().includes('start'))
+    assert.equal(play.state.failures, 0)
+    assert.equal(play.state.restarts, 0)
+  })
+
+  it('counts a PID file that was left behind as the failure it tells of', () => {
+    const play = new Play().see(deadCheck('PID 7 is gone'))
+    assert.equal(play.state.failures, 1)
+    assert.match(play.said(), /Stale PID file found for port 6274, removing\.\.\./)
+    assert.match(play.said(), /Proxy for port 6274 is not running \(failure #1\)/)
+    assert.deepEqual(play.kinds().slice(0, 3), ['log', 'remove-pid-file', 'log'])
+    assert.equal(play.state.phase.id, 'starting')
+  })
+
+  it('adopts one that runs already', () => {
+    const play = new Play().see(healthyCheck(42))
+    assert.equal(play.state.phase.id, 'running')
+    assert.ok(!play.kinds().includes('start'))
+    assert.match(play.said(), /already running \(PID: 42\), adopted/)
+  })
+
+  it('restarts at once at the first proven death, then waits 1 s, 2 s, 4 s …', () => {
+    const play = new Play().running()
+    const waits: number[] = []
+    for (let pid = 101; pid < 105; pid++) {
+      const { phase } = play.state
+      assert.equal(phase.id, 'running')
+      play.see({ kind: 'died', identity: phase.identity, how: 'is gone' })
+      const after: { id: string } = play.state.phase
+      waits.push(play.state.phase.id === 'backoff' ? play.state.phase.until - play.now : 0)
+      if (after.id === 'backoff') play.see({ kind: 'woken' }, waits.at(-1))
+      play.see({ kind: 'started', generation: play.state.generation, identity: identity(pid) })
+    }
+    assert.deepEqual(waits, [0, 750, 1500, 3000])
+  })
+
+  it('begins the back-off anew only after ten healthy minutes', () => {
+    const play = new Play().running().dieAndReturn(101)
+    play.see(healthyCheck(101)).see(healthyCheck(101), policy.resetAfterMs - 1)
+    assert.equal(play.state.backoffLevel, 1)
+    play.see(healthyCheck(101), 1)
+    assert.equal(play.state.backoffLevel, 0)
+  })
+
+  it('alerts at the third failure in a row, once, and tells of the recovery, once', () => {
+    const play = new Play().running()
+    const opened: number[] = []
+    for (let failure = 1; failure <= 4; failure++) {
+      play.dieAndReturn(100 + failure)
+      // The death's effects came before the start's: alerts are collected on the way.
+      opened.push(play.state.failures)
+    }
+    assert.deepEqual(opened, [1, 2, 3, 4])
+    play.see(healthyCheck(104), 1)
+    assert.match(play.said(), /works again/)
+    assert.equal(
+      play.effects.filter((effect) => effect.kind === 'alert' && effect.event === 'resolved').length,
+      1,
+    )
+    assert.equal(play.state.failures, 0)
+    play.see(healthyCheck(104), 10_000)
+    assert.deepEqual(play.effects, [])
+  })
+
+  it('pauses restarts of a forward that flaps, says so once, and tries again after the pause', () => {
+    const play = new Play().running()
+    for (let pid = 101; pid <= 105; pid++) play.dieAndReturn(pid)
+    play.see({ kind: 'died', identity: identity(105), how: 'is gone' })
+    assert.equal(play.state.phase.id, 'flapping')
+    assert.equal(
+      play.effects.filter((effect) => effect.kind === 'alert' && effect.event === 'flapping').length,
+      1,
+    )
+    play.see(deadCheck(), 10_000)
+    assert.deepEqual(play.kinds(), [])
+    play.see({ kind: 'woken' }, policy.flappingPauseMs)
+    assert.equal(play.state.phase.id, 'starting')
+  })
+
+  it('ends a forwarder that hangs before it starts another', () => {
+    const play = new Play().running(7).see(faultyCheck(7, 'does not answer'))
+    assert.equal(play.state.phase.id, 'stopping')
+    assert.deepEqual(play.kinds(), ['log', 'stop'])
+    play.see({ kind: 'ended', identity: identity(7) })
+    assert.equal(play.state.phase.id, 'starting')
+  })
+
+  it('neither signals nor joins a process that is not proven', () => {
+    const play = new Play().see(unverifiableCheck(9))
+    assert.equal(play.state.phase.id, 'blocked')
+    assert.deepEqual(play.kinds(), ['log'])
+    play.see(unverifiableCheck(9), 10_000)
+    assert.deepEqual(play.kinds(), [], 'said once')
+    play.see(deadCheck('PID 9 is gone'), 10_000)
+    assert.equal(play.state.phase.id, 'starting')
+  })
+
+  it('waits for whoever holds the port, and starts when they have gone', () => {
+    const play = new Play().see(deadCheck())
+    play.see({
+      kind: 'start-failed',
+      generation: 1,
+      message: 'the port is taken by PID 5 (nginx)',
+      portTaken: true,
+    })
+    assert.equal(play.state.phase.id, 'blocked')
+    assert.match(play.said(), /PID 5 \(nginx\)/)
+    play.see(deadCheck(undefined, 'PID 5 (nginx)'), 10_000)
+    assert.ok(!play.kinds().includes('start'))
+    play.see(deadCheck(), 10_000)
+    assert.ok(play.kinds().includes('start'))
+  })
+
+  it('gives up a start that does not become ready, kills it, and tries again', () => {
+    const play = new Play().see(deadCheck())
+    play.see({ kind: 'woken' }, policy.startTimeoutMs)
+    assert.equal(play.kinds()[0], 'abandon-start')
+    assert.match(play.said(), /could not be started: not ready within 10 s/)
+    assert.equal(play.state.phase.id, 'starting', 'the first try again is at once')
+  })
+
+  it('takes no news from an earlier start', () => {
+    const play = new Play().see(deadCheck()).see({ kind: 'woken' }, policy.startTimeoutMs)
+    play.see({ kind: 'started', generation: 1, identity: identity(1) })
+    assert.equal(play.state.phase.id, 'starting')
+    assert.deepEqual(play.effects, [])
+  })
+
+  it('waits without complaint for a target that has never answered', () => {
+    const play = new Play().running(3)
+    for (let round = 0; round < 10; round++) {
+      play.see(healthyCheck(3, { target: 'waiting' }), 10_000)
+      assert.deepEqual(play.effects, [])
+    }
+  })
+
+  it('says that a target does not answer any more, alerts at the third round, and leaves the forwarder alone', () => {
+    const play = new Play().running(3).see(healthyCheck(3, { target: 'reachable' }))
+    const alerts: string[] = []
+    for (let round = 0; round < 5; round++) {
+      play.see(healthyCheck(3, { target: 'unreachable' }), 10_000)
+      alerts.push(play.kinds().join(' '))
+      assert.equal(play.state.phase.id, 'running')
+      assert.equal(play.state.failures, 0, 'the forward itself has not failed')
+    }
+    assert.deepEqual(alerts, ['log', 'log', 'log alert', '', ''])
+    play.see(healthyCheck(3, { target: 'reachable' }), 10_000)
+    assert.match(play.said(), /answers again/)
+  })
+
+  it('replaces a forwarder whose options are no longer those that are wanted', () => {
+    const play = new Play().running(3).see(healthyCheck(3, { optionsMatch: false }))
+    assert.equal(play.state.phase.id, 'stopping')
+    play.see({ kind: 'ended', identity: identity(3) })
+    assert.equal(play.state.phase.id, 'starting')
+    assert.equal(play.state.failures, 0)
+  })
+
+  it('keeps a forward down that was ordered down', () => {
+    const play = new Play().running(3).see({ kind: 'order', order: 'stop', why: 'asked' })
+    play.see({ kind: 'ended', identity: identity(3) })
+    assert.equal(play.state.phase.id, 'down')
+    play.see(deadCheck(), 10_000).see({ kind: 'woken' }, 600_000)
+    assert.equal(play.state.phase.id, 'down')
+    play.see({ kind: 'order', order: 'start', why: 'asked' })
+    assert.equal(play.state.phase.id, 'starting')
+  })
+
+  it('says so when a process does not end', () => {
+    const play = new Play()
+      .running(3)
+      .see(faultyCheck(3, 'hangs'))
+      .see({ kind: 'survived', identity: identity(3) })
+    assert.equal(play.state.phase.id, 'blocked')
+    assert.match(play.said(), /PID 3 does not end, not even by SIGKILL/)
+  })
+})
