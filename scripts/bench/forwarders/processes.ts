@@ -76,6 +76,9 @@ export async function startUntil(command: readonly string[], sign: string): Prom
     child.stdout?.on('data', read)
     child.stderr?.on('data', read)
     child.once('exit', () => reject(new Error(`${command[0]} ended before it was ready: ${seen.trim()}`)))
+  }).catch(async (error: unknown) => {
+    await group.stop()
+    throw error
   })
   return group
 }
