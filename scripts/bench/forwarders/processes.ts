@@ -76,6 +76,9 @@ export async function startUntil(command: readonly string[], sign: string): Prom
     child.stdout?.on('data', read)
     child.stderr?.on('data', read)
     child.once('exit', () => reject(new Error(`${command[0]} ended before it was ready: ${seen.trim()}`)))
+  }).catch(async (error: unknown) => {
+    await group.stop()
+    throw error
   })
   return group
 }
@@ -183,11 +186,14 @@ export function cpuSeconds(group: Group): number {
   return membersOf(group.pid).reduce((sum, member) => sum + member.ticks, 0) / 100
 }
 
-/** The group's proportional set size in bytes: shared pages are not counted once a process. */
+/**
+ * The group's own memory in bytes, pages shared between its processes counted once. Program text and other pages of
+ * files are left out: the kernel drops and reloads those as it likes, tens of MiB of them for Node.
+ */
 export function memoryBytes(group: Group): number {
   return membersOf(group.pid).reduce((sum, { pid }) => {
-    const pss = /^Pss:\s+(\d+) kB/m.exec(readProc(`/proc/${pid}/smaps_rollup`))
-    return sum + Number(pss?.[1] ?? 0) * 1024
+    const own = readProc(`/proc/${pid}/smaps_rollup`).matchAll(/^Pss_(?:Anon|Shmem):\s+(\d+) kB/gm)
+    return [...own].reduce((total, [, kibibytes]) => total + Number(kibibytes) * 1024, sum)
   }, 0)
 }
 
