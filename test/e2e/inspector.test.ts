@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
+import type { StatusReport } from '../../src/report/status.ts'
 import { openPage, withBrowser } from '../support/browser.ts'
 import {
   type Inspector,
@@ -12,7 +13,8 @@ import {
 } from '../support/inspector.ts'
 import { buildLab, type Lab, type LabOptions, whyNoLab } from '../support/namespaces.ts'
 import type { Resident } from '../support/resident.ts'
-import { checkout, type Finished, until } from '../support/tools.ts'
+import { type Finished, until } from '../support/tools.ts'
+import { command } from '../support/watched.ts'
 
 /*
  * The real MCP Inspector on one machine, with its own default of listening on loopback alone, and the forwards in
@@ -59,7 +61,7 @@ async function useWatchedInspector(
   const stateDir = join(lab.folder, 'state')
   startProgram(lab, 'proxy-monitor', ['--state-dir', stateDir, ...monitorOptions])
 
-  await t.test('before the Inspector starts, its ports are waiting: no fault, no alert', async () => {
+  await step(t, 'before the Inspector starts, its ports are waiting: no fault, no alert', async () => {
     const { report, code } = await forwardsAre('waiting', lab, stateDir)
     assert.equal(code, 0)
     assert.deepEqual(
@@ -69,13 +71,13 @@ async function useWatchedInspector(
     assert.doesNotMatch(readFileSync(join(stateDir, 'proxy_monitor.log'), 'utf8'), /failure|alert/i)
   })
 
-  await t.test('once it has started, they are healthy', async () => {
+  await step(t, 'once it has started, they are healthy', async () => {
     await inspector.start(lab, settings)
     const { code } = await forwardsAre('healthy', lab, stateDir)
     assert.equal(code, 0)
   })
 
-  await t.test('its interface answers allowed origins alone', async () => {
+  await step(t, 'its interface answers allowed origins alone', async () => {
     const { url, header } = inspector.apiRequest(lab.host.address.ipv4, settings)
     const askFrom = async (origin: string) => {
       const only = ['--output', '/dev/null', '--write-out', '%{http_code}', '--insecure']
@@ -94,31 +96,44 @@ async function useWatchedInspector(
       assert.ok(tools.includes('Echo Tool') && tools.length > 10, tools.join(', '))
     }
 
-    await t.test(
+    await step(
+      t,
       'a browser elsewhere opens the page, connects it to the MCP server, lists the tools',
       connectAndList,
     )
 
-    await t.test('a forward killed under the browser is back, and so is the page', async () => {
-      const before = await forwardsAre('healthy', lab, stateDir)
-      const victim = before.report.forwards[0]?.pid
-      assert.ok(victim)
-      process.kill(victim, 'SIGKILL')
-      await until('another process behind the forward', async () => {
-        const { report } = await status(lab, stateDir)
-        const now = report.forwards[0]
-        return now?.state === 'healthy' && now.pid !== victim ? now : undefined
+    await step(t, 'forwards killed under the browser are back, and so is the page', async () => {
+      const victims = pidsOf(await forwardsAre('healthy', lab, stateDir))
+      assert.equal(victims.length, inspector.ports.length)
+      for (const victim of victims) process.kill(victim, 'SIGKILL')
+      await until('other processes behind the forwards', async () => {
+        const now = await forwardsAre('healthy', lab, stateDir)
+        return pidsOf(now).some((pid) => victims.includes(pid)) ? undefined : now
       })
       await page.reload()
       await connectAndList()
     })
 
-    await t.test('by its IPv6 address, too', async () => {
+    await step(t, 'by its IPv6 address, too', async () => {
       const [, ipv6Origin = ''] = settings.origins
       await page.goto(inspector.pageAt(ipv6Origin, settings))
       await connectAndList()
     })
   })
+}
+
+/** One step of a way: when it fails, the way ends there, for the rest could only wait in vain. */
+async function step(t: TestContext, name: string, take: () => Promise<void>): Promise<void> {
+  let failure: { readonly error: unknown } | undefined
+  await t.test(name, async () => {
+    try {
+      await take()
+    } catch (error) {
+      failure = { error }
+      throw error
+    }
+  })
+  if (failure !== undefined) throw new Error(`the step failed: ${name}`, { cause: failure.error })
 }
 
 describe('The MCP Inspector behind one tcp-proxy', suite, () => {
@@ -251,33 +266,27 @@ async function startForward(lab: Lab, { from = 'host', options = [] }: ForwardSt
   const target = from === 'host' ? 'localhost' : lab.host.address.ipv4
   const stateDir = join(lab.folder, `forward-of-${from}`)
   const words = ['6274', target, '6274', '--state-dir', stateDir, ...options]
-  const forward = lab[from].start(command('tcp-proxy', words))
+  const forward = lab[from].start(command('tcp-proxy', ...words))
   await forward.line(/Listening on/)
   return forward
 }
 
 function startProgram(lab: Lab, name: string, words: readonly string[]): Resident {
-  return lab.host.start(command(name, words))
-}
-
-/** The part of `proxy-status --json` that these tests look at. */
-interface Report {
-  readonly forwards: readonly {
-    readonly state: string
-    readonly pid: number | null
-    readonly failures: number
-    readonly port: number
-  }[]
+  return lab.host.start(command(name, ...words))
 }
 
 interface Status {
-  readonly report: Report
+  readonly report: StatusReport
   readonly code: number
 }
 
 async function status(lab: Lab, stateDir: string): Promise<Status> {
-  const { stdout, code } = await lab.host.run(command('proxy-status', ['--state-dir', stateDir, '--json']))
-  return { report: JSON.parse(stdout) as Report, code }
+  const { stdout, code } = await lab.host.run(command('proxy-status', '--state-dir', stateDir, '--json'))
+  return { report: JSON.parse(stdout) as StatusReport, code }
+}
+
+function pidsOf({ report }: Status): number[] {
+  return report.forwards.flatMap(({ pid }) => pid ?? [])
 }
 
 /** Waits until every forward is in this state. */
@@ -288,9 +297,4 @@ function forwardsAre(state: string, lab: Lab, stateDir: string): Promise<Status>
     if (forwards.length > 0 && forwards.every((forward) => forward.state === state)) return now
     throw new Error(JSON.stringify(now, null, 2))
   })
-}
-
-/** The words that run one of this project's commands. */
-function command(name: string, words: readonly string[]): string[] {
-  return [process.execPath, join(checkout, 'dist', 'src', 'cli', `${name}.js`), ...words]
 }
