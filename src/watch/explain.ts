@@ -178,7 +178,7 @@ function decisionInWords({ before, observation, decision, context }: Decided) {
     case 'backoff':
       return words(
         `start it again in ${preciseDuration(phase.until - now)}`,
-        `${decision.state.failures} failures in a row: every wait is twice the one before, up to ${preciseDuration(policy.backoffLimitMs)}`,
+        `restart ${decision.state.backoffLevel} without ${preciseDuration(policy.resetAfterMs)} of health in between: every wait is twice the one before, up to ${preciseDuration(policy.backoffLimitMs)}`,
       )
     case 'flapping':
       return words(
