@@ -1,6 +1,8 @@
 #!/usr/bin/env node
 import { parseCount } from '../config/values.ts'
-import { exitCode } from '../os/failure.ts'
+import { bootId, monotonicMs, wallTime } from '../os/clock.ts'
+import { exitCode, Failure } from '../os/failure.ts'
+import { readJournal } from '../record/journal.ts'
 import type { LogEntry, LogLevel } from '../record/log-entry.ts'
 import { readersDirectory } from '../record/state-directory.ts'
 import { LogFollower, onChange } from '../report/log-follower.ts'
@@ -9,6 +11,8 @@ import { chooseSources, type LogSource, logSources } from '../report/log-source.
 import { wantsColour } from '../report/render.ts'
 import { type LogStyle, renderEntry } from '../report/render-log.ts'
 import { parseSince } from '../report/since.ts'
+import { printable } from '../report/text.ts'
+import { renderWhy, whyRestarted } from '../report/why.ts'
 import { argument, newCommand, runCommand } from './command.ts'
 
 interface Options {
@@ -18,6 +22,7 @@ interface Options {
   since?: string
   json?: boolean
   color: boolean
+  why?: string
   stateDir?: string
 }
 
@@ -41,6 +46,7 @@ const command = newCommand('proxy-log', 'Show the logs of the monitor and of the
   )
   .option('--since <TIME>', 'entries since 10m, 2h, 3d, or a date or time (ISO 8601)', argument(parseSince))
   .option('-f, --follow', 'go on with new entries as they come')
+  .option('--why <NAME|PORT>', 'tell the story of the last restart of a forward, and nothing else')
   .option('--json', 'one JSON object a line')
   .option('--no-color', 'no colours (also: NO_COLOR set, or not on a terminal)')
   .option(
@@ -57,11 +63,13 @@ Examples:
   proxy-log                            the last ${defaultTail} entries of everything
   proxy-log monitor --level error      what the monitor says went wrong
   proxy-log 6277 --since 2h
+  proxy-log --why 6277                 what happened, what was done and why
   proxy-log --follow --json | jq .message`,
   )
 
 await runCommand(command, (asked: string | undefined, options: Options) => {
   const directory = readersDirectory(options.stateDir)
+  if (options.why !== undefined) return tellWhy(directory, options.why, options)
   const find = () => logSources(directory)
   const sources = chooseSources(find(), asked)
   return options.follow === true
@@ -72,6 +80,17 @@ await runCommand(command, (asked: string | undefined, options: Options) => {
 function show(directory: string, sources: readonly LogSource[], options: Options): number {
   if (sources.length === 0) process.stderr.write(`proxy-log: nothing has been logged in ${directory} yet\n`)
   print(readLogs(sources, query(options)), styleOf(sources, options))
+  return exitCode.ok
+}
+
+async function tellWhy(directory: string, asked: string, { json }: Options): Promise<number> {
+  const now = { time: wallTime(), monotonicMs: monotonicMs(), bootId: bootId() }
+  const why = whyRestarted(await readJournal(directory), asked, now)
+  if (why.kind === 'unknown-forward') {
+    const known = why.known.length === 0 ? 'it names no forward yet' : `it names ${why.known.join(', ')}`
+    throw new Failure(`the journal knows no forward "${asked}"; ${known}`, exitCode.usage)
+  }
+  process.stdout.write(json === true ? `${JSON.stringify(why)}\n` : printable(renderWhy(why)))
   return exitCode.ok
 }
 

@@ -1,14 +1,32 @@
-import { closeSync, fstatSync, openSync, renameSync } from 'node:fs'
-import { writeAll } from './atomic-file.ts'
+import {
+  closeSync,
+  createReadStream,
+  createWriteStream,
+  fstatSync,
+  openSync,
+  readSync,
+  renameSync,
+  statSync,
+} from 'node:fs'
+import { pipeline } from 'node:stream/promises'
+import { errorCode } from '../os/failure.ts'
+import { removeQuietly, writeAll } from './atomic-file.ts'
 
 export interface LogLimits {
   /** Bytes after which a new file is begun. 0 = never. */
   readonly maxBytes: number
   /** How many full files are kept beside the current one, as NAME.1 (newest), NAME.2, … 0 = none. */
   readonly keep: number
+  /** Pack full files but the newest, which a follower may still be reading: NAME.2.gz, … Done beside the work, not in its way. */
+  readonly compress: boolean
 }
 
-export const defaultLogLimits: LogLimits = { maxBytes: 5 * 1024 * 1024, keep: 5 }
+export const defaultLogLimits: LogLimits = { maxBytes: 5 * 1024 * 1024, keep: 5, compress: true }
+
+/** The line that tells of lines that could not be written; null = none does. */
+type LossLine = ((lost: number) => string) | null
+
+const lossForPeople: LossLine = (lost) => `(${lost} lines lost: the log could not be written)`
 
 /**
  * A log file that is appended to line by line. Each line is written by one write(2) to a descriptor opened for appending
@@ -19,19 +37,25 @@ export const defaultLogLimits: LogLimits = { maxBytes: 5 * 1024 * 1024, keep: 5 
 export class LineLog {
   readonly #file: string
   readonly #limits: LogLimits
+  readonly #lossLine: LossLine
   #descriptor: number | undefined
   #bytes = 0
+  /** Size at which the next rotation is tried. */
+  #rotateAt: number
   #lost = 0
+  #packing: Promise<void> | undefined
 
-  constructor(file: string, limits: LogLimits = defaultLogLimits) {
+  constructor(file: string, limits: LogLimits = defaultLogLimits, lossLine: LossLine = lossForPeople) {
     this.#file = file
     this.#limits = limits
+    this.#lossLine = lossLine
+    this.#rotateAt = limits.maxBytes
   }
 
   /** @returns true when the line is written. */
   write(line: string): boolean {
     try {
-      if (this.#lost > 0) this.#append(`(${this.#lost} lines lost: the log could not be written)`)
+      if (this.#lost > 0 && this.#lossLine !== null) this.#append(this.#lossLine(this.#lost))
       this.#lost = 0
       this.#append(line)
       return true
@@ -43,36 +67,162 @@ export class LineLog {
   }
 
   close(): void {
-    if (this.#descriptor !== undefined) closeSync(this.#descriptor)
+    const descriptor = this.#descriptor
     this.#descriptor = undefined
+    if (descriptor === undefined) return
+    try {
+      closeSync(descriptor)
+    } catch {
+      // The system may tell of an earlier failure here; the lines concerned are counted already.
+    }
+  }
+
+  /** Resolves when no full file is being packed. */
+  async settled(): Promise<void> {
+    await this.#packing
   }
 
   #append(line: string): void {
     const bytes = Buffer.from(`${line}\n`)
-    if (this.#descriptor === undefined) this.#open()
-    if (this.#limits.maxBytes > 0 && this.#bytes > 0 && this.#bytes + bytes.length > this.#limits.maxBytes) {
-      this.close()
-      rotate(this.#file, this.#limits.keep)
-      this.#open()
+    this.#open()
+    if (this.#limits.maxBytes > 0 && this.#bytes > 0 && this.#bytes + bytes.length > this.#rotateAt) {
+      this.#rotate()
     }
-    if (this.#descriptor !== undefined) writeAll(this.#descriptor, bytes)
+    writeAll(this.#open(), bytes)
     this.#bytes += bytes.length
   }
 
-  #open(): void {
-    this.#descriptor = openSync(this.#file, 'a', 0o600)
-    this.#bytes = fstatSync(this.#descriptor).size
+  /** What a crash or a full disk cut off in the middle is ended first, so that it spoils no other line. */
+  #open(): number {
+    if (this.#descriptor !== undefined) return this.#descriptor
+    const descriptor = openSync(this.#file, 'a+', 0o600)
+    this.#descriptor = descriptor
+    this.#bytes = fstatSync(descriptor).size
+    if (!endsWithNewline(descriptor, this.#bytes)) {
+      writeAll(descriptor, Buffer.from('\n'))
+      this.#bytes++
+    }
+    return descriptor
+  }
+
+  /** A file that cannot be renamed is written on beyond its size: better too long a log than none. */
+  #rotate(): void {
+    const { keep, maxBytes, compress } = this.#limits
+    try {
+      // Renamed only if it is still ours: a second writer, such as a forwarder that ends while its successor begins, may have been first.
+      if (isSameFile(this.#open(), this.#file)) shift(this.#file, keep)
+      this.close()
+      this.#open()
+      this.#rotateAt = maxBytes
+    } catch {
+      this.#rotateAt = this.#bytes + Math.ceil(maxBytes / 10)
+    }
+    if (compress && this.#packing === undefined) {
+      this.#packing = packFullFiles(this.#file, keep).finally(() => {
+        this.#packing = undefined
+      })
+    }
   }
 }
 
-function rotate(file: string, keep: number): void {
+function endsWithNewline(descriptor: number, size: number): boolean {
+  if (size === 0) return true
+  const last = Buffer.alloc(1)
+  return readSync(descriptor, last, 0, 1, size - 1) === 0 || last[0] === 10
+}
+
+function isSameFile(descriptor: number, file: string): boolean {
+  try {
+    const opened = fstatSync(descriptor)
+    const named = statSync(file)
+    return opened.ino === named.ino && opened.dev === named.dev
+  } catch {
+    return false
+  }
+}
+
+/** Gives each file the next number; the one with the last falls out. */
+function shift(file: string, keep: number): void {
+  removeQuietly(keep === 0 ? file : `${file}.${keep}`)
+  removeQuietly(`${file}.${keep}.gz`)
   for (let number = keep; number >= 1; number--) {
-    const older = number === 1 ? file : `${file}.${number - 1}`
+    const newer = number === 1 ? file : `${file}.${number - 1}`
+    renameIfThere(newer, `${file}.${number}`)
+    renameIfThere(`${newer}.gz`, `${file}.${number}.gz`)
+  }
+}
+
+function renameIfThere(from: string, to: string): void {
+  try {
+    renameSync(from, to)
+  } catch (error) {
+    if (errorCode(error) !== 'ENOENT') throw error
+  }
+}
+
+/** Packs every full file but the newest. Never fails: what cannot be packed stays as it is. */
+async function packFullFiles(file: string, keep: number): Promise<void> {
+  for (let number = 2; number <= keep; number++) {
     try {
-      renameSync(older, `${file}.${number}`)
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+      await pack(file, number, keep)
+    } catch {
+      // No room for the packed one, or it was rotated away: tried again after the next rotation.
     }
   }
-  if (keep === 0) closeSync(openSync(file, 'w', 0o600))
+}
+
+async function pack(file: string, number: number, keep: number): Promise<void> {
+  const descriptor = openIfThere(`${file}.${number}`)
+  if (descriptor === undefined) return
+  try {
+    // What this process has as stdout or stderr may still receive the last words of a crash.
+    if ([1, 2].some((own) => isSameInode(own, descriptor))) return
+    const packed = await packedTo(descriptor, `${file}.packing`)
+    // It may have been given the next number meanwhile.
+    for (let now = number; now <= keep; now++) {
+      if (!isSameFile(descriptor, `${file}.${now}`)) continue
+      renameSync(packed, `${file}.${now}.gz`)
+      removeQuietly(`${file}.${now}`)
+      return
+    }
+    removeQuietly(packed)
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+/** ms after which a file that is being packed was left behind by a process that died over it. */
+const packingTakesMs = 60_000
+
+/** One process packs at a time: the other finds the file there and leaves the work to it. */
+async function packedTo(descriptor: number, file: string): Promise<string> {
+  if (Date.now() - (statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0) > packingTakesMs)
+    removeQuietly(file)
+  const target = openSync(file, 'wx', 0o600)
+  try {
+    const { createGzip } = await import('node:zlib')
+    const source = createReadStream('', { fd: descriptor, autoClose: false })
+    await pipeline(source, createGzip(), createWriteStream('', { fd: target, flush: true }))
+    return file
+  } catch (error) {
+    removeQuietly(file)
+    throw error
+  }
+}
+
+function openIfThere(file: string): number | undefined {
+  try {
+    return openSync(file, 'r')
+  } catch {
+    return undefined
+  }
+}
+
+function isSameInode(one: number, other: number): boolean {
+  try {
+    const [a, b] = [fstatSync(one), fstatSync(other)]
+    return a.ino === b.ino && a.dev === b.dev
+  } catch {
+    return false
+  }
 }

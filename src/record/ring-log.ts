@@ -27,7 +27,7 @@ export class RingLog {
     const entries = readRing(file)
     this.#lines = entries.length
     this.#sequence = entries.at(-1)?.sequence ?? 0
-    this.#log = new LineLog(file, { maxBytes: 0, keep: 0 })
+    this.#log = new LineLog(file, { maxBytes: 0, keep: 0, compress: false }, null)
   }
 
   write(entry: LogEntry): void {
@@ -64,8 +64,13 @@ export function readRing(file: string): RingEntry[] {
 
 function parseEntry(line: string): RingEntry[] {
   try {
-    const value = JSON.parse(line) as Partial<RingEntry>
-    const isEntry = typeof value.sequence === 'number' && typeof value.message === 'string'
+    const value = JSON.parse(line) as Partial<RingEntry> | null
+    const isEntry =
+      typeof value?.sequence === 'number' &&
+      typeof value.time === 'string' &&
+      typeof value.source === 'string' &&
+      typeof value.message === 'string' &&
+      (value.level === 'info' || value.level === 'warn' || value.level === 'error')
     return isEntry ? [value as RingEntry] : []
   } catch {
     return []

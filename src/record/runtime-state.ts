@@ -1,4 +1,4 @@
-import { copyFileSync, readFileSync, renameSync } from 'node:fs'
+import { readFileSync, renameSync } from 'node:fs'
 import type { ForwarderHealth } from '../control/forwarder-health.ts'
 import type { ProcessIdentity } from '../os/process-identity.ts'
 import { writeFileAtomically } from './atomic-file.ts'
@@ -70,6 +70,8 @@ export interface RuntimeState {
   readonly lastRoundAt: number | null
   /** Set by a monitor that ended in order. */
   readonly stopped: { readonly at: string; readonly reason: string } | null
+  /** Why the records cannot be written, and since when (ISO 8601); null while they can. A file that says so is the last one that could. */
+  readonly recordsProblem: { readonly since: string; readonly reason: string } | null
   readonly forwards: readonly ForwardRecord[]
 }
 
@@ -106,12 +108,44 @@ export function parseRuntimeState(text: string): StateReading {
   if (typeof state.schemaVersion !== 'number') return { kind: 'corrupt', why: 'it has no schemaVersion' }
   if (state.schemaVersion > stateSchemaVersion) return { kind: 'newer', schemaVersion: state.schemaVersion }
   const isWhole =
-    typeof state.writer?.identity?.pid === 'number' &&
+    isWriter(state.writer) &&
+    typeof state.writtenAt === 'string' &&
     typeof state.writtenAtMonotonicMs === 'number' &&
-    Array.isArray(state.forwards)
-  return isWhole
-    ? { kind: 'read', state: state as RuntimeState }
-    : { kind: 'corrupt', why: 'parts of it are missing' }
+    typeof state.intervalMs === 'number' &&
+    Array.isArray(state.forwards) &&
+    state.forwards.every(isForwardRecord)
+  if (!isWhole) return { kind: 'corrupt', why: 'parts of it are missing' }
+  return {
+    kind: 'read',
+    state: {
+      ...(state as RuntimeState),
+      stopped: state.stopped ?? null,
+      recordsProblem: state.recordsProblem ?? null,
+    },
+  }
+}
+
+function isWriter(writer: Partial<RuntimeState['writer']> | undefined): boolean {
+  return (
+    typeof writer?.identity?.pid === 'number' &&
+    typeof writer.identity.startTime === 'string' &&
+    typeof writer.identity.bootId === 'string' &&
+    typeof writer.startedAtMonotonicMs === 'number'
+  )
+}
+
+function isForwardRecord(record: Partial<ForwardRecord> | null): boolean {
+  return (
+    typeof record?.name === 'string' &&
+    typeof record.port === 'number' &&
+    typeof record.phase === 'string' &&
+    typeof record.failures === 'number' &&
+    typeof record.targetMemory === 'object' &&
+    record.targetMemory !== null &&
+    typeof record.memory === 'object' &&
+    record.memory !== null &&
+    Array.isArray(record.memory.recentRestarts)
+  )
 }
 
 /** Writes the state; whoever reads sees the one before or this one, whole. */
@@ -119,20 +153,50 @@ export function writeRuntimeState(file: string, state: RuntimeState, durable: bo
   writeFileAtomically(file, `${JSON.stringify(state, null, 1)}\n`, durable)
 }
 
+/** What a monitor that begins has found of the one before. */
+export interface TakenOver {
+  /** What it goes on from: the file, or the one kept before it where that is corrupt. */
+  readonly reading: StateReading
+  /** Where a corrupt file is kept now, to be looked at; undefined when it was not corrupt, or could not be moved. */
+  readonly quarantined: string | undefined
+  /** Why the file could not be used, in words; undefined when it could. */
+  readonly problem: string | undefined
+}
+
 /**
- * For a monitor that begins: reads what the one before left, keeps a copy of it as `.previous`, and moves a corrupt file aside so that
- * it can be looked at.
- * @returns the reading, and where a corrupt file is now.
+ * For a monitor that begins: reads what the one before left, keeps a copy of it as `.previous`, and moves a corrupt file aside. A disk that
+ * is full or read-only does not stop it.
  */
-export function takeOverRuntimeState(file: string): {
-  reading: StateReading
-  quarantined: string | undefined
-} {
+export function takeOverRuntimeState(file: string): TakenOver {
   const reading = readRuntimeState(file)
-  if (reading.kind === 'read') copyFileSync(file, `${file}.previous`)
-  if (reading.kind !== 'corrupt') return { reading, quarantined: undefined }
-  const quarantined = `${file}.corrupt`
-  renameSync(file, quarantined)
+  switch (reading.kind) {
+    case 'missing':
+    case 'newer':
+      return { reading, quarantined: undefined, problem: undefined }
+    case 'unreadable':
+      return { reading: previousOr(file, reading), quarantined: undefined, problem: reading.why }
+    case 'corrupt': {
+      const quarantined = tryQuietly(() => renameSync(file, `${file}.corrupt`))
+        ? `${file}.corrupt`
+        : undefined
+      return { reading: previousOr(file, reading), quarantined, problem: reading.why }
+    }
+    case 'read':
+      tryQuietly(() => writeRuntimeState(`${file}.previous`, reading.state, true))
+      return { reading, quarantined: undefined, problem: undefined }
+  }
+}
+
+function previousOr(file: string, reading: StateReading): StateReading {
   const previous = readRuntimeState(`${file}.previous`)
-  return { reading: previous.kind === 'read' ? previous : reading, quarantined }
+  return previous.kind === 'read' ? previous : reading
+}
+
+function tryQuietly(what: () => void): boolean {
+  try {
+    what()
+    return true
+  } catch {
+    return false
+  }
 }

@@ -16,6 +16,8 @@ export const fileNames = {
   monitorSocket: 'control.sock',
   runtimeState: 'runtime-state.json',
   logRing: 'proxy-logs.jsonl',
+  journal: 'events.jsonl',
+  desiredState: 'desired-state.json',
 } as const
 
 /** A Unix socket's path holds at most 107 bytes (unix(7)); the longest name used here is `tcp_proxy_65535.sock.NEW`. */

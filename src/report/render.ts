@@ -1,3 +1,4 @@
+import { duration } from '../os/duration.ts'
 import { formatForPeople, localTime } from '../record/log-entry.ts'
 import { type ForwardStatus, type MonitorStatus, type StatusReport, severity } from './status.ts'
 
@@ -122,22 +123,4 @@ function orDash(value: number | null): string {
 
 function cut(line: string, width: number): string {
   return line.length > width ? `${line.slice(0, width - 1)}…` : line
-}
-
-/** Two units at most: `4 s`, `12 min 5 s`, `3 h 7 min`, `5 d 2 h`. */
-export function duration(ms: number): string {
-  const total = Math.floor(ms / 1000)
-  const parts = [
-    [Math.floor(total / 86_400), 'd'],
-    [Math.floor(total / 3600) % 24, 'h'],
-    [Math.floor(total / 60) % 60, 'min'],
-    [total % 60, 's'],
-  ] as const
-  const first = parts.findIndex(([value]) => value > 0)
-  if (first < 0) return '0 s'
-  return parts
-    .slice(first, first + 2)
-    .filter(([value]) => value > 0)
-    .map(([value, unit]) => `${value} ${unit}`)
-    .join(' ')
 }

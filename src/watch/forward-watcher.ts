@@ -20,6 +20,7 @@ import {
   type Observation,
 } from './decide.ts'
 import { diagnose } from './diagnose.ts'
+import { type Explanation, explain } from './explain.ts'
 import { hasEnded, type StartedForwarder, startForwarder, stopProcess } from './forwarder-process.ts'
 
 /** What a watcher needs of the world around it. */
@@ -33,6 +34,8 @@ export interface WatcherSurroundings {
   ) => void
   /** Called after every decision that changed the state. */
   readonly changed: () => void
+  /** Called after every decision that is news, once it is carried out: a slow disk delays no restart. */
+  readonly journal: (explanation: Explanation, observation: Observation) => void
 }
 
 /** What is remembered of a forward over a restart of the monitor. */
@@ -139,9 +142,13 @@ export class ForwardWatcher {
 
   #decide(observation: Observation): void {
     const before = this.#state
-    const { state, effects } = decide(before, observation, this.#context())
+    const context = this.#context()
+    const decision = decide(before, observation, context)
+    const { state, effects } = decision
     this.#state = state
     for (const effect of effects) this.#do(effect)
+    const explanation = explain({ before, observation, decision, context })
+    if (explanation !== undefined) this.#around.journal(explanation, observation)
     if (state !== before) this.#around.changed()
     this.#settleIfDown()
   }

@@ -8,11 +8,14 @@ import {
 import { loadConfiguration } from '../config/load.ts'
 import { ControlSocketHeld, holdControlSocket } from '../control/server.ts'
 import { bootId, monotonicMs, wallTime } from '../os/clock.ts'
+import { duration } from '../os/duration.ts'
 import { errorText, exitCode, Failure } from '../os/failure.ts'
 import { hostAndPort, isLinkLocal, isLoopback, isWildcard, machineAddresses } from '../os/interfaces.ts'
 import { ownIdentity, type ProcessIdentity } from '../os/process-identity.ts'
 import { notifyServiceManager, watchdogPingsExpected } from '../os/service-manager.ts'
 import { version } from '../os/version.ts'
+import { DesiredState } from '../record/desired-state.ts'
+import { Journal, type JournalEvent } from '../record/journal.ts'
 import { LineLog } from '../record/line-log.ts'
 import { formatForPeople, type LogLevel } from '../record/log-entry.ts'
 import { RingLog } from '../record/ring-log.ts'
@@ -20,12 +23,14 @@ import {
   type ForwardRecord,
   heartbeatIntervalMs,
   type RuntimeState,
+  type StateReading,
   stateSchemaVersion,
   takeOverRuntimeState,
   writeRuntimeState,
 } from '../record/runtime-state.ts'
 import { fileNames, prepareStateDirectory } from '../record/state-directory.ts'
 import type { ForwardPhase } from './decide.ts'
+import { explainStanding } from './explain.ts'
 import { ForwardWatcher, type WatcherMemory } from './forward-watcher.ts'
 
 export interface MonitorOptions {
@@ -54,9 +59,10 @@ export async function runMonitor(options: MonitorOptions): Promise<number> {
   const configuration = file === undefined ? defaultConfiguration : await loadConfiguration(file)
   prepareStateDirectory(options.stateDirectory)
   const startedAt = wallTime()
-  const control = await holdSocket(options.stateDirectory, startedAt)
+  let monitor: Monitor | undefined
+  const control = await holdSocket(options.stateDirectory, startedAt, () => monitor?.runtimeState())
   try {
-    const monitor = new Monitor(options, configuration, startedAt)
+    monitor = new Monitor(options, configuration, startedAt)
     await monitor.run()
     return exitCode.ok
   } finally {
@@ -64,7 +70,7 @@ export async function runMonitor(options: MonitorOptions): Promise<number> {
   }
 }
 
-async function holdSocket(stateDirectory: string, startedAt: string) {
+async function holdSocket(stateDirectory: string, startedAt: string, state: () => RuntimeState | undefined) {
   const identity: MonitorIdentity = {
     role: 'monitor',
     identity: ownIdentity(),
@@ -75,6 +81,8 @@ async function holdSocket(stateDirectory: string, startedAt: string) {
   try {
     return await holdControlSocket(path.join(stateDirectory, fileNames.monitorSocket), {
       identify: () => identity,
+      // The records as they would be written now: the file may be old because the disk is full.
+      state: () => state() ?? null,
     })
   } catch (error) {
     if (!(error instanceof ControlSocketHeld)) throw error
@@ -90,12 +98,17 @@ async function holdSocket(stateDirectory: string, startedAt: string) {
   }
 }
 
+/** ms between two heartbeats after which nobody watched in between. */
+const longestGapMs = 30_000
+
 class Monitor {
   readonly #options: MonitorOptions
   readonly #configuration: Configuration
   readonly #startedAt: { readonly wall: string; readonly monotonic: number }
   readonly #log: LineLog
   readonly #ring: RingLog
+  readonly #journal: Journal
+  readonly #desired: DesiredState
   readonly #watchers: readonly ForwardWatcher[]
   #sequence = 0
   #lastRoundAt: number | undefined
@@ -103,7 +116,9 @@ class Monitor {
   #stopped: RuntimeState['stopped'] = null
   readonly #told = new Set<string>()
   #writePlanned = false
-  #writeFails = false
+  #recordsProblem: RuntimeState['recordsProblem'] = null
+  #lastBeat = { wall: wallTime(), monotonic: monotonicMs() }
+  #ending = false
 
   constructor(options: MonitorOptions, configuration: Configuration, startedAt: string) {
     this.#options = options
@@ -111,6 +126,8 @@ class Monitor {
     this.#startedAt = { wall: startedAt, monotonic: monotonicMs() }
     this.#log = new LineLog(this.#file(fileNames.monitorLog))
     this.#ring = new RingLog(this.#file(fileNames.logRing))
+    this.#journal = new Journal(options.stateDirectory)
+    this.#desired = new DesiredState(options.stateDirectory)
     const memories = this.#takeOver()
     this.#watchers = configuration.forwards.map((forward) =>
       this.#watcher(forward, memories.get(forward.name)),
@@ -120,6 +137,7 @@ class Monitor {
   async run(): Promise<void> {
     const ports = this.#watchers.map(({ configuration }) => configuration.options.listenPort).join(', ')
     this.#say('info', `Monitor started (PID: ${process.pid}), watching ${ports || 'no port'}`, true)
+    this.#keepWantedDown()
     await this.#startRound()
     notifyServiceManager('READY=1', this.#statusLine())
     const { intervalMs } = this.#configuration
@@ -156,6 +174,12 @@ class Monitor {
         this.#sayWhatIsOpen(watcher)
         this.#planWrite()
       },
+      journal: (explanation, observation) => {
+        this.#journal.write({ event: 'forward', forward: forward.name, ...explanation })
+        if (observation.kind === 'order' && !this.#ending) {
+          this.#want(forward.name, observation.order === 'stop' ? 'down' : 'up', observation.why)
+        }
+      },
     })
     return watcher
   }
@@ -172,6 +196,7 @@ class Monitor {
   }
 
   async #end(reason: string): Promise<void> {
+    this.#ending = true
     notifyServiceManager('STOPPING=1')
     if (this.#options.stopForwards) {
       await Promise.all(this.#watchers.map((watcher) => watcher.stop(`the monitor was ended by ${reason}`)))
@@ -179,6 +204,7 @@ class Monitor {
     for (const watcher of this.#watchers) watcher.close()
     const rest = this.#options.stopForwards ? '' : '; the forwarders go on'
     this.#say('info', `Monitor ended by ${reason}${rest}`, false)
+    this.#journal.write({ event: 'monitor-stopped', reason })
     this.#stopped = { at: wallTime(), reason }
     this.#write(true)
   }
@@ -217,7 +243,49 @@ class Monitor {
   }
 
   #heartbeat(): void {
+    this.#noteGap()
+    this.#journal.recover(() => this.#standing())
     this.#write(false)
+  }
+
+  /** Time in which nothing was watched is written down as such: nobody may count it as time in which all was well. */
+  #noteGap(): void {
+    const now = { wall: wallTime(), monotonic: monotonicMs() }
+    const { wall, monotonic } = this.#lastBeat
+    this.#lastBeat = now
+    const passed = Date.parse(now.wall) - Date.parse(wall)
+    if (passed <= longestGapMs) return
+    const reason =
+      now.monotonic - monotonic > longestGapMs
+        ? 'the monitor did not run'
+        : 'the machine slept, or its clock was set'
+    this.#journal.write({ event: 'monitor-gap', from: wall, reason })
+    this.#say('warn', `Nothing was watched for ${duration(passed)}: ${reason}`)
+  }
+
+  #standing(): JournalEvent[] {
+    return this.#watchers.map(({ configuration: { name, options }, state }) => ({
+      event: 'forward',
+      forward: name,
+      ...explainStanding(state, options.listenPort),
+    }))
+  }
+
+  /** What somebody ordered down stays down when the monitor is replaced. */
+  #keepWantedDown(): void {
+    for (const watcher of this.#watchers) {
+      const wanted = this.#desired.wantedDown(watcher.configuration.name)
+      if (wanted === undefined) continue
+      watcher.observe({ kind: 'order', order: 'stop', why: `${wanted.why} (wanted since ${wanted.since})` })
+    }
+  }
+
+  #want(name: string, wanted: 'up' | 'down', why: string): void {
+    try {
+      this.#desired.want(name, wanted, why)
+    } catch (error) {
+      this.#say('error', `What is wanted of ${name} cannot be written down: ${errorText(error)}`)
+    }
   }
 
   /** All changes of one turn of the event loop are written once. */
@@ -233,14 +301,18 @@ class Monitor {
   /** A full or read-only disk does not stop the watching: it is said once, and said again when it is over. */
   #write(durable: boolean): void {
     try {
-      writeRuntimeState(this.#file(fileNames.runtimeState), this.#runtimeState(), durable)
-      if (this.#writeFails) this.#say('info', 'The state can be written again', true)
-      this.#writeFails = false
+      writeRuntimeState(this.#file(fileNames.runtimeState), this.runtimeState(), durable)
     } catch (error) {
-      if (!this.#writeFails)
-        this.#say('error', `The state cannot be written: ${errorText(error)}; watching goes on`)
-      this.#writeFails = true
+      if (this.#recordsProblem !== null) return
+      const reason = errorText(error)
+      this.#recordsProblem = { since: wallTime(), reason }
+      this.#say('error', `The state cannot be written: ${reason}; watching goes on`)
+      return
     }
+    if (this.#recordsProblem === null) return
+    this.#recordsProblem = null
+    this.#say('info', 'The state can be written again', true)
+    this.#write(durable)
   }
 
   #writeFailureCount({ configuration, state }: ForwardWatcher): void {
@@ -253,7 +325,8 @@ class Monitor {
     }
   }
 
-  #runtimeState(): RuntimeState {
+  /** The records as they are now. */
+  runtimeState(): RuntimeState {
     return {
       schemaVersion: stateSchemaVersion,
       writer: {
@@ -270,15 +343,19 @@ class Monitor {
       intervalMs: this.#configuration.intervalMs,
       lastRoundAt: this.#lastRoundAt ?? null,
       stopped: this.#stopped,
+      recordsProblem: this.#recordsProblem,
       forwards: this.#watchers.map(forwardRecord),
     }
   }
 
   /** Reads what the monitor before left, so that neither failures nor back-off begin anew because it was replaced. */
   #takeOver(): Map<string, WatcherMemory> {
-    const { reading, quarantined } = takeOverRuntimeState(this.#file(fileNames.runtimeState))
-    if (quarantined !== undefined)
-      this.#say('warn', `The state file was corrupt and is kept as ${quarantined}`)
+    const { reading, quarantined, problem } = takeOverRuntimeState(this.#file(fileNames.runtimeState))
+    if (problem !== undefined) {
+      const kept = quarantined === undefined ? '' : `; it is kept as ${quarantined}`
+      const from = reading.kind === 'read' ? 'going on from the one before' : 'beginning anew'
+      this.#say('warn', `The state file could not be used: ${problem}${kept}; ${from}`)
+    }
     if (reading.kind === 'newer') {
       throw new Failure(
         `${this.#file(fileNames.runtimeState)} was written by a newer version (schema ${reading.schemaVersion}); ` +
@@ -286,10 +363,23 @@ class Monitor {
         exitCode.configuration,
       )
     }
+    this.#journalStart(reading)
     if (reading.kind !== 'read') return new Map()
     this.#sequence = reading.state.sequence
     const sameBoot = reading.state.writer.identity.bootId === bootId()
     return new Map(reading.state.forwards.map((record) => [record.name, memoryOf(record, sameBoot)]))
+  }
+
+  #journalStart(reading: StateReading): void {
+    const previous = reading.kind === 'read' ? reading.state : undefined
+    this.#journal.write({
+      event: 'monitor-started',
+      pid: process.pid,
+      version,
+      previousSeenAt: previous?.stopped?.at ?? previous?.writtenAt ?? null,
+      previousEnded: previous?.stopped != null,
+      forwards: this.#configuration.forwards.map(({ name, options }) => ({ name, port: options.listenPort })),
+    })
   }
 
   #file(name: string): string {

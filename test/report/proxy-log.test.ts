@@ -121,7 +121,7 @@ test('control characters in a message do not reach the terminal', async (t) => {
 test('--follow shows what comes, through rotation and from a forward that is new', async (t) => {
   const directory = temporaryDirectory(t)
   const file = path.join(directory, 'proxy_monitor.log')
-  const log = new LineLog(file, { maxBytes: 2000, keep: 100 })
+  const log = new LineLog(file, { maxBytes: 2000, keep: 100, compress: false })
   log.write(line(0, 'before').trimEnd())
   const words = ['--follow', '--json', '--state-dir', directory]
   const command = new RunningCommand(commandFile('proxy-log'), words)

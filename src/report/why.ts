@@ -1,0 +1,145 @@
+import { preciseDuration } from '../os/duration.ts'
+import type { ForwardEvent, JournalEntry } from '../record/journal.ts'
+import { localTime } from '../record/log-entry.ts'
+import { between } from './history.ts'
+
+type Entry = JournalEntry & ForwardEvent
+
+/** One line of the story. */
+export interface StoryLine {
+  /** Wall time, ISO 8601 in UTC. */
+  readonly time: string
+  readonly saw: string
+  readonly decided: string
+  readonly because: string | null
+  readonly did: readonly string[]
+}
+
+/** The last restart of a forward, from the journal. */
+export interface RestartStory {
+  readonly name: string
+  readonly port: number
+  /** Everything that was seen and decided, from what began it to what ended it. */
+  readonly lines: readonly StoryLine[]
+  /** From the first line to its being ready; null while it is not. */
+  readonly tookMs: number | null
+  /** Lines about what has happened since, oldest first. */
+  readonly since: readonly StoryLine[]
+  /** In words: how it stands at the end. */
+  readonly standing: string
+}
+
+/** What the journal can tell. */
+export type Why =
+  | { readonly kind: 'unknown-forward'; readonly known: readonly string[] }
+  | { readonly kind: 'no-restart'; readonly name: string; readonly port: number; readonly since: string }
+  | { readonly kind: 'restart'; readonly story: RestartStory }
+
+/**
+ * Tells why a forward was last started again. Pure.
+ * @param asked its name or port.
+ * @param nowMonotonicMs now, on the clock that the events were stamped with if `bootId` is theirs.
+ */
+export function whyRestarted(
+  entries: readonly JournalEntry[],
+  asked: string,
+  now: { readonly time: string; readonly monotonicMs: number; readonly bootId: string },
+): Why {
+  const all = entries.filter((entry): entry is Entry => entry.event === 'forward')
+  const own = all.filter(({ forward, port }) => forward === asked || String(port) === asked)
+  const [first] = own
+  if (first === undefined) return { kind: 'unknown-forward', known: knownForwards(all) }
+  const { forward: name, port } = first
+  const start = own.findLastIndex(isRestart)
+  if (start < 0) return { kind: 'no-restart', name, port, since: first.time }
+  const begin = beginOf(own, start)
+  const ready = own.findIndex((entry, i) => i >= start && entry.to === 'running')
+  const end = ready < 0 ? own.length - 1 : ready
+  const events = own.slice(begin, end + 1)
+  const [cause] = events
+  const readyEntry = own[ready]
+  const tookMs = cause === undefined || readyEntry === undefined ? null : between(cause, readyEntry)
+  const since = own.slice(end + 1)
+  return {
+    kind: 'restart',
+    story: {
+      name,
+      port,
+      lines: events.map(lineOf),
+      tookMs,
+      since: since.map(lineOf),
+      standing: standing(own.at(-1) ?? first, readyEntry, now),
+    },
+  }
+}
+
+function knownForwards(entries: readonly Entry[]): string[] {
+  return [...new Map(entries.map(({ forward, port }) => [forward, `${forward} (${port})`])).values()]
+}
+
+/** A start that follows a failure or an order; the first start of all is none. */
+function isRestart(entry: Entry, i: number, own: readonly Entry[]): boolean {
+  const before = own[i - 1]
+  const isStart = entry.to === 'starting' && entry.from !== 'starting'
+  return isStart && (before !== undefined || entry.failures > 0)
+}
+
+/** What began it: the event by which it left the state of running, or by which a monitor found it not running. */
+function beginOf(own: readonly Entry[], start: number): number {
+  for (let i = start; i > 0; i--) {
+    if (own[i]?.from === 'running' || own[i]?.from === 'unknown') return i
+  }
+  return 0
+}
+
+function lineOf({ time, saw, decided, because, did }: Entry): StoryLine {
+  return { time, saw, decided, because, did }
+}
+
+function standing(last: Entry, ready: Entry | undefined, now: Parameters<typeof whyRestarted>[2]): string {
+  const at = ready ?? last
+  const ms =
+    at.bootId === now.bootId ? now.monotonicMs - at.monotonicMs : Date.parse(now.time) - Date.parse(at.time)
+  const ago = preciseDuration(Math.max(0, ms))
+  if (last.to !== 'running') return `it is not running: ${last.to} since ${localTime(new Date(last.time))}`
+  if (last.target === 'silent')
+    return `it runs (PID ${last.pid}, ready ${ago} ago), but its target does not answer`
+  return `it runs (PID ${last.pid}), ready ${ago} ago`
+}
+
+/** The story for people. */
+export function renderWhy(why: Exclude<Why, { kind: 'unknown-forward' }>): string {
+  if (why.kind === 'no-restart') {
+    const since = localTime(new Date(why.since))
+    return `${why.name} (port ${why.port}) has not been restarted since the journal begins at ${since}.\n`
+  }
+  const { story } = why
+  const day = localTime(new Date(story.lines[0]?.time ?? 0)).slice(0, 10)
+  const lines = [`${story.name} (port ${story.port}), last restart on ${day}:`, '']
+  for (const line of story.lines) lines.push(...toldLine(line))
+  lines.push(
+    '',
+    story.tookMs === null ? 'It has not become ready since.' : `Back after ${preciseDuration(story.tookMs)}.`,
+  )
+  if (story.since.length === 0) lines.push('Since then: nothing has happened.')
+  else lines.push('', 'Since then:', ...story.since.slice(-maximumSince).flatMap(toldLine))
+  if (story.since.length > maximumSince)
+    lines.push(`  (${story.since.length - maximumSince} earlier ones left out)`)
+  lines.push(`Now ${story.standing}.`)
+  return `${lines.join('\n')}\n`
+}
+
+/** How many of the events since are shown. */
+const maximumSince = 5
+
+function toldLine({ time, saw, decided, because, did }: StoryLine): string[] {
+  const why = because === null ? '' : `, because ${because}`
+  const lines = [`  ${clock(time)}  seen     ${saw}`, `                decided  ${decided}${why}`]
+  if (did.length > 0) lines.push(`                done     ${did.join('; ')}`)
+  return lines
+}
+
+function clock(time: string): string {
+  const date = new Date(time)
+  return `${localTime(date).slice(11)}.${String(date.getMilliseconds()).padStart(3, '0')}`
+}

@@ -1,0 +1,256 @@
+import { preciseDuration } from '../os/duration.ts'
+import type { ForwardEvent, ForwardEventKind, TargetCondition } from '../record/journal.ts'
+import type { Context, Decision, Effect, ForwardPhase, ForwardState, Observation } from './decide.ts'
+
+/** A decision for the journal, without the forward's name. */
+export type Explanation = Omit<ForwardEvent, 'event' | 'forward'>
+
+/** What `explain` is told: what `decide` was told, and what came out. */
+export interface Decided {
+  readonly before: ForwardState
+  readonly observation: Observation
+  readonly decision: Decision
+  readonly context: Context
+}
+
+/** Puts a decision into words; undefined for one that is no news: a round that found everything as it was. */
+export function explain(decided: Decided): Explanation | undefined {
+  const { before, decision, context } = decided
+  const kind = kindOf(decided)
+  if (kind === undefined) return undefined
+  const after = decision.state
+  return {
+    kind,
+    port: context.port,
+    from: before.phase.id,
+    to: after.phase.id,
+    saw: saw(decided),
+    ...decisionInWords(decided),
+    did: decision.effects.flatMap(didInWords),
+    pid: pidOf(after.phase) ?? pidOf(before.phase) ?? null,
+    generation: after.generation,
+    failures: after.failures,
+    target: targetCondition(after),
+  }
+}
+
+/** How a forward stands, for the journal, when events before were lost. */
+export function explainStanding(state: ForwardState, port: number): Explanation {
+  return {
+    kind: 'noticed',
+    port,
+    from: state.phase.id,
+    to: state.phase.id,
+    saw: 'the journal can be written again',
+    decided: 'go on',
+    because: null,
+    did: [],
+    pid: pidOf(state.phase) ?? null,
+    generation: state.generation,
+    failures: state.failures,
+    target: targetCondition(state),
+  }
+}
+
+function kindOf({ before, observation, decision: { state: after } }: Decided): ForwardEventKind | undefined {
+  const isNews = isChanged(before, after)
+  switch (observation.kind) {
+    case 'order':
+      return 'order'
+    case 'checked':
+      return isNews ? kindOfCheck(before, observation, after) : undefined
+    case 'woken':
+      if (!isNews) return undefined
+      return before.phase.id === 'starting' ? 'start-failed' : 'starting'
+    case 'started':
+    case 'start-failed':
+    case 'died':
+    case 'ended':
+    case 'survived':
+      // An answer that belongs to an earlier start changes nothing.
+      return isNews ? observation.kind : undefined
+  }
+}
+
+function kindOfCheck(
+  before: ForwardState,
+  { diagnosis }: Extract<Observation, { kind: 'checked' }>,
+  after: ForwardState,
+): ForwardEventKind {
+  if (after.phase.id === 'blocked') return 'blocked'
+  if (diagnosis.condition === 'faulty') return 'failed'
+  if (after.failures > before.failures) return 'died'
+  if (after.phase.id === 'starting') return 'starting'
+  if (after.phase.id === 'stopping') return 'stopping'
+  if (before.phase.id !== after.phase.id && after.phase.id === 'running') return 'adopted'
+  if (before.failures > 0 && after.failures === 0) return 'recovered'
+  if (targetCondition(before) === targetCondition(after)) return 'noticed'
+  return targetCondition(after) === 'silent' ? 'target-down' : 'target-up'
+}
+
+/** Counters that rise while a fault goes on are no news. */
+function isChanged(before: ForwardState, after: ForwardState): boolean {
+  return (
+    before.phase.id !== after.phase.id ||
+    pidOf(before.phase) !== pidOf(after.phase) ||
+    before.generation !== after.generation ||
+    before.failures !== after.failures ||
+    whyOf(before.phase) !== whyOf(after.phase) ||
+    targetCondition(before) !== targetCondition(after)
+  )
+}
+
+function targetCondition({ target }: ForwardState): TargetCondition {
+  if (target.failures > 0) return 'silent'
+  return target.everAnswered ? 'answers' : 'unknown'
+}
+
+function saw({ before, observation, decision: { state: after }, context }: Decided): string {
+  switch (observation.kind) {
+    case 'checked':
+      return sawInCheck(observation, before, after, context)
+    case 'started':
+      return `PID ${observation.identity.pid} is ready`
+    case 'start-failed':
+      return `the start failed: ${observation.message}`
+    case 'died':
+      return `PID ${observation.identity.pid} ${observation.how}${ranFor(before.phase, context.now)}`
+    case 'ended':
+      return `PID ${observation.identity.pid} has ended`
+    case 'survived':
+      return `PID ${observation.identity.pid} did not end`
+    case 'woken':
+      return before.phase.id === 'starting' ? 'the start was not ready in time' : 'the wait is over'
+    case 'order':
+      return `an order to ${observation.order} it: ${observation.why}`
+  }
+}
+
+function sawInCheck(
+  { diagnosis, portHolder }: Extract<Observation, { kind: 'checked' }>,
+  before: ForwardState,
+  after: ForwardState,
+  { target }: Context,
+): string {
+  switch (diagnosis.condition) {
+    case 'dead':
+      if (portHolder !== undefined) return `the port is held by ${portHolder}`
+      return diagnosis.stalePidFile === undefined
+        ? `it ${diagnosis.fault.words}`
+        : `it ${diagnosis.fault.words} (${diagnosis.stalePidFile})`
+    case 'faulty':
+      return `it ${diagnosis.fault.words}`
+    case 'unverifiable':
+      return diagnosis.words
+    case 'draining':
+      return `PID ${diagnosis.health.identity.pid} finishes its connections`
+    case 'healthy': {
+      const { identity, target: seen } = diagnosis.health
+      const ofProcess = `PID ${identity.pid} is well`
+      if (targetCondition(before) === targetCondition(after)) return ofProcess
+      return targetCondition(after) === 'silent'
+        ? `${ofProcess}, target ${target} does not answer: ${seen.lastError ?? 'no reason known'}`
+        : `${ofProcess}, target ${target} answers`
+    }
+  }
+}
+
+function ranFor(phase: ForwardPhase, now: number): string {
+  return phase.id === 'running' ? ` after ${preciseDuration(Math.max(0, now - phase.since))}` : ''
+}
+
+function decisionInWords({ before, observation, decision, context }: Decided) {
+  const { phase } = decision.state
+  const { policy, now } = context
+  const words = (decided: string, because: string | null = null) => ({ decided, because })
+  switch (phase.id) {
+    case 'unknown':
+      return words('look first')
+    case 'starting':
+      return words('start it at once', whyAtOnce(before, observation, context))
+    case 'running':
+      return runningInWords(before, decision.state, observation)
+    case 'stopping':
+      return words(
+        `end PID ${phase.identity.pid} and ${afterStop[phase.then]}`,
+        phase.then === 'restart' ? `it ${phase.why}` : phase.why,
+      )
+    case 'backoff':
+      return words(
+        `start it again in ${preciseDuration(phase.until - now)}`,
+        `restart ${decision.state.backoffLevel} without ${preciseDuration(policy.resetAfterMs)} of health in between: every wait is twice the one before, up to ${preciseDuration(policy.backoffLimitMs)}`,
+      )
+    case 'flapping':
+      return words(
+        `start it again only after a pause of ${preciseDuration(phase.until - now)}`,
+        `it is flapping: ${decision.state.recentRestarts.length} restarts within ${preciseDuration(policy.flappingWindowMs)}`,
+      )
+    case 'blocked':
+      return words('wait until the way is free, looking every round', phase.why)
+    case 'down':
+      return words('leave it down', 'somebody wants it down')
+  }
+}
+
+const afterStop = { restart: 'start it again', start: 'start it anew', stay: 'leave it down' } as const
+
+function whyAtOnce(before: ForwardState, observation: Observation, { policy }: Context): string {
+  if (observation.kind === 'order') return 'it was ordered'
+  switch (before.phase.id) {
+    case 'unknown':
+      if (observation.kind === 'checked' && before.generation === 0) return 'it was not running yet'
+      return 'it was not running when the monitor came'
+    case 'backoff':
+    case 'flapping':
+      return 'the wait is over'
+    case 'blocked':
+      return 'the way is free'
+    case 'stopping':
+      if (before.phase.then === 'start') return `it was ended for that: ${before.phase.why}`
+      break
+    case 'starting':
+    case 'running':
+    case 'down':
+      break
+  }
+  return policy.backoffMs === 0 ? 'restarts never wait here' : 'the first restart in a row does not wait'
+}
+
+function runningInWords(before: ForwardState, after: ForwardState, observation: Observation) {
+  if (observation.kind === 'order') return { decided: 'nothing', because: 'it runs already' }
+  if (observation.kind === 'started') return { decided: 'watch it', because: null }
+  if (before.phase.id !== 'running') {
+    return { decided: 'adopt it', because: 'it runs already, started by an earlier monitor or by hand' }
+  }
+  if (targetCondition(before) !== 'silent' && targetCondition(after) === 'silent') {
+    return { decided: 'leave the forwarder alone', because: 'a restart cannot mend its target' }
+  }
+  return { decided: 'go on watching', because: null }
+}
+
+function didInWords(effect: Effect): string[] {
+  switch (effect.kind) {
+    case 'start':
+      return [`start number ${effect.generation}`]
+    case 'stop':
+      return [`SIGTERM to PID ${effect.identity.pid}, SIGKILL after ${preciseDuration(effect.killAfterMs)}`]
+    case 'abandon-start':
+      return ['killed the process that was not ready']
+    case 'remove-pid-file':
+      return ['removed the stale PID file']
+    case 'alert':
+      return [`alert ${effect.event} (${effect.subject})`]
+    case 'check':
+    case 'wake':
+    case 'log':
+      return []
+  }
+}
+
+function pidOf(phase: ForwardPhase): number | undefined {
+  return phase.id === 'running' || phase.id === 'stopping' ? phase.identity.pid : undefined
+}
+
+function whyOf(phase: ForwardPhase): string | undefined {
+  return 'why' in phase ? phase.why : undefined
+}
