@@ -415,11 +415,20 @@ function ordered(
 ): Decision {
   switch (seen.order) {
     case 'start':
-      return state.phase.id === 'down' ? start(state, context) : nothing(state)
+      return startOnOrder(state, context)
     case 'stop':
     case 'restart':
       return endOnOrder(state, seen.order, seen.why, context)
   }
+}
+
+function startOnOrder(state: ForwardState, context: Context): Decision {
+  if (state.phase.id === 'down') return start(state, context)
+  // It is still ending: what was ordered last counts.
+  if (state.phase.id === 'stopping' && state.phase.then === 'stay') {
+    return { state: { ...state, phase: { ...state.phase, then: 'start' } }, effects: [] }
+  }
+  return nothing(state)
 }
 
 function endOnOrder(state: ForwardState, order: 'stop' | 'restart', why: string, context: Context): Decision {

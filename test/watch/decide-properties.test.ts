@@ -1,0 +1,204 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import fc from 'fast-check'
+import { restartDefaults } from '../../src/config/restart-policy.ts'
+import {
+  type Context,
+  decide,
+  type Effect,
+  type ForwardState,
+  initialState,
+  type Observation,
+} from '../../src/watch/decide.ts'
+import { deadCheck, faultyCheck, healthyCheck, identity, unverifiableCheck } from '../support/observations.ts'
+
+/**
+ * A world of processes around `decide`: it does what the effects say, and random events happen to it. What the world does is what the
+ * real one may do: starts that fail or take too long, processes that die unseen, late news, orders at any time.
+ */
+class World {
+  state: ForwardState = initialState
+  now = 1_000_000
+  /** PIDs of forwarders that run, and of those that were started and are not ready. */
+  readonly running = new Set<number>()
+  readonly starting = new Map<number, number>()
+  wakeAt: number | undefined
+  nextPid = 100
+  readonly signalled: number[] = []
+
+  see(observation: Observation, random = 0.5): void {
+    const context: Context = {
+      port: 6274,
+      target: 'localhost:6274',
+      policy: restartDefaults,
+      drainMs: 10_000,
+      now: this.now,
+      random,
+    }
+    const before = this.state
+    const { state, effects } = decide(before, observation, context)
+    this.state = state
+    for (const effect of effects) this.#do(effect)
+    this.#holds(before, observation)
+  }
+
+  #do(effect: Effect): void {
+    switch (effect.kind) {
+      case 'start':
+        this.starting.set(effect.generation, this.nextPid++)
+        break
+      case 'abandon-start':
+        this.starting.clear()
+        break
+      case 'stop':
+        this.signalled.push(effect.identity.pid)
+        break
+      case 'wake':
+        this.wakeAt = effect.at
+        break
+      case 'remove-pid-file':
+      case 'check':
+      case 'log':
+      case 'alert':
+        break
+    }
+  }
+
+  /** What must be true after every decision. */
+  #holds(before: ForwardState, observation: Observation): void {
+    const { phase, failures } = this.state
+    assert.ok(this.starting.size <= 1, 'two starts under way')
+    assert.ok(
+      this.starting.size === 0 || this.running.size === 0 || phase.id === 'running',
+      'a start beside a running one',
+    )
+    for (const pid of this.signalled) assert.ok(pid >= 100, 'a signal to a process that is not ours')
+    if (phase.id === 'backoff' || phase.id === 'flapping') {
+      assert.equal(this.wakeAt, phase.until, 'no next try is planned')
+    }
+    if (failures < before.failures) {
+      assert.ok(
+        observation.kind === 'checked' && observation.diagnosis.condition === 'healthy',
+        'failures were forgotten without a healthy check',
+      )
+    }
+    if (this.state.restarts < before.restarts) assert.fail('restarts were forgotten')
+    if (this.state.backoffLevel < before.backoffLevel) {
+      assert.equal(observation.kind, 'checked', 'the back-off began anew without a check')
+    }
+  }
+}
+
+/** One thing that may happen; what it means depends on the world at that moment. */
+const happening = fc.oneof(
+  fc.constant('round' as const),
+  fc.constant('ready' as const),
+  fc.constant('start fails' as const),
+  fc.constant('port taken' as const),
+  fc.constant('dies' as const),
+  fc.constant('dies unseen' as const),
+  fc.constant('hangs' as const),
+  fc.constant('stop succeeds' as const),
+  fc.constant('stop fails' as const),
+  fc.constant('time' as const),
+  fc.constant('long time' as const),
+  fc.constant('order stop' as const),
+  fc.constant('order start' as const),
+  fc.constant('order restart' as const),
+  fc.constant('stranger' as const),
+  fc.constant('late news' as const),
+)
+
+type Happening = typeof happening extends fc.Arbitrary<infer T> ? T : never
+
+function happen(world: World, what: Happening, random: number): void {
+  const [running] = world.running
+  const [start] = world.starting
+  const { phase } = world.state
+  switch (what) {
+    case 'round':
+      world.now += 10_000
+      return world.see(running === undefined ? deadCheck() : healthyCheck(running), random)
+    case 'ready':
+      if (start === undefined) return
+      world.starting.delete(start[0])
+      world.running.add(start[1])
+      return world.see({ kind: 'started', generation: start[0], identity: identity(start[1]) }, random)
+    case 'start fails':
+    case 'port taken': {
+      if (start === undefined) return
+      world.starting.delete(start[0])
+      const portTaken = what === 'port taken'
+      return world.see({ kind: 'start-failed', generation: start[0], message: 'no', portTaken }, random)
+    }
+    case 'dies':
+      if (running === undefined) return
+      world.running.delete(running)
+      return world.see({ kind: 'died', identity: identity(running), how: 'is gone' }, random)
+    case 'dies unseen':
+      if (running !== undefined) world.running.delete(running)
+      return
+    case 'hangs':
+      world.now += 10_000
+      if (running !== undefined) world.see(faultyCheck(running, 'hangs'), random)
+      return
+    case 'stop succeeds':
+      if (phase.id !== 'stopping') return
+      world.running.delete(phase.identity.pid)
+      return world.see({ kind: 'ended', identity: phase.identity }, random)
+    case 'stop fails':
+      if (phase.id === 'stopping') world.see({ kind: 'survived', identity: phase.identity }, random)
+      return
+    case 'time':
+    case 'long time':
+      world.now += what === 'time' ? 1000 : 700_000
+      if (world.wakeAt !== undefined && world.now >= world.wakeAt) world.see({ kind: 'woken' }, random)
+      return
+    case 'order stop':
+    case 'order start':
+    case 'order restart': {
+      const order = what.slice('order '.length) as 'start' | 'stop' | 'restart'
+      return world.see({ kind: 'order', order, why: 'asked' }, random)
+    }
+    case 'stranger':
+      if (running === undefined) world.see(unverifiableCheck(7), random)
+      return
+    case 'late news':
+      world.see({ kind: 'started', generation: world.state.generation - 1, identity: identity(50) }, random)
+      world.see({ kind: 'died', identity: identity(50), how: 'is gone' }, random)
+      return world.see({ kind: 'ended', identity: identity(50) }, random)
+  }
+}
+
+describe('decide, whatever happens', () => {
+  it('never runs two, never signals a stranger, always has a next try, forgets only when healthy', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.tuple(happening, fc.double({ min: 0, max: 0.999, noNaN: true })), { maxLength: 120 }),
+        (story) => {
+          const world = new World()
+          for (const [what, random] of story) happen(world, what, random)
+        },
+      ),
+      { numRuns: 3000 },
+    )
+  })
+
+  it('brings a forward back from any state when the world is kind again, unless it was ordered down', () => {
+    fc.assert(
+      fc.property(fc.array(happening, { maxLength: 80 }), (story) => {
+        const world = new World()
+        for (const what of story) happen(world, what, 0.5)
+        happen(world, 'order start', 0.5)
+        for (let round = 0; round < 6; round++) {
+          for (const what of ['stop succeeds', 'long time', 'round', 'ready', 'round'] as const)
+            happen(world, what, 0.5)
+        }
+        assert.equal(world.state.phase.id, 'running')
+        assert.equal(world.running.size, 1)
+        assert.equal(world.state.failures, 0)
+      }),
+      { numRuns: 2000 },
+    )
+  })
+})
