@@ -26,7 +26,7 @@ export type ForwardPhase =
   | {
       readonly id: 'stopping'
       readonly identity: ProcessIdentity
-      readonly then: 'restart' | 'start' | 'stay'
+      readonly afterwards: 'restart' | 'start' | 'stay'
       readonly why: string
     }
   | { readonly id: 'backoff'; readonly until: number; readonly why: string }
@@ -365,7 +365,7 @@ function ended(
     { kind: 'remove-pid-file' },
     info(`Proxy for port ${context.port} was ended (PID: ${seen.identity.pid}): ${phase.why}`),
   ]
-  switch (phase.then) {
+  switch (phase.afterwards) {
     case 'stay':
       return { state: { ...state, phase: { id: 'down' }, healthySince: undefined }, effects }
     case 'start':
@@ -425,26 +425,29 @@ function ordered(
 function startOnOrder(state: ForwardState, context: Context): Decision {
   if (state.phase.id === 'down') return start(state, context)
   // It is still ending: what was ordered last counts.
-  if (state.phase.id === 'stopping' && state.phase.then === 'stay') {
-    return { state: { ...state, phase: { ...state.phase, then: 'start' } }, effects: [] }
+  if (state.phase.id === 'stopping' && state.phase.afterwards === 'stay') {
+    return { state: { ...state, phase: { ...state.phase, afterwards: 'start' } }, effects: [] }
   }
   return nothing(state)
 }
 
 function endOnOrder(state: ForwardState, order: 'stop' | 'restart', why: string, context: Context): Decision {
-  const then = order === 'stop' ? 'stay' : 'start'
+  const afterwards = order === 'stop' ? 'stay' : 'start'
   switch (state.phase.id) {
     case 'running':
-      return stop(state, state.phase.identity, then, why, context)
+      return stop(state, state.phase.identity, afterwards, why, context)
     case 'stopping':
-      return { state: { ...state, phase: { ...state.phase, then, why } }, effects: [] }
+      return { state: { ...state, phase: { ...state.phase, afterwards, why } }, effects: [] }
     case 'starting':
       if (order === 'restart') return nothing(state)
       return { state: { ...state, phase: { id: 'down' } }, effects: [{ kind: 'abandon-start' }] }
     case 'unknown':
+    case 'blocked':
+      // Whether a process is there is not known: looking comes before starting.
+      if (order === 'restart') return { state, effects: [{ kind: 'check' }] }
+      return { state: { ...state, phase: { id: 'down' } }, effects: [] }
     case 'backoff':
     case 'flapping':
-    case 'blocked':
     case 'down':
       return order === 'restart'
         ? start(state, context)
@@ -537,14 +540,14 @@ function start(state: ForwardState, { now, policy }: Context, count: 'first' | '
 function stop(
   state: ForwardState,
   identity: ProcessIdentity,
-  then: 'restart' | 'start' | 'stay',
+  afterwards: 'restart' | 'start' | 'stay',
   why: string,
   { policy, drainMs }: Context,
 ): Decision {
   // One that is hung will not finish its connections; one that is well may.
-  const killAfterMs = then === 'restart' ? policy.killAfterMs : drainMs + policy.killAfterMs
+  const killAfterMs = afterwards === 'restart' ? policy.killAfterMs : drainMs + policy.killAfterMs
   return {
-    state: { ...state, phase: { id: 'stopping', identity, then, why } },
+    state: { ...state, phase: { id: 'stopping', identity, afterwards, why } },
     effects: [{ kind: 'stop', identity, killAfterMs }],
   }
 }

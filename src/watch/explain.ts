@@ -172,8 +172,8 @@ function decisionInWords({ before, observation, decision, context }: Decided) {
       return runningInWords(before, decision.state, observation)
     case 'stopping':
       return words(
-        `end PID ${phase.identity.pid} and ${afterStop[phase.then]}`,
-        phase.then === 'restart' ? `it ${phase.why}` : phase.why,
+        `end PID ${phase.identity.pid} and ${afterStop[phase.afterwards]}`,
+        phase.afterwards === 'restart' ? `it ${phase.why}` : phase.why,
       )
     case 'backoff':
       return words(
@@ -206,7 +206,7 @@ function whyAtOnce(before: ForwardState, observation: Observation, { policy }: C
     case 'blocked':
       return 'the way is free'
     case 'stopping':
-      if (before.phase.then === 'start') return `it was ended for that: ${before.phase.why}`
+      if (before.phase.afterwards === 'start') return `it was ended for that: ${before.phase.why}`
       break
     case 'starting':
     case 'running':
