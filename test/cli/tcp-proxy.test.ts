@@ -1,0 +1,148 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { existsSync, lstatSync, readFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import { describe, it } from 'node:test'
+import { askControl } from '../../src/control/client.ts'
+import type { ForwarderHealth } from '../../src/control/forwarder-health.ts'
+import { identityOf } from '../../src/os/process-identity.ts'
+import { Resident } from '../support/resident.ts'
+import { until } from '../support/tools.ts'
+import { askThrough, echoServer, freePort, withWatched } from '../support/watched.ts'
+
+describe('tcp-proxy', () => {
+  it('forwards, keeps a PID file with its identity, answers on its control socket, and leaves nothing behind', () =>
+    withWatched(async (watched) => {
+      const echo = await echoServer()
+      const port = await freePort()
+      const forward = watched.start('tcp-proxy', String(port), 'localhost', String(echo.port))
+      await forward.line(/Target .* answers/)
+      const pidFile = watched.file(`tcp_proxy_${port}.pid`)
+      await until('the PID file', async () => existsSync(pidFile) || undefined)
+      const [pid, identity] = readFileSync(pidFile, 'utf8').split('\n')
+      assert.equal(Number(pid), forward.pid)
+      assert.deepEqual(JSON.parse(identity ?? ''), identityOf(forward.pid))
+      assert.equal(lstatSync(pidFile).mode & 0o777, 0o600)
+      assert.equal(lstatSync(watched.directory).mode & 0o777, 0o700)
+
+      const answers = await Promise.all(Array.from({ length: 50 }, () => askThrough(port)))
+      assert.ok(answers.every((answer) => answer === 'hello'))
+      const socket = watched.file(`tcp_proxy_${port}.sock`)
+      const health = (await askControl(socket, 'health')) as ForwarderHealth
+      assert.equal(health.connections.total, 50)
+      assert.equal(health.bytes.fromClients, 250)
+      assert.equal(health.bytes.fromTarget, 250)
+      assert.equal(health.target.state, 'reachable')
+      assert.deepEqual(health.listen.addresses, [{ address: '0.0.0.0', port }])
+
+      assert.equal(await forward.stop(), 0)
+      assert.ok(!existsSync(pidFile))
+      assert.ok(!existsSync(socket))
+      assert.match(readFileSync(watched.file(`tcp_proxy_${port}.log`), 'utf8'), /Ended\n$/)
+      await echo.close()
+    }))
+
+  it('lets connections finish after SIGTERM, and accepts no more', () =>
+    withWatched(async (watched) => {
+      const echo = await echoServer()
+      const port = await freePort()
+      const forward = watched.start('tcp-proxy', String(port), 'localhost', String(echo.port))
+      await forward.line(/Listening/)
+      const client = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
+      client.write('before')
+      assert.equal(String((await once(client, 'data'))[0]), 'before')
+      process.kill(forward.pid, 'SIGTERM')
+      await forward.line(/no more connections are accepted, 1 connection/)
+      assert.equal(await askThrough(port), 'ECONNREFUSED')
+      client.write('after')
+      assert.equal(String((await once(client, 'data'))[0]), 'after')
+      client.end()
+      assert.equal(await forward.ended(), 0)
+      client.destroy()
+      await echo.close()
+    }))
+
+  it('ends connections when the drain time is over, or at a second signal', () =>
+    withWatched(async (watched) => {
+      const echo = await echoServer()
+      for (const [drain, signals] of [
+        ['100ms', 1],
+        ['1h', 2],
+      ] as const) {
+        const port = await freePort()
+        const forward = watched.start(
+          'tcp-proxy',
+          String(port),
+          'localhost',
+          String(echo.port),
+          '--drain',
+          drain,
+        )
+        await forward.line(/Listening/)
+        const client = connect({ port, host: '127.0.0.1' })
+        client.write('x')
+        await once(client, 'data')
+        const ended = once(client, 'error')
+        process.kill(forward.pid, 'SIGTERM')
+        await forward.line(/no more connections/)
+        if (signals === 2) process.kill(forward.pid, 'SIGINT')
+        assert.equal((await ended)[0].code, 'ECONNRESET')
+        assert.equal(await forward.ended(), 0)
+      }
+      await echo.close()
+    }))
+
+  it('says who holds the port, and how to go on', () =>
+    withWatched(async (watched) => {
+      const port = await freePort()
+      const script = `require('node:net').createServer().listen(${port}, '127.0.0.1', () => console.log('ready'))`
+      const stranger = watched.adopt(new Resident([process.execPath, '--eval', script], {}))
+      await stranger.line(/ready/)
+      const { code, stderr } = await watched.run('tcp-proxy', String(port), 'localhost', '1')
+      assert.equal(code, 69)
+      const line = `^tcp-proxy: cannot listen on 0\\.0\\.0\\.0:${port}: the port is taken by PID ${stranger.pid} \\(.*\\); stop that process.*\\n$`
+      assert.match(stderr, new RegExp(line))
+    }))
+
+  it('does not start twice for one port', () =>
+    withWatched(async (watched) => {
+      const port = await freePort()
+      const forward = watched.start('tcp-proxy', String(port), 'localhost', '1')
+      await forward.line(/Listening/)
+      const { code, stderr } = await watched.run('tcp-proxy', String(port), 'localhost', '1')
+      assert.equal(code, 69)
+      assert.match(stderr, new RegExp(`already runs, as PID ${forward.pid}`))
+    }))
+
+  const usage: readonly [readonly string[], RegExp][] = [
+    [[], /missing required argument 'LISTEN_PORT'/],
+    [['0', 'localhost', '1'], /LISTEN_PORT: "0" is not a port/],
+    [['1', 'http://localhost', '1'], /TARGET_HOST: .* is a URL; give the host alone, localhost/],
+    [['8080', 'localhost', '1', '--drian', '3'], /unknown option '--drian'.*--drain/],
+    [['8080', 'localhost', '1', '--drain', 'soon'], /--drain: "soon" is not a duration/],
+    [['8080', 'localhost', '1', '--allow', '10.0.0.0/33'], /--allow: .* is not a network/],
+    [['8080', 'localhost', '1', '--bind', 'eth0'], /--bind: .* is not an IP address/],
+  ]
+  for (const [words, message] of usage) {
+    it(`refuses "${words.join(' ')}" in one line, with exit code 64`, () =>
+      withWatched(async (watched) => {
+        const { code, stderr, stdout } = await watched.run('tcp-proxy', ...words)
+        assert.equal(code, 64)
+        assert.match(stderr, message)
+        assert.match(stderr, /^tcp-proxy: [^\n]*\n$/)
+        assert.equal(stdout, '')
+      }))
+  }
+
+  for (const words of [
+    ['8080', 'localhost', '8080', '--bind', '127.0.0.1'],
+    ['8080', '127.0.0.1', '8080', '--bind', '::1'],
+  ]) {
+    it(`refuses to dial itself: ${words.join(' ')}`, () =>
+      withWatched(async (watched) => {
+        const { code, stderr } = await watched.run('tcp-proxy', ...words)
+        assert.equal(code, 78)
+        assert.match(stderr, /would dial itself for ever/)
+      }))
+  }
+})

@@ -1,0 +1,138 @@
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, it } from 'node:test'
+import fc from 'fast-check'
+import { askControl, connectControl } from '../../src/control/client.ts'
+import { lineSplitter, longestLine, parseAnswer, parseRequest } from '../../src/control/protocol.ts'
+import { type CommandHandlers, ControlSocketHeld, holdControlSocket } from '../../src/control/server.ts'
+
+const handlers: CommandHandlers = {
+  identify: () => ({ name: 'the holder' }),
+  add: ({ a, b }) => Number(a) + Number(b),
+  fail: () => {
+    throw new Error('not today')
+  },
+  later: () => new Promise((resolve) => setImmediate(resolve, 'done')),
+  never: () => new Promise(() => {}),
+}
+
+async function withSocket(use: (path: string) => Promise<void>): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), 'pw-control-'))
+  const path = join(folder, 'c.sock')
+  const server = await holdControlSocket(path, handlers)
+  try {
+    await use(path)
+  } finally {
+    server.close()
+    rmSync(folder, { recursive: true })
+  }
+}
+
+/** Sends bytes and gives what comes back until the other side, or we after one answer, end it. */
+function send(path: string, bytes: Uint8Array | string): Promise<string> {
+  return new Promise((resolve) => {
+    const socket = connect(path)
+    let answer = ''
+    socket.on('data', (chunk) => {
+      answer += chunk
+      if (answer.includes('\n')) socket.destroy()
+    })
+    socket.on('error', () => {})
+    socket.on('close', () => resolve(answer))
+    socket.end(bytes)
+  })
+}
+
+describe('The control socket', () => {
+  it('answers commands, one line each, in any number on one connection', () =>
+    withSocket(async (path) => {
+      const client = await connectControl(path)
+      const sums = Array.from({ length: 100 }, (_, i) => client.request('add', { a: i, b: 1 }))
+      assert.deepEqual(
+        await Promise.all(sums),
+        sums.map((_, i) => i + 1),
+      )
+      assert.equal(await client.request('later'), 'done')
+      await assert.rejects(client.request('fail'), /not today/)
+      await assert.rejects(client.request('dance'), /unknown command dance; known are identify, add/)
+      await assert.rejects(client.request('toString'), /unknown command/)
+      await assert.rejects(client.request('never', {}, 20), { code: 'ETIMEDOUT' })
+      client.close()
+      await client.closed
+    }))
+
+  it('tells a second holder who has it', () =>
+    withSocket(async (path) => {
+      await assert.rejects(holdControlSocket(path, {}), (error) => {
+        assert.ok(error instanceof ControlSocketHeld)
+        assert.deepEqual(error.holder, { name: 'the holder' })
+        return true
+      })
+      assert.deepEqual(await askControl(path, 'identify'), { name: 'the holder' })
+    }))
+
+  it('lives through whatever is sent to it', () =>
+    withSocket(async (path) => {
+      const line = fc.oneof(
+        fc.uint8Array({ maxLength: 300 }),
+        fc.string({ maxLength: 300 }),
+        fc.json().map((text) => `${text}\n`),
+        fc
+          .record({ id: fc.anything(), command: fc.constantFrom('add', '__proto__', 'identify', '') })
+          .map((request) => {
+            try {
+              return `${JSON.stringify(request)}\n`
+            } catch {
+              return '\n'
+            }
+          }),
+      )
+      await fc.assert(
+        fc.asyncProperty(line, async (bytes) => {
+          await send(path, bytes)
+        }),
+        { numRuns: 300 },
+      )
+      assert.match(await send(path, 'nonsense\n'), /a request is one JSON object/)
+      assert.equal(await askControl(path, 'add', { a: 1, b: 2 }), 3)
+    }))
+
+  it('ends a connection whose line never ends', () =>
+    withSocket(async (path) => {
+      assert.equal(await send(path, Buffer.alloc(longestLine + 2, 'a')), '')
+      assert.equal(await askControl(path, 'add', { a: 1, b: 2 }), 3)
+    }))
+
+  it('gives the same lines however they are cut', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.string({ minLength: 1 }).filter((s) => !/[\n]/.test(s))),
+        fc.infiniteStream(fc.nat(9)),
+        (lines, cuts) => {
+          const bytes = Buffer.from(lines.map((one) => `${one}\n`).join(''))
+          const seen: string[] = []
+          const feed = lineSplitter((one) => seen.push(one))
+          for (let at = 0; at < bytes.length; ) {
+            const length = 1 + (cuts.next().value ?? 0)
+            assert.ok(feed(bytes.subarray(at, at + length)))
+            at += length
+          }
+          assert.deepEqual(seen, lines)
+        },
+      ),
+    )
+  })
+
+  it('parses anything without throwing', () => {
+    fc.assert(
+      fc.property(fc.oneof(fc.string(), fc.json()), (text) => {
+        parseRequest(text)
+        parseAnswer(text)
+      }),
+      { numRuns: 1000 },
+    )
+  })
+})
