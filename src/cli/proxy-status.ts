@@ -1,27 +1,48 @@
 #!/usr/bin/env node
-import { setTimeout as after } from 'node:timers/promises'
 import { parseDuration } from '../config/values.ts'
+import { exitCode, Failure } from '../os/failure.ts'
 import { readersDirectory } from '../record/state-directory.ts'
 import { gather } from '../report/gather.ts'
+import { gatherHistory } from '../report/gather-history.ts'
 import { renderStatus, wantsColour } from '../report/render.ts'
+import { renderHistory } from '../report/render-history.ts'
 import { assess, type StatusReport } from '../report/status.ts'
+import { isReached, timedOut, type WaitGoal, waitGoals, whatIsMissing } from '../report/wait.ts'
+import { lookAgain, type Screen, watchInLines, watchOnTerminal } from '../report/watch.ts'
 import { argument, newCommand, runCommand } from './command.ts'
 
 interface Options {
   json?: boolean
   watch?: true | number
+  wait?: WaitGoal
+  timeout?: number
+  history?: boolean
   stateDir?: string
 }
 
 /** ms between two looks of --watch when it does not say. */
 const defaultWatchMs = 2000
 
+/** ms between two looks of --wait: a look takes a few. */
+const waitLookMs = 200
+
+/** ms that --wait waits when it does not say. */
+const defaultTimeoutMs = 30_000
+
 /** Columns of a report that is not printed on a terminal. */
 const widthWithoutTerminal = 200
 
 const command = newCommand('proxy-status', 'Say how the forwards and their monitor are. Reads only.')
-  .option('--json', 'one JSON object and nothing else; with --watch one a line')
-  .option('--watch [TIME]', 'look again and again (default: every 2s)', argument(parseDuration))
+  .argument('[NAME|PORT...]', 'only these forwards, with all there is to know of them')
+  .option('--json', 'one JSON object and nothing else (schema/status.schema.json); with --watch one a line')
+  .option(
+    '--watch [TIME]',
+    'look again and again (default: every 2s); not on a terminal: a line for every change',
+    argument(parseDuration),
+  )
+  .option('--wait <GOAL>', 'wait until the forwards are "running" or "healthy"', argument(parseGoal))
+  .option('--timeout <TIME>', 'how long --wait waits (default: 30s; 0 = for ever)', argument(parseDuration))
+  .option('--history', 'availability, failures and time to recovery of the last days and weeks')
   .option(
     '--state-dir <DIR>',
     'where the monitor keeps its records (default: looked for in the usual places)',
@@ -30,45 +51,86 @@ const command = newCommand('proxy-status', 'Say how the forwards and their monit
     'after',
     `
 Exit codes: 0 all is well · 1 the monitor died or hangs · 3 no monitor runs · 4 its records cannot be used
-            150 somebody cannot get through · 151 not all is as it should be · 64 usage`,
+            150 somebody cannot get through · 151 not all is as it should be · 124 --wait took too long · 64 usage
+
+Examples:
+  proxy-status 6277                             what is wrong with it, and what to do
+  proxy-status --watch
+  proxy-status --wait healthy --timeout 30s && open http://localhost:6274
+  proxy-status --history 6277                   how often did it fail this week`,
   )
 
-await runCommand(command, async (options: Options) => {
+await runCommand(command, async (asked: string[], options: Options) => {
   const directory = readersDirectory(options.stateDir)
-  const look = async () => assess(await gather(directory))
-  if (options.watch === undefined) return print(await look(), options)
-  const interval = options.watch === true ? defaultWatchMs : options.watch
-  let last = 0
-  let ended = false
-  process.once('SIGINT', () => {
-    ended = true
-  })
-  while (!ended) {
-    last = printAgain(await look(), options)
-    await after(interval)
-  }
-  return last
+  if (options.history === true) return printHistory(directory, asked, options)
+  const look = async () => assess(await gather(directory, asked))
+  if (options.wait !== undefined) return waitFor(options.wait, look, options)
+  if (options.timeout !== undefined) throw new Failure('--timeout goes with --wait', exitCode.usage)
+  if (options.watch !== undefined) return watch(look, options)
+  return print(await look(), options)
 })
 
-function print(report: StatusReport, { json }: Options): number {
-  if (json === true) {
-    process.stdout.write(`${JSON.stringify(report, null, 2)}\n`)
-  } else {
-    const { columns } = process.stdout
-    const colour = wantsColour(process.stdout, process.env)
-    process.stdout.write(renderStatus(report, { colour, width: columns ?? widthWithoutTerminal }))
+async function printHistory(directory: string, asked: readonly string[], options: Options): Promise<number> {
+  const history = await gatherHistory(directory, asked)
+  process.stdout.write(
+    options.json === true ? `${JSON.stringify(history, null, 2)}\n` : renderHistory(history, width()),
+  )
+  return exitCode.ok
+}
+
+async function waitFor(goal: WaitGoal, look: () => Promise<StatusReport>, options: Options): Promise<number> {
+  const { signal } = endedBySignals()
+  const report = await lookAgain(look, (seen) => isReached(goal, seen), {
+    intervalMs: waitLookMs,
+    timeoutMs: options.timeout ?? defaultTimeoutMs,
+    signal,
+  })
+  print(report, options)
+  if (isReached(goal, report)) return exitCode.ok
+  process.stderr.write(`proxy-status: not ${goal} in time: ${whatIsMissing(goal, report)}\n`)
+  return timedOut
+}
+
+function watch(look: () => Promise<StatusReport>, options: Options): Promise<number> {
+  const { signal } = endedBySignals()
+  const intervalMs = options.watch === undefined || options.watch === true ? defaultWatchMs : options.watch
+  const json = options.json === true
+  if (!process.stdout.isTTY || json) {
+    return watchInLines(look, (text) => process.stdout.write(text), { json, intervalMs, signal })
   }
+  const colour = wantsColour(process.stdout, process.env)
+  const screen: Screen = {
+    write: (text) => process.stdout.write(text),
+    rows: () => process.stdout.rows,
+    onResize: (redraw) => process.stdout.on('resize', redraw),
+  }
+  const render = (report: StatusReport) => renderStatus(report, { colour, width: width() })
+  return watchOnTerminal(look, render, screen, { intervalMs, signal })
+}
+
+/** Aborted by SIGINT, SIGTERM, and a reader that goes away. */
+function endedBySignals(): AbortController {
+  const ended = new AbortController()
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => ended.abort())
+  process.stdout.once('error', () => ended.abort())
+  return ended
+}
+
+function width(): number {
+  return process.stdout.columns ?? widthWithoutTerminal
+}
+
+function print(report: StatusReport, { json }: Options): number {
+  const colour = wantsColour(process.stdout, process.env)
+  process.stdout.write(
+    json === true ? `${JSON.stringify(report, null, 2)}\n` : renderStatus(report, { colour, width: width() }),
+  )
   return report.exitCode
 }
 
-function printAgain(report: StatusReport, options: Options): number {
-  if (options.json === true) {
-    process.stdout.write(`${JSON.stringify(report)}\n`)
-    return report.exitCode
-  }
-  // Home, and clear what an earlier, longer picture left: no flicker, unlike clearing first.
-  if (process.stdout.isTTY) process.stdout.write('\u001b[H')
-  const code = print(report, options)
-  if (process.stdout.isTTY) process.stdout.write('\u001b[J')
-  return code
+function parseGoal(text: string) {
+  const goal = waitGoals.find((known) => known === text)
+  return goal === undefined
+    ? { ok: false as const, problem: `"${text}" cannot be waited for; write ${waitGoals.join(' or ')}` }
+    : { ok: true as const, value: goal }
 }

@@ -3,13 +3,21 @@ import path from 'node:path'
 import { askControl } from '../control/client.ts'
 import type { ForwarderHealth } from '../control/forwarder-health.ts'
 import { bootId, monotonicMs, wallTime } from '../os/clock.ts'
-import { errorCode } from '../os/failure.ts'
+import { errorCode, exitCode, Failure } from '../os/failure.ts'
 import { judgeProcess } from '../os/process-identity.ts'
+import { type ForwardEvent, type JournalEntry, readJournal } from '../record/journal.ts'
 import { judgePidFile, readPidFile } from '../record/pid-file.ts'
 import { readRing } from '../record/ring-log.ts'
-import { type ForwardRecord, readRuntimeState } from '../record/runtime-state.ts'
+import {
+  type ForwardRecord,
+  parseRuntimeState,
+  readRuntimeState,
+  type StateReading,
+} from '../record/runtime-state.ts'
 import { fileNames } from '../record/state-directory.ts'
-import type { ForwardFacts, StatusFacts } from './status.ts'
+import { readLogs } from './log-reader.ts'
+import { logSources } from './log-source.ts'
+import type { DetailFacts, ForwardFacts, StatusFacts } from './status.ts'
 
 /** ms that a forwarder may take to answer before it counts as silent. Its answer takes less than one when it is well. */
 const answerWithinMs = 1000
@@ -17,23 +25,22 @@ const answerWithinMs = 1000
 /** How many log lines a report ends with. */
 const logLines = 10
 
+/** How many log lines and events are read of a forward that is asked for by name. */
+const detailLines = 10
+
 /**
  * Looks at everything there is: the records, the processes, the forwarders' own answers. Reads only; works when the monitor is dead,
  * hung or has never run.
+ * @param asked names or ports; empty = all forwards, without details.
+ * @throws Failure (64) when one that is asked for is not there.
  */
-export async function gather(stateDirectory: string): Promise<StatusFacts> {
-  const reading = readRuntimeState(path.join(stateDirectory, fileNames.runtimeState))
+export async function gather(stateDirectory: string, asked: readonly string[] = []): Promise<StatusFacts> {
+  const reading = await readState(stateDirectory)
   const records = reading.kind === 'read' ? reading.state.forwards : []
-  const ports = new Set([...records.map(({ port }) => port), ...portsOnDisk(stateDirectory)])
-  const forwards = await Promise.all(
-    [...ports].map((port) =>
-      lookAt(
-        stateDirectory,
-        port,
-        records.find((record) => record.port === port),
-      ),
-    ),
-  )
+  const all = [...new Set([...records.map(({ port }) => port), ...portsOnDisk(stateDirectory)])]
+  const ports = choose(all, records, asked)
+  const recordOf = (port: number) => records.find((record) => record.port === port)
+  const forwards = await Promise.all(ports.map((port) => lookAt(stateDirectory, port, recordOf(port))))
   return {
     takenAt: wallTime(),
     stateDirectory,
@@ -42,8 +49,62 @@ export async function gather(stateDirectory: string): Promise<StatusFacts> {
     reading,
     writerVerdict: reading.kind === 'read' ? judgeProcess(reading.state.writer.identity) : undefined,
     forwards,
+    details: asked.length === 0 ? [] : await readDetails(stateDirectory, ports, records),
     log: readRing(path.join(stateDirectory, fileNames.logRing)).slice(-logLines),
   }
+}
+
+/** What the monitor answers counts before its file, which is old when the disk is full. */
+async function readState(stateDirectory: string): Promise<StateReading> {
+  try {
+    const socket = path.join(stateDirectory, fileNames.monitorSocket)
+    const answer = parseRuntimeState(JSON.stringify(await askControl(socket, 'state', {}, answerWithinMs)))
+    if (answer.kind === 'read') return answer
+  } catch {
+    // Nobody there, or hung, or of another version: the file tells.
+  }
+  return readRuntimeState(path.join(stateDirectory, fileNames.runtimeState))
+}
+
+function choose(
+  ports: readonly number[],
+  records: readonly ForwardRecord[],
+  asked: readonly string[],
+): readonly number[] {
+  if (asked.length === 0) return ports
+  return asked.map((word) => {
+    const port =
+      records.find(({ name }) => name === word)?.port ?? ports.find((known) => String(known) === word)
+    if (port !== undefined) return port
+    const known = ports.map((one) => records.find((record) => record.port === one)?.name ?? String(one))
+    const what = known.length === 0 ? 'there are no forwards' : `there are ${known.join(', ')}`
+    throw new Failure(`no forward "${word}"; ${what}`, exitCode.usage)
+  })
+}
+
+async function readDetails(
+  stateDirectory: string,
+  ports: readonly number[],
+  records: readonly ForwardRecord[],
+): Promise<DetailFacts[]> {
+  const sources = logSources(stateDirectory)
+  const journal = await readJournal(stateDirectory)
+  return ports.map((port) => {
+    const own = sources.filter((source) => source.port === port)
+    const events = journal.filter((entry): entry is JournalEntry & ForwardEvent => {
+      return entry.event === 'forward' && entry.port === port
+    })
+    const pidFile = readPidFile(path.join(stateDirectory, fileNames.pidFile(port)))
+    return {
+      port,
+      identity:
+        pidFile.kind === 'identified'
+          ? pidFile.identity
+          : (records.find((record) => record.port === port)?.identity ?? undefined),
+      log: readLogs(own, { tail: detailLines, level: 'info', since: undefined }),
+      events: events.slice(-detailLines),
+    }
+  })
 }
 
 /** Forwards that no monitor has written of, started by hand for example. */
@@ -78,6 +139,8 @@ async function askHealth(socket: string): Promise<ForwarderHealth | 'silent' | '
   try {
     return (await askControl(socket, 'health', {}, answerWithinMs)) as ForwarderHealth
   } catch (error) {
-    return errorCode(error) === 'ETIMEDOUT' ? 'silent' : 'absent'
+    // EAGAIN: nobody takes connections from the full queue of the socket.
+    const code = errorCode(error)
+    return code === 'ETIMEDOUT' || code === 'EAGAIN' ? 'silent' : 'absent'
   }
 }

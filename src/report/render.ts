@@ -1,6 +1,13 @@
 import { duration } from '../os/duration.ts'
-import { formatForPeople, localTime } from '../record/log-entry.ts'
-import { type ForwardStatus, type MonitorStatus, type StatusReport, severity } from './status.ts'
+import { formatForPeople, type LogEntry, localTime } from '../record/log-entry.ts'
+import {
+  type ForwardDetail,
+  type ForwardStatus,
+  type MonitorStatus,
+  type StatusReport,
+  severity,
+} from './status.ts'
+import { cut, printable, wrap } from './text.ts'
 
 export interface RenderOptions {
   readonly colour: boolean
@@ -17,20 +24,40 @@ export function wantsColour(stream: { readonly isTTY?: boolean }, environment: N
   return stream.isTTY === true && !environment.NO_COLOR && environment.TERM !== 'dumb'
 }
 
-/** The report for people. */
+/** The report for people. No line is wider than the terminal. */
 export function renderStatus(report: StatusReport, { colour, width }: RenderOptions): string {
   const paint: Paint = (text, name) => (colour ? `\u001b[${codes[name]}m${text}\u001b[0m` : text)
-  const parts = [monitorLine(report.monitor, paint)]
+  const parts = monitorLines(report.monitor, width, paint)
   if (report.forwards.length > 0) parts.push('', ...forwardTable(report.forwards, width, paint))
-  if (report.log.length > 0) {
-    parts.push('', ...report.log.map((entry) => paint(cut(`  ${formatForPeople(entry)}`, width), 'dim')))
+  for (const detail of report.details) parts.push('', ...detailLines(detail, report, width, paint))
+  // Whoever asks for one forward wants its log, not everybody's.
+  if (report.details.length === 0 && report.log.length > 0) {
+    parts.push('', ...report.log.map((entry) => paint(logLine(entry, width), 'dim')))
   }
-  if (report.next.length > 0)
-    parts.push('', ...report.next.map((step) => `${paint('next:', 'bold')} ${step}`))
+  const steps = report.next.flatMap((step) => wrap(`next: ${printable(step)}`, width, '      '))
+  if (steps.length > 0) parts.push('', ...steps.map((line) => line.replace(/^next:/, paint('next:', 'bold'))))
   return `${parts.join('\n')}\n`
 }
 
-function monitorLine(monitor: MonitorStatus, paint: Paint): string {
+/** One line a fact that can be shown of a change, for a log: no ages, which always change. */
+export function renderChanges(report: StatusReport): string[] {
+  const { monitor, forwards } = report
+  const why = (reason: string | null) => (reason === null ? '' : `: ${printable(reason)}`)
+  return [
+    `proxy-monitor ${monitor.state}${monitor.cause === null ? '' : ` (${monitor.cause})`}`,
+    ...forwards.map(({ name, port, state, reason }) => `${name} (${port}) ${state}${why(reason)}`),
+  ]
+}
+
+function logLine(entry: LogEntry, width: number): string {
+  const [line = ''] = formatForPeople(entry).split('\n')
+  const time = localTime(new Date(entry.time))
+  // Milliseconds and offset are for the log itself; on a narrow terminal the day is too.
+  const text = line.replace(/^\S+ \S+/, width < 80 ? time.slice(11) : time)
+  return cut(`  ${printable(text)}`, width)
+}
+
+function monitorLines(monitor: MonitorStatus, width: number, paint: Paint): string[] {
   const colour = { RUNNING: 'green', STALE: 'red', STOPPED: 'yellow', UNKNOWN: 'red' } as const
   const facts: string[] = []
   if (monitor.pid !== null) facts.push(`pid ${monitor.pid}`)
@@ -39,13 +66,75 @@ function monitorLine(monitor: MonitorStatus, paint: Paint): string {
   if (monitor.state === 'RUNNING' && monitor.intervalMs !== null)
     facts.push(`every ${duration(monitor.intervalMs)}`)
   if (monitor.serviceManager !== null) facts.push(monitor.serviceManager)
-  if (monitor.reason !== null) facts.push(monitor.reason)
-  const dot = paint('●', colour[monitor.state])
-  return `${dot} proxy-monitor ${paint(monitor.state, colour[monitor.state])}  ${facts.join(' · ')}`
+  if (monitor.reason !== null) facts.push(printable(monitor.reason))
+  const painted = monitor.cause === 'records' ? 'yellow' : colour[monitor.state]
+  const text = wrap(`● proxy-monitor ${monitor.state}  ${facts.join(' · ')}`, width, '  ')
+  const [first = '', ...others] = text
+  return [
+    first.replace('●', paint('●', painted)).replace(monitor.state, paint(monitor.state, painted)),
+    ...others,
+  ]
 }
 
 function sinceText({ startedAt }: MonitorStatus): string {
   return startedAt === null ? '' : ` since ${localTime(new Date(startedAt))}`
+}
+
+function detailLines(detail: ForwardDetail, report: StatusReport, width: number, paint: Paint): string[] {
+  const forward = report.forwards.find(({ name }) => name === detail.name)
+  const facts = forward === undefined ? [] : factsOf(forward, detail)
+  const label = Math.max(...facts.map(([name]) => name.length))
+  const lines = facts.flatMap(([name, text]) =>
+    wrap(`  ${name.padEnd(label)}  ${printable(text)}`, width, ' '.repeat(label + 4)),
+  )
+  const title = (text: string) => paint(cut(text, width), 'bold')
+  if (detail.events.length > 0) {
+    lines.push('', title(`${detail.name}: last events`))
+    for (const { time, saw, decided } of detail.events) {
+      const at = localTime(new Date(time)).slice(width < 80 ? 11 : 0)
+      lines.push(...wrap(`  ${at} ${printable(saw)}; ${printable(decided)}`, width, '    '))
+    }
+  }
+  if (detail.log.length > 0) {
+    lines.push('', title(`${detail.name}: last lines of its log`))
+    lines.push(...detail.log.map((entry) => paint(logLine(entry, width), 'dim')))
+  }
+  return [title(detail.name), ...lines]
+}
+
+function factsOf(forward: ForwardStatus, detail: ForwardDetail): (readonly [string, string])[] {
+  const { identity } = detail
+  const facts: (readonly [string, string])[] = []
+  if (identity !== null) {
+    facts.push([
+      'process',
+      `PID ${identity.pid}, kernel start time ${identity.startTime}, boot ${identity.bootId}`,
+    ])
+  }
+  if (detail.startedAt !== null) {
+    facts.push(['started', `${localTime(new Date(detail.startedAt))}, version ${detail.version}`])
+  }
+  facts.push(['listens', forward.listen.length === 0 ? 'nowhere' : forward.listen.join(', ')])
+  for (const { address, error } of forward.notListening) facts.push(['not on', `${address}: ${error}`])
+  if (forward.target !== null) facts.push(['target', targetText(forward)])
+  if (forward.targetError !== null) {
+    const { message, ageMs } = forward.targetError
+    facts.push(['last error', `${message}, ${duration(ageMs)} ago`])
+  }
+  if (forward.admission !== null) facts.push(['admits', forward.admission])
+  if (forward.connections !== null) {
+    const { open, total, limit, refused, refusedBy } = forward.connections
+    facts.push(['connections', `${open} open of ${limit} at most, ${total} in all`])
+    const reasons = Object.entries(refusedBy).filter(([, count]) => count > 0)
+    const by = reasons.map(([reason, count]) => `${count} ${reason}`).join(', ')
+    facts.push(['refused', refused === 0 ? 'none' : by])
+  }
+  facts.push(['restarts', `${forward.restarts}, failures in a row: ${forward.failures}`])
+  return facts
+}
+
+function targetText({ target, targetAddress }: ForwardStatus): string {
+  return targetAddress === null ? `${target}` : `${target}, answered last at ${targetAddress}`
 }
 
 interface Column {
@@ -58,7 +147,7 @@ interface Column {
 const columns: readonly Column[] = [
   { title: 'NAME', text: ({ name }) => name, dispensable: 0 },
   { title: 'STATE', text: ({ state }) => state, dispensable: 0 },
-  { title: 'LISTEN', text: listenText, dispensable: 0 },
+  { title: 'LISTEN', text: listenText, dispensable: 1 },
   { title: 'TARGET', text: ({ target }) => target ?? '–', dispensable: 4 },
   { title: 'PID', text: ({ pid }) => orDash(pid), dispensable: 5 },
   { title: 'UP', text: ({ uptimeMs }) => (uptimeMs === null ? '–' : duration(uptimeMs)), dispensable: 6 },
@@ -79,15 +168,27 @@ const columns: readonly Column[] = [
 function forwardTable(forwards: readonly ForwardStatus[], width: number, paint: Paint): string[] {
   const shown = fitting(forwards, width)
   const widths = shown.map((column) => columnWidth(column, forwards))
-  const row = (cells: readonly string[]) => cells.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join('  ')
-  const lines = [paint(`  ${row(shown.map(({ title }) => title)).trimEnd()}`, 'dim')]
+  const row = (cells: readonly string[]) =>
+    cut(
+      cells
+        .map((cell, i) => cell.padEnd(widths[i] ?? 0))
+        .join('  ')
+        .trimEnd(),
+      width - 2,
+    )
+  const lines = [paint(`  ${row(shown.map(({ title }) => title))}`, 'dim')]
   for (const forward of forwards) {
     const mark = forward.state === 'waiting' ? '…' : (['✓', '!', '✗'][severity(forward.state)] ?? '?')
     const colour = (['green', 'yellow', 'red'] as const)[severity(forward.state)]
-    const text = row(shown.map((column) => column.text(forward))).trimEnd()
-    lines.push(`${paint(mark, colour)} ${text.replace(forward.state, paint(forward.state, colour))}`)
+    const text = row(shown.map((column) => column.text(forward)))
+    // Behind the name, which may hold the same word.
+    const state = text.indexOf(` ${forward.state}`, forward.name.length) + 1
+    const end = state + forward.state.length
+    const painted =
+      state === 0 ? text : `${text.slice(0, state)}${paint(forward.state, colour)}${text.slice(end)}`
+    lines.push(`${paint(mark, colour)} ${painted}`)
     const notes = [forward.reason, nextTry(forward)].filter((note) => note !== null)
-    if (notes.length > 0) lines.push(`    ${notes.join('; ')}`)
+    if (notes.length > 0) lines.push(...wrap(`    ${printable(notes.join('; '))}`, width, '    '))
   }
   return lines
 }
@@ -119,8 +220,4 @@ function nextTry({ nextTryInMs }: ForwardStatus): string | null {
 
 function orDash(value: number | null): string {
   return value === null ? '–' : String(value)
-}
-
-function cut(line: string, width: number): string {
-  return line.length > width ? `${line.slice(0, width - 1)}…` : line
 }

@@ -1,5 +1,6 @@
-import type { ForwarderHealth } from '../control/forwarder-health.ts'
-import type { ProcessVerdict } from '../os/process-identity.ts'
+import type { ForwarderHealth, RefusalReason } from '../control/forwarder-health.ts'
+import type { ProcessIdentity, ProcessVerdict } from '../os/process-identity.ts'
+import type { ForwardEvent, ForwardEventKind, JournalEntry } from '../record/journal.ts'
 import type { LogEntry } from '../record/log-entry.ts'
 import {
   type ForwardRecord,
@@ -48,9 +49,31 @@ export type ForwardStatusState =
   | 'down'
   | 'unverifiable'
 
+/**
+ * Why a monitor is not running as it should, in one stable word.
+ * - `never-ran`, `ended`, `rebooted`: it is not there, and that is in order.
+ * - `died`, `suspended` (SIGSTOP), `hangs`, `no-checks` (it lives, and finishes no round): nobody watches.
+ * - `unreadable`, `corrupt`, `newer`: its records cannot be used.
+ * - `records`: it watches, and cannot write its records: the disk is full or read-only.
+ */
+export type MonitorCause =
+  | 'never-ran'
+  | 'ended'
+  | 'rebooted'
+  | 'died'
+  | 'suspended'
+  | 'hangs'
+  | 'no-checks'
+  | 'unreadable'
+  | 'corrupt'
+  | 'newer'
+  | 'records'
+
 export interface MonitorStatus {
   readonly state: MonitorState
-  /** Why, in words; null while it runs as it should. */
+  /** null while it runs as it should. */
+  readonly cause: MonitorCause | null
+  /** The cause in words, with what is known of it; null while it runs as it should. */
   readonly reason: string | null
   readonly pid: number | null
   readonly version: string | null
@@ -78,7 +101,16 @@ export interface ForwardStatus {
   readonly restarts: number
   /** Failures in a row, the forward's own. */
   readonly failures: number
-  readonly connections: { readonly open: number; readonly total: number; readonly refused: number } | null
+  /** Addresses that should be listened on and are not, with the reason. */
+  readonly notListening: readonly { readonly address: string; readonly error: string }[]
+  readonly connections: {
+    readonly open: number
+    readonly total: number
+    readonly limit: number
+    readonly refused: number
+    readonly refusedBy: Readonly<Record<RefusalReason, number>>
+  } | null
+  readonly targetError: { readonly message: string; readonly ageMs: number } | null
   readonly bytes: { readonly fromClients: number; readonly fromTarget: number } | null
   readonly admission: string | null
   readonly lastCheckAgeMs: number | null
@@ -93,10 +125,30 @@ export interface StatusReport {
   readonly exitCode: number
   readonly monitor: MonitorStatus
   readonly forwards: readonly ForwardStatus[]
+  /** More about the forwards that were asked for by name; empty when none was. */
+  readonly details: readonly ForwardDetail[]
   /** The last lines of the monitor's log, oldest first. */
   readonly log: readonly LogEntry[]
   /** What to type, or to do, about what is wrong; most urgent first. */
   readonly next: readonly string[]
+}
+
+/** What a person needs when one forward is wrong. */
+export interface ForwardDetail {
+  readonly name: string
+  /** What makes its process that process; null when nobody knows one. */
+  readonly identity: ProcessIdentity | null
+  readonly version: string | null
+  readonly startedAt: string | null
+  /** The last lines of the forwarder's own log, oldest first. */
+  readonly log: readonly LogEntry[]
+  /** The last events of the journal, oldest first. */
+  readonly events: readonly {
+    readonly time: string
+    readonly kind: ForwardEventKind
+    readonly saw: string
+    readonly decided: string
+  }[]
 }
 
 /** What was found about one forward, apart from what the monitor wrote of it. */
@@ -110,15 +162,25 @@ export interface ForwardFacts {
   readonly process: { readonly pid: number; readonly verdict: ProcessVerdict } | undefined
 }
 
+/** What was read of the forwards that were asked for by name. */
+export interface DetailFacts {
+  readonly port: number
+  readonly identity: ProcessIdentity | undefined
+  readonly log: readonly LogEntry[]
+  readonly events: readonly (JournalEntry & ForwardEvent)[]
+}
+
 export interface StatusFacts {
   readonly takenAt: string
   readonly stateDirectory: string
   readonly nowMonotonicMs: number
   readonly bootId: string
+  /** What the monitor itself answered just now, or else its file. */
   readonly reading: StateReading
   /** What has become of the monitor that wrote the state; undefined when there is no state. */
   readonly writerVerdict: ProcessVerdict | undefined
   readonly forwards: readonly ForwardFacts[]
+  readonly details: readonly DetailFacts[]
   readonly log: readonly LogEntry[]
 }
 
@@ -139,43 +201,97 @@ export const statusExitCode = {
 
 /** Turns facts into the report. Pure: the same facts always give the same report. */
 export function assess(facts: StatusFacts): StatusReport {
+  const { reading } = facts
   const monitor = assessMonitor(facts)
+  const times: Times = {
+    now: facts.nowMonotonicMs,
+    sameBoot: reading.kind === 'read' && reading.state.writer.identity.bootId === facts.bootId,
+    watched: monitor.state === 'RUNNING',
+  }
   const forwards = facts.forwards
-    .map((forward) => assessForward(forward, monitor.state === 'RUNNING', facts.nowMonotonicMs))
+    .filter((forward) => !isLeftover(forward, reading))
+    .map((forward) => assessForward(forward, times))
     .sort((a, b) => severity(b.state) - severity(a.state) || a.port - b.port)
   return {
     schemaVersion: statusSchemaVersion,
     takenAt: facts.takenAt,
     stateDirectory: facts.stateDirectory,
-    exitCode: exitCodeOf(monitor.state, forwards),
+    exitCode: exitCodeOf(monitor, forwards),
     monitor,
     forwards,
+    details: facts.details.flatMap((detail) => detailOf(detail, forwards, facts.forwards)),
     log: facts.log,
     next: nextSteps(monitor, forwards, facts.stateDirectory),
   }
+}
+
+/** Monotonic times of the records say something only in the boot in which they were written. */
+interface Times {
+  readonly now: number
+  readonly sameBoot: boolean
+  /** A living monitor looks after the forwards. */
+  readonly watched: boolean
+}
+
+/** Files of a forward that no monitor knows any more and nobody runs. */
+function isLeftover({ record, health, control, process }: ForwardFacts, reading: StateReading): boolean {
+  const isRunning = process !== undefined && process.verdict !== 'gone' && process.verdict !== 'reused'
+  return (
+    reading.kind === 'read' &&
+    record === undefined &&
+    health === undefined &&
+    control === 'absent' &&
+    !isRunning
+  )
+}
+
+function detailOf(
+  { port, identity, log, events }: DetailFacts,
+  forwards: readonly ForwardStatus[],
+  facts: readonly ForwardFacts[],
+): ForwardDetail[] {
+  const forward = forwards.find((status) => status.port === port)
+  const health = facts.find((fact) => fact.port === port)?.health
+  if (forward === undefined) return []
+  return [
+    {
+      name: forward.name,
+      identity: health?.identity ?? identity ?? null,
+      version: health?.version ?? null,
+      startedAt: health?.startedAt ?? null,
+      log,
+      events: events.map(({ time, kind, saw, decided }) => ({ time, kind, saw, decided })),
+    },
+  ]
 }
 
 function assessMonitor(facts: StatusFacts): MonitorStatus {
   const { reading, nowMonotonicMs, stateDirectory } = facts
   switch (reading.kind) {
     case 'missing':
-      return monitorStatus('STOPPED', `it has never run with the state directory ${stateDirectory}`)
+      return monitorStatus(
+        'STOPPED',
+        'never-ran',
+        `it has never run with the state directory ${stateDirectory}`,
+      )
     case 'unreadable':
     case 'corrupt':
-      return monitorStatus('UNKNOWN', `runtime-state.json cannot be used: ${reading.why}`)
+      return monitorStatus('UNKNOWN', reading.kind, `runtime-state.json cannot be used: ${reading.why}`)
     case 'newer':
       return monitorStatus(
         'UNKNOWN',
+        reading.kind,
         `runtime-state.json has schema ${reading.schemaVersion}, which is newer than this command`,
       )
     case 'read': {
       const { state } = reading
       const sameBoot = state.writer.identity.bootId === facts.bootId
-      const { verdict, reason } = monitorVerdict(state, facts)
+      const { verdict, cause, reason } = monitorVerdict(state, facts)
       const age = (at: number | null) =>
         sameBoot && at !== null ? Math.max(0, Math.round(nowMonotonicMs - at)) : null
       return {
         state: verdict,
+        cause,
         reason,
         pid: verdict === 'STOPPED' ? null : state.writer.identity.pid,
         version: state.writer.version,
@@ -191,9 +307,10 @@ function assessMonitor(facts: StatusFacts): MonitorStatus {
   }
 }
 
-function monitorStatus(state: MonitorState, reason: string): MonitorStatus {
+function monitorStatus(state: MonitorState, cause: MonitorCause, reason: string): MonitorStatus {
   return {
     state,
+    cause,
     reason,
     pid: null,
     version: null,
@@ -207,68 +324,98 @@ function monitorStatus(state: MonitorState, reason: string): MonitorStatus {
   }
 }
 
+interface MonitorVerdict {
+  readonly verdict: MonitorState
+  readonly cause: MonitorCause | null
+  readonly reason: string | null
+}
+
 /** Two facts make a verdict: what has become of the writer, and how old its last sign of life is. */
-function monitorVerdict(
-  state: RuntimeState,
-  facts: StatusFacts,
-): { verdict: MonitorState; reason: string | null } {
+function monitorVerdict(state: RuntimeState, facts: StatusFacts): MonitorVerdict {
   const { pid, bootId } = state.writer.identity
   if (state.stopped !== null)
-    return { verdict: 'STOPPED', reason: `ended by ${state.stopped.reason} at ${state.stopped.at}` }
+    return {
+      verdict: 'STOPPED',
+      cause: 'ended',
+      reason: `ended by ${state.stopped.reason} at ${state.stopped.at}`,
+    }
   if (bootId !== facts.bootId)
-    return { verdict: 'STOPPED', reason: 'the machine was started anew since it ran' }
-  const age = facts.nowMonotonicMs - state.writtenAtMonotonicMs
-  const stale = (reason: string) => ({ verdict: 'STALE' as const, reason })
+    return { verdict: 'STOPPED', cause: 'rebooted', reason: 'the machine was started anew since it ran' }
+  const age = Math.max(0, facts.nowMonotonicMs - state.writtenAtMonotonicMs)
+  const stale = (cause: MonitorCause, reason: string): MonitorVerdict => ({ verdict: 'STALE', cause, reason })
   const ago = `its last sign of life is ${Math.round(age / 1000)} s old`
   switch (facts.writerVerdict) {
     case undefined:
     case 'gone':
     case 'reused':
-      return stale(`it died: PID ${pid} is gone, ${ago}`)
+      return stale('died', `it died: PID ${pid} is gone, ${ago}`)
     case 'zombie':
-      return stale(`it died: PID ${pid} is a zombie, ${ago}`)
+      return stale('died', `it died: PID ${pid} is a zombie, ${ago}`)
     case 'stopped':
-      return stale(`PID ${pid} is stopped (SIGSTOP), ${ago}`)
+      return stale('suspended', `PID ${pid} is stopped (SIGSTOP), ${ago}`)
     case 'alive':
     case 'unverifiable': {
-      if (age > staleAfterMs) return stale(`PID ${pid} hangs: ${ago}`)
+      if (age > staleAfterMs) return stale('hangs', `PID ${pid} hangs: ${ago}`)
       const checkedAt = state.lastRoundAt ?? state.writer.startedAtMonotonicMs
       const checkAge = facts.nowMonotonicMs - checkedAt
       if (checkAge > staleAfterMs + state.intervalMs + heartbeatIntervalMs) {
-        return stale(`PID ${pid} writes but has finished no check for ${Math.round(checkAge / 1000)} s`)
+        return stale(
+          'no-checks',
+          `PID ${pid} lives but has finished no check for ${Math.round(checkAge / 1000)} s`,
+        )
       }
-      return { verdict: 'RUNNING', reason: null }
+      if (state.recordsProblem === null) return { verdict: 'RUNNING', cause: null, reason: null }
+      const { since, reason } = state.recordsProblem
+      return {
+        verdict: 'RUNNING',
+        cause: 'records',
+        reason: `its records cannot be written since ${since}: ${reason}`,
+      }
     }
   }
 }
 
-function assessForward(facts: ForwardFacts, watched: boolean, now: number): ForwardStatus {
+function assessForward(facts: ForwardFacts, times: Times): ForwardStatus {
   const { record, health } = facts
-  const { state, reason } = forwardVerdict(facts, watched)
-  const refused =
-    health === undefined ? 0 : Object.values(health.connections.refused).reduce((sum, n) => sum + n, 0)
+  const { now, sameBoot, watched } = times
+  const { state, reason } = forwardVerdict(facts, times)
+  const lastCheckAt = sameBoot ? (record?.lastCheckAt ?? null) : null
+  const nextTryAt = watched ? (record?.nextTryAt ?? null) : null
   return {
     name: record?.name ?? String(facts.port),
     port: facts.port,
     state,
     reason,
     listen: health?.listen.addresses.map(({ address, port }) => joined(address, port)) ?? [],
+    notListening:
+      health?.listen.failed.map(({ address, port, error }) => ({ address: joined(address, port), error })) ??
+      [],
     target: record?.target ?? (health === undefined ? null : joined(health.target.host, health.target.port)),
     targetAddress: health?.target.address ?? null,
+    targetError: health === undefined ? null : targetErrorOf(health),
     pid: health?.identity.pid ?? (isThere(facts) ? (facts.process?.pid ?? null) : null),
     uptimeMs: health?.uptimeMs ?? null,
     restarts: record?.restarts ?? 0,
     failures: record?.failures ?? 0,
-    connections:
-      health === undefined
-        ? null
-        : { open: health.connections.open, total: health.connections.total, refused },
+    connections: health === undefined ? null : connectionsOf(health),
     bytes: health?.bytes ?? null,
     admission: health?.admission ?? null,
-    lastCheckAgeMs: record?.lastCheckAt == null ? null : Math.max(0, Math.round(now - record.lastCheckAt)),
-    nextTryInMs:
-      watched && record?.nextTryAt != null ? Math.max(0, Math.round(record.nextTryAt - now)) : null,
+    lastCheckAgeMs: lastCheckAt === null ? null : Math.max(0, Math.round(now - lastCheckAt)),
+    nextTryInMs: nextTryAt === null ? null : Math.max(0, Math.round(nextTryAt - now)),
   }
+}
+
+function connectionsOf({ connections }: ForwarderHealth): ForwardStatus['connections'] {
+  const { open, total, limit, refused } = connections
+  const sum = Object.values(refused).reduce((all, count) => all + count, 0)
+  return { open, total, limit, refused: sum, refusedBy: refused }
+}
+
+function targetErrorOf({ target }: ForwarderHealth): ForwardStatus['targetError'] {
+  const { lastError, lastErrorAgeMs } = target
+  return lastError === null || lastErrorAgeMs === null
+    ? null
+    : { message: lastError, ageMs: Math.max(0, Math.round(lastErrorAgeMs)) }
 }
 
 function isThere({ process }: ForwardFacts): boolean {
@@ -284,9 +431,9 @@ interface Verdict {
   readonly reason: string | null
 }
 
-function forwardVerdict(facts: ForwardFacts, watched: boolean): Verdict {
-  if (facts.health !== undefined) return answeringVerdict(facts.health, facts.record)
-  const doing = watched ? monitorsDoing(facts.record) : undefined
+function forwardVerdict(facts: ForwardFacts, { watched, sameBoot }: Times): Verdict {
+  if (facts.health !== undefined) return answeringVerdict(facts.health, facts.record, sameBoot)
+  const doing = monitorsDoing(facts.record, watched)
   const { process, control } = facts
   switch (process?.verdict) {
     case 'alive':
@@ -306,18 +453,28 @@ function forwardVerdict(facts: ForwardFacts, watched: boolean): Verdict {
     case 'reused':
       return doing ?? { state: 'dead', reason: `PID ${process.pid} is another process now` }
     case undefined:
+      if (control === 'silent') {
+        return {
+          state: 'hung',
+          reason: 'its control socket is held, nobody answers, and no PID file says who it is',
+        }
+      }
       return doing ?? { state: 'dead', reason: 'no process' }
   }
 }
 
-/** What a living monitor is doing about a forward that does not answer; undefined when it does not know yet. */
-function monitorsDoing(record: ForwardRecord | undefined): Verdict | undefined {
+/**
+ * What a living monitor is doing about a forward that does not answer; undefined when it does not know yet. That somebody wants it down
+ * holds without a monitor too.
+ */
+function monitorsDoing(record: ForwardRecord | undefined, watched: boolean): Verdict | undefined {
+  if (record?.phase === 'down') return { state: 'down', reason: 'somebody wants it down' }
+  if (!watched) return undefined
   switch (record?.phase) {
     case 'starting':
     case 'backoff':
     case 'flapping':
     case 'blocked':
-    case 'down':
       return { state: record.phase, reason: record.reason }
     case 'stopping':
       return { state: 'draining', reason: record.reason }
@@ -328,7 +485,11 @@ function monitorsDoing(record: ForwardRecord | undefined): Verdict | undefined {
   }
 }
 
-function answeringVerdict(health: ForwarderHealth, record: ForwardRecord | undefined): Verdict {
+function answeringVerdict(
+  health: ForwarderHealth,
+  record: ForwardRecord | undefined,
+  sameBoot: boolean,
+): Verdict {
   const { listen, target, draining } = health
   const to = joined(target.host, target.port)
   if (draining) return { state: 'draining', reason: `${health.connections.open} connections may finish` }
@@ -336,11 +497,12 @@ function answeringVerdict(health: ForwarderHealth, record: ForwardRecord | undef
     const why = listen.failed.map(({ address, error }) => `${address}: ${error}`).join(', ')
     return { state: 'degraded', reason: why === '' ? 'this machine has no address but loopback' : why }
   }
-  const answeredBefore = record?.targetMemory.everAnswered === true
+  const answeredBefore = sameBoot && record?.targetMemory.everAnswered === true
   if (target.state === 'unreachable' || (target.state === 'waiting' && answeredBefore)) {
     return { state: 'unreachable', reason: `target ${to} does not answer: ${target.lastError}` }
   }
   if (target.state === 'waiting') return { state: 'waiting', reason: `nothing has listened at ${to} yet` }
+  if (target.state === 'unknown') return { state: 'waiting', reason: `nobody has tried target ${to} yet` }
   const [missing] = listen.failed
   if (missing !== undefined) {
     return { state: 'degraded', reason: `does not listen on ${missing.address}: ${missing.error}` }
@@ -371,8 +533,8 @@ export function severity(state: ForwardStatusState): 0 | 1 | 2 {
   }
 }
 
-function exitCodeOf(monitor: MonitorState, forwards: readonly ForwardStatus[]): number {
-  switch (monitor) {
+function exitCodeOf({ state, cause }: MonitorStatus, forwards: readonly ForwardStatus[]): number {
+  switch (state) {
     case 'STALE':
       return statusExitCode.stale
     case 'STOPPED':
@@ -380,7 +542,7 @@ function exitCodeOf(monitor: MonitorState, forwards: readonly ForwardStatus[]): 
     case 'UNKNOWN':
       return statusExitCode.unknown
     case 'RUNNING': {
-      const worst = Math.max(0, ...forwards.map(({ state }) => severity(state)))
+      const worst = Math.max(cause === null ? 0 : 1, ...forwards.map((forward) => severity(forward.state)))
       return (
         [statusExitCode.fine, statusExitCode.degraded, statusExitCode.down][worst] ?? statusExitCode.unknown
       )
@@ -393,35 +555,69 @@ function nextSteps(
   forwards: readonly ForwardStatus[],
   stateDirectory: string,
 ): string[] {
-  const steps: string[] = []
-  const configured = monitor.configuration === null ? '' : ` --config ${monitor.configuration}`
-  const start = `proxy-monitor --state-dir ${stateDirectory}${configured}`
-  switch (monitor.state) {
-    case 'STOPPED':
-      steps.push(start)
-      break
-    case 'STALE':
-      steps.push(staleStep(monitor, start))
-      break
-    case 'UNKNOWN':
-      steps.push(`ls -l ${stateDirectory}`)
-      break
-    case 'RUNNING':
-      break
-  }
-  for (const { state, target, port, pid } of forwards) {
-    if (state === 'unreachable')
-      steps.push(`start what listens at ${target}; port ${port} then works at once`)
-    if (state === 'waiting') steps.push(`start what listens at ${target}, when it is wanted`)
-    if (state === 'blocked') steps.push(`free port ${port}: ss -ltnp 'sport = :${port}'`)
-    if (state === 'unverifiable') steps.push(`look at it: ps -fp ${pid}`)
-  }
-  return steps
+  const ofForwards = forwards.flatMap((forward) => forwardStep(forward) ?? [])
+  return [...new Set([...monitorStep(monitor, stateDirectory), ...ofForwards])]
 }
 
-function staleStep({ pid, serviceManager, reason }: MonitorStatus, start: string): string {
-  if (serviceManager === 'systemd') return 'systemctl restart proxy-monitor'
-  const isThere = reason?.includes('SIGSTOP') === true || reason?.includes('hangs') === true
-  if (reason?.includes('SIGSTOP') === true) return `kill -CONT ${pid}`
-  return isThere ? `kill -9 ${pid}; ${start}` : start
+function monitorStep(
+  { cause, pid, serviceManager, configuration }: MonitorStatus,
+  stateDirectory: string,
+): string[] {
+  const directory = shellWord(stateDirectory)
+  const configured = configuration === null ? '' : ` --config ${shellWord(configuration)}`
+  const start = `proxy-monitor --state-dir ${directory}${configured}`
+  const isSystems = /^\/(?:var\/lib|run)\/(?!user\/)/.test(stateDirectory)
+  const service = (verb: string) => `systemctl ${isSystems ? '' : '--user '}${verb} proxy-monitor`
+  const isService = serviceManager === 'systemd'
+  switch (cause) {
+    case null:
+      return []
+    case 'never-ran':
+    case 'ended':
+    case 'rebooted':
+    case 'died':
+      return [isService ? service('start') : start]
+    case 'suspended':
+      return [`kill -CONT ${pid}`]
+    case 'hangs':
+    case 'no-checks':
+      return [isService ? service('restart') : `kill -9 ${pid}; ${start}`]
+    case 'unreadable':
+    case 'newer':
+      return [`ls -l ${directory}`]
+    case 'corrupt':
+      return [`${isService ? service('restart') : start}   (it keeps the corrupt file aside)`]
+    case 'records':
+      return [`df -h ${directory}; df -i ${directory}`]
+  }
+}
+
+function forwardStep({ state, target, port, pid }: ForwardStatus): string | undefined {
+  switch (state) {
+    case 'unreachable':
+      return `start what listens at ${target}; port ${port} then works at once`
+    case 'waiting':
+      return `start what listens at ${target}, when it is wanted`
+    case 'blocked':
+      return `free port ${port}: ss -ltnp 'sport = :${port}'`
+    case 'unverifiable':
+      return `look at it: ps -fp ${pid}`
+    case 'backoff':
+    case 'flapping':
+      return `see why: proxy-log --why ${port}`
+    case 'healthy':
+    case 'degraded':
+    case 'draining':
+    case 'starting':
+    case 'hung':
+    case 'suspended':
+    case 'dead':
+    case 'down':
+      return undefined
+  }
+}
+
+/** A word as a POSIX shell reads it back. */
+function shellWord(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`
 }

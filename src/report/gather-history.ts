@@ -1,0 +1,31 @@
+import path from 'node:path'
+import { exitCode, Failure } from '../os/failure.ts'
+import { readJournal } from '../record/journal.ts'
+import { readRuntimeState } from '../record/runtime-state.ts'
+import { fileNames } from '../record/state-directory.ts'
+import { type History, historyOf } from './history.ts'
+
+/**
+ * The history of the forwards, from the journal and the monitor's last sign of life.
+ * @param asked names or ports; empty = all.
+ * @throws Failure (64) when the journal knows none of that name.
+ */
+export async function gatherHistory(stateDirectory: string, asked: readonly string[]): Promise<History> {
+  const entries = await readJournal(stateDirectory)
+  const reading = readRuntimeState(path.join(stateDirectory, fileNames.runtimeState))
+  const seen = reading.kind === 'read' ? (reading.state.stopped?.at ?? reading.state.writtenAt) : undefined
+  const watchedUntil = seen === undefined ? undefined : Date.parse(seen)
+  const history = historyOf({ entries, now: Date.now(), watchedUntil })
+  if (asked.length === 0) return history
+  const { forwards } = history
+  const chosen = asked.map((word) => {
+    const found = forwards.find(({ name, port }) => name === word || String(port) === word)
+    if (found !== undefined) return found
+    const known = forwards.map(({ name, port }) => `${name} (${port})`).join(', ')
+    throw new Failure(
+      `the journal knows no forward "${word}"; it names ${known || 'none yet'}`,
+      exitCode.usage,
+    )
+  })
+  return { ...history, forwards: chosen }
+}
