@@ -1,0 +1,3 @@
+export { Gate, type GateHealth } from './gate.ts'
+export { GateGroup } from './group.ts'
+export { type GateSecrets, loadSecrets } from './secrets.ts'
