@@ -48,9 +48,13 @@ export class Upstream {
       this.#answer(answer, request as IncomingMessage, response as ServerResponse)
     })
     this.#proxy.on('proxyReqWs', (request, _incoming, client) => {
-      // A visitor who goes away before the target has answered.
       client.once('close', () => request.destroy())
-      request.once('upgrade', (_answer, target) => tieTogether(client, target))
+      const stopWatching = endWhenGone(client)
+      request.once('response', stopWatching)
+      request.once('upgrade', (_answer, target) => {
+        stopWatching()
+        tieTogether(client, target)
+      })
     })
     this.#proxy.on('error', (_error, _request, client) => failVisitor(client))
   }
@@ -122,6 +126,18 @@ function sendTranslated(
     if (bytes > longestTranslated) giveUp()
   })
   answer.once('end', send)
+}
+
+/**
+ * Ends a socket that nothing is read from yet when its visitor goes away. What the visitor sends meanwhile stays in its buffer;
+ * a buffer that is told to be readable and is empty is at its end.
+ */
+function endWhenGone(client: Duplex): () => void {
+  const look = () => {
+    if (client.readableLength === 0) client.destroy()
+  }
+  client.on('readable', look)
+  return () => client.removeListener('readable', look)
 }
 
 /** ms for which the second half of a WebSocket may go on after the first has ended, or its last bytes be taken. */
