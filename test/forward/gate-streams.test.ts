@@ -171,7 +171,7 @@ describe('Event streams through a gate', () => {
 
   it('go on while idle connections are closed', async () => {
     const answer = await listenTo()
-    gate.gate.closeIdle()
+    gate.gate.close()
     streams[0]?.write('still here')
     assert.deepEqual(await once(answer, 'data'), ['still here'])
     answer.destroy()

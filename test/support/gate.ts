@@ -48,7 +48,7 @@ export async function startGate(targetPort: number, settings: GateSettings = {})
   })
   server.on('connection', (socket: Socket) => {
     keep(open.visitors, socket)
-    gate.accept(socket)
+    gate.accept(socket, socket.remoteAddress ?? '')
   })
   group.join()
   return {

@@ -28,6 +28,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
+import type { ForwarderHealth } from '../../control/forwarder-health.ts'
 import { type Access, Guard } from './access.ts'
 import { bodyTreatment } from './document.ts'
 import type { GateGroup, GateMember } from './group.ts'
@@ -51,13 +52,7 @@ export interface GateOptions {
 }
 
 /** What the health report says of a gate. */
-export interface GateHealth {
-  readonly kind: 'token'
-  /** Where the token is, in words; never the token. */
-  readonly tokenPlace: string
-  readonly logins: number
-  readonly failedAttempts: number
-}
+export type GateHealth = NonNullable<ForwarderHealth['gate']>
 
 /** ms for the head of a request. A visitor who is let in may be slow with the body, and silent for ever in a stream. */
 const headTimeoutMs = 10_000
@@ -74,7 +69,9 @@ export class Gate {
   readonly #guard: Guard
   readonly #desk: LoginDesk
   readonly #upstream: Upstream
-  readonly #sockets = new Map<Duplex, NodeJS.Timeout | undefined>()
+  #closed = false
+  /** Every visitor's connection, with the timer that runs while a request's head is awaited. */
+  readonly #sockets = new Map<Duplex, { readonly source: string; headTimer: NodeJS.Timeout | undefined }>()
 
   constructor(options: GateOptions) {
     this.#options = options
@@ -96,11 +93,15 @@ export class Gate {
     this.#server.on('upgrade', (request, socket: Socket, head) => this.#upgrade(request, socket, head))
   }
 
-  /** Takes over a connection of a visitor, plain or TLS, that nothing was read from yet. */
-  accept(socket: Duplex): void {
+  /**
+   * Takes over a connection of a visitor, plain or TLS, that nothing was read from yet.
+   * @param source the visitor's address, which a PROXY header may have told.
+   */
+  accept(socket: Duplex, source: string): void {
+    this.#sockets.set(socket, { source, headTimer: undefined })
     socket.on('error', () => {})
     socket.once('close', () => {
-      clearTimeout(this.#sockets.get(socket))
+      this.#headArrived(socket)
       this.#sockets.delete(socket)
     })
     this.#expectHead(socket, headTimeoutMs)
@@ -108,9 +109,11 @@ export class Gate {
     socket.resume()
   }
 
-  /** Ends connections that wait for their next request; requests and streams go on. */
-  closeIdle(): void {
-    for (const [socket, timer] of this.#sockets) if (timer !== undefined) socket.destroy()
+  /** Ends connections that wait for their next request, now and later; requests and streams go on. */
+  close(): void {
+    this.#closed = true
+    this.#options.group.leave()
+    for (const [socket, { headTimer }] of this.#sockets) if (headTimer !== undefined) socket.destroy()
   }
 
   health(): GateHealth {
@@ -119,16 +122,17 @@ export class Gate {
   }
 
   #expectHead(socket: Duplex, withinMs: number): void {
-    clearTimeout(this.#sockets.get(socket))
-    this.#sockets.set(
-      socket,
-      setTimeout(() => socket.destroy(), withinMs),
-    )
+    const entry = this.#sockets.get(socket)
+    if (entry === undefined) return
+    clearTimeout(entry.headTimer)
+    entry.headTimer = setTimeout(() => socket.destroy(), withinMs)
   }
 
   #headArrived(socket: Duplex): void {
-    clearTimeout(this.#sockets.get(socket))
-    this.#sockets.set(socket, undefined)
+    const entry = this.#sockets.get(socket)
+    if (entry === undefined) return
+    clearTimeout(entry.headTimer)
+    entry.headTimer = undefined
   }
 
   #request(request: IncomingMessage, response: ServerResponse): void {
@@ -137,7 +141,8 @@ export class Gate {
     request.on('error', () => {})
     response.on('error', () => {})
     response.once('close', () => {
-      if (!socket.destroyed) this.#expectHead(socket, keepAliveMs)
+      if (this.#closed) socket.end()
+      else if (!socket.destroyed) this.#expectHead(socket, keepAliveMs)
     })
     this.#judge(request, response).catch(() => {
       if (response.headersSent) response.destroy()
@@ -227,8 +232,9 @@ export class Gate {
     if (host === undefined || hostHeaders.length !== 1) return 'The request names no host, or several.'
     if (!isTrustedHost(host, this.#options.hosts)) return notTrusted
     if (url?.startsWith('/') !== true) return 'The gate takes paths only, not whole addresses.'
-    if (socket.remoteAddress === undefined) return 'The visitor is gone.'
-    return { host, source: socket.remoteAddress, origins: new OriginMap(host, this.#options.group.members()) }
+    const source = this.#sockets.get(socket)?.source
+    if (source === undefined) return 'The visitor is gone.'
+    return { host, source, origins: new OriginMap(host, this.#options.group.members()) }
   }
 }
 
