@@ -15,7 +15,12 @@ for (const { flag, specification } of optionList) {
   if (specification.kind === 'list') {
     command.option(`${flag} <${specification.placeholder}...>`, specification.help, repeatable(parse))
   } else {
-    const placeholder = specification.kind === 'duration' ? 'TIME' : 'N'
+    const placeholder =
+      specification.kind === 'text'
+        ? specification.placeholder
+        : specification.kind === 'duration'
+          ? 'TIME'
+          : 'N'
     command.option(`${flag} <${placeholder}>`, specification.help, argument(parse))
   }
 }

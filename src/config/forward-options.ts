@@ -1,4 +1,13 @@
-import { type Parsed, parseBindAddress, parseCount, parseDuration, parseNetwork } from './values.ts'
+import {
+  type Parsed,
+  parseBindAddress,
+  parseCount,
+  parseDuration,
+  parseGate,
+  parseHost,
+  parseNetwork,
+  parsePath,
+} from './values.ts'
 
 /** Everything that describes one forward. Times in ms; what zero means stands at each. */
 export interface ForwardOptions {
@@ -11,6 +20,14 @@ export interface ForwardOptions {
   readonly bind: readonly string[]
   /** Source networks admitted: CIDRs, `private`, `any`. Empty = `private`. The machine itself is always admitted. */
   readonly allow: readonly string[]
+  /** `token`: who comes must log in before anything reaches the target, which must speak HTTP. Empty = no gate. */
+  readonly gate: string
+  /** Names, beside addresses and localhost, by which visitors of the gate may call this host. */
+  readonly gateHost: readonly string[]
+  /** File with the gate's token. Empty = one is made in the state directory. */
+  readonly gateTokenFile: string
+  /** How long a login holds. */
+  readonly gateSessionMs: number
   /** Connections open at once. 0 = as many as the descriptor limit allows, two descriptors a connection. */
   readonly maxConnections: number
   /** Until the target must have accepted, over all its addresses. 0 = as long as the kernel tries. */
@@ -38,7 +55,12 @@ export type OptionSpecification<Value> = {
   readonly help: string
 } & (
   | { readonly kind: 'duration' | 'count' }
-  | { readonly kind: 'list'; readonly placeholder: string; readonly parse: (text: string) => Parsed<string> }
+  /** `text` is given once, and empty when it is not given; `list` may be given often. */
+  | {
+      readonly kind: 'text' | 'list'
+      readonly placeholder: string
+      readonly parse: (text: string) => Parsed<string>
+    }
 )
 
 export const tunableOptions: {
@@ -59,6 +81,32 @@ export const tunableOptions: {
     parse: parseNetwork,
     default: [],
     help: 'sources to admit instead of private networks: CIDRs, "private", "any"; this machine always is',
+  },
+  gate: {
+    kind: 'text',
+    placeholder: 'token',
+    parse: parseGate,
+    default: '',
+    help: 'put a login in front of an HTTP target: "token" (default: none)',
+  },
+  gateHost: {
+    kind: 'list',
+    placeholder: 'NAME',
+    parse: parseHost,
+    default: [],
+    help: 'names by which visitors of the gate may call this host; addresses and localhost always are',
+  },
+  gateTokenFile: {
+    kind: 'text',
+    placeholder: 'FILE',
+    parse: parsePath,
+    default: '',
+    help: 'file with the token of the gate (default: gate_token in the state directory, made at the first start)',
+  },
+  gateSessionMs: {
+    kind: 'duration',
+    default: 12 * 3_600_000,
+    help: 'how long a login at the gate holds (default: 12h)',
   },
   maxConnections: {
     kind: 'count',
@@ -125,7 +173,7 @@ export function optionWords(options: ForwardOptions): string[] {
     const value = options[name]
     if (Array.isArray(value)) {
       if (value.length > 0) words.push(flag, ...value)
-    } else {
+    } else if (specification.kind !== 'text' || value !== '') {
       words.push(flag, specification.kind === 'duration' ? `${value}ms` : String(value))
     }
   }
@@ -141,6 +189,7 @@ export function parserOf(
       return parseDuration
     case 'count':
       return parseCount
+    case 'text':
     case 'list':
       return specification.parse
   }

@@ -48,6 +48,8 @@ function optionSchema(specification: OptionSpecification<unknown>): z.ZodType {
       return duration.describe(specification.help)
     case 'count':
       return count.describe(specification.help)
+    case 'text':
+      return text(specification.parse).describe(specification.help)
     case 'list':
       return oneOrMore(text(specification.parse)).describe(specification.help)
   }

@@ -71,6 +71,16 @@ export function parseBindAddress(text: string): Parsed<string> {
   return good(address)
 }
 
+/** The kind of a gate; there is one. */
+export function parseGate(text: string): Parsed<string> {
+  return text === 'token' ? good(text) : bad(`"${text}" is no kind of gate; there is "token"`)
+}
+
+/** Any path. */
+export function parsePath(text: string): Parsed<string> {
+  return text === '' || text.includes('\0') ? bad('a path is wanted') : good(text)
+}
+
 /** A source network: CIDR (`10.0.0.0/8`, `fd00::/8`), one address, or the words `private` and `any`. */
 export function parseNetwork(text: string): Parsed<string> {
   if (text === 'any' || text === 'private') return good(text)

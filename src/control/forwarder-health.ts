@@ -59,6 +59,14 @@ export interface ForwarderHealth {
   }
   /** Which sources are admitted: `private`, `any`, or the networks. */
   readonly admission: string
+  /** The login in front of the target; null = none. */
+  readonly gate: {
+    readonly kind: 'token'
+    /** Where the token is, in words; never the token itself. */
+    readonly tokenPlace: string
+    readonly logins: number
+    readonly failedAttempts: number
+  } | null
   readonly connections: {
     readonly open: number
     readonly total: number

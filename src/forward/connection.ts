@@ -9,6 +9,8 @@ import type { EndCause, StopReason } from './termination.ts'
 /** What every connection of a forward goes through, in this order; one object a forward. */
 export interface Pipeline {
   readonly clientSteps: readonly ClientStep[]
+  /** What serves clients itself instead of a dial and a relay: the gate. Undefined = a plain forward. */
+  readonly server: ConnectionServer | undefined
   /** @returns a function that gives up; the outcome is then never told. */
   dial(connection: Connection, outcome: DialOutcome): () => void
   readonly targetSteps: readonly TargetStep[]
@@ -18,6 +20,11 @@ export interface Pipeline {
   ended(connection: Connection, cause: EndCause): void
 }
 
+/** Speaks with a client whose steps are done. It reads and closes the socket itself; both end with the socket's 'close'. */
+export interface ConnectionServer {
+  serve(client: Socket, source: string): void
+}
+
 /** Where a connection is. Only ever moves downwards; steps that a forward does not have are skipped. */
 type Phase =
   | { readonly kind: 'accepted' }
@@ -25,6 +32,7 @@ type Phase =
   | { readonly kind: 'dialling'; cancel: () => void }
   | { readonly kind: 'target-steps'; readonly target: Socket; cancel: () => void }
   | { readonly kind: 'relaying'; readonly relay: Relay }
+  | { readonly kind: 'served' }
   | { readonly kind: 'ended' }
 
 export type ConnectionPhase = Phase['kind']
@@ -80,13 +88,13 @@ export class Connection {
   /** Sends it on its way. */
   start(): void {
     const { clientSteps } = this.#pipeline
-    if (clientSteps.length === 0) return this.#dial()
+    if (clientSteps.length === 0) return this.#goOn()
     const phase: Phase = { kind: 'client-steps', cancel: notYet }
     this.#phase = phase
     phase.cancel = runSteps(clientSteps, this.#client, this, (result) => {
       if (!result.ok) return this.#end({ kind: 'step-failed', failure: result.failure })
       this.#client = result.socket
-      this.#dial()
+      this.#goOn()
     })
   }
 
@@ -105,6 +113,20 @@ export class Connection {
     }
     this.#giveUp()
     this.#end({ kind: 'stopped', by: reason, phase: phase.kind })
+  }
+
+  #goOn(): void {
+    const { server } = this.#pipeline
+    if (server === undefined) return this.#dial()
+    const client = this.#client
+    this.#phase = { kind: 'served' }
+    client.once('close', () => {
+      if (this.#phase.kind === 'ended') return
+      this.#pipeline.totals.bytesFromClient += client.bytesRead
+      this.#pipeline.totals.bytesFromTarget += client.bytesWritten
+      this.#end({ kind: 'served' })
+    })
+    server.serve(client, this.source.address)
   }
 
   #dial(): void {
@@ -146,7 +168,7 @@ export class Connection {
   /** The relay hears of its sockets' errors itself. */
   #clientFailed(): void {
     const phase = this.#phase
-    if (phase.kind === 'relaying' || phase.kind === 'ended') return
+    if (phase.kind === 'relaying' || phase.kind === 'served' || phase.kind === 'ended') return
     this.#giveUp()
     this.#end({ kind: 'client-left', phase: phase.kind })
   }

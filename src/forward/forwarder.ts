@@ -9,6 +9,7 @@ import { version } from '../os/version.ts'
 import { createAdmission } from './admission.ts'
 import { Connection, type Pipeline } from './connection.ts'
 import { type DialFailure, type Dialled, dial } from './dial.ts'
+import type { Gate, GateSecrets } from './gate/index.ts'
 import { isSamePort, planListeners, reachesListener } from './listen-plan.ts'
 import { bindProblem, createListeners, type ListenerSet } from './listeners.ts'
 import type { RelayTotals } from './relay.ts'
@@ -67,9 +68,10 @@ export class Forwarder {
     'self-dial': 0,
   }
   readonly #ended = new Map<string, number>()
-  readonly #pipeline: Pipeline
+  #pipeline: Pipeline
   #total = 0
   #lastId = 0
+  #gate: Gate | undefined
   #draining = false
   #cancelCheck: (() => void) | undefined
   #onEmpty: (() => void) | undefined
@@ -83,6 +85,7 @@ export class Forwarder {
     this.#listeners = createListeners(options.listenPort, (socket) => this.accept(socket))
     this.#pipeline = {
       clientSteps: [],
+      server: undefined,
       dial: (_connection, outcome) => this.#dial(outcome),
       targetSteps: [],
       relayLimits: options,
@@ -107,6 +110,17 @@ export class Forwarder {
     return this.#listeners.bound()
   }
 
+  /**
+   * Puts a gate in front of the target, before `start`. What it is made of is loaded only now: a plain forward never does.
+   * @param stateDirectory where the gates of one login find each other.
+   */
+  async putUpGate(secrets: GateSecrets, stateDirectory: string): Promise<void> {
+    const { openGate } = await import('./gate/index.ts')
+    const gate = openGate(this.options, secrets, stateDirectory, (outcome) => this.#dial(outcome))
+    this.#gate = gate
+    this.#pipeline = { ...this.#pipeline, server: { serve: (client, source) => gate.accept(client, source) } }
+  }
+
   /** Stops accepting, lets connections finish for up to `drainMs`, then resets the rest. */
   async drain(): Promise<void> {
     this.close()
@@ -125,6 +139,7 @@ export class Forwarder {
     for (const timer of this.#timers) clearInterval(timer)
     this.#cancelCheck?.()
     this.#listeners.close()
+    this.#gate?.close()
   }
 
   /** Resets every connection now. */
@@ -166,6 +181,7 @@ export class Forwarder {
       },
       target: { host: targetHost, port: targetPort, ...this.#target.facts() },
       admission: this.#admission.description,
+      gate: this.#gate?.health() ?? null,
       connections: {
         open: this.#connections.size,
         total: this.#total,

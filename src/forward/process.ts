@@ -54,6 +54,7 @@ async function run({ forward, stateDirectory, reportDescriptor }: ForwarderProce
   const forwarder = new Forwarder(forward, (event) => logEvent(log, forward, event))
   const control = await holdSocket(file(fileNames.forwarderSocket), forwarder)
   try {
+    if (forward.gate !== '') await openGate(log, forwarder, stateDirectory)
     const bound = await forwarder.start()
     if (bound.length === 0) refuseIfTaken(forwarder)
     writePidFile(file(fileNames.pidFile))
@@ -194,6 +195,15 @@ function warnOfOpenDoor(log: Log, { allow, listenPort }: ForwardOptions): void {
     'warn',
     `Port ${listenPort} admits every source (--allow any): whoever reaches this machine reaches the target`,
   )
+}
+
+/** The token is shown to a person at a terminal and written to no log. */
+async function openGate(log: Log, forwarder: Forwarder, stateDirectory: string): Promise<void> {
+  const { loadSecrets } = await import('./gate/index.ts')
+  const secrets = loadSecrets(stateDirectory, forwarder.options.gateTokenFile)
+  await forwarder.putUpGate(secrets, stateDirectory)
+  log('info', `Gate: visitors log in with the token in ${secrets.tokenPlace}`)
+  if (process.stdout.isTTY) process.stdout.write(`Gate token: ${secrets.token}\n`)
 }
 
 type Signal = 'SIGTERM' | 'SIGINT'

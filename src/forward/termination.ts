@@ -6,6 +6,8 @@ import type { StepFailure } from './steps.ts'
 /** Why a connection ended: everything its last line in a log is made of. */
 export type EndCause =
   | { readonly kind: 'relayed'; readonly end: RelayEnd }
+  /** The gate has spoken with the client, and one of them has closed. */
+  | { readonly kind: 'served' }
   /** Turned away by this forwarder, or for want of a target. */
   | { readonly kind: 'refused'; readonly reason: RefusalReason; readonly message: string }
   | { readonly kind: 'step-failed'; readonly failure: StepFailure }
@@ -40,6 +42,8 @@ export function terminationOf(cause: EndCause): Termination {
   switch (cause.kind) {
     case 'relayed':
       return ofRelay(cause.end)
+    case 'served':
+      return { code: '--', words: 'the gate and the client finished' }
     case 'refused':
       return { code: refusalCodes[cause.reason], words: cause.message }
     case 'step-failed':
@@ -71,6 +75,7 @@ const phaseLetters: Readonly<Record<Exclude<ConnectionPhase, 'ended'>, string>> 
   dialling: 'C',
   'target-steps': 'H',
   relaying: 'D',
+  served: 'D',
 }
 
 const stopWords: Readonly<Record<StopReason, string>> = {

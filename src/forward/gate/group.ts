@@ -1,0 +1,79 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import path from 'node:path'
+import { monotonicMs } from '../../os/clock.ts'
+import { judgeProcess, ownIdentity, type ProcessIdentity } from '../../os/process-identity.ts'
+import { removeQuietly, writeFileAtomically } from '../../record/atomic-file.ts'
+import { fileNames } from '../../record/state-directory.ts'
+
+/** One gated port: where visitors find it, and where its target is. */
+export interface GateMember {
+  readonly listenPort: number
+  readonly targetHost: string
+  readonly targetPort: number
+}
+
+interface Entry extends GateMember {
+  readonly group: string
+  readonly identity: ProcessIdentity
+}
+
+/** ms for which the members are taken as known. */
+const freshMs = 1_000
+
+/**
+ * The gates that share a login: those of one state directory with the same token. An application on several ports calls
+ * itself across them (the Inspector 1.x page on 6274 its proxy on 6277); each gate leaves a file, so that the others know which
+ * ports are of the family. A file whose process is gone counts for nothing.
+ */
+export class GateGroup {
+  readonly #directory: string
+  readonly #group: string
+  readonly #self: GateMember
+  #known: { readonly at: number; readonly members: readonly GateMember[] } | undefined
+
+  constructor(directory: string, group: string, self: GateMember) {
+    this.#directory = directory
+    this.#group = group
+    this.#self = self
+  }
+
+  join(): void {
+    const entry: Entry = { ...this.#self, group: this.#group, identity: ownIdentity() }
+    writeFileAtomically(this.#file(), JSON.stringify(entry), false)
+  }
+
+  leave(): void {
+    removeQuietly(this.#file())
+  }
+
+  /** Every gated port of the group that is up, this one first. */
+  members(): readonly GateMember[] {
+    const now = monotonicMs()
+    if (this.#known === undefined || now - this.#known.at > freshMs) {
+      this.#known = { at: now, members: [this.#self, ...this.#others()] }
+    }
+    return this.#known.members
+  }
+
+  #file(): string {
+    return path.join(this.#directory, fileNames.gate(this.#self.listenPort))
+  }
+
+  #others(): GateMember[] {
+    const names = readdirSync(this.#directory).filter((name) => /^tcp_proxy_\d+\.gate$/.test(name))
+    return names
+      .map((name) => readEntry(path.join(this.#directory, name)))
+      .filter((entry) => entry !== undefined)
+      .filter(({ group, listenPort }) => group === this.#group && listenPort !== this.#self.listenPort)
+      .filter(({ identity }) => ['alive', 'unverifiable'].includes(judgeProcess(identity)))
+  }
+}
+
+function readEntry(file: string): Entry | undefined {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8')) as Entry
+  } catch {
+    // Gone since it was listed.
+    return undefined
+  }
+}

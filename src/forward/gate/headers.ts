@@ -1,0 +1,143 @@
+import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http'
+import { type BodyTreatment, translateOrigins } from './document.ts'
+import type { OriginMap } from './origins.ts'
+
+/** Headers that concern one connection (RFC 9110 section 7.6.1); `transfer-encoding` is the framing, which Node redoes. */
+const hopByHop = [
+  'keep-alive',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'http2-settings',
+  // Answered by Node already: what follows is the body.
+  'expect',
+]
+
+/** What others may have claimed about the way here; this gate is the first that can be believed. */
+const claims = ['forwarded', 'x-real-ip', 'x-forwarded-port', 'x-forwarded-server', 'x-forwarded-prefix']
+
+export interface RequestContext {
+  readonly source: string
+  readonly scheme: 'http' | 'https'
+  /** The visitor's `Host`. */
+  readonly host: string
+  /** The target's. */
+  readonly targetHost: string
+  readonly origins: OriginMap
+  /** The `Cookie` header without the gate's own. */
+  readonly cookie: string | undefined
+  /** `Authorization` was the gate's token, so that it ends here. */
+  readonly ownAuthorization: boolean
+  readonly treatment: BodyTreatment
+}
+
+/** Makes a request's headers those that the target would get from a browser on its own machine. Changes them in place. */
+export function rewriteRequestHeaders(headers: IncomingHttpHeaders, context: RequestContext): void {
+  dropHopByHop(headers)
+  for (const name of claims) delete headers[name]
+  headers['x-forwarded-for'] = context.source
+  headers['x-forwarded-proto'] = context.scheme
+  headers['x-forwarded-host'] = context.host
+  headers.host = context.targetHost
+  setOrDelete(headers, 'origin', translated(headers.origin, context.origins))
+  setOrDelete(headers, 'referer', translatedReferer(headers.referer, context.origins))
+  setOrDelete(headers, 'cookie', context.cookie)
+  if (context.ownAuthorization) delete headers.authorization
+  if (context.treatment !== 'stream') {
+    // The body must be read here, and must not be answered from a copy that was made for another address.
+    for (const name of ['accept-encoding', 'if-none-match', 'if-modified-since', 'if-range', 'range'])
+      delete headers[name]
+  }
+}
+
+/** An origin that is none of ours is passed on: the target judges it. */
+function translated(origin: string | undefined, origins: OriginMap): string | undefined {
+  return origin === undefined ? undefined : (origins.inward(origin) ?? origin)
+}
+
+function translatedReferer(referer: string | undefined, origins: OriginMap): string | undefined {
+  const match = /^(https?:\/\/[^/?#]+)(.*)$/i.exec(referer ?? '')
+  const inward = match?.[1] === undefined ? undefined : origins.inward(match[1])
+  return inward === undefined ? referer : `${inward}${match?.[2] ?? ''}`
+}
+
+/** Makes an answer's headers those that the visitor's browser must see. Changes them in place. */
+export function rewriteResponseHeaders(
+  headers: IncomingHttpHeaders,
+  origins: OriginMap,
+  asked: { readonly origin: string | undefined; readonly isFamily: boolean },
+): void {
+  dropHopByHop(headers)
+  delete headers.connection
+  delete headers.upgrade
+  if (headers.location !== undefined) headers.location = translateOrigins(headers.location, origins)
+  for (const name of ['content-security-policy', 'content-security-policy-report-only']) {
+    const value = headers[name]
+    if (typeof value === 'string') headers[name] = translateOrigins(value, origins)
+  }
+  rewriteCors(headers, origins, asked)
+  // A cookie for `localhost` would be refused by a browser that knows the host by another name.
+  const setCookie = headers['set-cookie']
+  if (setCookie) {
+    headers['set-cookie'] = setCookie.map((cookie) => cookie.replace(/;\s*domain=[^;]*/gi, ''))
+  }
+}
+
+/**
+ * Passes on what the target grants, and grants nothing itself: a page of another port of the family may read the answer with
+ * the session's cookie exactly when the target lets that page's origin, or any, read it.
+ */
+function rewriteCors(
+  headers: IncomingHttpHeaders,
+  origins: OriginMap,
+  { origin, isFamily }: { readonly origin: string | undefined; readonly isFamily: boolean },
+): void {
+  const granted = headers['access-control-allow-origin']
+  if (granted === undefined) return
+  if (
+    isFamily &&
+    origin !== undefined &&
+    (granted === '*' || origins.outward(granted) === origin.toLowerCase())
+  ) {
+    headers['access-control-allow-origin'] = origin
+    headers['access-control-allow-credentials'] = 'true'
+    headers.vary = headers.vary === undefined ? 'Origin' : `${headers.vary}, Origin`
+  } else {
+    headers['access-control-allow-origin'] = granted === '*' ? '*' : (origins.outward(granted) ?? granted)
+  }
+}
+
+/** The answer to a page of the family that asks whether it may ask (a preflight, which never carries a cookie). */
+export function preflightHeaders(
+  origin: string,
+  method: string,
+  requestHeaders: string | undefined,
+): OutgoingHttpHeaders {
+  return {
+    'access-control-allow-origin': origin,
+    'access-control-allow-credentials': 'true',
+    'access-control-allow-methods': method,
+    ...(requestHeaders !== undefined && { 'access-control-allow-headers': requestHeaders }),
+    // Asked again soon: whether a port is of the family may change.
+    'access-control-max-age': '60',
+    vary: 'Origin, Access-Control-Request-Method, Access-Control-Request-Headers',
+    'content-length': '0',
+  }
+}
+
+function dropHopByHop(headers: IncomingHttpHeaders): void {
+  const named = (headers.connection ?? '').split(',').map((token) => token.trim().toLowerCase())
+  for (const name of named) {
+    // The framing stays with the body that it frames.
+    if (!['', 'close', 'upgrade', 'transfer-encoding', 'content-length', 'host'].includes(name))
+      delete headers[name]
+  }
+  for (const name of hopByHop) delete headers[name]
+}
+
+function setOrDelete(headers: IncomingHttpHeaders, name: string, value: string | undefined): void {
+  if (value === undefined) delete headers[name]
+  else headers[name] = value
+}

@@ -1,0 +1,56 @@
+import { type IncomingMessage, type OutgoingHttpHeaders, type ServerResponse, STATUS_CODES } from 'node:http'
+import type { Duplex } from 'node:stream'
+import { noticePage, type Page } from './pages.ts'
+
+/** True when a person looks at the answer. */
+export function wantsPage({ headers }: IncomingMessage): boolean {
+  return headers.accept?.includes('text/html') === true
+}
+
+/** Sends a page of the gate's own. */
+export function sendPage(
+  response: ServerResponse,
+  status: number,
+  { html, headers }: Page,
+  more: OutgoingHttpHeaders = {},
+): void {
+  sendText(response, status, html, { ...headers, ...more })
+}
+
+/** Sends a text, and closes the connection where the status is an error: an unread body may be on its way. */
+export function sendText(
+  response: ServerResponse,
+  status: number,
+  text: string,
+  headers: OutgoingHttpHeaders,
+): void {
+  const closing = status >= 400 ? { connection: 'close' } : {}
+  response.writeHead(status, { ...headers, ...closing, 'content-length': Buffer.byteLength(text) })
+  response.end(text)
+}
+
+/** Refuses a request for a reason that a login would not mend. */
+export function refuse(
+  request: IncomingMessage,
+  response: ServerResponse,
+  status: number,
+  why: string,
+): void {
+  if (wantsPage(request))
+    return sendPage(response, status, noticePage(STATUS_CODES[status] ?? 'Refused', why))
+  sendText(response, status, `${why}\n`, plainText)
+}
+
+/** Headers of an answer for programs. */
+export const plainText: OutgoingHttpHeaders = {
+  'content-type': 'text/plain; charset=utf-8',
+  'cache-control': 'no-store',
+  'x-content-type-options': 'nosniff',
+}
+
+/** Refuses an upgrade; there is no response object for one. */
+export function refuseUpgrade(socket: Duplex, status: number): void {
+  const challenge = status === 401 ? 'WWW-Authenticate: Bearer realm="port-watchdog"\r\n' : ''
+  const head = `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${challenge}Connection: close\r\nContent-Length: 0\r\n\r\n`
+  socket.end(head, () => socket.destroy())
+}

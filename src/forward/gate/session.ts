@@ -1,0 +1,102 @@
+import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
+import { isIPv6 } from 'node:net'
+import { unmapped, withoutZone } from '../../os/interfaces.ts'
+import type { GateSecrets } from './secrets.ts'
+
+/** The longest cookie value looked at; ours have about 80 characters. */
+const longestSession = 128
+
+/** Values of a cookie with our name that are looked at: another port of this host may have set one, too. */
+const mostCookies = 4
+
+/**
+ * Sessions, as signed values that every gate of the group can check alone: `1.EXPIRY.NONCE.SIGNATURE`. The visitor's address is
+ * signed with it, so that a value read off a plain HTTP network is of no use from another machine. Nothing is kept on this
+ * side: a logout takes the cookie away, and a new token or key ends every session.
+ */
+export class Sessions {
+  readonly #secrets: GateSecrets
+  readonly #lifetimeMs: number
+  readonly #now: () => number
+
+  /** @param now wall time in ms: an expiry must hold across restarts and between processes. */
+  constructor(secrets: GateSecrets, lifetimeMs: number, now: () => number = Date.now) {
+    this.#secrets = secrets
+    this.#lifetimeMs = lifetimeMs
+    this.#now = now
+  }
+
+  /** Compares HMACs, so that neither length nor content of the token shows in the time taken. */
+  isToken(given: string): boolean {
+    const digest = (text: string) => createHmac('sha256', this.#secrets.key).update(text).digest()
+    return timingSafeEqual(digest(given), digest(this.#secrets.token))
+  }
+
+  /** The `Set-Cookie` value of a visitor who has just given the token. */
+  issue(source: string, secure: boolean): string {
+    const expiry = this.#now() + this.#lifetimeMs
+    const claim = `1.${expiry.toString(36)}.${randomBytes(12).toString('base64url')}`
+    const value = `${claim}.${this.#sign(claim, source)}`
+    return this.#cookie(value, Math.floor(this.#lifetimeMs / 1000), secure)
+  }
+
+  /** The `Set-Cookie` value that takes the session away. */
+  revoke(secure: boolean): string {
+    return this.#cookie('', 0, secure)
+  }
+
+  /** True when the `Cookie` header holds a session of this visitor that has not expired. */
+  admits(cookieHeader: string | undefined, source: string): boolean {
+    const values = cookies(cookieHeader).filter(({ name }) => name === this.#secrets.cookieName)
+    return values.slice(0, mostCookies).some(({ value }) => this.#isValid(value, source))
+  }
+
+  /** The `Cookie` header without our cookie: the target has no business with it. */
+  withoutOurs(cookieHeader: string | undefined): string | undefined {
+    const others = cookies(cookieHeader).filter(({ name }) => name !== this.#secrets.cookieName)
+    return others.length === 0 ? undefined : others.map(({ text }) => text).join('; ')
+  }
+
+  #isValid(value: string, source: string): boolean {
+    if (value.length > longestSession) return false
+    const match = /^(1\.([0-9a-z]{1,11})\.[\w-]{16})\.([\w-]{43})$/.exec(value)
+    const [, claim, expiry, signature] = match ?? []
+    if (claim === undefined || expiry === undefined || signature === undefined) return false
+    const expected = Buffer.from(this.#sign(claim, source))
+    return timingSafeEqual(expected, Buffer.from(signature)) && Number.parseInt(expiry, 36) > this.#now()
+  }
+
+  #sign(claim: string, source: string): string {
+    return createHmac('sha256', this.#secrets.key)
+      .update(`session\n${claim}\n${sourceNetwork(source)}`)
+      .digest('base64url')
+  }
+
+  #cookie(value: string, maxAgeSeconds: number, secure: boolean): string {
+    const attributes = `Max-Age=${maxAgeSeconds}; Path=/; HttpOnly; SameSite=Strict${secure ? '; Secure' : ''}`
+    return `${this.#secrets.cookieName}=${value}; ${attributes}`
+  }
+}
+
+function cookies(header: string | undefined): { name: string; value: string; text: string }[] {
+  return (header ?? '')
+    .split(';')
+    .map((part) => part.trim())
+    .filter((text) => text !== '')
+    .map((text) => {
+      const at = text.indexOf('=')
+      return { name: text.slice(0, at < 0 ? text.length : at), value: at < 0 ? '' : text.slice(at + 1), text }
+    })
+}
+
+/** A visitor's machine: an IPv4 address, or the /64 of an IPv6 one, within which a machine changes its address every day. */
+export function sourceNetwork(address: string): string {
+  const plain = withoutZone(unmapped(address)).toLowerCase()
+  if (!isIPv6(plain)) return plain
+  const [head = '', tail] = plain.split('::')
+  const front = head.split(':').filter((group) => group !== '')
+  const back = (tail ?? '').split(':').filter((group) => group !== '')
+  const filling = tail === undefined ? [] : Array(Math.max(0, 8 - front.length - back.length)).fill('0')
+  const groups = [...front, ...filling, ...back].slice(0, 4)
+  return `${groups.map((group) => group.replace(/^0+(?=.)/, '')).join(':')}::/64`
+}

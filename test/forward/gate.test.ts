@@ -1,0 +1,442 @@
+import assert from 'node:assert/strict'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { createServer, type IncomingMessage, type Server } from 'node:http'
+import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, beforeEach, describe, it } from 'node:test'
+import { Attempts } from '../../src/forward/gate/attempts.ts'
+import { loadSecrets } from '../../src/forward/gate/index.ts'
+import { localPath } from '../../src/forward/gate/login-desk.ts'
+import { Sessions, sourceNetwork } from '../../src/forward/gate/session.ts'
+import { ask, type GateUnderTest, listen, logIn, sendForm, startGate } from '../support/gate.ts'
+
+const page = { accept: 'text/html,application/xhtml+xml' }
+
+describe('A gate', () => {
+  let target: Server
+  let targetPort: number
+  let gate: GateUnderTest
+  let cookie: string
+  /** What has reached the target since the test began. */
+  let seen: IncomingMessage[] = []
+  let answerWith: Readonly<Record<string, string>> = {}
+  /** '' = what was sent. */
+  let bodyWith = ''
+
+  before(async () => {
+    target = createServer((request, response) => {
+      seen.push(request)
+      response.writeHead(200, { 'content-type': 'text/plain', ...answerWith })
+      if (bodyWith === '') request.pipe(response)
+      else response.end(bodyWith)
+    })
+    targetPort = await listen(target)
+    gate = await startGate(targetPort, { hosts: ['inspector.lan'] })
+    cookie = await logIn(gate)
+  })
+  beforeEach(() => {
+    seen = []
+    answerWith = {}
+    bodyWith = ''
+  })
+  after(async () => {
+    await gate.close()
+    target.close()
+  })
+
+  const headersSeen = () => seen[0]?.headers ?? {}
+
+  describe('before the login', () => {
+    for (const method of ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS', 'PATCH', 'TRACE']) {
+      it(`lets no ${method} through`, async () => {
+        for (const path of [
+          '/',
+          '/api/config',
+          '/.well-known/x',
+          '/.port-watchdog',
+          '/.port-watchdog/../api',
+          '//x',
+        ]) {
+          assert.equal((await ask(gate.port, { method, path })).status, 401, path)
+        }
+        assert.equal(seen.length, 0)
+      })
+    }
+
+    it('shows a browser the login page, whatever the path, with nothing from elsewhere', async () => {
+      const { status, headers, body } = await ask(gate.port, { path: '/tools?x=1&y="><b>', headers: page })
+      assert.equal(status, 401)
+      assert.match(String(headers['content-security-policy']), /default-src 'none'.*frame-ancestors 'none'/)
+      assert.match(body, /<form method="post" action="\/\.port-watchdog\/login">/)
+      assert.match(body, /name="next" value="\/tools\?x=1&#38;y=%22%3E%3Cb%3E"/)
+      assert.doesNotMatch(body, /https?:\/\/|<script/)
+      assert.equal(seen.length, 0)
+    })
+
+    it('takes neither its own script nor a preflight for a way in', async () => {
+      assert.equal((await ask(gate.port, { path: '/.port-watchdog/page.js' })).status, 401)
+      const headers = { origin: 'http://elsewhere.example', 'access-control-request-method': 'POST' }
+      const preflight = await ask(gate.port, { method: 'OPTIONS', headers })
+      assert.equal(preflight.status, 401)
+      assert.equal(preflight.headers['access-control-allow-origin'], undefined)
+      assert.equal(seen.length, 0)
+    })
+
+    it('answers 502 with a page only to those who are in when the target is down', async () => {
+      const lonely = await startGate(1)
+      const session = await logIn(lonely)
+      const refused = await ask(lonely.port, { headers: { ...page, cookie: session } })
+      assert.equal(refused.status, 502)
+      assert.match(refused.body, /does not answer/)
+      assert.equal((await ask(lonely.port)).status, 401)
+      await lonely.close()
+    })
+  })
+
+  describe('at the login', () => {
+    it('sets a session that scripts cannot read, other sites cannot use, and that is not the token', async () => {
+      const { status, headers } = await sendForm(gate.port, {
+        token: ` ${gate.secrets.token}\n`,
+        next: '/a?b=c',
+      })
+      assert.equal(status, 303)
+      assert.equal(headers.location, '/a?b=c')
+      const [set = ''] = headers['set-cookie'] ?? []
+      assert.match(
+        set,
+        /^port_watchdog_[0-9a-f]{8}=1\.[^;]+; Max-Age=60; Path=\/; HttpOnly; SameSite=Strict$/,
+      )
+      assert.ok(!set.includes(gate.secrets.token))
+    })
+
+    it('leads to a path of this host alone', () => {
+      for (const [asked, path] of [
+        ['/', '/'],
+        ['/a/b?c=d#e', '/a/b?c=d#e'],
+        ['https://evil.example/', '/'],
+        ['//evil.example/', '/'],
+        ['/\\evil.example/', '/'],
+        ['/.//evil.example/', '/'],
+        ['/\t/evil.example', '/'],
+        ['javascript:alert(1)', '/'],
+        ['evil', '/'],
+        ['', '/'],
+        ['/.port-watchdog/logout', '/'],
+      ] as const) {
+        assert.equal(localPath(asked), path, asked)
+      }
+    })
+
+    it('says that a token is wrong, and then that it is too much', async () => {
+      const own = await startGate(targetPort)
+      for (let attempt = 0; attempt < 4; attempt++) {
+        const { status, body } = await sendForm(own.port, { token: 'wrong', next: '/' })
+        assert.equal(status, 401)
+        assert.match(body, /role="alert">That is not the token/)
+      }
+      const fifth = await sendForm(own.port, { token: 'wrong', next: '/' })
+      assert.equal(fifth.status, 429)
+      assert.match(String(fifth.headers['retry-after']), /^[12]$/)
+      const right = await sendForm(own.port, { token: own.secrets.token, next: '/' })
+      assert.equal(right.status, 429, 'the right token must not stand out')
+      const bearer = await ask(own.port, { headers: { authorization: `Bearer ${own.secrets.token}` } })
+      assert.equal(bearer.status, 429)
+      assert.equal(own.gate.health().failedAttempts, 5)
+      await own.close()
+    })
+
+    it('refuses forms of other pages, and forms without end', async () => {
+      const foreign = await sendForm(
+        gate.port,
+        { token: gate.secrets.token },
+        { origin: 'http://evil.example' },
+      )
+      assert.equal(foreign.status, 403)
+      const opaque = await sendForm(gate.port, { token: gate.secrets.token }, { origin: 'null' })
+      assert.equal(opaque.status, 403)
+      const long = await sendForm(gate.port, { token: 'x'.repeat(20_000) })
+      assert.equal(long.status, 413)
+    })
+
+    it('ends a session at the logout', async () => {
+      const shown = await ask(gate.port, { path: '/.port-watchdog/logout', headers: { ...page, cookie } })
+      assert.equal(shown.status, 200)
+      assert.match(shown.body, /<form method="post" action="\/\.port-watchdog\/logout">/)
+      const done = await ask(gate.port, {
+        method: 'POST',
+        path: '/.port-watchdog/logout',
+        headers: { cookie },
+      })
+      assert.equal(done.status, 303)
+      assert.match(String(done.headers['set-cookie']), /=; Max-Age=0;/)
+    })
+  })
+
+  describe('after the login', () => {
+    it('lets requests through, with their bodies', async () => {
+      const { status, body } = await ask(
+        gate.port,
+        { method: 'POST', path: '/x?y', headers: { cookie } },
+        'hello',
+      )
+      assert.equal(status, 200)
+      assert.equal(body, 'hello')
+      assert.equal(seen[0]?.url, '/x?y')
+    })
+
+    it('lets programs in with the token in Authorization, which ends here', async () => {
+      const authorization = `Bearer ${gate.secrets.token}`
+      assert.equal((await ask(gate.port, { headers: { authorization } })).status, 200)
+      assert.equal(headersSeen().authorization, undefined)
+    })
+
+    it('leaves an Authorization that is the target’s own alone', async () => {
+      await ask(gate.port, { headers: { cookie, authorization: 'Bearer for-the-target' } })
+      assert.equal(headersSeen().authorization, 'Bearer for-the-target')
+    })
+
+    it('passes on what the target would see from its own machine', async () => {
+      const host = `10.1.2.3:${gate.port}`
+      await ask(gate.port, {
+        headers: {
+          host,
+          cookie: `a=1; ${cookie}; b=2`,
+          origin: `http://${host}`,
+          referer: `http://${host}/page?x`,
+          connection: 'close, x-private',
+          'x-private': 'hop',
+          te: 'trailers',
+          'x-forwarded-for': '1.2.3.4',
+          forwarded: 'for=1.2.3.4',
+        },
+      })
+      const headers = headersSeen()
+      assert.equal(headers.host, `localhost:${targetPort}`)
+      assert.equal(headers.origin, `http://localhost:${targetPort}`)
+      assert.equal(headers.referer, `http://localhost:${targetPort}/page?x`)
+      assert.equal(headers.cookie, 'a=1; b=2')
+      assert.equal(headers['x-forwarded-for'], '127.0.0.1')
+      assert.equal(headers['x-forwarded-host'], host)
+      assert.equal(headers['x-forwarded-proto'], 'http')
+      for (const name of ['x-private', 'te', 'forwarded']) assert.equal(headers[name], undefined, name)
+    })
+
+    it('translates what the target says of itself', async () => {
+      answerWith = {
+        location: `http://localhost:${targetPort}/there`,
+        'set-cookie': 'x=1; Domain=localhost; Path=/',
+        'access-control-allow-origin': `http://localhost:${targetPort}`,
+        'content-security-policy': `frame-ancestors http://localhost:${targetPort}`,
+      }
+      const { headers } = await ask(gate.port, { headers: { cookie } })
+      const own = `http://127.0.0.1:${gate.port}`
+      assert.equal(headers.location, `${own}/there`)
+      assert.deepEqual(headers['set-cookie'], ['x=1; Path=/'])
+      assert.equal(headers['access-control-allow-origin'], own)
+      assert.equal(headers['content-security-policy'], `frame-ancestors ${own}`)
+    })
+
+    it('refuses pages of other sites and other ports, though they bring the cookie', async () => {
+      for (const origin of [
+        'http://evil.example',
+        'http://127.0.0.1:1',
+        `https://127.0.0.1:${gate.port}`,
+        'null',
+      ]) {
+        assert.equal((await ask(gate.port, { headers: { cookie, origin } })).status, 403, origin)
+      }
+      assert.equal(seen.length, 0)
+    })
+
+    it('refuses a name that it was not told: it may have been pointed here by anybody', async () => {
+      const statusFor = async (host: string) => (await ask(gate.port, { headers: { host, cookie } })).status
+      for (const host of [
+        'evil.example',
+        `evil.example:${gate.port}`,
+        'inspector.lan.evil.example',
+        '127.0.0.1.evil.example',
+      ])
+        assert.equal(await statusFor(host), 421, host)
+      for (const host of ['a b', 'x@y', '[::1', '127.0.0.1:x']) assert.equal(await statusFor(host), 400, host)
+      for (const host of [
+        'inspector.lan',
+        `INSPECTOR.LAN:${gate.port}`,
+        'localhost',
+        'a.localhost',
+        '[::1]:1',
+        '192.168.0.1',
+      ])
+        assert.equal(await statusFor(host), 200, host)
+    })
+
+    it('puts its script into pages before every other, and leaves every other byte as it is', async () => {
+      answerWith = { 'content-type': 'text/html; charset=utf-8', etag: '"1"' }
+      const text = `\u00fc \u{1f600} http://localhost:${targetPort}/x http://localhost:${targetPort}1/y`
+      bodyWith = `<!doctype html><html><head lang="en"><script src="/a.js"></script></head>${text}</html>`
+      const shown = await ask(gate.port, { headers: { ...page, cookie, 'accept-encoding': 'gzip' } })
+      const expected = bodyWith
+        .replace('<head lang="en">', '<head lang="en"><script src="/.port-watchdog/page.js"></script>')
+        .replace(`http://localhost:${targetPort}/x`, `http://127.0.0.1:${gate.port}/x`)
+      assert.equal(shown.body, expected)
+      assert.equal(shown.headers.etag, undefined)
+      assert.equal(headersSeen()['accept-encoding'], undefined)
+      const fetched = await ask(gate.port, { headers: { cookie } })
+      assert.equal(fetched.body, bodyWith, 'what a program asks for is not touched')
+      assert.equal(fetched.headers.etag, '"1"')
+    })
+
+    it('gives its script to those who are in', async () => {
+      const { status, body, headers } = await ask(gate.port, {
+        path: '/.port-watchdog/page.js',
+        headers: { cookie },
+      })
+      assert.equal(status, 200)
+      assert.match(String(headers['content-type']), /^text\/javascript/)
+      assert.doesNotThrow(() => new Function(body))
+      assert.equal(seen.length, 0)
+    })
+  })
+
+  describe('against ambiguous and endless requests', () => {
+    const raw = (text: string): Promise<string> =>
+      new Promise((resolve, reject) => {
+        let answer = ''
+        const socket = connect(gate.port, '127.0.0.1', () => socket.write(text))
+        socket.setEncoding('latin1').on('data', (chunk: string) => {
+          answer += chunk
+        })
+        socket.on('close', () => resolve(answer))
+        socket.on('error', reject)
+      })
+    const head = () => `Host: 127.0.0.1\r\nCookie: ${cookie}\r\n`
+
+    for (const [what, text] of [
+      [
+        'both lengths',
+        () => `POST / HTTP/1.1\r\n${head()}Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`,
+      ],
+      ['two lengths', () => `POST / HTTP/1.1\r\n${head()}Content-Length: 4\r\nContent-Length: 5\r\n\r\nabcd`],
+      ['a strange coding', () => `POST / HTTP/1.1\r\n${head()}Transfer-Encoding: xchunked\r\n\r\nabcd`],
+      ['a space before the colon', () => `GET / HTTP/1.1\r\n${head()}Content-Length : 0\r\n\r\n`],
+      ['a folded header', () => `GET / HTTP/1.1\r\n${head()}X: a\r\n b\r\n\r\n`],
+      ['two hosts', () => `GET / HTTP/1.1\r\n${head()}Host: localhost\r\n\r\n`],
+      ['an empty host', () => `GET / HTTP/1.1\r\nHost: \r\nCookie: ${cookie}\r\n\r\n`],
+      ['no host', () => `GET / HTTP/1.1\r\nCookie: ${cookie}\r\n\r\n`],
+      ['a whole address', () => `GET http://127.0.0.1/ HTTP/1.1\r\n${head()}\r\n`],
+      ['a head too long', () => `GET / HTTP/1.1\r\n${head()}X: ${'x'.repeat(40_000)}\r\n\r\n`],
+      ['no HTTP at all', () => `\u0016\u0003\u0001\u0002\r\n\r\n`],
+    ] as const) {
+      it(`refuses ${what}`, async () => {
+        assert.match(await raw(text()), /^HTTP\/1\.1 4\d\d /)
+        assert.equal(seen.length, 0)
+      })
+    }
+
+    it('closes on CONNECT', async () => {
+      assert.equal(await raw(`CONNECT 127.0.0.1:22 HTTP/1.1\r\n${head()}\r\n`), '')
+    })
+
+    it('passes a chunked body on whole, and as one', async () => {
+      const answer = await raw(
+        `DELETE /x HTTP/1.1\r\n${head()}Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n5\r\nhello\r\n0\r\n\r\n`,
+      )
+      assert.match(answer, /hello/)
+      assert.equal(seen.length, 1)
+    })
+  })
+})
+
+describe('Sessions', () => {
+  const secrets = { token: 'a-token-of-sixteen', tokenPlace: 'x', key: Buffer.alloc(32, 7), cookieName: 'n' }
+  const pairOf = (setCookie: string) => setCookie.split(';')[0] ?? ''
+
+  it('hold until they expire, for the machine they were given to', () => {
+    let now = 1_000_000
+    const sessions = new Sessions(secrets, 1000, () => now)
+    const cookie = pairOf(sessions.issue('10.0.0.1', false))
+    assert.ok(sessions.admits(cookie, '10.0.0.1'))
+    assert.ok(sessions.admits(`n=junk; ${cookie}`, '::ffff:10.0.0.1'))
+    assert.ok(!sessions.admits(cookie, '10.0.0.2'))
+    now += 1000
+    assert.ok(!sessions.admits(cookie, '10.0.0.1'))
+  })
+
+  it('fail with any character changed, and with another key', () => {
+    const sessions = new Sessions(secrets, 1000, () => 5)
+    const cookie = pairOf(sessions.issue('10.0.0.1', true))
+    for (let at = 2; at < cookie.length; at++) {
+      const changed = cookie.slice(0, at) + (cookie[at] === 'A' ? 'B' : 'A') + cookie.slice(at + 1)
+      assert.ok(!sessions.admits(changed, '10.0.0.1'), changed)
+    }
+    const others = new Sessions({ ...secrets, key: Buffer.alloc(32, 8) }, 1000, () => 5)
+    assert.ok(!others.admits(cookie, '10.0.0.1'))
+    assert.match(sessions.issue('10.0.0.1', true), /; Secure$/)
+  })
+
+  it('know a machine by its IPv4 address or its IPv6 network', () => {
+    assert.equal(sourceNetwork('::ffff:10.0.0.1'), '10.0.0.1')
+    assert.equal(sourceNetwork('fd77::1'), sourceNetwork('fd77:0:0:0:1:2:3:4'))
+    assert.equal(sourceNetwork('fe80::1%eth0'), sourceNetwork('FE80::2'))
+    assert.notEqual(sourceNetwork('fd77:0:0:1::1'), sourceNetwork('fd77::1'))
+    assert.notEqual(sourceNetwork('2001:db8:1:2::1'), sourceNetwork('2001:db8:1:3::1'))
+  })
+})
+
+describe('Attempts', () => {
+  it('make a source wait twice as long each time, a minute at most, and begin anew after a success', () => {
+    let now = 0
+    const attempts = new Attempts(() => now)
+    const waits: number[] = []
+    for (let failure = 0; failure < 14; failure++) {
+      attempts.failed('10.0.0.1')
+      waits.push(attempts.waitMs('10.0.0.1'))
+      now += waits.at(-1) ?? 0
+    }
+    assert.deepEqual(waits.slice(0, 10), [0, 0, 0, 0, 1000, 2000, 4000, 8000, 16_000, 32_000])
+    assert.equal(Math.max(...waits), 60_000)
+    assert.equal(attempts.waitMs('10.0.0.2'), 0)
+    attempts.succeeded('10.0.0.1')
+    assert.equal(attempts.waitMs('10.0.0.1'), 0)
+  })
+
+  it('are limited in total, but not for those who have been in before', () => {
+    let now = 0
+    const attempts = new Attempts(() => now)
+    attempts.succeeded('10.9.9.9')
+    for (let source = 0; source < 60; source++) attempts.failed(`10.0.0.${source}`)
+    assert.ok(attempts.waitMs('10.1.1.1') > 0)
+    assert.equal(attempts.waitMs('10.9.9.9'), 0)
+    now += 60_000
+    assert.equal(attempts.waitMs('10.1.1.1'), 0)
+  })
+})
+
+describe('The secrets of a state directory', () => {
+  let directory: string
+  before(() => {
+    directory = mkdtempSync(join(tmpdir(), 'pw-gate-'))
+  })
+  after(() => rmSync(directory, { recursive: true }))
+
+  it('are made once, for this user alone, with nothing left lying about', () => {
+    const first = loadSecrets(directory, '')
+    assert.deepEqual(loadSecrets(directory, ''), first)
+    assert.ok(first.token.length >= 32)
+    assert.deepEqual(readdirSync(directory).sort(), ['gate_key', 'gate_token'])
+    for (const name of readdirSync(directory))
+      assert.equal(statSync(join(directory, name)).mode & 0o777, 0o600)
+    assert.equal(readFileSync(join(directory, 'gate_token'), 'utf8').trim(), first.token)
+  })
+
+  it('take a token of one’s own, unless it is too short', () => {
+    const file = join(directory, 'mine')
+    writeFileSync(file, 'a-token-of-my-own\n')
+    const own = loadSecrets(directory, file)
+    assert.equal(own.token, 'a-token-of-my-own')
+    assert.notEqual(own.cookieName, loadSecrets(directory, '').cookieName)
+    writeFileSync(file, 'short')
+    assert.throws(() => loadSecrets(directory, file), /16 to 512/)
+    assert.throws(() => loadSecrets(directory, join(directory, 'none')), /cannot be read/)
+  })
+})
