@@ -205,7 +205,7 @@ async function withLab(t: TestContext, options: LabOptions, use: (lab: Lab) => P
   try {
     await use(lab)
   } catch (error) {
-    t.diagnostic(lab.story())
+    for (const line of lab.story().split('\n')) t.diagnostic(line)
     throw error
   } finally {
     lab.remove()
