@@ -67,7 +67,7 @@ function monitorLines(monitor: MonitorStatus, width: number, paint: Paint): stri
     facts.push(`every ${duration(monitor.intervalMs)}`)
   if (monitor.serviceManager !== null) facts.push(monitor.serviceManager)
   if (monitor.reason !== null) facts.push(printable(monitor.reason))
-  const painted = monitor.cause === 'records' ? 'yellow' : colour[monitor.state]
+  const painted = monitor.state === 'RUNNING' && monitor.cause !== null ? 'yellow' : colour[monitor.state]
   const text = wrap(`● proxy-monitor ${monitor.state}  ${facts.join(' · ')}`, width, '  ')
   const [first = '', ...others] = text
   return [

@@ -55,6 +55,7 @@ export type ForwardStatusState =
  * - `died`, `suspended` (SIGSTOP), `hangs`, `no-checks` (it lives, and finishes no round): nobody watches.
  * - `unreadable`, `corrupt`, `newer`: its records cannot be used.
  * - `records`: it watches, and cannot write its records: the disk is full or read-only.
+ * - `configuration`: it watches by an earlier configuration, because the file that is there now is not valid.
  */
 export type MonitorCause =
   | 'never-ran'
@@ -68,6 +69,7 @@ export type MonitorCause =
   | 'corrupt'
   | 'newer'
   | 'records'
+  | 'configuration'
 
 export interface MonitorStatus {
   readonly state: MonitorState
@@ -364,15 +366,27 @@ function monitorVerdict(state: RuntimeState, facts: StatusFacts): MonitorVerdict
           `PID ${pid} lives but has finished no check for ${Math.round(checkAge / 1000)} s`,
         )
       }
-      if (state.recordsProblem === null) return { verdict: 'RUNNING', cause: null, reason: null }
-      const { since, reason } = state.recordsProblem
-      return {
-        verdict: 'RUNNING',
-        cause: 'records',
-        reason: `its records cannot be written since ${since}: ${reason}`,
-      }
+      return runningVerdict(state)
     }
   }
+}
+
+/** A monitor that watches, and what it complains of. */
+function runningVerdict({ recordsProblem, configurationProblem }: RuntimeState): MonitorVerdict {
+  if (recordsProblem !== null) {
+    const { since, reason } = recordsProblem
+    return {
+      verdict: 'RUNNING',
+      cause: 'records',
+      reason: `its records cannot be written since ${since}: ${reason}`,
+    }
+  }
+  if (configurationProblem !== null) {
+    const { since, reason } = configurationProblem
+    const text = `its configuration file is not used since ${since}, the one before goes on: ${reason}`
+    return { verdict: 'RUNNING', cause: 'configuration', reason: text }
+  }
+  return { verdict: 'RUNNING', cause: null, reason: null }
 }
 
 function assessForward(facts: ForwardFacts, times: Times): ForwardStatus {
@@ -589,6 +603,8 @@ function monitorStep(
       return [`${isService ? service('restart') : start}   (it keeps the corrupt file aside)`]
     case 'records':
       return [`df -h ${directory}; df -i ${directory}`]
+    case 'configuration':
+      return [`proxy-monitor --check${configured}`]
   }
 }
 

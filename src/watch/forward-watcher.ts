@@ -49,7 +49,7 @@ const deathTakesMs = 1000
  * ordered goes through here; there is no other road by which this forward's process is started or ended.
  */
 export class ForwardWatcher {
-  readonly configuration: ForwardConfiguration
+  #configuration: ForwardConfiguration
   readonly #around: WatcherSurroundings
   #state: ForwardState
   #connection: ControlClient | undefined
@@ -69,9 +69,13 @@ export class ForwardWatcher {
     memory: WatcherMemory | undefined,
     around: WatcherSurroundings,
   ) {
-    this.configuration = configuration
+    this.#configuration = configuration
     this.#around = around
     this.#state = { ...initialState, ...memory, phase: { id: 'unknown' } }
+  }
+
+  get configuration(): ForwardConfiguration {
+    return this.#configuration
   }
 
   get state(): ForwardState {
@@ -103,6 +107,12 @@ export class ForwardWatcher {
     this.#deciding = true
     for (let next = this.#inbox.shift(); next !== undefined; next = this.#inbox.shift()) this.#decide(next)
     this.#deciding = false
+  }
+
+  /** Takes another configuration for the same port; a forwarder that runs with other options is replaced, any other is left alone. */
+  reconfigure(configuration: ForwardConfiguration): void {
+    this.#configuration = configuration
+    void this.#checkAnew()
   }
 
   /** Orders the forward down and resolves when it is. */

@@ -1,10 +1,12 @@
 import { writeFileSync } from 'node:fs'
 import path from 'node:path'
+import { changeInWords, compareConfigurations } from '../config/compare.ts'
 import {
   type Configuration,
   defaultConfiguration,
   type ForwardConfiguration,
 } from '../config/configuration.ts'
+import { ConfigurationFile } from '../config/configuration-file.ts'
 import { loadConfiguration } from '../config/load.ts'
 import { ControlSocketHeld, holdControlSocket } from '../control/server.ts'
 import { bootId, monotonicMs, wallTime } from '../os/clock.ts'
@@ -103,13 +105,16 @@ const longestGapMs = 30_000
 
 class Monitor {
   readonly #options: MonitorOptions
-  readonly #configuration: Configuration
+  #configuration: Configuration
   readonly #startedAt: { readonly wall: string; readonly monotonic: number }
   readonly #log: LineLog
   readonly #ring: RingLog
   readonly #journal: Journal
   readonly #desired: DesiredState
-  readonly #watchers: readonly ForwardWatcher[]
+  readonly #configurationFile: ConfigurationFile | undefined
+  #watchers: readonly ForwardWatcher[]
+  #configurationProblem: RuntimeState['configurationProblem'] = null
+  #tick: NodeJS.Timeout | undefined
   #sequence = 0
   #lastRoundAt: number | undefined
   #round: Promise<void> | undefined
@@ -132,6 +137,7 @@ class Monitor {
     this.#watchers = configuration.forwards.map((forward) =>
       this.#watcher(forward, memories.get(forward.name)),
     )
+    this.#configurationFile = this.#follow(options.configurationFile)
   }
 
   async run(): Promise<void> {
@@ -140,21 +146,70 @@ class Monitor {
     this.#keepWantedDown()
     await this.#startRound()
     notifyServiceManager('READY=1', this.#statusLine())
+    this.#configurationFile?.follow()
+    // nohup, or a terminal that closes, sends it too: without a file there is nothing to read again, and the watch goes on.
+    process.on('SIGHUP', () => void this.#configurationFile?.reload())
+    this.#planTick(monotonicMs() + this.#configuration.intervalMs)
+    const reason = await endingSignal()
+    clearTimeout(this.#tick)
+    this.#configurationFile?.close()
+    await this.#end(reason)
+  }
+
+  /** A heartbeat every 5 s at most, a round every interval; a round that still runs is waited for, never doubled. */
+  #planTick(nextRoundAt: number): void {
     const { intervalMs } = this.#configuration
-    let nextRoundAt = monotonicMs() + intervalMs
-    const tick = setInterval(
+    this.#tick = setTimeout(
       () => {
-        if (monotonicMs() >= nextRoundAt - 1 && this.#round === undefined) {
-          nextRoundAt = monotonicMs() + intervalMs
-          void this.#startRound()
-        }
+        const isDue = monotonicMs() >= nextRoundAt - 1 && this.#round === undefined
+        if (isDue) void this.#startRound()
         this.#heartbeat()
+        this.#planTick(isDue ? monotonicMs() + intervalMs : nextRoundAt)
       },
       Math.min(heartbeatIntervalMs, intervalMs),
     )
-    const reason = await endingSignal()
-    clearInterval(tick)
-    await this.#end(reason)
+  }
+
+  #follow(file: string | undefined): ConfigurationFile | undefined {
+    if (file === undefined) return undefined
+    return new ConfigurationFile(file, {
+      changed: (configuration) => void this.#apply(configuration),
+      refused: (problem) => {
+        this.#configurationProblem = { since: wallTime(), reason: problem }
+        this.#say('error', `The new configuration is not used, the one before goes on: ${problem}`)
+        this.#write(true)
+      },
+      settled: () => {
+        this.#configurationProblem = null
+        this.#say('info', 'The configuration file is valid again', true)
+        this.#write(true)
+      },
+    })
+  }
+
+  /** Only what the change names is touched; every other forward goes on as it is. */
+  async #apply(configuration: Configuration): Promise<void> {
+    const change = compareConfigurations(this.#configuration, configuration)
+    const said = changeInWords(change)
+    const isSameInterval = configuration.intervalMs === this.#configuration.intervalMs
+    this.#configuration = configuration
+    if (said === undefined && isSameInterval) return
+    this.#say('info', `Configuration changed: ${said ?? 'the interval'}`, true)
+    const forwards = configuration.forwards.map(({ name, options }) => ({ name, port: options.listenPort }))
+    this.#journal.write({ event: 'configuration-changed', reason: said ?? 'the interval', forwards })
+    const isRemoved = (one: ForwardWatcher) => change.removed.includes(one.configuration)
+    const leaving = this.#watchers.filter(isRemoved)
+    const staying = this.#watchers.filter((one) => !isRemoved(one))
+    // A name or a port may come back in the same change, so that what leaves is waited for.
+    await Promise.all(leaving.map((watcher) => watcher.stop('it is no longer configured')))
+    for (const watcher of leaving) watcher.close()
+    const arriving = change.added.map((forward) => this.#watcher(forward, undefined))
+    this.#watchers = [...staying, ...arriving]
+    for (const changed of change.changed) {
+      staying.find((watcher) => watcher.configuration.name === changed.name)?.reconfigure(changed)
+    }
+    await Promise.all(arriving.map((watcher) => watcher.check()))
+    this.#write(true)
   }
 
   #watcher(forward: ForwardConfiguration, memory: WatcherMemory | undefined): ForwardWatcher {
@@ -343,6 +398,7 @@ class Monitor {
       intervalMs: this.#configuration.intervalMs,
       lastRoundAt: this.#lastRoundAt ?? null,
       stopped: this.#stopped,
+      configurationProblem: this.#configurationProblem,
       recordsProblem: this.#recordsProblem,
       forwards: this.#watchers.map(forwardRecord),
     }
@@ -402,8 +458,6 @@ function endingSignal(): Promise<string> {
   return new Promise((resolve) => {
     process.once('SIGTERM', resolve)
     process.once('SIGINT', resolve)
-    // nohup or a terminal that closes: the watch goes on.
-    process.on('SIGHUP', () => {})
   })
 }
 
