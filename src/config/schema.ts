@@ -1,9 +1,10 @@
 import { z } from 'zod'
+import { hostAndPort } from '../os/interfaces.ts'
 import type { Configuration, ForwardConfiguration } from './configuration.ts'
 import { defaultIntervalMs } from './configuration.ts'
 import { type OptionSpecification, optionList, withDefaults } from './forward-options.ts'
 import { restartDefaults } from './restart-policy.ts'
-import { type Parsed, parseDuration, parseHostAndPort } from './values.ts'
+import { type Parsed, parseDuration, parseTarget } from './values.ts'
 
 /** A string that one of the parsers of `values.ts` understands. */
 function text<T>(parse: (text: string) => Parsed<T>) {
@@ -60,11 +61,13 @@ const forward = z.strictObject({
     .string()
     .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/, 'a name is 1 to 63 letters, digits, ".", "_" or "-"'),
   listen: port.describe('port to listen on'),
-  target: text(parseHostAndPort).describe('HOST:PORT to connect to'),
   restart: restart.optional(),
   ...Object.fromEntries(
     optionList.map(({ key, specification }) => [key, optionSchema(specification).optional()]),
   ),
+  target: oneOrMore(text(parseTarget))
+    .refine((targets) => targets.length > 0, 'a forward needs a target')
+    .describe('HOST:PORT or unix:/path to connect to; of several the first that can be reached'),
 })
 
 const file = z.strictObject({
@@ -129,10 +132,15 @@ function duplicates(forwards: readonly ForwardEntry[]): string | undefined {
 }
 
 function forwardConfiguration(entry: ForwardEntry, shared: RestartEntry | undefined): ForwardConfiguration {
-  const { name, listen, target, restart: own, ...options } = entry
+  const { name, listen, target: targets, restart: own, ...options } = entry
+  const [first = { host: 'localhost', port: listen }, ...further] = targets
+  const target = further.map(({ host, port }) => hostAndPort(host, port))
   return {
     name,
-    options: withDefaults({ listenPort: listen, targetHost: target.host, targetPort: target.port }, options),
+    options: withDefaults(
+      { listenPort: listen, targetHost: first.host, targetPort: first.port },
+      { ...options, target },
+    ),
     restart: restartPolicy({ ...shared, ...own }),
   }
 }

@@ -152,6 +152,8 @@ class SocketRelay implements Relay {
     const { source } = direction
     source.on('error', (error: NodeJS.ErrnoException) => this.#lost(direction, error))
     source.on('end', () => this.#finReceived(direction))
+    // Whoever had it before may have read as far as the FIN.
+    if (source.readableEnded) queueMicrotask(() => this.#finReceived(direction))
     if (source.closed) queueMicrotask(() => this.#closed(direction))
     else source.once('close', () => this.#closed(direction))
   }
