@@ -7,7 +7,7 @@ import { cached, nodeForInspector, run } from './tools.ts'
 
 /** What a user sets before starting the Inspector, beyond the command line of the MCP server. */
 export interface InspectorSettings {
-  /** ALLOWED_ORIGINS: the addresses under which visitors open the page. */
+  /** ALLOWED_ORIGINS: the addresses under which visitors open the page. Empty = not set. */
   readonly origins: readonly string[]
   readonly token: string
   /** A certificate and its key, for a page on https (2.x only). */
@@ -146,7 +146,7 @@ function commonSettings(lab: Lab, origins: readonly string[]): NodeJS.ProcessEnv
   mkdirSync(home, { recursive: true })
   return {
     HOME: home,
-    ALLOWED_ORIGINS: origins.join(','),
+    ALLOWED_ORIGINS: origins.length === 0 ? undefined : origins.join(','),
     MCP_AUTO_OPEN_ENABLED: 'false',
     // 1.x starts its two halves as `node`, and so does the MCP server's command above.
     PATH: `${dirname(nodeForInspector())}${delimiter}${process.env.PATH ?? ''}`,
