@@ -96,8 +96,9 @@ async function probeListener(
     const sourcePort = randomSourcePort()
     try {
       await connection.request('expect-probe', { port: sourcePort }, answerWithinMs)
-    } catch {
-      return 'unprobed'
+    } catch (error) {
+      // It answered a moment ago: it has begun to hang meanwhile.
+      return errorCode(error) === 'ETIMEDOUT' ? 'silent' : 'unprobed'
     }
     const outcome = await probeFrom(sourcePort, reachable(address), port)
     if (outcome !== 'source-port-taken') return outcome

@@ -37,7 +37,7 @@ export function startForwarder(
   const child = spawn(process.execPath, [program, ...optionWords(options), ...words], {
     detached: true,
     stdio: ['ignore', log, log, 'pipe'],
-    env: withoutServiceManager(process.env),
+    env: forwarderEnvironment(process.env),
   })
   closeSync(log)
   child.unref()
@@ -92,9 +92,13 @@ function firstLine(stream: Readable): Promise<string> {
   })
 }
 
-/** A forwarder is no service of its own: it must not speak to systemd in the monitor's name. */
-function withoutServiceManager(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  const { NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID, LISTEN_FDS, LISTEN_PID, ...rest } = environment
+/**
+ * A forwarder is no service of its own: it must not speak to systemd in the monitor's name. It speaks no TLS either, and a
+ * Node that is told of more certificates reads them all before it does anything else: 35 ms of every restart.
+ */
+function forwarderEnvironment(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const { NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID, LISTEN_FDS, LISTEN_PID, NODE_EXTRA_CA_CERTS, ...rest } =
+    environment
   return rest
 }
 
