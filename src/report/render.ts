@@ -15,6 +15,9 @@ export interface RenderOptions {
   readonly width: number
 }
 
+/** A blank at which no line is broken. */
+const noBreak = '\u00a0'
+
 type Paint = (text: string, colour: keyof typeof codes) => string
 
 const codes = { red: 31, yellow: 33, green: 32, dim: 2, bold: 1 } as const
@@ -66,9 +69,12 @@ function monitorLines(monitor: MonitorStatus, width: number, paint: Paint): stri
   if (monitor.state === 'RUNNING' && monitor.intervalMs !== null)
     facts.push(`every ${duration(monitor.intervalMs)}`)
   if (monitor.serviceManager !== null) facts.push(monitor.serviceManager)
-  if (monitor.reason !== null) facts.push(printable(monitor.reason))
+  const unbroken = facts.map((fact) => fact.replaceAll(' ', noBreak))
+  if (monitor.reason !== null) unbroken.push(printable(monitor.reason))
   const painted = monitor.state === 'RUNNING' && monitor.cause !== null ? 'yellow' : colour[monitor.state]
-  const text = wrap(`● proxy-monitor ${monitor.state}  ${facts.join(' · ')}`, width, '  ')
+  const text = wrap(`● proxy-monitor ${monitor.state}  ${unbroken.join(' · ')}`, width, '  ').map((line) =>
+    line.replaceAll(noBreak, ' '),
+  )
   const [first = '', ...others] = text
   return [
     first.replace('●', paint('●', painted)).replace(monitor.state, paint(monitor.state, painted)),

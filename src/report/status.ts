@@ -489,9 +489,9 @@ function monitorsDoing(record: ForwardRecord | undefined, watched: boolean): Ver
     case 'backoff':
     case 'flapping':
     case 'blocked':
-      return { state: record.phase, reason: record.reason }
+      return { state: record.phase, reason: record.reason ?? 'the monitor has it in hand' }
     case 'stopping':
-      return { state: 'draining', reason: record.reason }
+      return { state: 'draining', reason: record.reason ?? 'the monitor ends it' }
     case 'running':
     case 'unknown':
     case undefined:
