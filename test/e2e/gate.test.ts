@@ -16,7 +16,7 @@ import { command } from '../support/watched.ts'
 const obstacle = whyNoLab()
 const suite = {
   skip: obstacle === undefined ? false : `NOT TESTED END TO END: ${obstacle}`,
-  timeout: 120_000,
+  timeout: 300_000,
 }
 
 const settings = { origins: [], token: 'the-token-of-the-inspector-itself' }
@@ -60,29 +60,32 @@ async function startGates(lab: Lab, { ports }: Inspector): Promise<string> {
 /** Every path, every method, every port, and both of the ways in that the Inspector itself would take. */
 async function reachNothing(lab: Lab, inspector: Inspector): Promise<void> {
   const { header } = inspector.apiRequest(lab.host.address.ipv4, settings)
+  const paths = [
+    '/',
+    '/api/config',
+    '/config',
+    '/sandbox',
+    '/sse',
+    '/mcp',
+    '/healthz',
+    '/health',
+    '/assets/x.js',
+  ]
   for (const port of inspector.ports) {
-    for (const path of [
-      '/',
-      '/api/config',
-      '/config',
-      '/sandbox',
-      '/sse',
-      '/mcp',
-      '/healthz',
-      '/health',
-      '/assets/x.js',
+    const urls = paths.map((path) => `http://${lab.host.address.ipv4}:${port}${path}`)
+    for (const options of [
+      [],
+      ['--header', header],
+      ['--request', 'POST'],
+      ['--header', 'Accept: text/html'],
     ]) {
-      const url = `http://${lab.host.address.ipv4}:${port}${path}`
-      for (const options of [
-        [],
-        ['--header', header],
-        ['--request', 'POST'],
-        ['--header', 'Accept: text/html'],
-      ]) {
-        const { stdout } = await curl(lab, url, '--write-out', '\n%{http_code}', ...options)
-        assert.match(stdout, /\n401$/, `${url} ${options}`)
-        assert.doesNotMatch(stdout, /MCP|INSPECTOR/)
-      }
+      const { stdout } = await curl(lab, ...urls, '--write-out', '\n%{http_code}\n', ...options)
+      assert.deepEqual(
+        stdout.match(/^\d{3}$/gm),
+        urls.map(() => '401'),
+        `port ${port}, ${options}`,
+      )
+      assert.doesNotMatch(stdout, /MCP|INSPECTOR/)
     }
   }
 }
@@ -99,7 +102,32 @@ async function useInspector(lab: Lab, inspector: Inspector, host: string, gateTo
     await inspector.connect(page)
     const tools = await inspector.listTools(page)
     assert.ok(tools.includes('Echo Tool') && tools.length > 10, tools.join(', '))
+    if (inspector.sandboxPort !== undefined) {
+      await openSandbox(page, `http://${host}:${inspector.sandboxPort}/sandbox`)
+    }
   })
+}
+
+/**
+ * MCP Apps run in a page of the Inspector's second port, which lets itself be embedded by the Inspector's own page alone, and
+ * says so when it is ready.
+ */
+async function openSandbox(page: Page, address: string): Promise<void> {
+  const script = `new Promise((resolve, reject) => {
+    setTimeout(reject, 10_000, new Error('the sandbox said nothing'))
+    addEventListener('message', ({ data, origin }) => resolve({ method: data.method, origin }))
+    const frame = document.createElement('iframe')
+    frame.src = ${JSON.stringify(address)}
+    document.body.append(frame)
+  })`
+  assert.deepEqual(await page.evaluate(script), {
+    method: 'ui/notifications/sandbox-proxy-ready',
+    origin: new URL(address).origin,
+  })
+  const { sandboxUrl } = (await page.evaluate(`fetch('/api/config', {
+    headers: { 'x-mcp-remote-auth': 'Bearer ' + window.__INSPECTOR_API_TOKEN__ },
+  }).then((answer) => answer.json())`)) as { sandboxUrl: string }
+  assert.equal(sandboxUrl, address)
 }
 
 async function logIn(page: Page, gateToken: string): Promise<void> {
@@ -111,8 +139,8 @@ function pageOf(lab: Lab): string {
   return `http://${lab.host.address.ipv4}:6274/`
 }
 
-function curl(lab: Lab, url: string, ...options: string[]) {
-  return lab.visitor.run(['curl', '--silent', '--show-error', '--max-time', '10', ...options, url])
+function curl(lab: Lab, ...words: string[]) {
+  return lab.visitor.run(['curl', '--silent', '--show-error', '--max-time', '10', ...words])
 }
 
 async function withLab(t: TestContext, use: (lab: Lab) => Promise<void>): Promise<void> {

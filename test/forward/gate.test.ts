@@ -239,6 +239,16 @@ describe('A gate', () => {
       assert.equal(headers['content-security-policy'], `frame-ancestors ${own}`)
     })
 
+    it('names an IPv6 visitor’s host in a policy as well as a policy can', async () => {
+      answerWith = {
+        'content-security-policy': `frame-ancestors http://[::1]:${targetPort} http://localhost:${targetPort}`,
+      }
+      const host = `[fd77::1]:${gate.port}`
+      const { headers } = await ask(gate.port, { headers: { host, cookie } })
+      const any = `http://*:${gate.port}`
+      assert.equal(headers['content-security-policy'], `frame-ancestors ${any} ${any}`)
+    })
+
     it('refuses pages of other sites and other ports, though they bring the cookie', async () => {
       for (const origin of [
         'http://evil.example',

@@ -50,6 +50,8 @@ export interface Inspector {
   readonly version: string
   /** The loopback ports it listens on. */
   readonly ports: readonly number[]
+  /** The one with the sandbox of MCP Apps; undefined where that is for localhost alone, whatever is set. */
+  readonly sandboxPort: number | undefined
   /** Starts it on the lab's host, on its default address, and waits until it says it is up. */
   start(lab: Lab, settings: InspectorSettings): Promise<Resident>
   /** What the visitor types into the address bar. */
@@ -66,6 +68,7 @@ export interface Inspector {
 export const inspector2: Inspector = {
   version: '2.12.0',
   ports: [6274, 6275],
+  sandboxPort: 6275,
 
   async start(lab, { origins, token, tls }) {
     const program = cached('inspector-2', '@modelcontextprotocol/inspector/clients/launcher/build/index.js')
@@ -103,6 +106,7 @@ export const inspector2: Inspector = {
 export const inspector1: Inspector = {
   version: '1.0.3',
   ports: [6274, 6277],
+  sandboxPort: undefined,
 
   async start(lab, { origins, token }) {
     const program = cached('inspector-1', '@modelcontextprotocol/inspector/cli/build/cli.js')
