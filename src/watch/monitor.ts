@@ -1,5 +1,6 @@
 import { writeFileSync } from 'node:fs'
 import path from 'node:path'
+import { Alerts } from '../alert/alerts.ts'
 import {
   type Configuration,
   defaultConfiguration,
@@ -32,6 +33,7 @@ import { fileNames, prepareStateDirectory } from '../record/state-directory.ts'
 import type { ForwardPhase } from './decide.ts'
 import { explainStanding } from './explain.ts'
 import { ForwardWatcher, type WatcherMemory } from './forward-watcher.ts'
+import { incidentFacts, subjectConditions } from './incident-facts.ts'
 
 export interface MonitorOptions {
   readonly stateDirectory: string
@@ -109,6 +111,7 @@ class Monitor {
   readonly #ring: RingLog
   readonly #journal: Journal
   readonly #desired: DesiredState
+  readonly #alerts: Alerts
   readonly #watchers: readonly ForwardWatcher[]
   #sequence = 0
   #lastRoundAt: number | undefined
@@ -129,6 +132,10 @@ class Monitor {
     this.#journal = new Journal(options.stateDirectory)
     this.#desired = new DesiredState(options.stateDirectory)
     const memories = this.#takeOver()
+    this.#alerts = new Alerts(configuration.alerts, {
+      stateDirectory: options.stateDirectory,
+      say: (level, message, good, source) => this.#say(level, message, good, source),
+    })
     this.#watchers = configuration.forwards.map((forward) =>
       this.#watcher(forward, memories.get(forward.name)),
     )
@@ -161,14 +168,8 @@ class Monitor {
     const watcher = new ForwardWatcher(forward, memory, {
       stateDirectory: this.#options.stateDirectory,
       log: (level, message, good) => this.#say(level, message, good, forward.name),
-      alert: (event, _subject, message) => {
-        this.#say(
-          event === 'resolved' ? 'info' : 'error',
-          `ALERT ${event}: ${message}`,
-          event === 'resolved',
-          forward.name,
-        )
-      },
+      alert: (event, subject, message) =>
+        this.#alerts.report(event, incidentFacts(watcher, subject, message, monotonicMs())),
       changed: () => {
         this.#writeFailureCount(watcher)
         this.#sayWhatIsOpen(watcher)
@@ -189,6 +190,7 @@ class Monitor {
     this.#round = Promise.all(this.#watchers.map((watcher) => watcher.check())).then(() => {
       this.#round = undefined
       this.#lastRoundAt = monotonicMs()
+      this.#alerts.roundDone(this.#watchers.flatMap((watcher) => subjectConditions(watcher, monotonicMs())))
       this.#heartbeat()
       if (watchdogPingsExpected()) notifyServiceManager('WATCHDOG=1', this.#statusLine())
     })
@@ -202,6 +204,7 @@ class Monitor {
       await Promise.all(this.#watchers.map((watcher) => watcher.stop(`the monitor was ended by ${reason}`)))
     }
     for (const watcher of this.#watchers) watcher.close()
+    await this.#alerts.close()
     const rest = this.#options.stopForwards ? '' : '; the forwarders go on'
     this.#say('info', `Monitor ended by ${reason}${rest}`, false)
     this.#journal.write({ event: 'monitor-stopped', reason })
