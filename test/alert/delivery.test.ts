@@ -172,7 +172,7 @@ describe('many alerts', { timeout: 30_000 }, () => {
   })
 
   it('beyond the limit: the oldest go, which is said, counted and told', async (t) => {
-    const receiver = await AlertReceiver.start(t, [{ status: 503, headers: { 'retry-after': '1' } }])
+    const receiver = await AlertReceiver.start(t, [{ status: 503, headers: { 'retry-after': '5' } }])
     const room = new AlertRoom(t, { channels: [webhook(receiver.url())] }, { ...quick, queueLimit: 10 })
     room.open('first')
     await room.said(/cannot deliver/)
@@ -232,15 +232,22 @@ describe('a command', { timeout: 30_000 }, () => {
     return file
   }
 
-  async function withCommand(t: TestContext, text: string, ...words: string[]) {
+  async function withCommand(
+    t: TestContext,
+    text: string,
+    words: readonly string[] = [],
+    timeoutMs = 10_000,
+  ) {
     const scripts = new AlertRoom(t, {})
     const command = [script(scripts, text), ...words]
-    const room = new AlertRoom(t, { channels: [{ type: 'command', name: 'script', command }] })
+    const room = new AlertRoom(t, { channels: [{ type: 'command', name: 'script', command }] }, { timeoutMs })
     return { room, directory: scripts.directory }
   }
 
   it('gets its words as they are and JSON on stdin', async (t) => {
-    const { room, directory } = await withCommand(t, 'cat > "$0.in"; printf %s "$1" > "$0.word"', '$(id); *')
+    const { room, directory } = await withCommand(t, 'cat > "$0.in"; printf %s "$1" > "$0.word"', [
+      '$(id); *',
+    ])
     room.open('inspector')
     await until('delivered', async () => room.health('script')?.delivered === 1 || undefined)
     const body = JSON.parse(readFileSync(join(directory, 'notify.in'), 'utf8')) as AlertBody
@@ -257,7 +264,7 @@ describe('a command', { timeout: 30_000 }, () => {
   })
 
   it('that hangs is killed with its children', async (t) => {
-    const { room, directory } = await withCommand(t, 'sleep 600 & echo $! > "$0.pid"; wait')
+    const { room, directory } = await withCommand(t, 'sleep 600 & echo $! > "$0.pid"; wait', [], 500)
     room.open('inspector')
     await room.said(/it took more than 0\.5 s/)
     const pid = Number(readFileSync(join(directory, 'notify.pid'), 'utf8'))

@@ -10,7 +10,7 @@ import type { Facts } from '../../src/alert/incident.ts'
 import { type AlertConfiguration, alertDefaults } from '../../src/config/alert-options.ts'
 
 /** Short enough for a test, long enough to be told apart. */
-export const quick: Partial<DeliveryTuning> = { timeoutMs: 500, backoffMs: 5, backoffLimitMs: 20 }
+export const quick: Partial<DeliveryTuning> = { timeoutMs: 10_000, backoffMs: 5, backoffLimitMs: 20 }
 
 /** An alert room with a state directory and a log of its own; every change is a message of its own. */
 export class AlertRoom {
