@@ -1,5 +1,6 @@
 import { duration } from '../os/duration.ts'
 import { formatForPeople, type LogEntry, localTime } from '../record/log-entry.ts'
+import { alertChannelsText } from './alert-channels.ts'
 import {
   type ForwardDetail,
   type ForwardStatus,
@@ -32,6 +33,8 @@ export function renderStatus(report: StatusReport, { colour, width }: RenderOpti
   const paint: Paint = (text, name) => (colour ? `\u001b[${codes[name]}m${text}\u001b[0m` : text)
   const parts = monitorLines(report.monitor, width, paint)
   if (report.forwards.length > 0) parts.push('', ...forwardTable(report.forwards, width, paint))
+  const alerts = alertChannelsText(report.alertChannels)
+  if (alerts !== undefined) parts.push('', ...wrap(`  alerts: ${printable(alerts)}`, width, '          '))
   for (const detail of report.details) parts.push('', ...detailLines(detail, report, width, paint))
   // Whoever asks for one forward wants its log, not everybody's.
   if (report.details.length === 0 && report.log.length > 0) {

@@ -1,3 +1,4 @@
+import type { ChannelHealth } from '../alert/channel-health.ts'
 import type { ForwarderHealth, RefusalReason } from '../control/forwarder-health.ts'
 import type { ProcessIdentity, ProcessVerdict } from '../os/process-identity.ts'
 import type { ForwardEvent, ForwardEventKind, JournalEntry } from '../record/journal.ts'
@@ -8,6 +9,7 @@ import {
   type RuntimeState,
   type StateReading,
 } from '../record/runtime-state.ts'
+import { type AlertChannelStatus, alertChannelSteps, assessAlertChannels } from './alert-channels.ts'
 
 /** The version of the shape of `proxy-status --json`. It rises when something is taken away or changes its meaning. */
 export const statusSchemaVersion = 1
@@ -127,6 +129,8 @@ export interface StatusReport {
   readonly exitCode: number
   readonly monitor: MonitorStatus
   readonly forwards: readonly ForwardStatus[]
+  /** Where incidents are told, and whether that works. Empty when no channel is configured. */
+  readonly alertChannels: readonly AlertChannelStatus[]
   /** More about the forwards that were asked for by name; empty when none was. */
   readonly details: readonly ForwardDetail[]
   /** The last lines of the monitor's log, oldest first. */
@@ -182,6 +186,7 @@ export interface StatusFacts {
   /** What has become of the monitor that wrote the state; undefined when there is no state. */
   readonly writerVerdict: ProcessVerdict | undefined
   readonly forwards: readonly ForwardFacts[]
+  readonly alertChannels: readonly ChannelHealth[]
   readonly details: readonly DetailFacts[]
   readonly log: readonly LogEntry[]
 }
@@ -214,16 +219,18 @@ export function assess(facts: StatusFacts): StatusReport {
     .filter((forward) => !isLeftover(forward, reading))
     .map((forward) => assessForward(forward, times))
     .sort((a, b) => severity(b.state) - severity(a.state) || a.port - b.port)
+  const alertChannels = assessAlertChannels(facts.alertChannels, facts)
   return {
     schemaVersion: statusSchemaVersion,
     takenAt: facts.takenAt,
     stateDirectory: facts.stateDirectory,
-    exitCode: exitCodeOf(monitor, forwards),
+    exitCode: exitCodeOf(monitor, forwards, alertChannels),
     monitor,
     forwards,
+    alertChannels,
     details: facts.details.flatMap((detail) => detailOf(detail, forwards, facts.forwards)),
     log: facts.log,
-    next: nextSteps(monitor, forwards, facts.stateDirectory),
+    next: [...nextSteps(monitor, forwards, facts.stateDirectory), ...alertChannelSteps(alertChannels)],
   }
 }
 
@@ -547,7 +554,11 @@ export function severity(state: ForwardStatusState): 0 | 1 | 2 {
   }
 }
 
-function exitCodeOf({ state, cause }: MonitorStatus, forwards: readonly ForwardStatus[]): number {
+function exitCodeOf(
+  { state, cause }: MonitorStatus,
+  forwards: readonly ForwardStatus[],
+  alertChannels: readonly AlertChannelStatus[],
+): number {
   switch (state) {
     case 'STALE':
       return statusExitCode.stale
@@ -556,7 +567,8 @@ function exitCodeOf({ state, cause }: MonitorStatus, forwards: readonly ForwardS
     case 'UNKNOWN':
       return statusExitCode.unknown
     case 'RUNNING': {
-      const worst = Math.max(cause === null ? 0 : 1, ...forwards.map((forward) => severity(forward.state)))
+      const isWhole = cause === null && alertChannels.every((channel) => channel.state !== 'disabled')
+      const worst = Math.max(isWhole ? 0 : 1, ...forwards.map((forward) => severity(forward.state)))
       return (
         [statusExitCode.fine, statusExitCode.degraded, statusExitCode.down][worst] ?? statusExitCode.unknown
       )

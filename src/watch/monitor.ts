@@ -1,5 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import path from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
+import { Alerts } from '../alert/alerts.ts'
 import { changeInWords, compareConfigurations } from '../config/compare.ts'
 import {
   type Configuration,
@@ -34,6 +36,7 @@ import { fileNames, prepareStateDirectory } from '../record/state-directory.ts'
 import type { ForwardPhase } from './decide.ts'
 import { explainStanding } from './explain.ts'
 import { ForwardWatcher, type WatcherMemory } from './forward-watcher.ts'
+import { incidentFacts, subjectConditions } from './incident-facts.ts'
 
 export interface MonitorOptions {
   readonly stateDirectory: string
@@ -112,6 +115,7 @@ class Monitor {
   readonly #journal: Journal
   readonly #desired: DesiredState
   readonly #configurationFile: ConfigurationFile | undefined
+  #alerts: Alerts
   #watchers: readonly ForwardWatcher[]
   #configurationProblem: RuntimeState['configurationProblem'] = null
   #tick: NodeJS.Timeout | undefined
@@ -134,6 +138,7 @@ class Monitor {
     this.#journal = new Journal(options.stateDirectory)
     this.#desired = new DesiredState(options.stateDirectory)
     const memories = this.#takeOver()
+    this.#alerts = this.#openAlerts(configuration)
     this.#watchers = configuration.forwards.map((forward) =>
       this.#watcher(forward, memories.get(forward.name)),
     )
@@ -170,6 +175,13 @@ class Monitor {
     )
   }
 
+  #openAlerts(configuration: Configuration): Alerts {
+    return new Alerts(configuration.alerts, {
+      stateDirectory: this.#options.stateDirectory,
+      say: (level, message, good, source) => this.#say(level, message, good, source),
+    })
+  }
+
   #follow(file: string | undefined): ConfigurationFile | undefined {
     if (file === undefined) return undefined
     return new ConfigurationFile(file, {
@@ -191,12 +203,22 @@ class Monitor {
   async #apply(configuration: Configuration): Promise<void> {
     const change = compareConfigurations(this.#configuration, configuration)
     const said = changeInWords(change)
-    const isSameInterval = configuration.intervalMs === this.#configuration.intervalMs
+    const hasOtherAlerts = !isDeepStrictEqual(configuration.alerts, this.#configuration.alerts)
+    const parts = [
+      said,
+      hasOtherAlerts ? 'other alerts' : undefined,
+      configuration.intervalMs === this.#configuration.intervalMs ? undefined : 'another interval',
+    ].filter((part) => part !== undefined)
     this.#configuration = configuration
-    if (said === undefined && isSameInterval) return
-    this.#say('info', `Configuration changed: ${said ?? 'the interval'}`, true)
+    if (parts.length === 0) return
+    const reason = parts.join('; ')
+    this.#say('info', `Configuration changed: ${reason}`, true)
+    if (hasOtherAlerts) {
+      await this.#alerts.close()
+      this.#alerts = this.#openAlerts(configuration)
+    }
     const forwards = configuration.forwards.map(({ name, options }) => ({ name, port: options.listenPort }))
-    this.#journal.write({ event: 'configuration-changed', reason: said ?? 'the interval', forwards })
+    this.#journal.write({ event: 'configuration-changed', reason, forwards })
     const isRemoved = (one: ForwardWatcher) => change.removed.includes(one.configuration)
     const leaving = this.#watchers.filter(isRemoved)
     const staying = this.#watchers.filter((one) => !isRemoved(one))
@@ -216,14 +238,8 @@ class Monitor {
     const watcher = new ForwardWatcher(forward, memory, {
       stateDirectory: this.#options.stateDirectory,
       log: (level, message, good) => this.#say(level, message, good, forward.name),
-      alert: (event, _subject, message) => {
-        this.#say(
-          event === 'resolved' ? 'info' : 'error',
-          `ALERT ${event}: ${message}`,
-          event === 'resolved',
-          forward.name,
-        )
-      },
+      alert: (event, subject, message) =>
+        this.#alerts.report(event, incidentFacts(watcher, subject, message, monotonicMs())),
       changed: () => {
         this.#writeFailureCount(watcher)
         this.#sayWhatIsOpen(watcher)
@@ -244,6 +260,7 @@ class Monitor {
     this.#round = Promise.all(this.#watchers.map((watcher) => watcher.check())).then(() => {
       this.#round = undefined
       this.#lastRoundAt = monotonicMs()
+      this.#alerts.roundDone(this.#watchers.flatMap((watcher) => subjectConditions(watcher, monotonicMs())))
       this.#heartbeat()
       if (watchdogPingsExpected()) notifyServiceManager('WATCHDOG=1', this.#statusLine())
     })
@@ -257,6 +274,7 @@ class Monitor {
       await Promise.all(this.#watchers.map((watcher) => watcher.stop(`the monitor was ended by ${reason}`)))
     }
     for (const watcher of this.#watchers) watcher.close()
+    await this.#alerts.close()
     const rest = this.#options.stopForwards ? '' : '; the forwarders go on'
     this.#say('info', `Monitor ended by ${reason}${rest}`, false)
     this.#journal.write({ event: 'monitor-stopped', reason })

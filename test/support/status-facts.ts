@@ -28,6 +28,7 @@ export const wellHealth: ForwarderHealth = {
       { address: '192.0.2.7', port: 6277 },
       { address: '2001:db8::7', port: 6277 },
     ],
+    paths: [],
     failed: [],
   },
   target: {
@@ -39,11 +40,14 @@ export const wellHealth: ForwarderHealth = {
     lastError: null,
     lastErrorAgeMs: null,
   },
+  targets: [],
   admission: 'private',
+  gate: null,
   connections: {
     open: 2,
     total: 40,
     limit: 1000,
+    full: null,
     refused: {
       admission: 1,
       'max-connections': 0,
@@ -51,6 +55,9 @@ export const wellHealth: ForwarderHealth = {
       'target-timeout': 0,
       'target-error': 0,
       'self-dial': 0,
+      descriptors: 0,
+      'max-connections-per-source': 0,
+      'max-rate-per-source': 0,
     },
     ended: {},
   },
@@ -118,6 +125,7 @@ export const wellState: RuntimeState = {
   lastRoundAt: now - 4000,
   stopped: null,
   recordsProblem: null,
+  configurationProblem: null,
   forwards: [wellRecord],
 }
 
@@ -128,6 +136,7 @@ export const wellFacts: StatusFacts = {
   bootId: 'this-boot',
   reading: { kind: 'read', state: wellState },
   writerVerdict: 'alive',
+  alertChannels: [],
   forwards: [wellForward],
   details: [],
   log: [
