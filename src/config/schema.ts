@@ -98,7 +98,8 @@ function issueText(issue: z.core.$ZodIssue): string {
   if (issue.code === 'unrecognized_keys')
     return `${at}: unknown key ${issue.keys.map((key) => `"${key}"`).join(', ')}`
   if (issue.code === 'invalid_union') {
-    const inner = issue.errors.flat()[0]
+    // What a parser of ours says is worth more than that it is no list.
+    const inner = issue.errors.flat().find(({ code }) => code === 'custom') ?? issue.errors.flat()[0]
     if (inner !== undefined) return `${at}: ${inner.message}`
   }
   return `${at}: ${issue.message}`

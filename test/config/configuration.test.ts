@@ -81,10 +81,7 @@ forwards:
 
   it('refuses values that cannot be, and says what would be right', async () => {
     await refused(/forwards\[0\]\.listen: .*65535/, 'forwards: [{ name: a, listen: 70000, target: "b:1" }]')
-    await refused(
-      /forwards\[0\]\.target: .*URL/,
-      'forwards: [{ name: a, listen: 1, target: "http://b:1" }]',
-    )
+    await refused(/forwards\[0\]\.target: .*URL/, 'forwards: [{ name: a, listen: 1, target: "http://b:1" }]')
     await refused(
       /forwards\[0\]\.allow.*not a network/,
       'forwards: [{ name: a, listen: 1, target: "b:1", allow: [10.0.0.0/33] }]',
