@@ -67,11 +67,21 @@ export async function runMonitor(options: MonitorOptions): Promise<number> {
   let monitor: Monitor | undefined
   const control = await holdSocket(options.stateDirectory, startedAt, () => monitor?.runtimeState())
   try {
+    if (process.stdout.isTTY) await showGateTokens(configuration, options.stateDirectory)
     monitor = new Monitor(options, configuration, startedAt)
     await monitor.run()
     return exitCode.ok
   } finally {
     control.close()
+  }
+}
+
+/** A person at the terminal is about to log in. The token goes to nobody else, and into no log. */
+async function showGateTokens({ forwards }: Configuration, stateDirectory: string): Promise<void> {
+  for (const { name, options } of forwards.filter(({ options }) => options.gate !== '')) {
+    const { loadSecrets } = await import('../forward/gate/secrets.ts')
+    const { token } = loadSecrets(stateDirectory, options.gateTokenFile)
+    process.stdout.write(`Gate of ${name}: log in with the token ${token}\n`)
   }
 }
 
