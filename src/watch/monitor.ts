@@ -78,10 +78,16 @@ export async function runMonitor(options: MonitorOptions): Promise<number> {
 
 /** A person at the terminal is about to log in. The token goes to nobody else, and into no log. */
 async function showGateTokens({ forwards }: Configuration, stateDirectory: string): Promise<void> {
-  for (const { name, options } of forwards.filter(({ options }) => options.gate !== '')) {
-    const { loadSecrets } = await import('../forward/gate/secrets.ts')
+  const gated = forwards.filter(({ options }) => options.gate !== '')
+  if (gated.length === 0) return
+  const { loadSecrets } = await import('../forward/gate/secrets.ts')
+  const namesByToken = new Map<string, string[]>()
+  for (const { name, options } of gated) {
     const { token } = loadSecrets(stateDirectory, options.gateTokenFile)
-    process.stdout.write(`Gate of ${name}: log in with the token ${token}\n`)
+    namesByToken.set(token, [...(namesByToken.get(token) ?? []), name])
+  }
+  for (const [token, names] of namesByToken) {
+    process.stdout.write(`Log in at ${names.join(' and ')} with the token ${token}\n`)
   }
 }
 
