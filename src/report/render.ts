@@ -196,7 +196,7 @@ function forwardTable(forwards: readonly ForwardStatus[], width: number, paint: 
     const painted =
       state === 0 ? text : `${text.slice(0, state)}${paint(forward.state, colour)}${text.slice(end)}`
     lines.push(`${paint(mark, colour)} ${painted}`)
-    const notes = [forward.reason, nextTry(forward)].filter((note) => note !== null)
+    const notes = [forward.reason, nextTry(forward), gateNote(forward)].filter((note) => note !== null)
     if (notes.length > 0) lines.push(...wrap(`    ${printable(notes.join('; '))}`, width, '    '))
   }
   return lines
@@ -221,6 +221,10 @@ function listenText({ listen, port }: ForwardStatus): string {
   const [first, ...others] = listen
   if (first === undefined) return `${port} (closed)`
   return others.length === 0 ? first : `${first} +${others.length}`
+}
+
+function gateNote({ gateToken }: ForwardStatus): string | null {
+  return gateToken === null ? null : `behind a gate; its token is in ${gateToken}`
 }
 
 function nextTry({ nextTryInMs }: ForwardStatus): string | null {

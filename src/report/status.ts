@@ -117,6 +117,8 @@ export interface ForwardStatus {
   readonly targetError: { readonly message: string; readonly ageMs: number } | null
   readonly bytes: { readonly fromClients: number; readonly fromTarget: number } | null
   readonly admission: string | null
+  /** Where the token of the gate is, in words; null where there is no gate. */
+  readonly gateToken: string | null
   readonly lastCheckAgeMs: number | null
   readonly nextTryInMs: number | null
 }
@@ -421,6 +423,7 @@ function assessForward(facts: ForwardFacts, times: Times): ForwardStatus {
     connections: health === undefined ? null : connectionsOf(health),
     bytes: health?.bytes ?? null,
     admission: health?.admission ?? null,
+    gateToken: health?.gate?.tokenPlace ?? null,
     lastCheckAgeMs: lastCheckAt === null ? null : Math.max(0, Math.round(now - lastCheckAt)),
     nextTryInMs: nextTryAt === null ? null : Math.max(0, Math.round(nextTryAt - now)),
   }

@@ -67,11 +67,27 @@ export async function runMonitor(options: MonitorOptions): Promise<number> {
   let monitor: Monitor | undefined
   const control = await holdSocket(options.stateDirectory, startedAt, () => monitor?.runtimeState())
   try {
+    if (process.stdout.isTTY) await showGateTokens(configuration, options.stateDirectory)
     monitor = new Monitor(options, configuration, startedAt)
     await monitor.run()
     return exitCode.ok
   } finally {
     control.close()
+  }
+}
+
+/** A person at the terminal is about to log in. The token goes to nobody else, and into no log. */
+async function showGateTokens({ forwards }: Configuration, stateDirectory: string): Promise<void> {
+  const gated = forwards.filter(({ options }) => options.gate !== '')
+  if (gated.length === 0) return
+  const { loadSecrets } = await import('../forward/gate/secrets.ts')
+  const namesByToken = new Map<string, string[]>()
+  for (const { name, options } of gated) {
+    const { token } = loadSecrets(stateDirectory, options.gateTokenFile)
+    namesByToken.set(token, [...(namesByToken.get(token) ?? []), name])
+  }
+  for (const [token, names] of namesByToken) {
+    process.stdout.write(`Log in at ${names.join(' and ')} with the token ${token}\n`)
   }
 }
 

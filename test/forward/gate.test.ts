@@ -345,6 +345,19 @@ describe('A gate', () => {
       })
     }
 
+    it('closes on a head that does not come, or comes by drops', async () => {
+      const hasty = await startGate(targetPort, { headTimeoutMs: 100 })
+      const drops = ['GET / HT', 'TP/1.1\r\nHost: 127', '.0.0.1\r\nX: ', ...Array<string>(1000).fill('x')]
+      for (const pieces of [[], drops]) {
+        const socket = connect(hasty.port, '127.0.0.1')
+        socket.on('error', () => {}).resume()
+        const dripping = setInterval(() => socket.write(pieces.shift() ?? ''), 10)
+        await new Promise((resolve) => socket.once('close', resolve))
+        clearInterval(dripping)
+      }
+      await hasty.close()
+    })
+
     it('closes on CONNECT', async () => {
       assert.equal(await raw(`CONNECT 127.0.0.1:22 HTTP/1.1\r\n${head()}\r\n`), '')
     })
