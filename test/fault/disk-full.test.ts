@@ -103,7 +103,7 @@ test('disk full (ENOSPC): a forward that dies meanwhile is back when there is ro
     const isTold = journal().some(
       (entry) => entry.event === 'events-lost' || (entry.event === 'forward' && entry.kind === 'died'),
     )
-    if (!isTold) throw new Error(JSON.stringify(journal(), null, 1))
+    return isTold || undefined
   })
 })
 
