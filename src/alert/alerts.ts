@@ -53,9 +53,9 @@ export interface SubjectCondition {
 const patienceMs = 2_000
 
 /**
- * The way out of the house: turns what happens to forwards into incidents, tells each once, and delivers to every channel. Incidents and
- * queues are on disk before anything is sent, queues first: a monitor that is killed in between hands changes in twice, and the
- * queue passes over those it has.
+ * The way out of the house: turns what happens to forwards into incidents, tells each once, and delivers to every channel. Three things
+ * go to disk, in this order: the changes as pending, the queues with them, and that they are pending no more. Nothing is sent before
+ * it is queued; a monitor that is killed in between hands changes in again, and a queue passes over those it has.
  */
 export class Alerts {
   readonly #around: AlertSurroundings
@@ -138,6 +138,8 @@ export class Alerts {
     const before = this.#state
     const { state, changes, messages } = decideIncidents(before, event, currentMoment(), this.#policy)
     if (state === before) return
+    // The ids of changes must be on disk before anybody is told them: the next monitor would give them to other changes.
+    if (messages.length > 0 && this.#savePlanned) this.#save()
     this.#state = state
     for (const message of messages) {
       for (const channel of this.#channels) channel.enqueue(message)
@@ -146,6 +148,7 @@ export class Alerts {
     else this.#planSave()
     for (const change of changes) this.#sayChange(change)
     this.#planFlush()
+    if (flushDueInMs(state, currentMoment(), this.#policy) === 0) this.#decide({ kind: 'tick' })
   }
 
   /** What many forwards bring in one turn of the event loop is written once; until then `roundDone` can mend a loss. */
