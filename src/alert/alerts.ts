@@ -67,6 +67,9 @@ export class Alerts {
   #ping: DeadMansSwitch | undefined
   #flushTimer: NodeJS.Timeout | undefined
   #savePlanned = false
+  /** One change of the configuration after another. */
+  #reconfigured: Promise<void> = Promise.resolve()
+  #closed = false
 
   constructor(configuration: AlertConfiguration, around: AlertSurroundings) {
     this.#around = around
@@ -110,16 +113,21 @@ export class Alerts {
   }
 
   /**
-   * Takes another configuration. Channels that are the same go on undisturbed; a disabled one that has changed is tried again. Not to be
-   * called again before it has resolved.
+   * Takes another configuration. Channels that are the same go on undisturbed; a disabled one that has changed is tried again.
    */
-  async reconfigure(configuration: AlertConfiguration): Promise<void> {
+  reconfigure(configuration: AlertConfiguration): Promise<void> {
+    this.#reconfigured = this.#reconfigured.then(() => this.#reconfigure(configuration))
+    return this.#reconfigured
+  }
+
+  async #reconfigure(configuration: AlertConfiguration): Promise<void> {
     this.#policy = this.#policyOf(configuration)
     const isKept = (channel: Channel) =>
       configuration.channels.some((wanted) => isDeepStrictEqual(wanted, channel.configuration))
     const gone = this.#channels.filter((channel) => !isKept(channel))
     // Until the last try of the old one is over it takes alerts, and its successor finds them in the file.
     await Promise.all(gone.map((channel) => channel.close(this.#channelAround.tuning.timeoutMs)))
+    if (this.#closed) return
     this.#channels = this.#channels.filter(isKept)
     this.#sweep(configuration)
     this.#connect(configuration)
@@ -127,6 +135,7 @@ export class Alerts {
 
   /** Ends all sending. What waits is on disk, and the next monitor delivers it. */
   async close(): Promise<void> {
+    this.#closed = true
     this.#policy = { ...this.#policy, groupMs: 0 }
     this.#decide({ kind: 'tick' })
     clearTimeout(this.#flushTimer)
