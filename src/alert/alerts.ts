@@ -53,9 +53,9 @@ export interface SubjectCondition {
 const patienceMs = 2_000
 
 /**
- * The way out of the house: turns what happens to forwards into incidents, tells each once, and delivers to every channel. Incidents and
- * queues are on disk before anything is sent, queues first: a monitor that is killed in between hands changes in twice, and the
- * queue passes over those it has.
+ * The way out of the house: turns what happens to forwards into incidents, tells each once, and delivers to every channel. Three things
+ * go to disk, in this order: the changes as pending, the queues with them, and that they are pending no more. Nothing is sent before
+ * it is queued; a monitor that is killed in between hands changes in again, and a queue passes over those it has.
  */
 export class Alerts {
   readonly #around: AlertSurroundings
@@ -67,6 +67,9 @@ export class Alerts {
   #ping: DeadMansSwitch | undefined
   #flushTimer: NodeJS.Timeout | undefined
   #savePlanned = false
+  /** One change of the configuration after another. */
+  #reconfigured: Promise<void> = Promise.resolve()
+  #closed = false
 
   constructor(configuration: AlertConfiguration, around: AlertSurroundings) {
     this.#around = around
@@ -110,16 +113,21 @@ export class Alerts {
   }
 
   /**
-   * Takes another configuration. Channels that are the same go on undisturbed; a disabled one that has changed is tried again. Not to be
-   * called again before it has resolved.
+   * Takes another configuration. Channels that are the same go on undisturbed; a disabled one that has changed is tried again.
    */
-  async reconfigure(configuration: AlertConfiguration): Promise<void> {
+  reconfigure(configuration: AlertConfiguration): Promise<void> {
+    this.#reconfigured = this.#reconfigured.then(() => this.#reconfigure(configuration))
+    return this.#reconfigured
+  }
+
+  async #reconfigure(configuration: AlertConfiguration): Promise<void> {
     this.#policy = this.#policyOf(configuration)
     const isKept = (channel: Channel) =>
       configuration.channels.some((wanted) => isDeepStrictEqual(wanted, channel.configuration))
     const gone = this.#channels.filter((channel) => !isKept(channel))
     // Until the last try of the old one is over it takes alerts, and its successor finds them in the file.
     await Promise.all(gone.map((channel) => channel.close(this.#channelAround.tuning.timeoutMs)))
+    if (this.#closed) return
     this.#channels = this.#channels.filter(isKept)
     this.#sweep(configuration)
     this.#connect(configuration)
@@ -127,6 +135,7 @@ export class Alerts {
 
   /** Ends all sending. What waits is on disk, and the next monitor delivers it. */
   async close(): Promise<void> {
+    this.#closed = true
     this.#policy = { ...this.#policy, groupMs: 0 }
     this.#decide({ kind: 'tick' })
     clearTimeout(this.#flushTimer)
@@ -138,6 +147,8 @@ export class Alerts {
     const before = this.#state
     const { state, changes, messages } = decideIncidents(before, event, currentMoment(), this.#policy)
     if (state === before) return
+    // The ids of changes must be on disk before anybody is told them: the next monitor would give them to other changes.
+    if (messages.length > 0 && this.#savePlanned) this.#save()
     this.#state = state
     for (const message of messages) {
       for (const channel of this.#channels) channel.enqueue(message)
@@ -146,6 +157,7 @@ export class Alerts {
     else this.#planSave()
     for (const change of changes) this.#sayChange(change)
     this.#planFlush()
+    if (flushDueInMs(state, currentMoment(), this.#policy) === 0) this.#decide({ kind: 'tick' })
   }
 
   /** What many forwards bring in one turn of the event loop is written once; until then `roundDone` can mend a loss. */

@@ -112,7 +112,7 @@ export type IncidentEvent =
     }
   /** The subjects that are watched, by `subjectKey`; incidents of others are over. */
   | { readonly kind: 'watched'; readonly keys: readonly string[] }
-  /** Time has passed. */
+  /** Time has passed. Delivers what has waited long enough. */
   | { readonly kind: 'tick' }
 
 export interface IncidentPolicy {
@@ -158,9 +158,11 @@ export function decideIncidents(
   policy: IncidentPolicy,
 ): IncidentDecision {
   const known = 'facts' in event ? withRestarts(state, event.facts) : state
-  const { state: changed, changes } = apply(known, event, now, policy)
-  const collected = collect(changed, changes, now)
-  return { ...flush(collected, now, policy), changes }
+  // Changes are delivered by a later step than the one that made them, so that they can be written down in between.
+  const { state: flushed, messages } =
+    event.kind === 'tick' ? flush(known, now, policy) : { state: known, messages: [] }
+  const { state: changed, changes } = apply(flushed, event, now, policy)
+  return { state: collect(changed, changes, now), changes, messages }
 }
 
 /** ms until the changes that wait must be delivered; undefined when none does. */

@@ -54,7 +54,7 @@ function assessAlertChannel(health: ChannelHealth, now: Moment): AlertChannelSta
     delivered,
     lastDeliveredAt: lastDeliveredAt === null ? null : isoTime(lastDeliveredAt),
     lastError,
-    retryInMs: retryAt === null || state !== 'retrying' ? null : elapsedMs(now, retryAt),
+    retryInMs: retryAt === null || state !== 'retrying' ? null : Math.round(elapsedMs(now, retryAt)),
   }
 }
 

@@ -24,7 +24,7 @@ describe('kill -9 in the middle of the queue', () => {
     const answers = Array.from({ length: runs * 3 }, (_, index) => (index % 3 === 2 ? 'hang' : fine))
     const receiver = await AlertReceiver.start(t, answers)
     const child = (run: number, count: number) => {
-      const program = join(checkout, 'dist', 'test', 'support', 'alert-delivery-child.js')
+      const program = join(checkout, 'dist', 'test', 'support', 'alert-delivery-process.js')
       return new RunningCommand(program, [directory, receiver.url(), String(run), String(count)])
     }
     const queued = new Set<string>()
