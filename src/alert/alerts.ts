@@ -173,7 +173,11 @@ export class Alerts {
     clearTimeout(this.#flushTimer)
     const dueInMs = flushDueInMs(this.#state, currentMoment(), this.#policy)
     if (dueInMs === undefined) return
-    this.#flushTimer = setTimeout(() => this.#decide({ kind: 'tick' }), dueInMs + 1)
+    this.#flushTimer = setTimeout(() => {
+      this.#decide({ kind: 'tick' })
+      // A timer may come a moment before its time by this clock; then nothing was delivered, and it is planned again.
+      this.#planFlush()
+    }, dueInMs + 1)
   }
 
   #sayChange({ event, message, incident, forward }: IncidentChange): void {

@@ -131,7 +131,7 @@ class Monitor {
   readonly #journal: Journal
   readonly #desired: DesiredState
   readonly #configurationFile: ConfigurationFile | undefined
-  #alerts: Alerts
+  readonly #alerts: Alerts
   #watchers: readonly ForwardWatcher[]
   #configurationProblem: RuntimeState['configurationProblem'] = null
   #tick: NodeJS.Timeout | undefined
@@ -154,7 +154,10 @@ class Monitor {
     this.#journal = new Journal(options.stateDirectory)
     this.#desired = new DesiredState(options.stateDirectory)
     const memories = this.#takeOver()
-    this.#alerts = this.#openAlerts(configuration)
+    this.#alerts = new Alerts(configuration.alerts, {
+      stateDirectory: options.stateDirectory,
+      say: (level, message, good, source) => this.#say(level, message, good, source),
+    })
     this.#watchers = configuration.forwards.map((forward) =>
       this.#watcher(forward, memories.get(forward.name)),
     )
@@ -191,13 +194,6 @@ class Monitor {
     )
   }
 
-  #openAlerts(configuration: Configuration): Alerts {
-    return new Alerts(configuration.alerts, {
-      stateDirectory: this.#options.stateDirectory,
-      say: (level, message, good, source) => this.#say(level, message, good, source),
-    })
-  }
-
   #follow(file: string | undefined): ConfigurationFile | undefined {
     if (file === undefined) return undefined
     return new ConfigurationFile(file, {
@@ -229,10 +225,8 @@ class Monitor {
     if (parts.length === 0) return
     const reason = parts.join('; ')
     this.#say('info', `Configuration changed: ${reason}`, true)
-    if (hasOtherAlerts) {
-      await this.#alerts.close()
-      this.#alerts = this.#openAlerts(configuration)
-    }
+    // Not waited for: a delivery that hangs in an old channel delays no forward.
+    if (hasOtherAlerts) void this.#alerts.reconfigure(configuration.alerts)
     const forwards = configuration.forwards.map(({ name, options }) => ({ name, port: options.listenPort }))
     this.#journal.write({ event: 'configuration-changed', reason, forwards })
     const isRemoved = (one: ForwardWatcher) => change.removed.includes(one.configuration)
