@@ -409,7 +409,7 @@ function assessForward(facts: ForwardFacts, times: Times): ForwardStatus {
     port: facts.port,
     state,
     reason,
-    listen: health?.listen.addresses.map(({ address, port }) => joined(address, port)) ?? [],
+    listen: health === undefined ? [] : listenOf(health),
     notListening:
       health?.listen.failed.map(({ address, port, error }) => ({ address: joined(address, port), error })) ??
       [],
@@ -429,6 +429,11 @@ function assessForward(facts: ForwardFacts, times: Times): ForwardStatus {
   }
 }
 
+function listenOf({ listen }: ForwarderHealth): string[] {
+  const paths = listen.paths.map((path) => (path.startsWith('unix:') ? path : `unix:${path}`))
+  return [...listen.addresses.map(({ address, port }) => joined(address, port)), ...paths]
+}
+
 function connectionsOf({ connections }: ForwarderHealth): ForwardStatus['connections'] {
   const { open, total, limit, refused } = connections
   const sum = Object.values(refused).reduce((all, count) => all + count, 0)
@@ -446,7 +451,9 @@ function isThere({ process }: ForwardFacts): boolean {
   return process !== undefined && process.verdict !== 'gone' && process.verdict !== 'reused'
 }
 
+/** A Unix socket has no port. */
 function joined(host: string, port: number): string {
+  if (port === 0) return host
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }
 
@@ -517,7 +524,7 @@ function answeringVerdict(
   const { listen, target, draining } = health
   const to = joined(target.host, target.port)
   if (draining) return { state: 'draining', reason: `${health.connections.open} connections may finish` }
-  if (listen.addresses.length === 0) {
+  if (listen.addresses.length === 0 && listen.paths.length === 0) {
     const why = listen.failed.map(({ address, error }) => `${address}: ${error}`).join(', ')
     return { state: 'degraded', reason: why === '' ? 'this machine has no address but loopback' : why }
   }
@@ -527,11 +534,22 @@ function answeringVerdict(
   }
   if (target.state === 'waiting') return { state: 'waiting', reason: `nothing has listened at ${to} yet` }
   if (target.state === 'unknown') return { state: 'waiting', reason: `nobody has tried target ${to} yet` }
-  const [missing] = listen.failed
-  if (missing !== undefined) {
-    return { state: 'degraded', reason: `does not listen on ${missing.address}: ${missing.error}` }
-  }
+  const shortcoming = shortcomingOf(health)
+  if (shortcoming !== undefined) return { state: 'degraded', reason: shortcoming }
   return { state: 'healthy', reason: health.admission === 'any' ? 'admits every source (--allow any)' : null }
+}
+
+/** What is not as it should be although connections get through; undefined when all is. */
+function shortcomingOf({ listen, targets, connections }: ForwarderHealth): string | undefined {
+  const [missing] = listen.failed
+  if (missing !== undefined) return `does not listen on ${missing.address}: ${missing.error}`
+  if (connections.full !== null) {
+    return `turns connections away (${connections.full}): ${connections.open} of ${connections.limit} are open`
+  }
+  const away = targets.filter(({ state }) => state === 'unreachable')
+  if (away.length === 0) return undefined
+  const names = away.map(({ host, port }) => joined(host, port)).join(', ')
+  return `${away.length} of ${targets.length} targets do not answer: ${names}`
 }
 
 /** How bad a state is: 0 nothing to do, 1 not all as it should be, 2 somebody cannot get through. */

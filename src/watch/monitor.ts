@@ -144,6 +144,8 @@ class Monitor {
   #recordsProblem: RuntimeState['recordsProblem'] = null
   #lastBeat = { wall: wallTime(), monotonic: monotonicMs() }
   #ending = false
+  /** Those that are no longer configured. */
+  readonly #dismissed = new WeakSet<ForwardWatcher>()
 
   constructor(options: MonitorOptions, configuration: Configuration, startedAt: string) {
     this.#options = options
@@ -232,6 +234,7 @@ class Monitor {
     const isRemoved = (one: ForwardWatcher) => change.removed.includes(one.configuration)
     const leaving = this.#watchers.filter(isRemoved)
     const staying = this.#watchers.filter((one) => !isRemoved(one))
+    for (const watcher of leaving) this.#dismissed.add(watcher)
     // A name or a port may come back in the same change, so that what leaves is waited for.
     await Promise.all(leaving.map((watcher) => watcher.stop('it is no longer configured')))
     for (const watcher of leaving) watcher.close()
@@ -257,7 +260,8 @@ class Monitor {
       },
       journal: (explanation, observation) => {
         this.#journal.write({ event: 'forward', forward: forward.name, ...explanation })
-        if (observation.kind === 'order' && !this.#ending) {
+        // What the monitor itself ends is not what somebody wants down.
+        if (observation.kind === 'order' && !this.#ending && !this.#dismissed.has(watcher)) {
           this.#want(forward.name, observation.order === 'stop' ? 'down' : 'up', observation.why)
         }
       },

@@ -124,6 +124,19 @@ test('what somebody ordered down is no failure', () => {
   assert.deepEqual([upMs, downMs, wantedDownMs, failures, availability], [30 * minute, 0, 30 * minute, 0, 1])
 })
 
+test('a forward that is no longer configured has no more history, not one of being down', () => {
+  const entries = [
+    started(noon - 60 * minute),
+    at(noon - 60 * minute, forward('adopted', 'unknown', 'running')),
+    at(noon - 30 * minute, { event: 'configuration-changed', reason: 'web is gone', forwards: [] }),
+    at(noon - 30 * minute, forward('order', 'running', 'stopping')),
+    at(noon - 30 * minute + 5, forward('ended', 'stopping', 'down')),
+  ]
+  const { upMs, wantedDownMs, unknownMs } = today(entries)
+  assert.deepEqual([upMs, unknownMs], [30 * minute, 12 * 60 * minute - 30 * minute - wantedDownMs])
+  assert.ok(wantedDownMs <= 5)
+})
+
 test('a failure that goes on while the monitor is replaced counts once', () => {
   const entries = [
     started(noon - 60 * minute),

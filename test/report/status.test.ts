@@ -108,6 +108,12 @@ const monitors: Readonly<Record<string, StatusFacts>> = {
   },
   corrupt: { ...wellFacts, reading: { kind: 'corrupt', why: 'it is not JSON' }, writerVerdict: undefined },
   newer: { ...wellFacts, reading: { kind: 'newer', schemaVersion: 9 }, writerVerdict: undefined },
+  configuration: monitorFacts({
+    configurationProblem: {
+      since: '2026-11-21T00:58:00.000Z',
+      reason: 'forwards.0.listen: "x" is not a port',
+    },
+  }),
   records: monitorFacts({
     recordsProblem: { since: '2026-11-21T00:58:00.000Z', reason: 'ENOSPC: no space left on device, write' },
   }),
@@ -248,7 +254,7 @@ test('no combination of monitor, process, control and record calls healthy what 
 
 test('what needs a living monitor is not said without one', () => {
   for (const [cause, monitor] of Object.entries(monitors)) {
-    if (cause === 'records') continue
+    if (cause === 'records' || cause === 'configuration') continue
     const forward = silentForward(undefined, { phase: 'backoff', reason: 'it died', nextTryAt: now + 1000 })
     const [status] = assess({ ...monitor, forwards: [forward] }).forwards
     assert.equal(status?.state, 'dead')
@@ -283,6 +289,24 @@ test('files of a forward that is no longer watched and does not run are not held
     forwards: [wellForward, { ...wellForward, port: 7000, record: undefined }],
   })
   assert.equal(running.forwards.length, 2, 'started by hand beside the monitor')
+})
+
+test('what falls short of healthy is said: a full forward, one target of several away; a Unix socket is an address', () => {
+  const away = { ...wellHealth.target, state: 'unreachable' as const }
+  const of = (health: Parameters<typeof answeringForward>[0]) => {
+    const [forward] = assess(forwardFacts(answeringForward(health))).forwards
+    assert.ok(forward !== undefined)
+    return forward
+  }
+  const full = of({ connections: { ...wellHealth.connections, full: 'descriptors' } })
+  assert.deepEqual(
+    [full.state, full.reason],
+    ['degraded', 'turns connections away (descriptors): 2 of 1000 are open'],
+  )
+  const some = of({ targets: [wellHealth.target, away] })
+  assert.deepEqual([some.state, some.reason], ['degraded', '1 of 2 targets do not answer: localhost:6277'])
+  const socket = of({ listen: { ...wellHealth.listen, addresses: [], paths: ['/run/x.sock'] } })
+  assert.deepEqual([socket.state, socket.listen], ['healthy', ['unix:/run/x.sock']])
 })
 
 test('the next step is the one that mends', () => {
