@@ -158,9 +158,21 @@ const detailed: StatusFacts = {
   ],
 }
 
+const gated = forwardFacts(
+  answeringForward({
+    gate: {
+      kind: 'token',
+      tokenPlace: '/run/user/1000/port-watchdog/gate_token',
+      logins: 3,
+      failedAttempts: 1,
+    },
+  }),
+)
+
 const cases: readonly (readonly [string, StatusFacts])[] = [
   ...Object.entries(forwards).map(([name, facts]) => [`forward-${name}`, facts] as const),
   ...Object.entries(monitors).map(([name, facts]) => [`monitor-${name}`, facts] as const),
+  ['gated', gated],
   ['asked-for', detailed],
 ]
 
