@@ -101,7 +101,7 @@ export function parseMode(text: string): Parsed<string> {
 
 /** The address of a DNS server, `10.0.0.2`, `10.0.0.2:8600` or `[fd00::2]:53`. */
 export function parseServer(text: string): Parsed<string> {
-  if (isIP(text) !== 0) return good(isIPv6(text) ? `[${text}]` : text)
+  if (isIP(text) !== 0) return good(isIPv6(text) ? `[${text}]:53` : text)
   const parsed = parseHostAndPort(text)
   if (!parsed.ok || isIP(parsed.value.host) === 0) {
     return bad(`"${text}" is not a DNS server; write its IP address, with :PORT when that is not 53`)

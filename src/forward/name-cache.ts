@@ -35,8 +35,8 @@ interface Entry {
   problem: string | undefined
   /** `performance.now()` until which the above needs no question. */
   freshUntil: number
-  /** When the question under way was asked. */
-  askedAt: number
+  /** Somebody has waited for the question under way for as long as a renewal is waited for. */
+  isLate: boolean
   /** Those who wait for the question under way; undefined when there is none. */
   waiting: Set<Answer> | undefined
 }
@@ -58,11 +58,9 @@ export class NameCache {
   /** Answers within this call when it knows. */
   resolve(name: string, answer: Answer): void {
     const entry = this.#entry(name)
-    const now = performance.now()
-    if (now < entry.freshUntil) return answer(entry.problem, entry.addresses)
+    if (performance.now() < entry.freshUntil) return answer(entry.problem, entry.addresses)
     if (entry.waiting === undefined) this.#ask(name, entry)
-    const isLate = entry.addresses.length > 0 && now - entry.askedAt > this.#limits.renewalMs
-    if (isLate || entry.waiting === undefined) answer(entry.problem, entry.addresses)
+    if (entry.isLate || entry.waiting === undefined) answer(entry.problem, entry.addresses)
     else this.#wait(name, entry, entry.waiting, answer)
   }
 
@@ -72,7 +70,7 @@ export class NameCache {
       addresses: [],
       problem: undefined,
       freshUntil: 0,
-      askedAt: 0,
+      isLate: false,
       waiting: undefined,
     }
     // A Map keeps the order of insertion: whatever was used last stands last.
@@ -91,6 +89,7 @@ export class NameCache {
     const timer = setTimeout(
       () => {
         waiting.delete(told)
+        entry.isLate = hasOld
         const problem = hasOld ? undefined : `the resolver does not answer for ${name}`
         answer(problem, entry.addresses)
       },
@@ -106,7 +105,7 @@ export class NameCache {
   #ask(name: string, entry: Entry): void {
     const waiting = new Set<Answer>()
     entry.waiting = waiting
-    entry.askedAt = performance.now()
+    entry.isLate = false
     this.#lookup(name, (error, addresses) => {
       entry.waiting = undefined
       this.#note(name, entry, error, addresses)

@@ -250,6 +250,7 @@ function firstSignal(): Promise<Signal> {
 }
 
 async function end(forwarder: Forwarder, signal: Signal, log: Log): Promise<void> {
+  forwarder.close()
   const open = forwarder.openConnections
   const wait = open > 0 ? `, ${open} connections may finish within ${forwarder.options.drainMs / 1000} s` : ''
   log('info', `${signal}: no more connections are accepted${wait}`)

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import type net from 'node:net'
 import { afterEach, describe, it } from 'node:test'
 import type { AccessRecord } from '../../src/forward/access-record.ts'
+import { resetSocket } from '../../src/forward/reset.ts'
 import {
   closed,
   type Forward,
@@ -10,7 +11,6 @@ import {
   freePort,
   openForward,
   openTarget,
-  reset,
   roundTrip,
   silence,
   type Target,
@@ -81,7 +81,7 @@ describe('a connection’s end', { timeout: 30_000 }, () => {
 
   it('SD: the target resets, and so sees the client, after every byte', async () => {
     const to = await target((socket) => {
-      socket.once('data', () => socket.write('x'.repeat(100_000), () => reset(socket)))
+      socket.once('data', () => socket.write('x'.repeat(100_000), () => resetSocket(socket)))
     })
     const forwarded = await forward(to)
     const client = await forwarded.connect()

@@ -4,12 +4,12 @@ import { once } from 'node:events'
 import { existsSync, lstatSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, it } from 'node:test'
+import { resetSocket } from '../../src/forward/reset.ts'
 import {
   type Forward,
   fate,
   openForward,
   openTarget,
-  reset,
   roundTrip,
   type Target,
   temporaryFolder,
@@ -134,8 +134,8 @@ describe('a Unix socket as target', { timeout: 30_000 }, () => {
 
   it('whose program dies resets nothing that it had said', async () => {
     const path = join(folder.path, 'app.sock')
-    const serve = (socket: Parameters<typeof reset>[0]) => {
-      socket.once('data', () => socket.write('x'.repeat(50_000), () => reset(socket)))
+    const serve = (socket: Parameters<typeof resetSocket>[0]) => {
+      socket.once('data', () => socket.write('x'.repeat(50_000), () => resetSocket(socket)))
     }
     const forwarded = await forward(await target(serve, { path }))
     const client = await forwarded.connect()
