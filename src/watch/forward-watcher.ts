@@ -7,6 +7,7 @@ import { monotonicMs } from '../os/clock.ts'
 import { errorCode } from '../os/failure.ts'
 import { hostAndPort, machineAddresses } from '../os/interfaces.ts'
 import { describeHolder, findPortHolder } from '../os/port-holder.ts'
+import type { ProcessIdentity } from '../os/process-identity.ts'
 import type { LogLevel } from '../record/log-entry.ts'
 import { judgePidFile, readPidFile, removeStalePidFile } from '../record/pid-file.ts'
 import { fileNames } from '../record/state-directory.ts'
@@ -43,6 +44,9 @@ export type WatcherMemory = Omit<ForwardState, 'phase'>
 
 /** ms within which a process whose control connection ended must be gone to count as dead; else it is looked at. */
 const deathTakesMs = 1000
+
+/** ms within which the exit of a child is told after its control connection has ended. */
+const exitToldWithinMs = 20
 
 /**
  * Watches one forward: brings what is seen to `decide`, one observation at a time, and does what comes out. Whatever is seen or
@@ -274,9 +278,21 @@ export class ForwardWatcher {
     if (this.#closed || phase.id !== 'running') return
     if (await hasEnded(phase.identity, deathTakesMs)) {
       this.#health = undefined
-      return this.observe({ kind: 'died', identity: phase.identity, how: 'is gone' })
+      return this.observe({
+        kind: 'died',
+        identity: phase.identity,
+        how: await this.#howEnded(phase.identity),
+      })
     }
     await this.#checkAnew()
+  }
+
+  /** How a process that is gone has ended, when it was our child: its exit is told a moment after its connection has ended. */
+  async #howEnded(identity: ProcessIdentity): Promise<string> {
+    const started = this.#started
+    if (started?.pid !== identity.pid) return 'is gone'
+    const giveUp = new Promise<string>((resolve) => setTimeout(resolve, exitToldWithinMs, 'is gone').unref())
+    return await Promise.race([started.exited, giveUp])
   }
 
   #file(name: (port: number) => string): string {

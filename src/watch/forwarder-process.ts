@@ -12,6 +12,8 @@ export type StartOutcome =
   | { readonly ok: false; readonly message: string; readonly portTaken: boolean }
 
 export interface StartedForwarder {
+  /** Undefined when it could not be run at all. */
+  readonly pid: number | undefined
   readonly outcome: Promise<StartOutcome>
   /** Resolves when the process has ended, with how: `was killed by SIGKILL`, `ended with exit code 1`. */
   readonly exited: Promise<string>
@@ -49,7 +51,12 @@ export function startForwarder(
   })
   // Taken before anything else happens: a child that ends is a zombie until the event loop turns, so the PID is still its own.
   const identity = child.pid === undefined ? undefined : identityOf(child.pid)
-  return { outcome: startOutcome(child, identity, exited), exited, abandon: () => child.kill('SIGKILL') }
+  return {
+    pid: child.pid,
+    outcome: startOutcome(child, identity, exited),
+    exited,
+    abandon: () => child.kill('SIGKILL'),
+  }
 }
 
 async function startOutcome(
