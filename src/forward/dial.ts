@@ -46,14 +46,12 @@ export function dialTarget(
   onSlow: () => void,
   outcome: TargetDialled,
 ): () => void {
-  const startedAt = performance.now()
   let giveUp: (() => void) | undefined
   let over = false
 
-  const connect = (addresses: readonly string[]) => {
+  const connect = (addresses: readonly string[], left: number) => {
     const foreign = addresses.filter((address) => !target.isOwnListener(address))
     if (foreign.length === 0) return outcome(selfDial(target, addresses), undefined)
-    const left = timeoutMs - (performance.now() - startedAt)
     const race: ConnectRace = { addresses: foreign, port: target.port, timeoutMs: left, onSlow }
     giveUp = raceToConnect(race, (failures, connected) => {
       if (connected !== undefined) outcome(undefined, connected)
@@ -63,10 +61,11 @@ export function dialTarget(
 
   const literal = literalAddresses(target)
   if (literal !== undefined) {
-    connect(literal)
+    connect(literal, timeoutMs)
     return () => giveUp?.()
   }
   const { host } = target
+  const startedAt = performance.now()
   const deadline = Number.isFinite(timeoutMs) ? setTimeout(unresolved, timeoutMs) : undefined
   function unresolved(): void {
     over = true
@@ -77,7 +76,7 @@ export function dialTarget(
     if (over) return
     clearTimeout(deadline)
     if (problem !== undefined) outcome({ reason: 'target-error', message: problem }, undefined)
-    else connect(interleaveFamilies(addresses))
+    else connect(interleaveFamilies(addresses), timeoutMs - (performance.now() - startedAt))
   })
   return () => {
     over = true
