@@ -167,16 +167,18 @@ class Monitor {
   }
 
   async run(): Promise<void> {
+    // Before anything is said: whoever reads that it started may send a signal at once, and its default would end it on the spot.
+    const ending = endingSignal()
+    // nohup, or a terminal that closes, sends it too: without a file there is nothing to read again, and the watch goes on.
+    process.on('SIGHUP', () => void this.#configurationFile?.reload())
     const ports = this.#watchers.map(({ configuration }) => configuration.options.listenPort).join(', ')
     this.#say('info', `Monitor started (PID: ${process.pid}), watching ${ports || 'no port'}`, true)
     this.#keepWantedDown()
-    await this.#startRound()
+    await Promise.race([this.#startRound(), ending])
     notifyServiceManager('READY=1', this.#statusLine())
     this.#configurationFile?.follow()
-    // nohup, or a terminal that closes, sends it too: without a file there is nothing to read again, and the watch goes on.
-    process.on('SIGHUP', () => void this.#configurationFile?.reload())
     this.#planTick(monotonicMs() + this.#configuration.intervalMs)
-    const reason = await endingSignal()
+    const reason = await ending
     clearTimeout(this.#tick)
     this.#configurationFile?.close()
     await this.#end(reason)
