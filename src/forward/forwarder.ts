@@ -10,6 +10,8 @@ import { createAdmission } from './admission.ts'
 import { Connection, type Pipeline } from './connection.ts'
 import { type DialFailure, type Dialled, dial } from './dial.ts'
 import type { Gate, GateSecrets } from './gate/index.ts'
+import { livingPredecessors } from './handover.ts'
+import { type Inheritance, isFixed } from './inherited-listeners.ts'
 import { isSamePort, planListeners, reachesListener } from './listen-plan.ts'
 import { bindProblem, createListeners, type ListenerSet } from './listeners.ts'
 import type { RelayTotals } from './relay.ts'
@@ -50,6 +52,7 @@ const probeExpectedMs = 5000
  */
 export class Forwarder {
   readonly options: ForwardOptions
+  readonly #inheritance: Inheritance
   readonly #report: (event: ForwarderEvent) => void
   readonly #listeners: ListenerSet
   readonly #admission: ReturnType<typeof createAdmission>
@@ -74,11 +77,16 @@ export class Forwarder {
   #gate: Gate | undefined
   #draining = false
   #cancelCheck: (() => void) | undefined
-  #onEmpty: (() => void) | undefined
+  #onEmpty: (() => void)[] = []
   #timers: NodeJS.Timeout[] = []
 
-  constructor(options: ForwardOptions, report: (event: ForwarderEvent) => void) {
+  constructor(
+    options: ForwardOptions,
+    report: (event: ForwarderEvent) => void,
+    inheritance: Inheritance = { kind: 'none' },
+  ) {
     this.options = options
+    this.#inheritance = inheritance
     this.#report = report
     this.#admission = createAdmission(options.allow)
     this.#limit = connectionLimit(options.maxConnections)
@@ -98,8 +106,13 @@ export class Forwarder {
    * Binds every address of the plan and begins to follow the machine's interfaces and the target.
    * @returns the addresses that are bound; none means that not one bind succeeded (see `health().listen.failed`) or that
    *   the machine has no address but loopback, which may change.
+   * @throws Failure when an inherited socket cannot be used.
    */
   async start(): Promise<readonly string[]> {
+    await this.#listeners.adopt(this.#inheritance, this.#wantedAddresses())
+    if (this.#listeners.bound().length > 0) {
+      this.#report({ kind: 'listening', addresses: this.#listeners.bound() })
+    }
     await this.#follow()
     this.#timers.push(setInterval(() => void this.#follow(), followIntervalMs))
     const { targetCheckMs } = this.options
@@ -123,14 +136,22 @@ export class Forwarder {
 
   /** Stops accepting, lets connections finish for up to `drainMs`, then resets the rest. */
   async drain(): Promise<void> {
+    const deadline = setTimeout(() => this.stopNow(), this.options.drainMs)
+    await this.finish()
+    clearTimeout(deadline)
+  }
+
+  /** Stops accepting and resolves when the last connection has ended by itself, however long that takes. */
+  async finish(): Promise<void> {
     this.close()
-    if (this.#connections.size > 0) {
-      const deadline = setTimeout(() => this.stopNow(), this.options.drainMs)
-      await new Promise<void>((resolve) => {
-        this.#onEmpty = resolve
-      })
-      clearTimeout(deadline)
+    while (this.#connections.size > 0) {
+      await new Promise<void>((resolve) => this.#onEmpty.push(resolve))
     }
+  }
+
+  /** The listening sockets, for the process that replaces this one. */
+  sockets(): ReturnType<ListenerSet['sockets']> {
+    return this.#listeners.sockets()
   }
 
   /** Stops accepting and watching; connections go on. */
@@ -171,10 +192,13 @@ export class Forwarder {
       startedAt: this.#startedAt.wall,
       uptimeMs: Math.round(monotonicMs() - this.#startedAt.monotonic),
       draining: this.#draining,
+      predecessors: livingPredecessors(this.#inheritance),
       listen: {
         port: listenPort,
-        rule: planListeners(this.options, []).rule,
-        addresses: this.#listeners.bound().map((address) => ({ address, port: listenPort })),
+        rule: isFixed(this.#inheritance) ? 'inherited' : planListeners(this.options, []).rule,
+        addresses: this.#listeners
+          .bound()
+          .map((address) => ({ address, port: listenPort, origin: this.#listeners.originOf(address) })),
         failed: this.#listeners
           .failed()
           .map(({ address, error }) => ({ address, port: listenPort, error: bindProblem(error) })),
@@ -232,7 +256,7 @@ export class Forwarder {
       const { reason, message } = cause
       this.#report({ kind: 'refused', source: connection.source.address, reason, message })
     }
-    if (this.#connections.size === 0) this.#onEmpty?.()
+    if (this.#connections.size === 0) for (const resolve of this.#onEmpty.splice(0)) resolve()
   }
 
   #dialTarget() {
@@ -285,10 +309,16 @@ export class Forwarder {
     return true
   }
 
+  /** Whoever passed sockets on chose the addresses; nothing else is bound beside them. */
+  #wantedAddresses(): readonly string[] {
+    if (isFixed(this.#inheritance)) return this.#listeners.bound()
+    return planListeners(this.options, machineAddresses()).addresses
+  }
+
   async #follow(): Promise<void> {
     const before = this.#listeners.bound()
     const knownProblems = new Set(this.#listeners.failed().map(({ address }) => address))
-    await this.#listeners.follow(planListeners(this.options, machineAddresses()).addresses)
+    await this.#listeners.follow(this.#wantedAddresses())
     if (this.#draining) return this.#listeners.close()
     const added = this.#listeners.bound().filter((address) => !before.includes(address))
     if (added.length > 0) this.#report({ kind: 'listening', addresses: added })

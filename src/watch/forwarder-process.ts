@@ -3,6 +3,7 @@ import { closeSync, openSync } from 'node:fs'
 import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { type ForwardOptions, optionWords } from '../config/forward-options.ts'
+import { readStartReport } from '../control/start-report.ts'
 import { exitCode } from '../os/failure.ts'
 import { identityOf, judgeProcess, type ProcessIdentity, signalProcess } from '../os/process-identity.ts'
 
@@ -57,8 +58,7 @@ async function startOutcome(
   identity: ProcessIdentity | undefined,
   exited: Promise<string>,
 ): Promise<StartOutcome> {
-  const line = await firstLine(child.stdio[reportDescriptor] as Readable)
-  const report = parseReport(line)
+  const report = await readStartReport(child.stdio[reportDescriptor] as Readable)
   if (report?.ready === true && identity !== undefined) return { ok: true, identity }
   if (report?.ready === false) {
     return { ok: false, message: report.message, portTaken: report.exitCode === exitCode.unavailable }
@@ -66,35 +66,10 @@ async function startOutcome(
   return { ok: false, message: `it ${await exited} before it was ready`, portTaken: false }
 }
 
-interface Report {
-  readonly ready: boolean
-  readonly message: string
-  readonly exitCode: number
-}
-
-function parseReport(line: string): Report | undefined {
-  try {
-    return JSON.parse(line) as Report
-  } catch {
-    return undefined
-  }
-}
-
-function firstLine(stream: Readable): Promise<string> {
-  return new Promise((resolve) => {
-    let text = ''
-    stream.setEncoding('utf8')
-    stream.on('data', (chunk: string) => {
-      text += chunk
-    })
-    stream.on('error', () => resolve(text))
-    stream.on('close', () => resolve(text))
-  })
-}
-
 /** A forwarder is no service of its own: it must not speak to systemd in the monitor's name. */
 function withoutServiceManager(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  const { NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID, LISTEN_FDS, LISTEN_PID, ...rest } = environment
+  const { NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID, LISTEN_FDS, LISTEN_PID, LISTEN_FDNAMES, ...rest } =
+    environment
   return rest
 }
 
