@@ -25,6 +25,11 @@ const program = fileURLToPath(new URL('../cli/tcp-proxy.js', import.meta.url))
 /** Where the forwarder finds the descriptor of its start report: the first one after stdin, stdout and stderr. */
 const reportDescriptor = 3
 
+/** Program and words of a forwarder with these options. */
+export function forwarderCommand(options: ForwardOptions, stateDirectory: string): [string, ...string[]] {
+  return [process.execPath, program, ...optionWords(options), '--state-dir', stateDirectory]
+}
+
 /**
  * Starts a forwarder in a session of its own: it outlives the monitor, its terminal and its signals. What it prints goes to its log.
  */
@@ -34,8 +39,8 @@ export function startForwarder(
   logFile: string,
 ): StartedForwarder {
   const log = openSync(logFile, 'a', 0o600)
-  const words = ['--state-dir', stateDirectory, '--report-fd', String(reportDescriptor)]
-  const child = spawn(process.execPath, [program, ...optionWords(options), ...words], {
+  const [node, ...words] = forwarderCommand(options, stateDirectory)
+  const child = spawn(node, [...words, '--report-fd', String(reportDescriptor)], {
     detached: true,
     stdio: ['ignore', log, log, 'pipe'],
     env: withoutServiceManager(process.env),
