@@ -91,7 +91,8 @@ export async function adoptListener(
     server.once('error', (error) =>
       reject(new Failure(`${what} ${problemOf(error)}`, exitCode.configuration)),
     )
-    server.listen({ fd: descriptor, backlog: options.backlog }, () => {
+    // Beside a descriptor, Node takes the backlog only as an argument of its own.
+    server.listen({ fd: descriptor }, options.backlog, () => {
       server.removeAllListeners('error')
       resolve()
     })

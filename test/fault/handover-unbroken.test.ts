@@ -35,15 +35,16 @@ describe('A forwarder that is replaced while clients never stop connecting', () 
           'the first one still serves its streams',
         )
         for (const stream of streams) await stream.close()
-        assert.equal(await forward.ended(), 0)
+        await healthWhen(watched, port, (health) => health.predecessors.length === 0)
       } finally {
         await clients.stop()
+        // Every replacement holds the output of the first one, whose end is awaited.
+        forward.releaseOutput()
       }
       const { exact, ...others } = Object.fromEntries(clients.outcomes)
       assert.deepEqual(others, {})
       assert.ok((exact ?? 0) > 4 * handovers)
-      await healthWhen(watched, port, ({ predecessors }) => predecessors.length === 0)
-      assert.equal((await watched.forwarders()).length, 1)
+      assert.deepEqual(await watched.forwarders(), [watched.pid(port)])
       await echo.close()
     }),
   )
@@ -57,14 +58,14 @@ describe('A forwarder that is replaced while clients never stop connecting', () 
       await forward.line(/Target .* answers/)
       const clients = new RestlessClients(port, 2, 1000)
       try {
-        const stillborn: readonly (readonly [RegExp, readonly string[]])[] = [
+        const stillborn: readonly (readonly [RegExp, readonly string[], timeoutMs?: number])[] = [
           [/ended \(exit code 64\)/, [...command('tcp-proxy', ...words), '--no-such-option']],
           [/could not be run/, ['/no/such/program']],
-          [/was not ready within 0\.3 s/, ['sleep', '60']],
+          [/was not ready within 1 s/, ['sh', '-c', 'sleep 60'], 1000],
           [/needs the replacement’s program/, []],
         ]
-        for (const [why, run] of stillborn) {
-          await assert.rejects(handOver(watched, port, run, 300), why)
+        for (const [why, run, timeoutMs] of stillborn) {
+          await assert.rejects(handOver(watched, port, run, timeoutMs), why)
           assert.equal(watched.pid(port), forward.pid)
           await clients.after(4)
         }

@@ -53,12 +53,24 @@ export class RestlessClients {
 /** A stream that stays open, over which exchanges are made now and then. */
 export class LongStream {
   readonly #socket: Socket
-  #failure: Error | undefined
+  #received: Buffer[] = []
+  #length = 0
+  #end: string | undefined
+  #changed = () => {}
 
   private constructor(socket: Socket) {
     this.#socket = socket
+    socket.on('data', (chunk) => {
+      this.#received.push(chunk)
+      this.#length += chunk.length
+      this.#changed()
+    })
     socket.on('error', (error) => {
-      this.#failure = error
+      this.#end = error.message
+    })
+    socket.on('close', () => {
+      this.#end ??= 'it was ended'
+      this.#changed()
     })
   }
 
@@ -71,27 +83,22 @@ export class LongStream {
   /** Sends random bytes to the echo. @throws when something else comes back, or the stream is broken. */
   async exchange(size: number): Promise<void> {
     const sent = randomBytes(size)
+    this.#received = []
+    this.#length = 0
     this.#socket.write(sent)
-    const received: Buffer[] = []
-    for (let length = 0; length < size; ) {
-      if (this.#failure !== undefined) throw this.#failure
-      if (this.#socket.destroyed || this.#socket.readableEnded) throw new Error('the stream has ended')
-      const chunk: Buffer | null = this.#socket.read()
-      if (chunk === null) {
-        await Promise.race([once(this.#socket, 'readable'), once(this.#socket, 'close')])
-        continue
-      }
-      received.push(chunk)
-      length += chunk.length
+    while (this.#length < size && this.#end === undefined) {
+      await new Promise<void>((resolve) => {
+        this.#changed = resolve
+      })
     }
-    if (!Buffer.concat(received).equals(sent)) throw new Error('wrong bytes')
+    if (this.#end !== undefined) throw new Error(this.#end)
+    if (!Buffer.concat(this.#received).equals(sent)) throw new Error('wrong bytes')
   }
 
   /** Ends it and waits until the other side has ended it, too. */
   async close(): Promise<void> {
     this.#socket.end()
-    this.#socket.resume()
-    await once(this.#socket, 'close')
-    if (this.#failure !== undefined) throw this.#failure
+    if (this.#end === undefined) await once(this.#socket, 'close')
+    if (this.#end !== 'it was ended') throw new Error(this.#end)
   }
 }
