@@ -61,7 +61,7 @@ describe('A forwarder that is replaced while clients never stop connecting', () 
         const stillborn: readonly (readonly [RegExp, readonly string[], timeoutMs?: number])[] = [
           [/ended \(exit code 64\)/, [...command('tcp-proxy', ...words), '--no-such-option']],
           [/could not be run/, ['/no/such/program']],
-          [/was not ready within 1 s/, ['sh', '-c', 'sleep 60'], 1000],
+          [/was not ready within 1 s/, ['sh', '-c', 'exec sleep 60'], 1000],
           [/needs the replacement’s program/, []],
         ]
         for (const [why, run, timeoutMs] of stillborn) {
