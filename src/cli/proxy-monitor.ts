@@ -1,4 +1,8 @@
 #!/usr/bin/env node
+import { defaultConfiguration } from '../config/configuration.ts'
+import { loadConfiguration } from '../config/load.ts'
+import { exitCode } from '../os/failure.ts'
+import { hostAndPort } from '../os/interfaces.ts'
 import { writersDirectory } from '../record/state-directory.ts'
 import { runMonitor } from '../watch/monitor.ts'
 import { newCommand, runCommand } from './command.ts'
@@ -7,6 +11,7 @@ interface Options {
   config?: string
   stateDir?: string
   stopForwards?: boolean
+  check?: boolean
 }
 
 const command = newCommand('proxy-monitor', 'Watch forwards and bring back what dies.')
@@ -16,6 +21,7 @@ const command = newCommand('proxy-monitor', 'Watch forwards and bring back what 
   )
   .option('--state-dir <DIR>', 'where state, logs and PID files are kept (default: one of this user’s own)')
   .option('--stop-forwards', 'end the forwarders too on SIGTERM or SIGINT (default: they go on)')
+  .option('--check', 'check the configuration, say what would be watched, and end')
   .addHelpText(
     'after',
     `
@@ -27,10 +33,21 @@ Examples:
   proxy-status                               what it sees`,
   )
 
-await runCommand(command, (options: Options) =>
-  runMonitor({
+await runCommand(command, async (options: Options) => {
+  if (options.check === true) return await checkConfiguration(options.config)
+  return await runMonitor({
     stateDirectory: writersDirectory(options.stateDir),
     configurationFile: options.config,
     stopForwards: options.stopForwards === true,
-  }),
-)
+  })
+})
+
+async function checkConfiguration(file: string | undefined): Promise<number> {
+  const { forwards } = file === undefined ? defaultConfiguration : await loadConfiguration(file)
+  const lines = forwards.map(({ name, options: { listenPort, targetHost, targetPort } }) => {
+    return `  ${name}: port ${listenPort} to ${hostAndPort(targetHost, targetPort)}\n`
+  })
+  const what = file === undefined ? 'without a file' : `${file} is valid`
+  process.stdout.write(`${what}: ${forwards.length} forwards\n${lines.join('')}`)
+  return exitCode.ok
+}

@@ -1,26 +1,26 @@
 #!/usr/bin/env node
-import { optionList, parserOf, withDefaults } from '../config/forward-options.ts'
-import { parseCount, parseHost, parsePort } from '../config/values.ts'
+import { InvalidArgumentError } from 'commander'
+import { type OptionSpecification, optionList, parserOf, withDefaults } from '../config/forward-options.ts'
+import { parseCount, parsePort, parseTargetHost, unixPath } from '../config/values.ts'
 import { runForwarder } from '../forward/process.ts'
 import { writersDirectory } from '../record/state-directory.ts'
 import { argument, newCommand, repeatable, runCommand } from './command.ts'
 
 const command = newCommand('tcp-proxy', 'Forward a TCP port of this machine to a target.')
   .argument('<LISTEN_PORT>', 'port to listen on', argument(parsePort))
-  .argument('<TARGET_HOST>', 'host name or IP address to connect to', argument(parseHost))
-  .argument('<TARGET_PORT>', 'port to connect to', argument(parsePort))
+  .argument(
+    '<TARGET_HOST>',
+    'host name or IP address to connect to, or unix:/path',
+    argument(parseTargetHost),
+  )
+  .argument('[TARGET_PORT]', 'port to connect to; none for a Unix socket', argument(parsePort))
 
 for (const { flag, specification } of optionList) {
   const parse = parserOf(specification)
   if (specification.kind === 'list') {
     command.option(`${flag} <${specification.placeholder}...>`, specification.help, repeatable(parse))
   } else {
-    const placeholder =
-      specification.kind === 'text'
-        ? specification.placeholder
-        : specification.kind === 'duration'
-          ? 'TIME'
-          : 'N'
+    const placeholder = placeholderOf(specification)
     command.option(`${flag} <${placeholder}>`, specification.help, argument(parse))
   }
 }
@@ -44,15 +44,41 @@ Exit codes: 0 ended by a signal, 64 usage, 69 port taken or already running, 78 
 Examples:
   tcp-proxy 6274 localhost 6274          the MCP Inspector, for this machine's private networks
   tcp-proxy 8080 10.0.0.5 80 --bind 127.0.0.1
+  tcp-proxy 8080 10.0.0.5 80 --target 10.0.0.6:80    the second one when the first cannot be reached
+  tcp-proxy 8080 unix:/run/app.sock                  to a Unix socket
   tcp-proxy 6274 localhost 6274 --allow 203.0.113.0/24`,
   )
 
 type Given = Readonly<Record<string, unknown>> & { stateDir?: string; reportFd?: number }
 
-await runCommand(command, (listenPort: number, targetHost: string, targetPort: number, given: Given) =>
-  runForwarder({
-    forward: withDefaults({ listenPort, targetHost, targetPort }, given),
-    stateDirectory: writersDirectory(given.stateDir),
-    reportDescriptor: given.reportFd,
-  }),
+function placeholderOf(specification: OptionSpecification<unknown>): string {
+  switch (specification.kind) {
+    case 'duration':
+      return 'TIME'
+    case 'count':
+      return 'N'
+    case 'text':
+    case 'list':
+      return specification.placeholder
+  }
+}
+
+/** 0 for a Unix socket, which has no port. */
+function portOf(targetHost: string, targetPort: number | undefined): number {
+  const isUnix = unixPath(targetHost) !== undefined
+  if (isUnix && targetPort !== undefined) {
+    throw new InvalidArgumentError(`a Unix socket has no port; leave ${targetPort} out`)
+  }
+  if (!isUnix && targetPort === undefined) throw new InvalidArgumentError("missing argument 'TARGET_PORT'")
+  return targetPort ?? 0
+}
+
+await runCommand(
+  command,
+  (listenPort: number, targetHost: string, targetPort: number | undefined, given: Given) =>
+    runForwarder({
+      forward: withDefaults({ listenPort, targetHost, targetPort: portOf(targetHost, targetPort) }, given),
+      stateDirectory: writersDirectory(given.stateDir),
+      reportDescriptor: given.reportFd,
+    }),
 )

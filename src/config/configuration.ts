@@ -1,3 +1,4 @@
+import { type AlertConfiguration, alertDefaults } from './alert-options.ts'
 import type { ForwardOptions } from './forward-options.ts'
 import { withDefaults } from './forward-options.ts'
 import { type RestartPolicy, restartDefaults } from './restart-policy.ts'
@@ -14,6 +15,7 @@ export interface Configuration {
   readonly forwards: readonly ForwardConfiguration[]
   /** ms between two rounds of checks. */
   readonly intervalMs: number
+  readonly alerts: AlertConfiguration
 }
 
 /** ms between two rounds when the configuration does not say. */
@@ -22,6 +24,7 @@ export const defaultIntervalMs = 10_000
 /** Without a file: the two ports of the MCP Inspector, bound for the network, to the same ports on localhost. */
 export const defaultConfiguration: Configuration = {
   intervalMs: defaultIntervalMs,
+  alerts: alertDefaults,
   forwards: [
     { name: 'inspector', port: 6274 },
     { name: 'inspector-proxy', port: 6277 },

@@ -1,23 +1,39 @@
 import {
+  type HostAndPort,
   type Parsed,
   parseBindAddress,
   parseCount,
   parseDuration,
   parseGate,
   parseHost,
+  parseMode,
   parseNetwork,
+  parseOutput,
   parsePath,
+  parseServer,
+  parseSocketPath,
+  parseTarget,
+  unixPath,
 } from './values.ts'
 
 /** Everything that describes one forward. Times in ms; what zero means stands at each. */
 export interface ForwardOptions {
   /** TCP port to listen on, 1 to 65535. It names the forward's files in the state directory. */
   readonly listenPort: number
-  /** Host name or IP address to connect to. `localhost` means 127.0.0.1 and ::1, without asking a resolver. */
+  /**
+   * Host name or IP address to connect to, or `unix:/path`. `localhost` means 127.0.0.1 and ::1, without asking a resolver.
+   */
   readonly targetHost: string
+  /** 0 for a Unix socket. */
   readonly targetPort: number
+  /** More targets, `HOST:PORT` or `unix:/path`, tried in order when the ones before cannot be reached. */
+  readonly furtherTargets: readonly string[]
   /** Addresses to bind. Empty = all IPv4 addresses, or, under the same-port rule, every non-loopback address. */
   readonly bind: readonly string[]
+  /** Paths of Unix sockets to listen on as well. Who may connect is a matter of their mode, not of `allow`. */
+  readonly listenUnix: readonly string[]
+  /** Permissions of those sockets, in octal. */
+  readonly listenUnixMode: string
   /** Source networks admitted: CIDRs, `private`, `any`. Empty = `private`. The machine itself is always admitted. */
   readonly allow: readonly string[]
   /** `token`: who comes must log in before anything reaches the target, which must speak HTTP. Empty = no gate. */
@@ -30,16 +46,33 @@ export interface ForwardOptions {
   readonly gateSessionMs: number
   /** Connections open at once. 0 = as many as the descriptor limit allows, two descriptors a connection. */
   readonly maxConnections: number
+  /** Connections open at once from one source, which is an IPv4 address or an IPv6 /64. 0 = no limit. */
+  readonly maxConnectionsPerSource: number
+  /** New connections a second from one source, as many at once as come in a second. 0 = no limit. */
+  readonly maxRatePerSource: number
   /** Until the target must have accepted, over all its addresses. 0 = as long as the kernel tries. */
   readonly connectTimeoutMs: number
+  /**
+   * How long after its first failure a target that refuses is dialled again (50 to 500 ms apart) while the client waits, so that
+   * nobody notices its restart; a target that is down for longer fails at once. 0 = never dialled again.
+   */
+  readonly dialRetryMs: number
+  /** DNS servers to ask instead of the system's resolver. Empty = the system's, with /etc/hosts. */
+  readonly resolver: readonly string[]
+  /** Until the client must have sent a byte; the target is dialled only then. 0 = dialled at once. */
+  readonly firstByteTimeoutMs: number
   /** Without a byte either way before a connection is ended. 0 = never: event streams are silent for hours. */
   readonly idleTimeoutMs: number
   /** Without a byte after one side has sent its FIN before the pair is ended. 0 = never. */
   readonly halfCloseTimeoutMs: number
+  /** How long a connection may live, whatever it does, give or take a tenth so that they do not end all at once. 0 = for ever. */
+  readonly maxLifeMs: number
   /** How long connections may go on after SIGTERM before they are reset. 0 = not at all. */
   readonly drainMs: number
   /** Between two checks of a target that nobody has connected to meanwhile. 0 = never checked. */
   readonly targetCheckMs: number
+  /** Where one line of JSON is written for each connection that ended: a file, rotated, or `-`. Empty = nowhere. */
+  readonly accessLog: string
 }
 
 /** The options that may be left out. */
@@ -53,10 +86,12 @@ export type OptionSpecification<Value> = {
   readonly default: Value
   /** For `--help` and for editors. */
   readonly help: string
+  /** Its name in a file and, as a flag, on the command line, where that is not the property's. */
+  readonly key?: string
 } & (
   | { readonly kind: 'duration' | 'count' }
-  /** `text` is given once, and empty when it is not given; `list` may be given often. */
   | {
+      /** `text` is given once, and empty when it is not given; `list` may be given often. */
       readonly kind: 'text' | 'list'
       readonly placeholder: string
       readonly parse: (text: string) => Parsed<string>
@@ -66,6 +101,14 @@ export type OptionSpecification<Value> = {
 export const tunableOptions: {
   readonly [Key in keyof TunableOptions]: OptionSpecification<TunableOptions[Key]>
 } = {
+  furtherTargets: {
+    kind: 'list',
+    key: 'target',
+    placeholder: 'HOST:PORT',
+    parse: parsed(parseTarget),
+    default: [],
+    help: 'more targets, tried in order when the ones before fail',
+  },
   bind: {
     kind: 'list',
     placeholder: 'ADDRESS',
@@ -74,6 +117,20 @@ export const tunableOptions: {
     help:
       'addresses to listen on (default: all IPv4 addresses; every address but loopback when the target is loopback on ' +
       'the same port)',
+  },
+  listenUnix: {
+    kind: 'list',
+    placeholder: 'PATH',
+    parse: parseSocketPath,
+    default: [],
+    help: 'Unix sockets to listen on as well; their mode says who may connect',
+  },
+  listenUnixMode: {
+    kind: 'text',
+    placeholder: 'MODE',
+    parse: parseMode,
+    default: '0600',
+    help: 'permissions of those sockets (default: 0600)',
   },
   allow: {
     kind: 'list',
@@ -113,10 +170,37 @@ export const tunableOptions: {
     default: 0,
     help: 'connections open at once (default: as many as the descriptor limit allows)',
   },
+  maxConnectionsPerSource: {
+    kind: 'count',
+    default: 0,
+    help: 'connections open at once from one IPv4 address or IPv6 /64 (default: no limit)',
+  },
+  maxRatePerSource: {
+    kind: 'count',
+    default: 0,
+    help: 'new connections a second from one IPv4 address or IPv6 /64 (default: no limit)',
+  },
   connectTimeoutMs: {
     kind: 'duration',
     default: 5_000,
     help: 'until the target must answer (default: 5s; 0 = off)',
+  },
+  dialRetryMs: {
+    kind: 'duration',
+    default: 5_000,
+    help: 'dial a target again that has refused for no longer than this (default: 5s; 0 = never)',
+  },
+  resolver: {
+    kind: 'list',
+    placeholder: 'SERVER',
+    parse: parseServer,
+    default: [],
+    help: 'DNS servers to ask, IP or IP:PORT (default: what the system asks)',
+  },
+  firstByteTimeoutMs: {
+    kind: 'duration',
+    default: 0,
+    help: 'wait so long for the client to speak first, and dial only then (default: off)',
   },
   idleTimeoutMs: {
     kind: 'duration',
@@ -128,6 +212,11 @@ export const tunableOptions: {
     default: 60_000,
     help: 'end a connection that is silent for so long after one side has finished (default: 60s; 0 = off)',
   },
+  maxLifeMs: {
+    kind: 'duration',
+    default: 0,
+    help: 'end a connection after so long, give or take a tenth (default: off)',
+  },
   drainMs: {
     kind: 'duration',
     default: 10_000,
@@ -138,6 +227,30 @@ export const tunableOptions: {
     default: 10_000,
     help: 'try a target that nobody has used for so long (default: 10s; 0 = never)',
   },
+  accessLog: {
+    kind: 'text',
+    placeholder: 'FILE',
+    parse: parseOutput,
+    default: '',
+    help: 'write a line of JSON for every connection that ended; "-" is standard output (default: off)',
+  },
+}
+
+/** Checks a text and keeps it as it was written. */
+function parsed(parse: (text: string) => Parsed<unknown>): (text: string) => Parsed<string> {
+  return (text) => {
+    const result = parse(text)
+    return result.ok ? { ok: true, value: text } : result
+  }
+}
+
+/** All targets of a forward, the first one first. */
+export function targetsOf(options: ForwardOptions): readonly HostAndPort[] {
+  const further = options.furtherTargets.flatMap((text) => {
+    const result = parseTarget(text)
+    return result.ok ? [result.value] : []
+  })
+  return [{ host: options.targetHost, port: options.targetPort }, ...further]
 }
 
 const optionNames = Object.keys(tunableOptions) as (keyof TunableOptions)[]
@@ -149,7 +262,7 @@ export const optionList: readonly {
   readonly flag: string
   readonly specification: OptionSpecification<unknown>
 }[] = optionNames.map((name) => {
-  const key = name.replace(/Ms$/, '')
+  const key = tunableOptions[name].key ?? name.replace(/Ms$/, '')
   const flag = `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
   return { name, key, flag, specification: tunableOptions[name] }
 })
@@ -168,12 +281,13 @@ export function withDefaults(
 
 /** The words of `tcp-proxy` that give exactly these options. */
 export function optionWords(options: ForwardOptions): string[] {
-  const words = [String(options.listenPort), options.targetHost, String(options.targetPort)]
+  const words = [String(options.listenPort), options.targetHost]
+  if (unixPath(options.targetHost) === undefined) words.push(String(options.targetPort))
   for (const { name, flag, specification } of optionList) {
     const value = options[name]
     if (Array.isArray(value)) {
       if (value.length > 0) words.push(flag, ...value)
-    } else if (specification.kind !== 'text' || value !== '') {
+    } else if (value !== '') {
       words.push(flag, specification.kind === 'duration' ? `${value}ms` : String(value))
     }
   }

@@ -1,29 +1,12 @@
 import { z } from 'zod'
+import { hostAndPort } from '../os/interfaces.ts'
+import { alertConfiguration, alertDuplicates, alerts } from './alert-schema.ts'
 import type { Configuration, ForwardConfiguration } from './configuration.ts'
 import { defaultIntervalMs } from './configuration.ts'
 import { type OptionSpecification, optionList, withDefaults } from './forward-options.ts'
 import { restartDefaults } from './restart-policy.ts'
-import { type Parsed, parseDuration, parseHostAndPort } from './values.ts'
-
-/** A string that one of the parsers of `values.ts` understands. */
-function text<T>(parse: (text: string) => Parsed<T>) {
-  return z.string().transform((value, context): T => {
-    const parsed = parse(value)
-    if (parsed.ok) return parsed.value
-    context.issues.push({ code: 'custom', message: parsed.problem, input: value })
-    return z.NEVER
-  })
-}
-
-const port = z.number().int().min(1).max(65535)
-const count = z.number().int().min(0)
-const duration = z
-  .union([z.string(), z.number()])
-  .transform(String)
-  .pipe(text(parseDuration))
-  .describe('250ms, 5s, 2m, 1h; a bare number counts seconds; 0 = off')
-const oneOrMore = <T extends z.ZodType>(item: T) =>
-  z.union([z.array(item), item.transform((value) => [value])])
+import { count, duration, oneOrMore, port, text } from './schema-parts.ts'
+import { type Parsed, parseTarget } from './values.ts'
 
 const restart = z.strictObject({
   failureThreshold: count.min(1).optional().describe('failures in a row after which an alert is raised'),
@@ -60,11 +43,13 @@ const forward = z.strictObject({
     .string()
     .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/, 'a name is 1 to 63 letters, digits, ".", "_" or "-"'),
   listen: port.describe('port to listen on'),
-  target: text(parseHostAndPort).describe('HOST:PORT to connect to'),
   restart: restart.optional(),
   ...Object.fromEntries(
     optionList.map(({ key, specification }) => [key, optionSchema(specification).optional()]),
   ),
+  target: oneOrMore(text(parseTarget))
+    .refine((targets) => targets.length > 0, 'a forward needs a target')
+    .describe('HOST:PORT or unix:/path to connect to; of several the first that can be reached'),
 })
 
 const file = z.strictObject({
@@ -72,6 +57,7 @@ const file = z.strictObject({
   interval: duration.optional().describe('between two rounds of checks; default 10s'),
   restart: restart.optional().describe('for every forward that does not say otherwise'),
   forwards: z.array(forward),
+  alerts: alerts.optional().describe('where incidents are told'),
 })
 
 type ForwardEntry = z.output<typeof forward>
@@ -92,13 +78,14 @@ export function parseConfiguration(value: unknown): Parsed<Configuration> {
     return { ok: false, problem: issue === undefined ? 'it is not valid' : issueText(issue) }
   }
   const { forwards, interval, restart: shared } = result.data
-  const problem = duplicates(forwards)
+  const problem = duplicates(forwards) ?? alertDuplicates(result.data.alerts)
   if (problem !== undefined) return { ok: false, problem }
   return {
     ok: true,
     value: {
       intervalMs: interval ?? defaultIntervalMs,
       forwards: forwards.map((entry) => forwardConfiguration(entry, shared)),
+      alerts: alertConfiguration(result.data.alerts),
     },
   }
 }
@@ -111,7 +98,8 @@ function issueText(issue: z.core.$ZodIssue): string {
   if (issue.code === 'unrecognized_keys')
     return `${at}: unknown key ${issue.keys.map((key) => `"${key}"`).join(', ')}`
   if (issue.code === 'invalid_union') {
-    const inner = issue.errors.flat()[0]
+    // What a parser of ours says is worth more than that it is no list.
+    const inner = issue.errors.flat().find(({ code }) => code === 'custom') ?? issue.errors.flat()[0]
     if (inner !== undefined) return `${at}: ${inner.message}`
   }
   return `${at}: ${issue.message}`
@@ -129,10 +117,15 @@ function duplicates(forwards: readonly ForwardEntry[]): string | undefined {
 }
 
 function forwardConfiguration(entry: ForwardEntry, shared: RestartEntry | undefined): ForwardConfiguration {
-  const { name, listen, target, restart: own, ...options } = entry
+  const { name, listen, target: targets, restart: own, ...options } = entry
+  const [first = { host: 'localhost', port: listen }, ...further] = targets
+  const target = further.map(({ host, port }) => hostAndPort(host, port))
   return {
     name,
-    options: withDefaults({ listenPort: listen, targetHost: target.host, targetPort: target.port }, options),
+    options: withDefaults(
+      { listenPort: listen, targetHost: first.host, targetPort: first.port },
+      { ...options, target },
+    ),
     restart: restartPolicy({ ...shared, ...own }),
   }
 }

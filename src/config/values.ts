@@ -57,6 +57,65 @@ export function parseHostAndPort(text: string): Parsed<HostAndPort> {
   return port.ok ? good({ host: host.value, port: port.value }) : port
 }
 
+/** What a target on a Unix socket begins with; the rest is its path. */
+const unixPrefix = 'unix:'
+
+/** The path of a target written `unix:/run/app.sock`; undefined when it is a host. */
+export function unixPath(host: string): string | undefined {
+  return host.startsWith(unixPrefix) ? host.slice(unixPrefix.length) : undefined
+}
+
+/** `unix:/run/app.sock`, or a host as `parseHost` takes it. */
+export function parseTargetHost(text: string): Parsed<string> {
+  const path = unixPath(text)
+  if (path === undefined) return parseHost(text)
+  const parsed = parseSocketPath(path)
+  return parsed.ok ? good(unixPrefix + parsed.value) : parsed
+}
+
+/** `localhost:6274`, `[::1]:6274`, or `unix:/run/app.sock`, whose port is 0. */
+export function parseTarget(text: string): Parsed<HostAndPort> {
+  if (unixPath(text) === undefined) return parseHostAndPort(text)
+  const host = parseTargetHost(text)
+  return host.ok ? good({ host: host.value, port: 0 }) : host
+}
+
+/** Longest path of a Unix socket in bytes: sun_path of unix(7) without its final zero; macOS has four less. */
+const longestSocketPath = 103
+
+/** The absolute path of a Unix socket. */
+export function parseSocketPath(text: string): Parsed<string> {
+  if (!text.startsWith('/') || text.endsWith('/') || text.includes('\0')) {
+    return bad(`"${text}" is not the absolute path of a Unix socket, such as /run/app.sock`)
+  }
+  if (Buffer.byteLength(text) > longestSocketPath) {
+    return bad(`"${text}" is too long for a Unix socket: at most ${longestSocketPath} bytes`)
+  }
+  return good(text)
+}
+
+/** Permissions in octal, `0600` to `0777`, as chmod(1) takes them. */
+export function parseMode(text: string): Parsed<string> {
+  return /^0?[0-7]{3}$/.test(text) ? good(text) : bad(`"${text}" is not a mode; write 0600 or 0660`)
+}
+
+/** The address of a DNS server, `10.0.0.2`, `10.0.0.2:8600` or `[fd00::2]:53`. */
+export function parseServer(text: string): Parsed<string> {
+  if (isIP(text) !== 0) return good(isIPv6(text) ? `[${text}]:53` : text)
+  const parsed = parseHostAndPort(text)
+  if (!parsed.ok || isIP(parsed.value.host) === 0) {
+    return bad(`"${text}" is not a DNS server; write its IP address, with :PORT when that is not 53`)
+  }
+  return good(text)
+}
+
+/** A file, or `-` for standard output. */
+export function parseOutput(text: string): Parsed<string> {
+  return text === '' || text.includes('\0')
+    ? bad(`"${text}" is not a file; "-" is standard output`)
+    : good(text)
+}
+
 function urlHostAndPort(text: string): string {
   return `${hostOfUrl(text) ?? 'localhost'}:6274`
 }

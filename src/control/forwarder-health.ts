@@ -1,5 +1,18 @@
 import type { ProcessIdentity } from '../os/process-identity.ts'
 
+/** One live connection, as `connections` lists it. Ages and durations in ms. */
+export interface ConnectionFacts {
+  /** Counts from 1 within a forwarder; `kill` takes it. */
+  readonly id: number
+  /** Address and port of the client, or `unix:/path` of the listener. */
+  readonly source: string
+  readonly phase: 'accepted' | 'client-steps' | 'dialling' | 'target-steps' | 'relaying' | 'served'
+  readonly target: string | null
+  readonly ageMs: number
+  readonly bytesFromClient: number
+  readonly bytesFromTarget: number
+}
+
 /** What a forwarder answers to `identify`. */
 export interface ForwarderIdentity {
   readonly role: 'forwarder'
@@ -18,6 +31,10 @@ export interface ListeningAddress {
 export type RefusalReason =
   | 'admission'
   | 'max-connections'
+  | 'max-connections-per-source'
+  | 'max-rate-per-source'
+  /** The process, or the machine, has no descriptor left. */
+  | 'descriptors'
   | 'target-refused'
   | 'target-timeout'
   | 'target-error'
@@ -30,6 +47,19 @@ export type RefusalReason =
  * - `unknown`: nobody has tried yet.
  */
 export type TargetState = 'unknown' | 'waiting' | 'reachable' | 'unreachable'
+
+export interface TargetFacts {
+  /** Host name, IP address or `unix:/path`. */
+  readonly host: string
+  /** 0 for a Unix socket. */
+  readonly port: number
+  readonly state: TargetState
+  /** The address that answered last. */
+  readonly address: string | null
+  readonly answeredAgeMs: number | null
+  readonly lastError: string | null
+  readonly lastErrorAgeMs: number | null
+}
 
 /** What a forwarder answers to `health`. Ages in ms on its monotonic clock. */
 export interface ForwarderHealth {
@@ -54,19 +84,15 @@ export interface ForwarderHealth {
     readonly addresses: readonly (ListeningAddress & {
       readonly origin: 'bound' | 'activation' | 'handover'
     })[]
+    /** Unix sockets that are bound. */
+    readonly paths: readonly string[]
     /** Addresses that should be bound and are not, with the reason in words. They are tried again. */
     readonly failed: readonly (ListeningAddress & { readonly error: string })[]
   }
-  readonly target: {
-    readonly host: string
-    readonly port: number
-    readonly state: TargetState
-    /** The address that answered last. */
-    readonly address: string | null
-    readonly answeredAgeMs: number | null
-    readonly lastError: string | null
-    readonly lastErrorAgeMs: number | null
-  }
+  /** The forward's target: of several the first one's name, and the state of them all together. */
+  readonly target: TargetFacts
+  /** Every target by itself, in order of preference. */
+  readonly targets: readonly TargetFacts[]
   /** Which sources are admitted: `private`, `any`, or the networks. */
   readonly admission: string
   /** The login in front of the target; null = none. */
@@ -81,6 +107,8 @@ export interface ForwarderHealth {
     readonly open: number
     readonly total: number
     readonly limit: number
+    /** Why connections are turned away just now, if they are. */
+    readonly full: 'max-connections' | 'descriptors' | null
     readonly refused: Readonly<Record<RefusalReason, number>>
     /** Connections that have ended, by the two letters that tell how. */
     readonly ended: Readonly<Record<string, number>>

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import type { RefusalReason } from '../control/forwarder-health.ts'
-import type { Dialled, DialOutcome } from './dial.ts'
+import type { Dialled, DialOutcome } from './dialer.ts'
 import { type Relay, type RelayEnd, type RelayLimits, type RelayTotals, startRelay } from './relay.ts'
 import { resetSocket } from './reset.ts'
 import { type ClientStep, runSteps, type TargetStep } from './steps.ts'
@@ -11,11 +11,16 @@ export interface Pipeline {
   readonly clientSteps: readonly ClientStep[]
   /** What serves clients itself instead of a dial and a relay: the gate. Undefined = a plain forward. */
   readonly server: ConnectionServer | undefined
-  /** @returns a function that gives up; the outcome is then never told. */
-  dial(connection: Connection, outcome: DialOutcome): () => void
+  /**
+   * Finds a target. `onSlow` is told when that takes long.
+   * @returns a function that gives up; the outcome is then never told.
+   */
+  dial(connection: Connection, onSlow: () => void, outcome: DialOutcome): () => void
   readonly targetSteps: readonly TargetStep[]
   readonly relayLimits: RelayLimits
   readonly totals: RelayTotals
+  /** How long a connection may live, give or take a tenth, in ms. 0 = for ever. */
+  readonly maxLifeMs: number
   /** Told once, last of all: both sockets are closed or about to be. */
   ended(connection: Connection, cause: EndCause): void
 }
@@ -50,22 +55,29 @@ const notYet = () => {}
 export class Connection {
   /** Counts from 1 within a forwarder. */
   readonly id: number
+  /** As a PROXY header tells it, where there is one. */
   source: Source
+  /** The address that its socket came from. */
+  readonly acceptedFrom: string
   /** ms of `performance.now()`. */
   readonly acceptedAt = performance.now()
   /** From its accept until the target had answered, in ms; undefined until then. */
   connectMs: number | undefined
   /** The target's address that answered; undefined until then. */
   targetAddress: string | undefined
+  /** Dials that failed. */
+  retries = 0
   #phase: Phase = { kind: 'accepted' }
   #client: Socket
   #relay: Relay | undefined
   #stopReason: StopReason = 'shutdown'
+  #lifeTimer: NodeJS.Timeout | undefined
   readonly #pipeline: Pipeline
 
   constructor(id: number, source: Source, client: Socket, pipeline: Pipeline) {
     this.id = id
     this.source = source
+    this.acceptedFrom = source.address
     this.#client = client
     this.#pipeline = pipeline
     client.on('error', () => this.#clientFailed())
@@ -87,7 +99,8 @@ export class Connection {
 
   /** Sends it on its way. */
   start(): void {
-    const { clientSteps } = this.#pipeline
+    const { clientSteps, maxLifeMs } = this.#pipeline
+    if (maxLifeMs > 0) this.#lifeTimer = setTimeout(() => this.stop('life'), jittered(maxLifeMs))
     if (clientSteps.length === 0) return this.#goOn()
     const phase: Phase = { kind: 'client-steps', cancel: notYet }
     this.#phase = phase
@@ -132,14 +145,28 @@ export class Connection {
   #dial(): void {
     const phase: Phase = { kind: 'dialling', cancel: notYet }
     this.#phase = phase
-    phase.cancel = this.#pipeline.dial(this, (failure, dialled) => {
-      if (dialled !== undefined) return this.#prepareTarget(dialled)
-      this.refuse(failure.reason, failure.message)
-    })
+    phase.cancel = this.#pipeline.dial(
+      this,
+      () => this.#watchClient(),
+      (failure, dialled) => {
+        if (dialled !== undefined) return this.#prepareTarget(dialled)
+        this.retries = failure.retries
+        this.refuse(failure.reason, failure.message)
+      },
+    )
   }
 
-  #prepareTarget({ socket, address }: Dialled): void {
+  /**
+   * A socket that is not read tells nothing, so a client that has gone while the target is searched for is noticed only by
+   * reading: into the socket's own buffer, and no further than that holds. A FIN alone is no leaving: an answer may be wanted.
+   */
+  #watchClient(): void {
+    this.#client.read(0)
+  }
+
+  #prepareTarget({ socket, address, retries }: Dialled): void {
     this.targetAddress = address
+    this.retries = retries
     const { targetSteps } = this.#pipeline
     if (targetSteps.length === 0) return this.#startRelay(socket)
     socket.on('error', () => {})
@@ -181,7 +208,16 @@ export class Connection {
 
   #end(cause: EndCause): void {
     this.#phase = { kind: 'ended' }
+    clearTimeout(this.#lifeTimer)
     resetSocket(this.#client)
     this.#pipeline.ended(this, cause)
   }
+}
+
+/** Node's timers hold 31 bits. */
+const longestTimerMs = 0x7fff_ffff
+
+/** Connections that came together, after an outage say, must not end together as well. */
+function jittered(ms: number): number {
+  return Math.min(longestTimerMs, ms * (0.9 + Math.random() * 0.2))
 }

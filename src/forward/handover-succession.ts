@@ -63,6 +63,8 @@ export class Succession {
   /** Waits for the end, whatever brings it, and carries it out. */
   async end(): Promise<void> {
     const ending = await this.#ending
+    if (ending.by === 'signal') this.#forwarder.close()
+    else this.#forwarder.leaveListeners()
     const open = this.#forwarder.openConnections
     if (ending.by === 'signal') {
       this.#sayEnding(ending.signal, open)

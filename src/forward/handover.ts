@@ -18,7 +18,7 @@ export interface HandoverPlan {
   readonly command: readonly string[]
   /** How this process got its sockets; the next one gets them the same way. */
   readonly inheritance: Inheritance
-  readonly sockets: readonly { readonly address: string; readonly descriptor: number }[]
+  readonly sockets: readonly { readonly place: string; readonly descriptor: number }[]
   /** Until the new one must be ready, in ms. */
   readonly timeoutMs: number
 }
@@ -57,9 +57,9 @@ export function startReplacement(plan: HandoverPlan): Replacement {
 
 /** What the replacement inherits. */
 function legacyOf({ inheritance, sockets }: HandoverPlan): Inheritance {
-  const passed = sockets.map(({ address }, index) => ({
+  const passed = sockets.map(({ place }, index) => ({
     descriptor: reportDescriptor + 1 + index,
-    name: address,
+    name: place,
   }))
   const predecessors = [...livingPredecessors(inheritance), ownIdentity()]
   return { kind: 'handover', fixed: isFixed(inheritance), sockets: passed, predecessors }

@@ -2,6 +2,7 @@ import { createServer, type Server, type ServerOpts, type Socket } from 'node:ne
 import { errorCode, errorText, exitCode, Failure } from '../os/failure.ts'
 import { hostAndPort } from '../os/interfaces.ts'
 import type { ProcessIdentity } from '../os/process-identity.ts'
+import type { ListenPlace } from './listeners.ts'
 
 /** A listening socket that this process was started with. */
 export interface InheritedSocket {
@@ -69,10 +70,10 @@ export function takeInheritance(environment: NodeJS.ProcessEnv, pid: number): In
   return { kind: 'activation', sockets }
 }
 
-/** A server on a socket of somebody else's making, and the address that it is bound to. */
+/** A server on a socket of somebody else's making, and where it listens. */
 export interface AdoptedListener {
   readonly server: Server
-  readonly address: string
+  readonly place: ListenPlace
 }
 
 /**
@@ -83,9 +84,10 @@ export async function adoptListener(
   { descriptor, name }: InheritedSocket,
   port: number,
   options: ServerOpts & { readonly backlog: number },
-  onConnection: (socket: Socket) => void,
+  onConnection: (socket: Socket, place: ListenPlace) => void,
 ): Promise<AdoptedListener> {
-  const server = createServer(options, onConnection)
+  let place = name
+  const server = createServer(options, (socket) => onConnection(socket, place))
   const what = `the inherited socket ${descriptor} (${name})`
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) =>
@@ -98,11 +100,16 @@ export async function adoptListener(
     })
   })
   const bound = server.address()
-  if (bound !== null && typeof bound === 'object' && bound.port === port)
-    return { server, address: bound.address }
+  if (typeof bound === 'string') {
+    place = `unix:${bound}`
+    return { server, place }
+  }
+  if (bound?.port === port) {
+    place = bound.address
+    return { server, place }
+  }
   server.close()
-  const where =
-    bound === null || typeof bound === 'string' ? `${bound}` : hostAndPort(bound.address, bound.port)
+  const where = bound === null ? 'nothing' : hostAndPort(bound.address, bound.port)
   throw new Failure(
     `${what} listens on ${where}, and this forward is of port ${port}: give both the same port`,
     exitCode.configuration,

@@ -1,5 +1,6 @@
 import { isIP } from 'node:net'
-import type { ForwardOptions } from '../config/forward-options.ts'
+import { type ForwardOptions, targetsOf } from '../config/forward-options.ts'
+import type { HostAndPort } from '../config/values.ts'
 import { isLoopback, isWildcard, type MachineAddress, unmapped, withoutZone } from '../os/interfaces.ts'
 
 /** Where a forward listens, worked out from what was asked and which addresses the machine has now. */
@@ -27,9 +28,14 @@ export function planListeners(options: ForwardOptions, machine: readonly Machine
   return { rule: 'same-port', addresses: [...new Set(addresses)] }
 }
 
-/** True when the target is this machine's loopback on the port that the forward listens on. */
+/** True when a target is this machine's loopback on the port that the forward listens on. */
 export function isSamePort(options: ForwardOptions): boolean {
-  return options.listenPort === options.targetPort && isLoopbackHost(options.targetHost)
+  return targetsOf(options).some((target) => isOwnLoopback(options, target))
+}
+
+/** The same of one target. */
+export function isOwnLoopback({ listenPort }: ForwardOptions, { host, port }: HostAndPort): boolean {
+  return listenPort === port && isLoopbackHost(host)
 }
 
 /** The addresses of `localhost` without a resolver: what it gives depends on /etc/hosts, and a target may use either. */

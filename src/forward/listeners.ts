@@ -1,76 +1,94 @@
-import { closeSync } from 'node:fs'
+import { closeSync, linkSync, renameSync, rmSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import { errorCode, errorText } from '../os/failure.ts'
 import { adoptListener, type Inheritance, isFixed } from './inherited-listeners.ts'
 import { fileDescriptor } from './socket-internals.ts'
+import { listenOnPath } from './unix-listener.ts'
+
+/** Somewhere to listen: an IP address of the forward's port, or `unix:/path`. */
+export type ListenPlace = string
 
 /** How a socket came to listen: bound by this process, or inherited, and how. */
 export type ListenerOrigin = 'bound' | 'activation' | 'handover'
 
 export interface ListenerSet {
-  /** Addresses that are bound now. */
-  bound(): readonly string[]
-  /** How the socket of a bound address came to be. */
-  originOf(address: string): ListenerOrigin
+  /** Places that are bound now. */
+  bound(): readonly ListenPlace[]
+  /** How the socket of a bound place came to be. */
+  originOf(place: ListenPlace): ListenerOrigin
   /** The sockets themselves, for a process that is to share them. */
-  sockets(): readonly { readonly address: string; readonly descriptor: number }[]
+  sockets(): readonly { readonly place: ListenPlace; readonly descriptor: number }[]
   /**
    * Listens on what was inherited, before the first `follow`. Of a predecessor's sockets those not in `wanted` are closed.
    * @throws Failure when one cannot be used.
    */
-  adopt(inheritance: Inheritance, wanted: readonly string[]): Promise<void>
-  /** Addresses that should be bound and are not, with the reason. */
-  failed(): readonly { readonly address: string; readonly error: NodeJS.ErrnoException }[]
+  adopt(inheritance: Inheritance, wanted: readonly ListenPlace[]): Promise<void>
+  /** Places that should be bound and are not, with the reason. */
+  failed(): readonly { readonly place: ListenPlace; readonly error: NodeJS.ErrnoException }[]
   /** Binds what is new, lets go of what is no longer wanted, tries again what failed. Resolves when each has its answer. */
-  follow(wanted: readonly string[]): Promise<void>
-  /** Stops accepting on every address; accepted connections are not touched. */
+  follow(wanted: readonly ListenPlace[]): Promise<void>
+  /** Stops accepting everywhere; accepted connections are not touched. */
   close(): void
+  /** The same, when another process shares the sockets: the paths of Unix sockets stay. */
+  leave(): void
+}
+
+export interface ListenerOptions {
+  readonly port: number
+  /** Permissions of Unix sockets. */
+  readonly unixMode: number
 }
 
 /**
  * Connections that wait in the kernel to be accepted; the kernel caps it at net.core.somaxconn (listen(2)).
  */
-const backlog = 4096
+export const backlog = 4096
 
-const acceptOptions = {
+/** How every client's socket must be made, wherever it is accepted: half-open, and not read from before the relay does. */
+export const acceptOptions = {
   allowHalfOpen: true,
   pauseOnConnect: true,
   noDelay: true,
   keepAlive: true,
   keepAliveInitialDelay: 60_000,
-}
+} as const
 
-/** Listeners of one port on any number of addresses. */
-export function createListeners(port: number, onConnection: (socket: Socket) => void): ListenerSet {
-  const bound = new Map<string, Server>()
-  const origins = new Map<string, ListenerOrigin>()
-  const failed = new Map<string, NodeJS.ErrnoException>()
+/** Listeners of one port on any number of addresses, and of Unix sockets. */
+export function createListeners(
+  { port, unixMode }: ListenerOptions,
+  onConnection: (socket: Socket, place: ListenPlace) => void,
+): ListenerSet {
+  const bound = new Map<ListenPlace, Server>()
+  const origins = new Map<ListenPlace, ListenerOrigin>()
+  const failed = new Map<ListenPlace, NodeJS.ErrnoException>()
 
-  const keep = (address: string, server: Server, origin: ListenerOrigin) => {
-    bound.set(address, server)
-    origins.set(address, origin)
+  const keep = (place: ListenPlace, server: Server, origin: ListenerOrigin) => {
+    bound.set(place, server)
+    origins.set(place, origin)
     // An accept that fails concerns one connection, never the listener.
     server.on('error', () => {})
   }
 
-  const bind = async (address: string): Promise<void> => {
-    const server = createServer(acceptOptions, onConnection)
+  const bind = async (place: ListenPlace): Promise<void> => {
+    const server = createServer(acceptOptions, (socket) => onConnection(socket, place))
     try {
-      await listen(server, address, port)
-      failed.delete(address)
-      keep(address, server, 'bound')
+      const path = pathOf(place)
+      if (path === undefined) await listen(server, place, port)
+      else await listenOnPath(server, path, unixMode)
+      failed.delete(place)
+      keep(place, server, 'bound')
     } catch (error) {
-      failed.set(address, error as NodeJS.ErrnoException)
+      failed.set(place, error as NodeJS.ErrnoException)
     }
   }
 
   return {
     bound: () => [...bound.keys()],
-    originOf: (address) => origins.get(address) ?? 'bound',
+    originOf: (place) => origins.get(place) ?? 'bound',
     sockets: () =>
-      [...bound].flatMap(([address, server]) => {
+      [...bound].flatMap(([place, server]) => {
         const descriptor = fileDescriptor(server)
-        return descriptor === undefined ? [] : [{ address, descriptor }]
+        return descriptor === undefined ? [] : [{ place, descriptor }]
       }),
     adopt: async (inheritance, wanted) => {
       if (inheritance.kind === 'none') return
@@ -79,31 +97,53 @@ export function createListeners(port: number, onConnection: (socket: Socket) => 
           closeSync(socket.descriptor)
           continue
         }
-        const { server, address } = await adoptListener(
-          socket,
-          port,
-          { ...acceptOptions, backlog },
-          onConnection,
-        )
+        const options = { ...acceptOptions, backlog }
+        const adopted = await adoptListener(socket, port, options, onConnection)
         // The kernel does not tell the zone of a link-local address; the predecessor does.
-        keep(inheritance.kind === 'handover' ? socket.name : address, server, inheritance.kind)
+        const place = inheritance.kind === 'handover' ? socket.name : adopted.place
+        keep(place, adopted.server, inheritance.kind)
       }
     },
-    failed: () => [...failed].map(([address, error]) => ({ address, error })),
+    failed: () => [...failed].map(([place, error]) => ({ place, error })),
     follow: async (wanted) => {
-      for (const [address, server] of bound) {
-        if (wanted.includes(address)) continue
-        bound.delete(address)
+      for (const [place, server] of bound) {
+        if (wanted.includes(place)) continue
+        bound.delete(place)
         server.close()
       }
-      for (const address of failed.keys()) if (!wanted.includes(address)) failed.delete(address)
-      await Promise.all(wanted.filter((address) => !bound.has(address)).map(bind))
+      for (const place of failed.keys()) if (!wanted.includes(place)) failed.delete(place)
+      await Promise.all(wanted.filter((place) => !bound.has(place)).map(bind))
+    },
+    leave: () => {
+      for (const [place, server] of bound) closeKeepingPath(server, pathOf(place))
+      bound.clear()
     },
     close: () => {
       for (const server of bound.values()) server.close()
       bound.clear()
     },
   }
+}
+
+/** A close unlinks the path that was bound; under another name it is there again within microseconds. */
+function closeKeepingPath(server: Server, path: string | undefined): void {
+  if (path === undefined) return void server.close()
+  const aside = `${path}.${process.pid}`
+  try {
+    linkSync(path, aside)
+    server.close()
+    renameSync(aside, path)
+    // Both names may be there still, and rename(2) leaves two names of one file alone.
+    rmSync(aside, { force: true })
+  } catch {
+    // Somebody took the path away: there is none to be kept.
+    server.close()
+  }
+}
+
+/** The path of a place that is a Unix socket. */
+export function pathOf(place: ListenPlace): string | undefined {
+  return place.startsWith('unix:') ? place.slice('unix:'.length) : undefined
 }
 
 function listen(server: Server, host: string, port: number): Promise<void> {
@@ -120,11 +160,13 @@ function listen(server: Server, host: string, port: number): Promise<void> {
 export function bindProblem(error: NodeJS.ErrnoException): string {
   switch (errorCode(error)) {
     case 'EADDRINUSE':
-      return 'the port is taken'
+      return error.path === undefined ? 'the port is taken' : 'somebody listens there already'
     case 'EADDRNOTAVAIL':
       return 'this machine does not have that address'
     case 'EACCES':
-      return 'this user may not bind that port (below 1024 it needs root or CAP_NET_BIND_SERVICE)'
+      return 'this user may not bind that (a port below 1024 needs root or CAP_NET_BIND_SERVICE)'
+    case 'ENOENT':
+      return 'the folder it would be in is not there'
     default:
       return errorText(error)
   }

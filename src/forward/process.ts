@@ -2,7 +2,7 @@ import { lookup } from 'node:dns/promises'
 import { fstatSync, statSync } from 'node:fs'
 import { isIP } from 'node:net'
 import path from 'node:path'
-import type { ForwardOptions } from '../config/forward-options.ts'
+import { type ForwardOptions, targetsOf } from '../config/forward-options.ts'
 import type { ForwarderIdentity } from '../control/forwarder-health.ts'
 import {
   type CommandHandlers,
@@ -21,10 +21,12 @@ import { LineLog } from '../record/line-log.ts'
 import { formatForPeople, type LogEntry } from '../record/log-entry.ts'
 import { removeOwnPidFile, writePidFile } from '../record/pid-file.ts'
 import { fileNames, prepareStateDirectory } from '../record/state-directory.ts'
+import type { AccessRecord } from './access-record.ts'
 import { Forwarder, type ForwarderEvent } from './forwarder.ts'
 import { Succession } from './handover-succession.ts'
 import { isFixed, takeInheritance } from './inherited-listeners.ts'
 import { isSamePort, loopbackAddresses, planListeners, reachesListener } from './listen-plan.ts'
+import { bindProblem } from './listeners.ts'
 
 export interface ForwarderProcessOptions {
   readonly forward: ForwardOptions
@@ -55,7 +57,11 @@ async function run({ forward, stateDirectory, reportDescriptor }: ForwarderProce
   prepareStateDirectory(stateDirectory)
   const file = (name: (port: number) => string) => path.join(stateDirectory, name(forward.listenPort))
   const log = openLog(file(fileNames.forwarderLog), forward)
-  const forwarder = new Forwarder(forward, (event) => logEvent(log, forward, event), inheritance)
+  const listener = {
+    event: (event: ForwarderEvent) => logEvent(log, forward, event),
+    ended: openAccessLog(forward.accessLog),
+  }
+  const forwarder = new Forwarder(forward, listener, inheritance)
   const succession = new Succession(forwarder, inheritance, log)
   const hold = () => holdSocket(file(fileNames.forwarderSocket), forwarder, succession)
   // An heir takes the name last of all: until it is ready, the one before must be found there.
@@ -139,6 +145,8 @@ async function holdSocket(
           throw new Error('expect-probe needs the source port of the probe as "port"')
         forwarder.expectProbe(port)
       },
+      connections: () => forwarder.connections(),
+      kill: (order) => ({ killed: forwarder.kill(killOrder(order)) }),
       'hand-over': (order) => succession.handOver(order),
     }
     return await holdControlSocket(socketPath, handlers, () => succession.isHeir())
@@ -153,25 +161,43 @@ async function holdSocket(
   }
 }
 
+/** `id` is the request's own number, so a connection is named otherwise. */
+function killOrder({
+  connection,
+  source,
+}: Readonly<Record<string, unknown>>): { id: number } | { source: string } {
+  if (typeof connection === 'number' && source === undefined) return { id: connection }
+  if (typeof source === 'string' && connection === undefined) return { source }
+  throw new Error('kill needs the number of a connection as "connection", or an address as "source"')
+}
+
 function identification(options: ForwardOptions): ForwarderIdentity {
   return { role: 'forwarder', identity: ownIdentity(), version, options: JSON.stringify(options) }
 }
 
-/** Not one address could be bound: say who has the port, or what else is wrong. */
+/** Not one place could be bound: say who has the port, or what else is wrong. */
 function refuseIfTaken(forwarder: Forwarder): void {
-  const [first] = forwarder.health().listen.failed
+  const [first] = forwarder.bindErrors()
   if (first === undefined) return
   const { listenPort, targetHost } = forwarder.options
   const isTaken = forwarder.bindErrors().some(({ error }) => error.code === 'EADDRINUSE')
-  const holder = isTaken ? findPortHolder(listenPort, first.address) : undefined
+  const holder = isTaken ? findPortHolder(listenPort, first.place) : undefined
   const by = holder === undefined ? '' : ` by ${describeHolder(holder)}`
   const cure = isTaken
     ? `stop that process, make it listen on loopback only, or listen elsewhere: tcp-proxy ${listenPort + 1} ${targetHost} …`
     : 'choose another --bind or port'
   throw new Failure(
-    `cannot listen on ${hostAndPort(first.address, listenPort)}: ${first.error}${by}; ${cure}`,
+    `cannot listen on ${hostAndPort(first.place, listenPort)}: ${bindProblem(first.error)}${by}; ${cure}`,
     isTaken ? exitCode.unavailable : exitCode.configuration,
   )
+}
+
+/** Undefined when nobody wants one. */
+function openAccessLog(place: string): ((record: AccessRecord) => void) | undefined {
+  if (place === '') return undefined
+  if (place === '-') return (record) => void process.stdout.write(`${JSON.stringify(record)}\n`)
+  const lines = new LineLog(path.resolve(place))
+  return (record) => void lines.write(JSON.stringify(record))
 }
 
 function openLog(file: string, { listenPort }: ForwardOptions): Log {
@@ -196,29 +222,36 @@ function isSameFile(descriptor: number, file: string): boolean {
 }
 
 function logEvent(log: Log, forward: ForwardOptions, event: ForwarderEvent): void {
-  const target = hostAndPort(forward.targetHost, forward.targetPort)
   switch (event.kind) {
     case 'listening': {
-      const where = event.addresses.map((address) => hostAndPort(address, forward.listenPort)).join(', ')
-      return log('info', `Listening on ${where}, forwarding to ${target}`, true)
+      const where = event.places.map((place) => hostAndPort(place, forward.listenPort)).join(', ')
+      const targets = targetsOf(forward).map(({ host, port }) => hostAndPort(host, port))
+      return log('info', `Listening on ${where}, forwarding to ${targets.join(', else ')}`, true)
     }
     case 'not-listening':
       return log(
         'warn',
-        `Cannot listen on ${hostAndPort(event.address, forward.listenPort)}: ${event.problem}; trying again`,
+        `Cannot listen on ${hostAndPort(event.place, forward.listenPort)}: ${event.problem}; trying again`,
       )
     case 'target-answers':
-      return log(
-        'info',
-        `Target ${target} answers at ${hostAndPort(event.address, forward.targetPort)}`,
-        true,
-      )
+      return log('info', `Target ${event.target} answers at ${event.address}`, true)
     case 'target-fails':
       return event.answeredBefore
-        ? log('error', `Target ${target} no longer answers: ${event.message}`)
-        : log('info', `Waiting for target ${target}: ${event.message}`)
-    case 'refused':
-      return log('warn', `Connection from ${event.source} refused: ${event.message}`)
+        ? log('error', `Target ${event.target} no longer answers: ${event.message}`)
+        : log('info', `Waiting for target ${event.target}: ${event.message}`)
+    case 'refused': {
+      const others = event.untold > 0 ? ` (and ${event.untold} others before it)` : ''
+      return log('warn', `Connection from ${event.source} refused: ${event.message}${others}`)
+    }
+    case 'full':
+      return event.reason === 'descriptors'
+        ? log(
+            'error',
+            `No descriptor is left at ${event.open} connections: new ones are turned away; raise the limit (ulimit -n)`,
+          )
+        : log('warn', `${event.open} connections are open, the limit: new ones are turned away`)
+    case 'room':
+      return log('info', `New connections are taken again, ${event.open} are open`, true)
   }
 }
 

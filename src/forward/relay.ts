@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import { BufferPool } from './buffer-pool.ts'
+import { resetSocket } from './reset.ts'
 import { whenAcknowledged } from './send-queue.ts'
 import { isResetInDisguise, readIntoUserBuffer, replaceUserBuffer, unsentBytes } from './socket-internals.ts'
 
@@ -152,6 +153,8 @@ class SocketRelay implements Relay {
     const { source } = direction
     source.on('error', (error: NodeJS.ErrnoException) => this.#lost(direction, error))
     source.on('end', () => this.#finReceived(direction))
+    // Whoever had it before may have read as far as the FIN.
+    if (source.readableEnded) queueMicrotask(() => this.#finReceived(direction))
     if (source.closed) queueMicrotask(() => this.#closed(direction))
     else source.once('close', () => this.#closed(direction))
   }
@@ -539,21 +542,6 @@ function resetError(): NodeJS.ErrnoException {
 
 function causeOf(error: NodeJS.ErrnoException): 'reset' | 'error' {
   return error.code === 'ECONNRESET' || error.code === 'EPIPE' ? 'reset' : 'error'
-}
-
-/** Closes a socket with a RST; whatever is not a plain TCP socket is just destroyed. */
-function resetSocket(socket: Socket): void {
-  if (socket.destroyed) return
-  // libuv refuses to reset while a shutdown is under way, and Node then loses the descriptor. It takes one turn.
-  if (socket.writableEnded && !socket.writableFinished && socket.writableLength === 0) {
-    socket.once('finish', () => resetSocket(socket))
-    return
-  }
-  try {
-    socket.resetAndDestroy()
-  } catch {
-    socket.destroy()
-  }
 }
 
 /** Closes a socket that was silent for too long. One that already got its FIN keeps what the kernel still sends it. */

@@ -1,4 +1,4 @@
-import type { ForwarderHealth, TargetState } from '../control/forwarder-health.ts'
+import type { TargetFacts, TargetState } from '../control/forwarder-health.ts'
 import { monotonicMs } from '../os/clock.ts'
 
 /** Remembers how the target answered; every dial, a client's or a check's, is told to it. */
@@ -6,15 +6,19 @@ export class TargetRecord {
   #answeredAt: number | undefined
   #address: string | null = null
   #failedAt: number | undefined
+  /** The first of the failures in a row. */
+  #failingSince: number | undefined
   #lastError: string | null = null
 
   answered(address: string): void {
     this.#answeredAt = monotonicMs()
     this.#address = address
+    this.#failingSince = undefined
   }
 
   failed(message: string): void {
     this.#failedAt = monotonicMs()
+    this.#failingSince ??= this.#failedAt
     this.#lastError = message
   }
 
@@ -28,7 +32,17 @@ export class TargetRecord {
     return monotonicMs() - Math.max(this.#answeredAt ?? -Infinity, this.#failedAt ?? -Infinity)
   }
 
-  facts(): Omit<ForwarderHealth['target'], 'host' | 'port'> {
+  /** ms since the last failure; Infinity before the first. */
+  get failedAgeMs(): number {
+    return monotonicMs() - (this.#failedAt ?? -Infinity)
+  }
+
+  /** ms since the first failure of those in a row; 0 when the last dial succeeded. */
+  get failingForMs(): number {
+    return this.#failingSince === undefined ? 0 : monotonicMs() - this.#failingSince
+  }
+
+  facts(): Omit<TargetFacts, 'host' | 'port'> {
     const age = (at: number | undefined) => (at === undefined ? null : Math.round(monotonicMs() - at))
     return {
       state: this.state,

@@ -61,6 +61,9 @@ export function terminationOf(cause: EndCause): Termination {
 const refusalCodes: Readonly<Record<RefusalReason, string>> = {
   admission: 'PR',
   'max-connections': 'PC',
+  'max-connections-per-source': 'PC',
+  'max-rate-per-source': 'PC',
+  descriptors: 'RC',
   'target-refused': 'SC',
   'target-timeout': 'sC',
   'target-error': 'SC',

@@ -49,7 +49,8 @@ export function withoutZone(address: string): string {
   return at < 0 ? address : address.slice(0, at)
 }
 
-/** Joins host and port the way they are written in a URL: [::1]:6274. */
+/** Joins host and port the way they are written in a URL, [::1]:6274; a Unix socket (unix:/path) has no port. */
 export function hostAndPort(host: string, port: number): string {
+  if (host.startsWith('unix:')) return host
   return isIPv6(withoutZone(host)) ? `[${host}]:${port}` : `${host}:${port}`
 }

@@ -156,10 +156,11 @@ function stamped(event: JournalEvent): JournalEntry {
 export async function readJournal(stateDirectory: string): Promise<JournalEntry[]> {
   const file = path.join(stateDirectory, fileNames.journal)
   const parts: string[] = []
-  for (let number = 0; ; number++) {
+  // A rotation under way leaves one number empty at a time.
+  for (let number = 0, missing = 0; missing < 2; number++) {
     const part = number === 0 ? file : `${file}.${number}`
     const text = readText(part) ?? (await readPacked(`${part}.gz`))
-    if (text === undefined && number > 0) break
+    missing = text === undefined ? missing + 1 : 0
     // A rotation meanwhile shows the part that was just read once more, perhaps longer.
     if (text?.startsWith(parts[0] ?? '\n') === true) parts[0] = text
     else if (text !== undefined) parts.unshift(text)

@@ -2,6 +2,7 @@ import {
   closeSync,
   createReadStream,
   createWriteStream,
+  existsSync,
   fstatSync,
   openSync,
   readSync,
@@ -141,11 +142,14 @@ function isSameFile(descriptor: number, file: string): boolean {
   }
 }
 
-/** Gives each file the next number; the one with the last falls out. */
+/** Gives each file the next number, up to the first that is free; what would get one beyond `keep` falls out. */
 function shift(file: string, keep: number): void {
-  removeQuietly(keep === 0 ? file : `${file}.${keep}`)
-  removeQuietly(`${file}.${keep}.gz`)
-  for (let number = keep; number >= 1; number--) {
+  if (keep === 0) return removeQuietly(file)
+  let last = 1
+  while (last < keep && (existsSync(`${file}.${last}`) || existsSync(`${file}.${last}.gz`))) last++
+  removeQuietly(`${file}.${last}`)
+  removeQuietly(`${file}.${last}.gz`)
+  for (let number = last; number >= 1; number--) {
     const newer = number === 1 ? file : `${file}.${number - 1}`
     renameIfThere(newer, `${file}.${number}`)
     renameIfThere(`${newer}.gz`, `${file}.${number}.gz`)

@@ -72,6 +72,8 @@ export interface RuntimeState {
   readonly stopped: { readonly at: string; readonly reason: string } | null
   /** Why the records cannot be written, and since when (ISO 8601); null while they can. A file that says so is the last one that could. */
   readonly recordsProblem: { readonly since: string; readonly reason: string } | null
+  /** Why the configuration file that is there now is not used, and since when; null while it is, or there is none. */
+  readonly configurationProblem: { readonly since: string; readonly reason: string } | null
   readonly forwards: readonly ForwardRecord[]
 }
 
@@ -121,6 +123,7 @@ export function parseRuntimeState(text: string): StateReading {
       ...(state as RuntimeState),
       stopped: state.stopped ?? null,
       recordsProblem: state.recordsProblem ?? null,
+      configurationProblem: state.configurationProblem ?? null,
     },
   }
 }

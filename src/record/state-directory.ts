@@ -21,6 +21,10 @@ export const fileNames = {
   logRing: 'proxy-logs.jsonl',
   journal: 'events.jsonl',
   desiredState: 'desired-state.json',
+  /** Incidents, and changes that wait to be told. */
+  alerts: 'alerts.json',
+  /** The queue and health of one channel. */
+  alertChannel: (channel: string) => `alert_${channel}.json`,
 } as const
 
 /** A Unix socket's path holds at most 107 bytes (unix(7)); the longest name used here is `tcp_proxy_65535.sock.NEW`. */

@@ -1,5 +1,6 @@
 import { readdirSync } from 'node:fs'
 import path from 'node:path'
+import { readChannelHealth } from '../alert/channel-records.ts'
 import { askControl } from '../control/client.ts'
 import type { ForwarderHealth } from '../control/forwarder-health.ts'
 import { bootId, monotonicMs, wallTime } from '../os/clock.ts'
@@ -49,6 +50,7 @@ export async function gather(stateDirectory: string, asked: readonly string[] = 
     reading,
     writerVerdict: reading.kind === 'read' ? judgeProcess(reading.state.writer.identity) : undefined,
     forwards,
+    alertChannels: readChannelHealth(stateDirectory),
     details: asked.length === 0 ? [] : await readDetails(stateDirectory, ports, records),
     log: readRing(path.join(stateDirectory, fileNames.logRing)).slice(-logLines),
   }

@@ -107,12 +107,15 @@ function trace(
   watchedUntil: number | undefined,
 ): Map<string, Track> {
   const tracks = new Map<string, Track>()
+  const removed = new Set<string>()
   let last = Number.NEGATIVE_INFINITY
   for (const entry of entries) {
     const at = Date.parse(entry.time)
     switch (entry.event) {
       case 'forward':
-        follow(trackOf(tracks, entry), entry, at)
+        // The end of a forward that is no longer configured is the end of its history, not a wish for it to be down.
+        if (entry.to !== 'down' || !removed.has(entry.forward)) follow(trackOf(tracks, entry), entry, at)
+        else end(trackOf(tracks, entry), at)
         break
       case 'monitor-started':
         endAll(tracks, unwatchedFrom(entry.previousSeenAt, last, at))
@@ -128,7 +131,12 @@ function trace(
         break
       case 'configuration-changed': {
         const kept = new Set(entry.forwards.map(({ name }) => name))
-        for (const track of tracks.values()) if (!kept.has(track.name)) end(track, at)
+        for (const name of kept) removed.delete(name)
+        for (const track of tracks.values()) {
+          if (kept.has(track.name)) continue
+          end(track, at)
+          removed.add(track.name)
+        }
         break
       }
     }

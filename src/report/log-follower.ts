@@ -1,4 +1,4 @@
-import { closeSync, type FSWatcher, fstatSync, openSync, statSync, watch } from 'node:fs'
+import { closeSync, type FSWatcher, fstatSync, openSync, readdirSync, statSync, watch } from 'node:fs'
 import path from 'node:path'
 import type { LogEntry } from '../record/log-entry.ts'
 import { type LogPosition, readRange } from './log-reader.ts'
@@ -56,16 +56,21 @@ class FollowedLog {
   /** The part that was begun after the one that is open; undefined while there is none. */
   #successor(): number | undefined {
     const { file } = this.source
-    const current = inodeOf(file)
-    if (this.#descriptor === undefined) return current === undefined ? undefined : openQuietly(file)
+    if (this.#descriptor === undefined) return openQuietly(file)
     const { ino } = fstatSync(this.#descriptor)
-    if (current === undefined || current === ino) return undefined
-    // Rotated more than once between two looks: the parts in between come first.
-    for (let number = 1; ; number++) {
-      const inode = inodeOf(`${file}.${number}`)
-      if (inode === undefined) return openQuietly(file)
-      if (inode === ino) return openQuietly(number === 1 ? file : `${file}.${number - 1}`)
+    for (let attempt = 0; attempt < 10; attempt++) {
+      if (inodeOf(file) === ino) return undefined
+      const number = numberOf(file, ino)
+      // In the middle of a rotation it may be seen nowhere; then it is looked for again.
+      if (number === undefined) continue
+      const next = openQuietly(number === 1 ? file : `${file}.${number - 1}`)
+      if (next === undefined) return undefined
+      // A rotation moves the older part first: while ours has not moved, the one before it is the one that was opened.
+      if (inodeOf(`${file}.${number}`) === ino && fstatSync(next).ino !== ino) return next
+      closeSync(next)
     }
+    // Packed or fallen out meanwhile: what came in between cannot be had any more.
+    return openQuietly(file)
   }
 
   #readLines(): string[] {
@@ -171,6 +176,16 @@ function openQuietly(file: string): number | undefined {
   } catch {
     return undefined
   }
+}
+
+/** The number that a part has now, by its inode. */
+function numberOf(file: string, inode: number): number | undefined {
+  const prefix = `${path.basename(file)}.`
+  for (const name of readdirSync(path.dirname(file))) {
+    const number = name.startsWith(prefix) ? Number(name.slice(prefix.length)) : Number.NaN
+    if (Number.isInteger(number) && inodeOf(`${file}.${number}`) === inode) return number
+  }
+  return undefined
 }
 
 function inodeOf(file: string): number | undefined {

@@ -83,7 +83,8 @@ function* entriesBackwards(
 function* linesBackwards(file: string, end: LogPosition | undefined): Generator<string> {
   const seen = new Set<number>()
   let begun = end === undefined
-  for (let number = 0; ; number++) {
+  // A rotation under way leaves one number empty at a time.
+  for (let number = 0, missing = 0; missing < 2; number++) {
     const part = number === 0 ? file : `${file}.${number}`
     const descriptor = open(part)
     if (descriptor !== undefined) {
@@ -96,15 +97,17 @@ function* linesBackwards(file: string, end: LogPosition | undefined): Generator<
           yield* splitBackwards(isEnd ? end.offset : size, (from, to) => readRange(descriptor, from, to))
         }
         seen.add(ino)
+        missing = 0
       } finally {
         closeSync(descriptor)
       }
       continue
     }
     const unpacked = unpack(`${part}.gz`)
-    if (unpacked !== undefined)
+    missing = unpacked === undefined ? missing + 1 : 0
+    if (unpacked !== undefined) {
       yield* splitBackwards(unpacked.length, (from, to) => unpacked.subarray(from, to))
-    else if (number > 0) return
+    }
   }
 }
 

@@ -27,7 +27,12 @@ const columns: readonly Column[] = [
 /** The history for people. No line is wider than the terminal. */
 export function renderHistory(history: History, width: number): string {
   if (history.since === null) return 'The journal is empty: nothing is known yet.\n'
-  const parts = history.forwards.flatMap((forward) => [...forwardLines(forward, width), ''])
+  const { since } = history
+  const isKnown = ({ to }: Period) => to > since
+  const parts = history.forwards.flatMap((forward) => {
+    const [days, weeks] = [forward.days.filter(isKnown), forward.weeks.filter(isKnown)]
+    return [...forwardLines({ ...forward, days, weeks }, width), '']
+  })
   const note =
     `The journal begins at ${localTime(new Date(history.since))}. AVAILABLE counts only time that was watched; ` +
     'UNKNOWN is time that nobody watched, and counts neither way.'

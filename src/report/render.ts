@@ -1,5 +1,6 @@
 import { duration } from '../os/duration.ts'
 import { formatForPeople, type LogEntry, localTime } from '../record/log-entry.ts'
+import { alertChannelsText } from './alert-channels.ts'
 import {
   type ForwardDetail,
   type ForwardStatus,
@@ -15,6 +16,9 @@ export interface RenderOptions {
   readonly width: number
 }
 
+/** A blank at which no line is broken. */
+const noBreak = '\u00a0'
+
 type Paint = (text: string, colour: keyof typeof codes) => string
 
 const codes = { red: 31, yellow: 33, green: 32, dim: 2, bold: 1 } as const
@@ -29,6 +33,8 @@ export function renderStatus(report: StatusReport, { colour, width }: RenderOpti
   const paint: Paint = (text, name) => (colour ? `\u001b[${codes[name]}m${text}\u001b[0m` : text)
   const parts = monitorLines(report.monitor, width, paint)
   if (report.forwards.length > 0) parts.push('', ...forwardTable(report.forwards, width, paint))
+  const alerts = alertChannelsText(report.alertChannels)
+  if (alerts !== undefined) parts.push('', ...wrap(`  alerts: ${printable(alerts)}`, width, '          '))
   for (const detail of report.details) parts.push('', ...detailLines(detail, report, width, paint))
   // Whoever asks for one forward wants its log, not everybody's.
   if (report.details.length === 0 && report.log.length > 0) {
@@ -66,9 +72,12 @@ function monitorLines(monitor: MonitorStatus, width: number, paint: Paint): stri
   if (monitor.state === 'RUNNING' && monitor.intervalMs !== null)
     facts.push(`every ${duration(monitor.intervalMs)}`)
   if (monitor.serviceManager !== null) facts.push(monitor.serviceManager)
-  if (monitor.reason !== null) facts.push(printable(monitor.reason))
-  const painted = monitor.cause === 'records' ? 'yellow' : colour[monitor.state]
-  const text = wrap(`● proxy-monitor ${monitor.state}  ${facts.join(' · ')}`, width, '  ')
+  const unbroken = facts.map((fact) => fact.replaceAll(' ', noBreak))
+  if (monitor.reason !== null) unbroken.push(printable(monitor.reason))
+  const painted = monitor.state === 'RUNNING' && monitor.cause !== null ? 'yellow' : colour[monitor.state]
+  const text = wrap(`● proxy-monitor ${monitor.state}  ${unbroken.join(' · ')}`, width, '  ').map((line) =>
+    line.replaceAll(noBreak, ' '),
+  )
   const [first = '', ...others] = text
   return [
     first.replace('●', paint('●', painted)).replace(monitor.state, paint(monitor.state, painted)),
@@ -187,7 +196,7 @@ function forwardTable(forwards: readonly ForwardStatus[], width: number, paint: 
     const painted =
       state === 0 ? text : `${text.slice(0, state)}${paint(forward.state, colour)}${text.slice(end)}`
     lines.push(`${paint(mark, colour)} ${painted}`)
-    const notes = [forward.reason, nextTry(forward)].filter((note) => note !== null)
+    const notes = [forward.reason, nextTry(forward), gateNote(forward)].filter((note) => note !== null)
     if (notes.length > 0) lines.push(...wrap(`    ${printable(notes.join('; '))}`, width, '    '))
   }
   return lines
@@ -212,6 +221,10 @@ function listenText({ listen, port }: ForwardStatus): string {
   const [first, ...others] = listen
   if (first === undefined) return `${port} (closed)`
   return others.length === 0 ? first : `${first} +${others.length}`
+}
+
+function gateNote({ gateToken }: ForwardStatus): string | null {
+  return gateToken === null ? null : `behind a gate; its token is in ${gateToken}`
 }
 
 function nextTry({ nextTryInMs }: ForwardStatus): string | null {

@@ -1,3 +1,4 @@
+import type { ChannelHealth } from '../alert/channel-health.ts'
 import type { ForwarderHealth, RefusalReason } from '../control/forwarder-health.ts'
 import type { ProcessIdentity, ProcessVerdict } from '../os/process-identity.ts'
 import type { ForwardEvent, ForwardEventKind, JournalEntry } from '../record/journal.ts'
@@ -8,6 +9,7 @@ import {
   type RuntimeState,
   type StateReading,
 } from '../record/runtime-state.ts'
+import { type AlertChannelStatus, alertChannelSteps, assessAlertChannels } from './alert-channels.ts'
 
 /** The version of the shape of `proxy-status --json`. It rises when something is taken away or changes its meaning. */
 export const statusSchemaVersion = 1
@@ -55,6 +57,7 @@ export type ForwardStatusState =
  * - `died`, `suspended` (SIGSTOP), `hangs`, `no-checks` (it lives, and finishes no round): nobody watches.
  * - `unreadable`, `corrupt`, `newer`: its records cannot be used.
  * - `records`: it watches, and cannot write its records: the disk is full or read-only.
+ * - `configuration`: it watches by an earlier configuration, because the file that is there now is not valid.
  */
 export type MonitorCause =
   | 'never-ran'
@@ -68,6 +71,7 @@ export type MonitorCause =
   | 'corrupt'
   | 'newer'
   | 'records'
+  | 'configuration'
 
 export interface MonitorStatus {
   readonly state: MonitorState
@@ -113,6 +117,8 @@ export interface ForwardStatus {
   readonly targetError: { readonly message: string; readonly ageMs: number } | null
   readonly bytes: { readonly fromClients: number; readonly fromTarget: number } | null
   readonly admission: string | null
+  /** Where the token of the gate is, in words; null where there is no gate. */
+  readonly gateToken: string | null
   readonly lastCheckAgeMs: number | null
   readonly nextTryInMs: number | null
 }
@@ -125,6 +131,8 @@ export interface StatusReport {
   readonly exitCode: number
   readonly monitor: MonitorStatus
   readonly forwards: readonly ForwardStatus[]
+  /** Where incidents are told, and whether that works. Empty when no channel is configured. */
+  readonly alertChannels: readonly AlertChannelStatus[]
   /** More about the forwards that were asked for by name; empty when none was. */
   readonly details: readonly ForwardDetail[]
   /** The last lines of the monitor's log, oldest first. */
@@ -180,6 +188,7 @@ export interface StatusFacts {
   /** What has become of the monitor that wrote the state; undefined when there is no state. */
   readonly writerVerdict: ProcessVerdict | undefined
   readonly forwards: readonly ForwardFacts[]
+  readonly alertChannels: readonly ChannelHealth[]
   readonly details: readonly DetailFacts[]
   readonly log: readonly LogEntry[]
 }
@@ -212,16 +221,18 @@ export function assess(facts: StatusFacts): StatusReport {
     .filter((forward) => !isLeftover(forward, reading))
     .map((forward) => assessForward(forward, times))
     .sort((a, b) => severity(b.state) - severity(a.state) || a.port - b.port)
+  const alertChannels = assessAlertChannels(facts.alertChannels, facts)
   return {
     schemaVersion: statusSchemaVersion,
     takenAt: facts.takenAt,
     stateDirectory: facts.stateDirectory,
-    exitCode: exitCodeOf(monitor, forwards),
+    exitCode: exitCodeOf(monitor, forwards, alertChannels),
     monitor,
     forwards,
+    alertChannels,
     details: facts.details.flatMap((detail) => detailOf(detail, forwards, facts.forwards)),
     log: facts.log,
-    next: nextSteps(monitor, forwards, facts.stateDirectory),
+    next: [...nextSteps(monitor, forwards, facts.stateDirectory), ...alertChannelSteps(alertChannels)],
   }
 }
 
@@ -364,15 +375,27 @@ function monitorVerdict(state: RuntimeState, facts: StatusFacts): MonitorVerdict
           `PID ${pid} lives but has finished no check for ${Math.round(checkAge / 1000)} s`,
         )
       }
-      if (state.recordsProblem === null) return { verdict: 'RUNNING', cause: null, reason: null }
-      const { since, reason } = state.recordsProblem
-      return {
-        verdict: 'RUNNING',
-        cause: 'records',
-        reason: `its records cannot be written since ${since}: ${reason}`,
-      }
+      return runningVerdict(state)
     }
   }
+}
+
+/** A monitor that watches, and what it complains of. */
+function runningVerdict({ recordsProblem, configurationProblem }: RuntimeState): MonitorVerdict {
+  if (recordsProblem !== null) {
+    const { since, reason } = recordsProblem
+    return {
+      verdict: 'RUNNING',
+      cause: 'records',
+      reason: `its records cannot be written since ${since}: ${reason}`,
+    }
+  }
+  if (configurationProblem !== null) {
+    const { since, reason } = configurationProblem
+    const text = `its configuration file is not used since ${since}, the one before goes on: ${reason}`
+    return { verdict: 'RUNNING', cause: 'configuration', reason: text }
+  }
+  return { verdict: 'RUNNING', cause: null, reason: null }
 }
 
 function assessForward(facts: ForwardFacts, times: Times): ForwardStatus {
@@ -386,7 +409,7 @@ function assessForward(facts: ForwardFacts, times: Times): ForwardStatus {
     port: facts.port,
     state,
     reason,
-    listen: health?.listen.addresses.map(({ address, port }) => joined(address, port)) ?? [],
+    listen: health === undefined ? [] : listenOf(health),
     notListening:
       health?.listen.failed.map(({ address, port, error }) => ({ address: joined(address, port), error })) ??
       [],
@@ -400,9 +423,15 @@ function assessForward(facts: ForwardFacts, times: Times): ForwardStatus {
     connections: health === undefined ? null : connectionsOf(health),
     bytes: health?.bytes ?? null,
     admission: health?.admission ?? null,
+    gateToken: health?.gate?.tokenPlace ?? null,
     lastCheckAgeMs: lastCheckAt === null ? null : Math.max(0, Math.round(now - lastCheckAt)),
     nextTryInMs: nextTryAt === null ? null : Math.max(0, Math.round(nextTryAt - now)),
   }
+}
+
+function listenOf({ listen }: ForwarderHealth): string[] {
+  const paths = listen.paths.map((path) => (path.startsWith('unix:') ? path : `unix:${path}`))
+  return [...listen.addresses.map(({ address, port }) => joined(address, port)), ...paths]
 }
 
 function connectionsOf({ connections }: ForwarderHealth): ForwardStatus['connections'] {
@@ -422,7 +451,9 @@ function isThere({ process }: ForwardFacts): boolean {
   return process !== undefined && process.verdict !== 'gone' && process.verdict !== 'reused'
 }
 
+/** A Unix socket has no port. */
 function joined(host: string, port: number): string {
+  if (port === 0) return host
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }
 
@@ -475,9 +506,9 @@ function monitorsDoing(record: ForwardRecord | undefined, watched: boolean): Ver
     case 'backoff':
     case 'flapping':
     case 'blocked':
-      return { state: record.phase, reason: record.reason }
+      return { state: record.phase, reason: record.reason ?? 'the monitor has it in hand' }
     case 'stopping':
-      return { state: 'draining', reason: record.reason }
+      return { state: 'draining', reason: record.reason ?? 'the monitor ends it' }
     case 'running':
     case 'unknown':
     case undefined:
@@ -493,7 +524,7 @@ function answeringVerdict(
   const { listen, target, draining } = health
   const to = joined(target.host, target.port)
   if (draining) return { state: 'draining', reason: `${health.connections.open} connections may finish` }
-  if (listen.addresses.length === 0) {
+  if (listen.addresses.length === 0 && listen.paths.length === 0) {
     const why = listen.failed.map(({ address, error }) => `${address}: ${error}`).join(', ')
     return { state: 'degraded', reason: why === '' ? 'this machine has no address but loopback' : why }
   }
@@ -503,11 +534,22 @@ function answeringVerdict(
   }
   if (target.state === 'waiting') return { state: 'waiting', reason: `nothing has listened at ${to} yet` }
   if (target.state === 'unknown') return { state: 'waiting', reason: `nobody has tried target ${to} yet` }
-  const [missing] = listen.failed
-  if (missing !== undefined) {
-    return { state: 'degraded', reason: `does not listen on ${missing.address}: ${missing.error}` }
-  }
+  const shortcoming = shortcomingOf(health)
+  if (shortcoming !== undefined) return { state: 'degraded', reason: shortcoming }
   return { state: 'healthy', reason: health.admission === 'any' ? 'admits every source (--allow any)' : null }
+}
+
+/** What is not as it should be although connections get through; undefined when all is. */
+function shortcomingOf({ listen, targets, connections }: ForwarderHealth): string | undefined {
+  const [missing] = listen.failed
+  if (missing !== undefined) return `does not listen on ${missing.address}: ${missing.error}`
+  if (connections.full !== null) {
+    return `turns connections away (${connections.full}): ${connections.open} of ${connections.limit} are open`
+  }
+  const away = targets.filter(({ state }) => state === 'unreachable')
+  if (away.length === 0) return undefined
+  const names = away.map(({ host, port }) => joined(host, port)).join(', ')
+  return `${away.length} of ${targets.length} targets do not answer: ${names}`
 }
 
 /** How bad a state is: 0 nothing to do, 1 not all as it should be, 2 somebody cannot get through. */
@@ -533,7 +575,11 @@ export function severity(state: ForwardStatusState): 0 | 1 | 2 {
   }
 }
 
-function exitCodeOf({ state, cause }: MonitorStatus, forwards: readonly ForwardStatus[]): number {
+function exitCodeOf(
+  { state, cause }: MonitorStatus,
+  forwards: readonly ForwardStatus[],
+  alertChannels: readonly AlertChannelStatus[],
+): number {
   switch (state) {
     case 'STALE':
       return statusExitCode.stale
@@ -542,7 +588,8 @@ function exitCodeOf({ state, cause }: MonitorStatus, forwards: readonly ForwardS
     case 'UNKNOWN':
       return statusExitCode.unknown
     case 'RUNNING': {
-      const worst = Math.max(cause === null ? 0 : 1, ...forwards.map((forward) => severity(forward.state)))
+      const isWhole = cause === null && alertChannels.every((channel) => channel.state !== 'disabled')
+      const worst = Math.max(isWhole ? 0 : 1, ...forwards.map((forward) => severity(forward.state)))
       return (
         [statusExitCode.fine, statusExitCode.degraded, statusExitCode.down][worst] ?? statusExitCode.unknown
       )
@@ -589,6 +636,8 @@ function monitorStep(
       return [`${isService ? service('restart') : start}   (it keeps the corrupt file aside)`]
     case 'records':
       return [`df -h ${directory}; df -i ${directory}`]
+    case 'configuration':
+      return [`proxy-monitor --check${configured}`]
   }
 }
 

@@ -331,6 +331,7 @@ function foundDead(
       return prepend(cleared.effects, failAndRestart(state, fault.words, context))
     case 'blocked':
       if (portHolder === undefined) return prepend(cleared.effects, start(state, context))
+      if (state.phase.why.includes(portHolder)) return cleared
       return prepend(cleared.effects, blocked(state, `the port is taken by ${portHolder}`, context))
     case 'backoff':
     case 'flapping':
@@ -366,7 +367,13 @@ function startFailed(
 ): Decision {
   if (state.phase.id !== 'starting' || seen.generation !== state.generation) return nothing(state)
   const failed = countFailure(state, `could not be started: ${seen.message}`, context)
-  if (seen.portTaken) return prepend(failed.effects, blocked(failed.state, seen.message, context))
+  if (seen.portTaken) {
+    // The failure has been told; that it is looked at again every round stands in the status.
+    return {
+      state: { ...failed.state, phase: { id: 'blocked', why: seen.message } },
+      effects: failed.effects,
+    }
+  }
   return prepend(failed.effects, planRestart(failed.state, seen.message, context))
 }
 

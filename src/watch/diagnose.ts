@@ -77,7 +77,7 @@ export function diagnose(check: ForwardCheck): Diagnosis {
 function diagnoseAnswering(check: ForwardCheck, health: ForwarderHealth): Diagnosis {
   if (health.draining) return { condition: 'draining', health }
   const { identity, listen } = health
-  const noAddress = listen.addresses.length === 0
+  const noAddress = listen.addresses.length === 0 && listen.paths.length === 0
   if (noAddress && listen.failed.length > 0) {
     const why = listen.failed.map(({ address, error }) => `${address}: ${error}`).join(', ')
     return faulty('not_listening', `listens on no address (${why})`, identity)

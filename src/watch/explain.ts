@@ -176,7 +176,7 @@ function decisionInWords({ before, observation, decision, context }: Decided) {
     case 'unknown':
       return words('look first')
     case 'starting':
-      return words('start it at once', whyAtOnce(before, observation, context))
+      return words('start it now', whyAtOnce(before, observation, context))
     case 'running':
       return runningInWords(before, decision.state, observation)
     case 'stopping':
@@ -203,7 +203,7 @@ function decisionInWords({ before, observation, decision, context }: Decided) {
 
 const afterStop = { restart: 'start it again', start: 'start it anew', stay: 'leave it down' } as const
 
-function whyAtOnce(before: ForwardState, observation: Observation, { policy }: Context): string {
+function whyAtOnce(before: ForwardState, observation: Observation, { policy }: Context): string | null {
   if (observation.kind === 'order') return 'it was ordered'
   switch (before.phase.id) {
     case 'unknown':
@@ -211,7 +211,7 @@ function whyAtOnce(before: ForwardState, observation: Observation, { policy }: C
       return 'it was not running when the monitor came'
     case 'backoff':
     case 'flapping':
-      return 'the wait is over'
+      return null
     case 'blocked':
       return 'the way is free'
     case 'stopping':
@@ -243,6 +243,9 @@ function runningInWords(before: ForwardState, after: ForwardState, observation: 
   }
   if (targetCondition(before) !== 'silent' && targetCondition(after) === 'silent') {
     return { decided: 'leave the forwarder alone', because: 'a restart cannot mend its target' }
+  }
+  if (before.failures > 0 && after.failures === 0) {
+    return { decided: 'count it as well again', because: null }
   }
   return { decided: 'go on watching', because: null }
 }

@@ -54,12 +54,15 @@ const deathTakesMs = 1000
 /** ms that a forwarder's answer to a handover may come later than the time its replacement has. */
 const answerTakesMs = 2000
 
+/** ms within which the exit of a child is told after its control connection has ended. */
+const exitToldWithinMs = 20
+
 /**
  * Watches one forward: brings what is seen to `decide`, one observation at a time, and does what comes out. Whatever is seen or
  * ordered goes through here; there is no other road by which this forward's process is started or ended.
  */
 export class ForwardWatcher {
-  readonly configuration: ForwardConfiguration
+  #configuration: ForwardConfiguration
   readonly #around: WatcherSurroundings
   #state: ForwardState
   #connection: ControlClient | undefined
@@ -80,9 +83,13 @@ export class ForwardWatcher {
     memory: WatcherMemory | undefined,
     around: WatcherSurroundings,
   ) {
-    this.configuration = configuration
+    this.#configuration = configuration
     this.#around = around
     this.#state = { ...initialState, ...memory, phase: { id: 'unknown' } }
+  }
+
+  get configuration(): ForwardConfiguration {
+    return this.#configuration
   }
 
   get state(): ForwardState {
@@ -114,6 +121,12 @@ export class ForwardWatcher {
     this.#deciding = true
     for (let next = this.#inbox.shift(); next !== undefined; next = this.#inbox.shift()) this.#decide(next)
     this.#deciding = false
+  }
+
+  /** Takes another configuration for the same port; a forwarder that runs with other options is replaced, any other is left alone. */
+  reconfigure(configuration: ForwardConfiguration): void {
+    this.#configuration = configuration
+    void this.#checkAnew()
   }
 
   /** Orders the forward down and resolves when it is. */
@@ -302,9 +315,21 @@ export class ForwardWatcher {
     if (this.#closed || phase.id !== 'running') return
     if (await hasEnded(phase.identity, deathTakesMs)) {
       this.#health = undefined
-      return this.observe({ kind: 'died', identity: phase.identity, how: 'is gone' })
+      return this.observe({
+        kind: 'died',
+        identity: phase.identity,
+        how: await this.#howEnded(phase.identity),
+      })
     }
     await this.#checkAnew()
+  }
+
+  /** How a process that is gone has ended, when it was our child: its exit is told a moment after its connection has ended. */
+  async #howEnded(identity: ProcessIdentity): Promise<string> {
+    const started = this.#started
+    if (started?.pid !== identity.pid) return 'is gone'
+    const giveUp = new Promise<string>((resolve) => setTimeout(resolve, exitToldWithinMs, 'is gone').unref())
+    return await Promise.race([started.exited, giveUp])
   }
 
   #file(name: (port: number) => string): string {

@@ -13,6 +13,8 @@ export type StartOutcome =
   | { readonly ok: false; readonly message: string; readonly portTaken: boolean }
 
 export interface StartedForwarder {
+  /** Undefined when it could not be run at all. */
+  readonly pid: number | undefined
   readonly outcome: Promise<StartOutcome>
   /** Resolves when the process has ended, with how: `was killed by SIGKILL`, `ended with exit code 1`. */
   readonly exited: Promise<string>
@@ -43,7 +45,7 @@ export function startForwarder(
   const child = spawn(node, [...words, '--report-fd', String(reportDescriptor)], {
     detached: true,
     stdio: ['ignore', log, log, 'pipe'],
-    env: withoutServiceManager(process.env),
+    env: forwarderEnvironment(process.env),
   })
   closeSync(log)
   child.unref()
@@ -55,7 +57,12 @@ export function startForwarder(
   })
   // Taken before anything else happens: a child that ends is a zombie until the event loop turns, so the PID is still its own.
   const identity = child.pid === undefined ? undefined : identityOf(child.pid)
-  return { outcome: startOutcome(child, identity, exited), exited, abandon: () => child.kill('SIGKILL') }
+  return {
+    pid: child.pid,
+    outcome: startOutcome(child, identity, exited),
+    exited,
+    abandon: () => child.kill('SIGKILL'),
+  }
 }
 
 async function startOutcome(
@@ -71,10 +78,21 @@ async function startOutcome(
   return { ok: false, message: `it ${await exited} before it was ready`, portTaken: false }
 }
 
-/** A forwarder is no service of its own: it must not speak to systemd in the monitor's name. */
-function withoutServiceManager(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  const { NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID, LISTEN_FDS, LISTEN_PID, LISTEN_FDNAMES, ...rest } =
-    environment
+/**
+ * A forwarder is no service of its own: it must not speak to systemd in the monitor's name. It speaks no TLS either, and a
+ * Node that is told of more certificates reads them all before it does anything else: 35 ms of every restart.
+ */
+function forwarderEnvironment(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const {
+    NOTIFY_SOCKET,
+    WATCHDOG_USEC,
+    WATCHDOG_PID,
+    LISTEN_FDS,
+    LISTEN_PID,
+    LISTEN_FDNAMES,
+    NODE_EXTRA_CA_CERTS,
+    ...rest
+  } = environment
   return rest
 }
 

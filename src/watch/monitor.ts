@@ -1,10 +1,14 @@
 import { writeFileSync } from 'node:fs'
 import path from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
+import { Alerts } from '../alert/alerts.ts'
+import { changeInWords, compareConfigurations } from '../config/compare.ts'
 import {
   type Configuration,
   defaultConfiguration,
   type ForwardConfiguration,
 } from '../config/configuration.ts'
+import { ConfigurationFile } from '../config/configuration-file.ts'
 import { loadConfiguration } from '../config/load.ts'
 import { ControlSocketHeld, holdControlSocket } from '../control/server.ts'
 import { bootId, monotonicMs, wallTime } from '../os/clock.ts'
@@ -32,6 +36,7 @@ import { fileNames, prepareStateDirectory } from '../record/state-directory.ts'
 import type { ForwardPhase } from './decide.ts'
 import { explainStanding } from './explain.ts'
 import { ForwardWatcher, type WatcherMemory } from './forward-watcher.ts'
+import { incidentFacts, subjectConditions } from './incident-facts.ts'
 
 export interface MonitorOptions {
   readonly stateDirectory: string
@@ -62,11 +67,27 @@ export async function runMonitor(options: MonitorOptions): Promise<number> {
   let monitor: Monitor | undefined
   const control = await holdSocket(options.stateDirectory, startedAt, () => monitor?.runtimeState())
   try {
+    if (process.stdout.isTTY) await showGateTokens(configuration, options.stateDirectory)
     monitor = new Monitor(options, configuration, startedAt)
     await monitor.run()
     return exitCode.ok
   } finally {
     control.close()
+  }
+}
+
+/** A person at the terminal is about to log in. The token goes to nobody else, and into no log. */
+async function showGateTokens({ forwards }: Configuration, stateDirectory: string): Promise<void> {
+  const gated = forwards.filter(({ options }) => options.gate !== '')
+  if (gated.length === 0) return
+  const { loadSecrets } = await import('../forward/gate/secrets.ts')
+  const namesByToken = new Map<string, string[]>()
+  for (const { name, options } of gated) {
+    const { token } = loadSecrets(stateDirectory, options.gateTokenFile)
+    namesByToken.set(token, [...(namesByToken.get(token) ?? []), name])
+  }
+  for (const [token, names] of namesByToken) {
+    process.stdout.write(`Log in at ${names.join(' and ')} with the token ${token}\n`)
   }
 }
 
@@ -103,13 +124,17 @@ const longestGapMs = 30_000
 
 class Monitor {
   readonly #options: MonitorOptions
-  readonly #configuration: Configuration
+  #configuration: Configuration
   readonly #startedAt: { readonly wall: string; readonly monotonic: number }
   readonly #log: LineLog
   readonly #ring: RingLog
   readonly #journal: Journal
   readonly #desired: DesiredState
-  readonly #watchers: readonly ForwardWatcher[]
+  readonly #configurationFile: ConfigurationFile | undefined
+  readonly #alerts: Alerts
+  #watchers: readonly ForwardWatcher[]
+  #configurationProblem: RuntimeState['configurationProblem'] = null
+  #tick: NodeJS.Timeout | undefined
   #sequence = 0
   #lastRoundAt: number | undefined
   #round: Promise<void> | undefined
@@ -119,6 +144,8 @@ class Monitor {
   #recordsProblem: RuntimeState['recordsProblem'] = null
   #lastBeat = { wall: wallTime(), monotonic: monotonicMs() }
   #ending = false
+  /** Those that are no longer configured. */
+  readonly #dismissed = new WeakSet<ForwardWatcher>()
 
   constructor(options: MonitorOptions, configuration: Configuration, startedAt: string) {
     this.#options = options
@@ -129,46 +156,105 @@ class Monitor {
     this.#journal = new Journal(options.stateDirectory)
     this.#desired = new DesiredState(options.stateDirectory)
     const memories = this.#takeOver()
+    this.#alerts = new Alerts(configuration.alerts, {
+      stateDirectory: options.stateDirectory,
+      say: (level, message, good, source) => this.#say(level, message, good, source),
+    })
     this.#watchers = configuration.forwards.map((forward) =>
       this.#watcher(forward, memories.get(forward.name)),
     )
+    this.#configurationFile = this.#follow(options.configurationFile)
   }
 
   async run(): Promise<void> {
+    // Before anything is said: whoever reads that it started may send a signal at once, and its default would end it on the spot.
+    const ending = endingSignal()
+    // nohup, or a terminal that closes, sends it too: without a file there is nothing to read again, and the watch goes on.
+    process.on('SIGHUP', () => void this.#configurationFile?.reload())
     const ports = this.#watchers.map(({ configuration }) => configuration.options.listenPort).join(', ')
     this.#say('info', `Monitor started (PID: ${process.pid}), watching ${ports || 'no port'}`, true)
     this.#keepWantedDown()
-    await this.#startRound()
+    await Promise.race([this.#startRound(), ending])
     notifyServiceManager('READY=1', this.#statusLine())
+    this.#configurationFile?.follow()
+    this.#planTick(monotonicMs() + this.#configuration.intervalMs)
+    const reason = await ending
+    clearTimeout(this.#tick)
+    this.#configurationFile?.close()
+    await this.#end(reason)
+  }
+
+  /** A heartbeat every 5 s at most, a round every interval; a round that still runs is waited for, never doubled. */
+  #planTick(nextRoundAt: number): void {
     const { intervalMs } = this.#configuration
-    let nextRoundAt = monotonicMs() + intervalMs
-    const tick = setInterval(
+    this.#tick = setTimeout(
       () => {
-        if (monotonicMs() >= nextRoundAt - 1 && this.#round === undefined) {
-          nextRoundAt = monotonicMs() + intervalMs
-          void this.#startRound()
-        }
+        const isDue = monotonicMs() >= nextRoundAt - 1 && this.#round === undefined
+        if (isDue) void this.#startRound()
         this.#heartbeat()
+        this.#planTick(isDue ? monotonicMs() + intervalMs : nextRoundAt)
       },
       Math.min(heartbeatIntervalMs, intervalMs),
     )
-    const reason = await endingSignal()
-    clearInterval(tick)
-    await this.#end(reason)
+  }
+
+  #follow(file: string | undefined): ConfigurationFile | undefined {
+    if (file === undefined) return undefined
+    return new ConfigurationFile(file, {
+      changed: (configuration) => void this.#apply(configuration),
+      refused: (problem) => {
+        this.#configurationProblem = { since: wallTime(), reason: problem }
+        this.#say('error', `The new configuration is not used, the one before goes on: ${problem}`)
+        this.#write(true)
+      },
+      settled: () => {
+        this.#configurationProblem = null
+        this.#say('info', 'The configuration file is valid again', true)
+        this.#write(true)
+      },
+    })
+  }
+
+  /** Only what the change names is touched; every other forward goes on as it is. */
+  async #apply(configuration: Configuration): Promise<void> {
+    const change = compareConfigurations(this.#configuration, configuration)
+    const said = changeInWords(change)
+    const hasOtherAlerts = !isDeepStrictEqual(configuration.alerts, this.#configuration.alerts)
+    const parts = [
+      said,
+      hasOtherAlerts ? 'other alerts' : undefined,
+      configuration.intervalMs === this.#configuration.intervalMs ? undefined : 'another interval',
+    ].filter((part) => part !== undefined)
+    this.#configuration = configuration
+    if (parts.length === 0) return
+    const reason = parts.join('; ')
+    this.#say('info', `Configuration changed: ${reason}`, true)
+    // Not waited for: a delivery that hangs in an old channel delays no forward.
+    if (hasOtherAlerts) void this.#alerts.reconfigure(configuration.alerts)
+    const forwards = configuration.forwards.map(({ name, options }) => ({ name, port: options.listenPort }))
+    this.#journal.write({ event: 'configuration-changed', reason, forwards })
+    const isRemoved = (one: ForwardWatcher) => change.removed.includes(one.configuration)
+    const leaving = this.#watchers.filter(isRemoved)
+    const staying = this.#watchers.filter((one) => !isRemoved(one))
+    for (const watcher of leaving) this.#dismissed.add(watcher)
+    // A name or a port may come back in the same change, so that what leaves is waited for.
+    await Promise.all(leaving.map((watcher) => watcher.stop('it is no longer configured')))
+    for (const watcher of leaving) watcher.close()
+    const arriving = change.added.map((forward) => this.#watcher(forward, undefined))
+    this.#watchers = [...staying, ...arriving]
+    for (const changed of change.changed) {
+      staying.find((watcher) => watcher.configuration.name === changed.name)?.reconfigure(changed)
+    }
+    await Promise.all(arriving.map((watcher) => watcher.check()))
+    this.#write(true)
   }
 
   #watcher(forward: ForwardConfiguration, memory: WatcherMemory | undefined): ForwardWatcher {
     const watcher = new ForwardWatcher(forward, memory, {
       stateDirectory: this.#options.stateDirectory,
       log: (level, message, good) => this.#say(level, message, good, forward.name),
-      alert: (event, _subject, message) => {
-        this.#say(
-          event === 'resolved' ? 'info' : 'error',
-          `ALERT ${event}: ${message}`,
-          event === 'resolved',
-          forward.name,
-        )
-      },
+      alert: (event, subject, message) =>
+        this.#alerts.report(event, incidentFacts(watcher, subject, message, monotonicMs())),
       changed: () => {
         this.#writeFailureCount(watcher)
         this.#sayWhatIsOpen(watcher)
@@ -176,7 +262,8 @@ class Monitor {
       },
       journal: (explanation, observation) => {
         this.#journal.write({ event: 'forward', forward: forward.name, ...explanation })
-        if (observation.kind === 'order' && !this.#ending) {
+        // What the monitor itself ends is not what somebody wants down.
+        if (observation.kind === 'order' && !this.#ending && !this.#dismissed.has(watcher)) {
           this.#want(forward.name, observation.order === 'stop' ? 'down' : 'up', observation.why)
         }
       },
@@ -189,6 +276,7 @@ class Monitor {
     this.#round = Promise.all(this.#watchers.map((watcher) => watcher.check())).then(() => {
       this.#round = undefined
       this.#lastRoundAt = monotonicMs()
+      this.#alerts.roundDone(this.#watchers.flatMap((watcher) => subjectConditions(watcher, monotonicMs())))
       this.#heartbeat()
       if (watchdogPingsExpected()) notifyServiceManager('WATCHDOG=1', this.#statusLine())
     })
@@ -202,6 +290,7 @@ class Monitor {
       await Promise.all(this.#watchers.map((watcher) => watcher.stop(`the monitor was ended by ${reason}`)))
     }
     for (const watcher of this.#watchers) watcher.close()
+    await this.#alerts.close()
     const rest = this.#options.stopForwards ? '' : '; the forwarders go on'
     this.#say('info', `Monitor ended by ${reason}${rest}`, false)
     this.#journal.write({ event: 'monitor-stopped', reason })
@@ -343,6 +432,7 @@ class Monitor {
       intervalMs: this.#configuration.intervalMs,
       lastRoundAt: this.#lastRoundAt ?? null,
       stopped: this.#stopped,
+      configurationProblem: this.#configurationProblem,
       recordsProblem: this.#recordsProblem,
       forwards: this.#watchers.map(forwardRecord),
     }
@@ -402,8 +492,6 @@ function endingSignal(): Promise<string> {
   return new Promise((resolve) => {
     process.once('SIGTERM', resolve)
     process.once('SIGINT', resolve)
-    // nohup or a terminal that closes: the watch goes on.
-    process.on('SIGHUP', () => {})
   })
 }
 

@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
+import { inspect } from 'node:util'
 import { defaultConfiguration } from '../../src/config/configuration.ts'
 import { loadConfiguration } from '../../src/config/load.ts'
 import { configurationJsonSchema } from '../../src/config/schema.ts'
@@ -80,10 +81,7 @@ forwards:
 
   it('refuses values that cannot be, and says what would be right', async () => {
     await refused(/forwards\[0\]\.listen: .*65535/, 'forwards: [{ name: a, listen: 70000, target: "b:1" }]')
-    await refused(
-      /forwards\[0\]\.target: .*URL; give HOST:PORT/,
-      'forwards: [{ name: a, listen: 1, target: "http://b:1" }]',
-    )
+    await refused(/forwards\[0\]\.target: .*URL/, 'forwards: [{ name: a, listen: 1, target: "http://b:1" }]')
     await refused(
       /forwards\[0\]\.allow.*not a network/,
       'forwards: [{ name: a, listen: 1, target: "b:1", allow: [10.0.0.0/33] }]',
@@ -116,5 +114,66 @@ forwards:
       readFileSync(join(checkout, 'schema', 'port-watchdog.schema.json'), 'utf8'),
     )
     assert.deepEqual(shipped, JSON.parse(JSON.stringify(configurationJsonSchema())))
+  })
+})
+
+describe('alerts', () => {
+  const withAlerts = (alerts: string) => `forwards: []\nalerts:\n${alerts.replaceAll(/^/gm, '  ')}`
+
+  it('are off without a section', async () => {
+    const { alerts } = await load('port-watchdog.yaml', 'forwards: []')
+    assert.deepEqual(alerts, { channels: [], ping: undefined, reminderMs: 0, groupMs: 5000 })
+  })
+
+  it('take a secret from the file or from the environment, and print neither', async () => {
+    process.env.ALERT_TEST_URL = 'https://hooks.example.com/from-environment'
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: this is how a person writes it.
+    const reference = 'url: ${ALERT_TEST_URL}'
+    const text = withAlerts(`
+reminder: 30m
+channels:
+  - type: slack
+    ${reference}
+  - { type: webhook, name: pager, url: "https://pager.example.com/from-file", secret: signing-key }
+  - { type: command, command: [notify, --now] }
+ping: { url: "https://ping.example.com/uuid-of-mine", interval: 2m, fail: true }`)
+    const { alerts } = await load('port-watchdog.yaml', text)
+    const [slack, pager] = alerts.channels
+    assert.equal(slack?.type === 'slack' && slack.url.reveal(), 'https://hooks.example.com/from-environment')
+    assert.equal(pager?.type === 'webhook' && pager.secret?.reveal(), 'signing-key')
+    assert.deepEqual(
+      alerts.channels.map(({ name }) => name),
+      ['slack', 'pager', 'command'],
+    )
+    assert.equal(alerts.ping?.intervalMs, 120_000)
+    for (const printed of [
+      JSON.stringify(alerts),
+      inspect(alerts, { depth: 9, showHidden: true }),
+      `${alerts.ping?.url}`,
+    ]) {
+      assert.doesNotMatch(printed, /from-environment|from-file|signing-key|uuid-of-mine/)
+    }
+    delete process.env.ALERT_TEST_URL
+    await refused(/alerts\.channels\[0\]\.url: the environment variable ALERT_TEST_URL is not set/, text)
+  })
+
+  it('that cannot work are refused, without repeating a secret', async () => {
+    const channel = (words: string) => withAlerts(`channels: [{ ${words} }]`)
+    await refused(
+      /channels\[0\].*a channel has a type: slack, discord, webhook or command/,
+      channel('type: smtp, url: x'),
+    )
+    await refused(
+      /channels\[0\]\.url: it is not an http or https URL$/,
+      channel('type: slack, url: "secret words"'),
+    )
+    await refused(
+      /channels\[0\]\.name: "ping" is the name/,
+      channel('type: slack, name: ping, url: "https://a.b/"'),
+    )
+    await refused(/channels\[0\]\.command/, channel('type: command, command: []'))
+    await refused(/alerts\.reminder: a reminder comes every 30m at most/, withAlerts('reminder: 5m'))
+    const twice = '{ type: slack, url: "https://a.b/" }'
+    await refused(/channels\[1\]\.name: slack is there twice/, withAlerts(`channels: [${twice}, ${twice}]`))
   })
 })

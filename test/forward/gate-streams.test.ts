@@ -120,10 +120,10 @@ describe('Event streams through a gate', () => {
 
   before(async () => {
     target = createServer((incoming, response) => {
-      if (incoming.url === '/late-end')
-        return void response.writeHead(200, { 'content-length': 10 }).write('12345')
-      response.writeHead(200, { 'content-type': 'text/event-stream' })
-      response.flushHeaders()
+      const isPage = incoming.url === '/page'
+      response.writeHead(200, { 'content-type': isPage ? 'text/html' : 'text/event-stream' })
+      if (isPage) response.write('<head>')
+      else response.flushHeaders()
       streams.push(response)
     })
     gate = await startGate(await listen(target))
@@ -135,9 +135,15 @@ describe('Event streams through a gate', () => {
     target.close()
   })
 
-  const listenTo = async (path = '/events'): Promise<IncomingMessage> => {
+  const listenTo = async (path = '/events', headers = {}): Promise<IncomingMessage> => {
     streams = []
-    const asked = request({ host: '127.0.0.1', port: gate.port, path, headers: { cookie }, agent: false })
+    const asked = request({
+      host: '127.0.0.1',
+      port: gate.port,
+      path,
+      headers: { cookie, ...headers },
+      agent: false,
+    })
     asked.on('error', () => {})
     asked.end()
     const [answer] = (await once(asked, 'response')) as [IncomingMessage]
@@ -151,6 +157,17 @@ describe('Event streams through a gate', () => {
       streams[0]?.write(event)
       assert.deepEqual(await once(answer, 'data'), [event])
     }
+    answer.destroy()
+  })
+
+  it('are passed on though they call themselves a page, once they have taken their time', async () => {
+    const answer = await listenTo('/page', { accept: 'text/html' })
+    assert.match(
+      String(await once(answer, 'data')),
+      /^<head><script src="\/\.port-watchdog\/page\.js"><\/script>$/,
+    )
+    streams[0]?.write('more')
+    assert.deepEqual(await once(answer, 'data'), ['more'])
     answer.destroy()
   })
 

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { createHash, randomBytes } from 'node:crypto'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createServer, type IncomingMessage, type Server } from 'node:http'
 import { connect } from 'node:net'
@@ -9,6 +10,7 @@ import { Attempts } from '../../src/forward/gate/attempts.ts'
 import { loadSecrets } from '../../src/forward/gate/index.ts'
 import { localPath } from '../../src/forward/gate/login-desk.ts'
 import { Sessions, sourceNetwork } from '../../src/forward/gate/session.ts'
+import { sha256 } from '../../src/forward/gate/sha256.ts'
 import { ask, type GateUnderTest, listen, logIn, sendForm, startGate } from '../support/gate.ts'
 
 const page = { accept: 'text/html,application/xhtml+xml' }
@@ -237,6 +239,16 @@ describe('A gate', () => {
       assert.equal(headers['content-security-policy'], `frame-ancestors ${own}`)
     })
 
+    it('names an IPv6 visitor’s host in a policy as well as a policy can', async () => {
+      answerWith = {
+        'content-security-policy': `frame-ancestors http://[::1]:${targetPort} http://localhost:${targetPort}`,
+      }
+      const host = `[fd77::1]:${gate.port}`
+      const { headers } = await ask(gate.port, { headers: { host, cookie } })
+      const any = `http://*:${gate.port}`
+      assert.equal(headers['content-security-policy'], `frame-ancestors ${any} ${any}`)
+    })
+
     it('refuses pages of other sites and other ports, though they bring the cookie', async () => {
       for (const origin of [
         'http://evil.example',
@@ -333,6 +345,19 @@ describe('A gate', () => {
       })
     }
 
+    it('closes on a head that does not come, or comes by drops', async () => {
+      const hasty = await startGate(targetPort, { headTimeoutMs: 100 })
+      const drops = ['GET / HT', 'TP/1.1\r\nHost: 127', '.0.0.1\r\nX: ', ...Array<string>(1000).fill('x')]
+      for (const pieces of [[], drops]) {
+        const socket = connect(hasty.port, '127.0.0.1')
+        socket.on('error', () => {}).resume()
+        const dripping = setInterval(() => socket.write(pieces.shift() ?? ''), 10)
+        await new Promise((resolve) => socket.once('close', resolve))
+        clearInterval(dripping)
+      }
+      await hasty.close()
+    })
+
     it('closes on CONNECT', async () => {
       assert.equal(await raw(`CONNECT 127.0.0.1:22 HTTP/1.1\r\n${head()}\r\n`), '')
     })
@@ -380,6 +405,16 @@ describe('Sessions', () => {
     assert.equal(sourceNetwork('fe80::1%eth0'), sourceNetwork('FE80::2'))
     assert.notEqual(sourceNetwork('fd77:0:0:1::1'), sourceNetwork('fd77::1'))
     assert.notEqual(sourceNetwork('2001:db8:1:2::1'), sourceNetwork('2001:db8:1:3::1'))
+  })
+})
+
+describe('The SHA-256 that pages get', () => {
+  it('is the one that everybody has', () => {
+    for (const length of [0, 1, 3, 55, 56, 57, 63, 64, 65, 119, 120, 1000, 100_000]) {
+      const message = randomBytes(length)
+      const expected = createHash('sha256').update(message).digest()
+      assert.ok(expected.equals(sha256(message)), `${length} bytes`)
+    }
   })
 })
 

@@ -44,7 +44,7 @@ export async function openPage(browser: Browser, url: string): Promise<Page> {
     viewport: { width: 1400, height: 900 },
   })
   const page = await context.newPage()
-  page.setDefaultTimeout(20_000)
+  page.setDefaultTimeout(60_000)
   await page.goto(url, { waitUntil: 'load' })
   return page
 }

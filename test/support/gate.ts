@@ -19,6 +19,7 @@ export interface GateSettings {
   readonly hosts?: readonly string[]
   readonly sessionMs?: number
   readonly stateDirectory?: string
+  readonly headTimeoutMs?: number
 }
 
 export async function startGate(targetPort: number, settings: GateSettings = {}): Promise<GateUnderTest> {
@@ -36,6 +37,7 @@ export async function startGate(targetPort: number, settings: GateSettings = {})
     secrets,
     hosts: settings.hosts ?? [],
     sessionMs: settings.sessionMs ?? 60_000,
+    ...(settings.headTimeoutMs !== undefined && { headTimeoutMs: settings.headTimeoutMs }),
     connect: (done) => {
       const socket = connect({ port: targetPort, host: '127.0.0.1', allowHalfOpen: true })
       socket.once('error', (error) => done(error, undefined))

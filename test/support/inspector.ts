@@ -1,13 +1,13 @@
 import { mkdirSync } from 'node:fs'
 import { delimiter, dirname, join } from 'node:path'
-import type { Page } from 'playwright-core'
+import type { Locator, Page } from 'playwright-core'
 import type { Lab } from './namespaces.ts'
 import type { Resident } from './resident.ts'
 import { cached, nodeForInspector, run } from './tools.ts'
 
 /** What a user sets before starting the Inspector, beyond the command line of the MCP server. */
 export interface InspectorSettings {
-  /** ALLOWED_ORIGINS: the addresses under which visitors open the page. */
+  /** ALLOWED_ORIGINS: the addresses under which visitors open the page. Empty = not set. */
   readonly origins: readonly string[]
   readonly token: string
   /** A certificate and its key, for a page on https (2.x only). */
@@ -50,6 +50,8 @@ export interface Inspector {
   readonly version: string
   /** The loopback ports it listens on. */
   readonly ports: readonly number[]
+  /** The one with the sandbox of MCP Apps; undefined where that is for localhost alone, whatever is set. */
+  readonly sandboxPort: number | undefined
   /** Starts it on the lab's host, on its default address, and waits until it says it is up. */
   start(lab: Lab, settings: InspectorSettings): Promise<Resident>
   /** What the visitor types into the address bar. */
@@ -66,6 +68,7 @@ export interface Inspector {
 export const inspector2: Inspector = {
   version: '2.12.0',
   ports: [6274, 6275],
+  sandboxPort: 6275,
 
   async start(lab, { origins, token, tls }) {
     const program = cached('inspector-2', '@modelcontextprotocol/inspector/clients/launcher/build/index.js')
@@ -87,22 +90,27 @@ export const inspector2: Inspector = {
   }),
 
   async connect(page) {
-    // The switch's own input is out of sight, so that it is reached by keyboard, not by mouse.
-    await page.getByRole('switch', { name: /^Connect or disconnect/ }).press('Space')
-    await page.getByText('Connected', { exact: true }).waitFor()
+    await startToConnect2(page)
+    await seen(page, page.getByText('Connected', { exact: true }))
   },
 
   async listTools(page) {
-    await page.getByRole('radio', { name: 'Tools' }).press('Space')
+    await click(page.getByRole('radio', { name: 'Tools' }))
     await page.getByRole('heading', { name: /^Tools \([1-9]/ }).waitFor()
     return page.getByRole('button').locator('p:first-child').allTextContents()
   },
+}
+
+/** In the page of 2.x: asks for a connection to the MCP server, and waits for nothing. */
+export function startToConnect2(page: Page): Promise<void> {
+  return click(page.getByRole('switch', { name: /^Connect or disconnect/ }))
 }
 
 /** MCP Inspector 1.0.3: page on 6274, its proxy on 6277. */
 export const inspector1: Inspector = {
   version: '1.0.3',
   ports: [6274, 6277],
+  sandboxPort: undefined,
 
   async start(lab, { origins, token }) {
     const program = cached('inspector-1', '@modelcontextprotocol/inspector/cli/build/cli.js')
@@ -123,7 +131,7 @@ export const inspector1: Inspector = {
 
   async connect(page) {
     await page.getByRole('button', { name: 'Connect', exact: true }).click()
-    await page.getByText('Connected', { exact: true }).waitFor()
+    await seen(page, page.getByText('Connected', { exact: true }))
   },
 
   async listTools(page) {
@@ -136,6 +144,23 @@ export const inspector1: Inspector = {
   },
 }
 
+/**
+ * Clicks in one event. The inputs of 2.x are out of a mouse's reach, and its page replaces them while it loads: what goes
+ * down on the one and up on the other counts for neither.
+ */
+function click(input: Locator): Promise<void> {
+  return input.dispatchEvent('click')
+}
+
+/** Waits until something is in sight; when it does not come, tells what is there in its stead. */
+async function seen(page: Page, wanted: Locator): Promise<void> {
+  try {
+    await wanted.waitFor()
+  } catch (cause) {
+    throw new Error(`the page shows:\n${await page.locator('body').ariaSnapshot()}`, { cause })
+  }
+}
+
 /** The command of the real MCP server that the Inspector starts, over stdio. */
 function mcpServer(): string[] {
   return ['node', cached('everything', '@modelcontextprotocol/server-everything/dist/index.js'), 'stdio']
@@ -146,7 +171,7 @@ function commonSettings(lab: Lab, origins: readonly string[]): NodeJS.ProcessEnv
   mkdirSync(home, { recursive: true })
   return {
     HOME: home,
-    ALLOWED_ORIGINS: origins.join(','),
+    ALLOWED_ORIGINS: origins.length === 0 ? undefined : origins.join(','),
     MCP_AUTO_OPEN_ENABLED: 'false',
     // 1.x starts its two halves as `node`, and so does the MCP server's command above.
     PATH: `${dirname(nodeForInspector())}${delimiter}${process.env.PATH ?? ''}`,

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { Resident } from '../support/resident.ts'
 import { checkout, run } from '../support/tools.ts'
@@ -8,6 +10,38 @@ import { command, withWatched } from '../support/watched.ts'
 
 const hasSystemd = spawnSync('systemd-analyze', ['--version']).status === 0
 const skip = hasSystemd ? false : 'systemd is not installed'
+
+describe('scripts/install-systemd', { skip }, () => {
+  for (const scope of ['system', 'user']) {
+    it(`puts a unit of the ${scope} in place that verifies, and takes it away again`, {
+      timeout: 60_000,
+    }, async () => {
+      const folder = mkdtempSync(join(tmpdir(), 'pw-units-'))
+      try {
+        const install = (...words: string[]) => {
+          const scoped = scope === 'user' ? ['--user', ...words] : words
+          const where = `PORT_WATCHDOG_UNIT_DIR=${folder}`
+          return run(
+            ['env', where, join(checkout, 'scripts', 'install-systemd'), '--no-start', ...scoped],
+            60_000,
+          )
+        }
+        const installed = await install()
+        assert.equal(installed.code, 0, installed.stderr)
+        const unit = readFileSync(join(folder, 'proxy-monitor.service'), 'utf8')
+        assert.ok(/^ExecStart=\/\S+ \/\S+\/dist\/src\/cli\/proxy-monitor\.js$/m.test(unit))
+        assert.equal((await install('--remove')).code, 0)
+        assert.deepEqual(readdirSync(folder), [])
+      } finally {
+        rmSync(folder, { recursive: true })
+      }
+    })
+  }
+
+  it('refuses words it does not know', async () => {
+    assert.equal((await run([join(checkout, 'scripts', 'install-systemd'), '--bad'])).code, 64)
+  })
+})
 
 describe('The systemd unit', { skip }, () => {
   it('is clean to systemd-analyze verify', async () => {

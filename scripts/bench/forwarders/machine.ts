@@ -14,17 +14,20 @@ export interface Machine {
   readonly versions: Readonly<Record<string, string>>
 }
 
-const VERSION_WORDS: Readonly<Record<string, readonly string[]>> = {
-  haproxy: ['-v'],
-  nginx: ['-v'],
-  socat: ['-V'],
-  iperf3: ['--version'],
-  wrk: ['-v'],
-  python3: ['--version'],
+/** By tool, the command that prints its version. */
+type VersionCommands = Readonly<Record<string, readonly [string, ...string[]]>>
+
+const FORWARDERS: VersionCommands = {
+  haproxy: ['haproxy', '-v'],
+  nginx: ['nginx', '-v'],
+  socat: ['socat', '-V'],
+  iperf3: ['iperf3', '--version'],
+  wrk: ['wrk', '-v'],
+  python3: ['python3', '--version'],
 }
 
-export function describeMachine(root: string): Machine {
-  const versions = Object.entries(VERSION_WORDS).map(([tool, words]) => [tool, version(tool, words)])
+export function describeMachine(root: string, commands: VersionCommands = FORWARDERS): Machine {
+  const versions = Object.entries(commands).map(([tool, command]) => [tool, version(command)])
   return {
     cpu: cpus()[0]?.model ?? 'unknown',
     cores: cpus().length,
@@ -38,7 +41,7 @@ export function describeMachine(root: string): Machine {
 }
 
 /** Some print it on standard error, and wrk ends in 1 after it. */
-function version(tool: string, words: readonly string[]): string {
+function version([tool, ...words]: readonly [string, ...string[]]): string {
   const { stdout, stderr } = spawnSync(tool, words, { encoding: 'utf8' })
   return /\d+\.\d+(\.\d+)*/.exec(`${stdout ?? ''}${stderr ?? ''}`)?.[0] ?? 'missing'
 }

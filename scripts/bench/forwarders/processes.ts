@@ -153,27 +153,36 @@ function canListen(port: number): Promise<boolean> {
   })
 }
 
-interface Member {
-  readonly pid: string
-  readonly ticks: number
+/** What the kernel says of one process; undefined when it is gone. */
+interface Stat {
+  readonly group: number
+  readonly cpuSeconds: number
 }
 
-function membersOf(group: number): Member[] {
-  const members: Member[] = []
-  for (const pid of readdirSync('/proc')) {
-    if (!/^\d+$/.test(pid)) continue
-    const stat = readProc(`/proc/${pid}/stat`)
-    // The program's name, in brackets, may itself hold spaces and brackets.
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-    if (Number(fields[2]) !== group) continue
-    // utime, stime, and cutime and cstime for the children that ended and were waited for.
-    const ticks = fields.slice(11, 15).reduce((sum, field) => sum + Number(field), 0)
-    members.push({ pid, ticks })
-  }
-  return members
+function statOf(pid: number): Stat | undefined {
+  const stat = readProc(`/proc/${pid}/stat`)
+  if (stat === '') return undefined
+  // The program's name, in brackets, may itself hold spaces and brackets.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  // utime, stime, and cutime and cstime for the children that ended and were waited for.
+  const ticks = fields.slice(11, 15).reduce((sum, field) => sum + Number(field), 0)
+  // Linux shows it in hundredths, whatever the kernel's own tick is.
+  return { group: Number(fields[2]), cpuSeconds: ticks / 100 }
 }
 
-function readProc(path: string): string {
+/** The PIDs of all processes that can be seen. */
+export function allPids(): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+}
+
+function membersOf(group: number): number[] {
+  return allPids().filter((pid) => statOf(pid)?.group === group)
+}
+
+/** A file below /proc, empty when its process is gone. */
+export function readProc(path: string): string {
   try {
     return readFileSync(path, 'utf8')
   } catch {
@@ -181,9 +190,28 @@ function readProc(path: string): string {
   }
 }
 
-/** User and system time of the group in seconds. Linux shows it in hundredths, whatever the kernel's own tick is. */
+/** User and system time in seconds of a process and of the children it has waited for. */
+export function processCpuSeconds(pid: number): number {
+  return statOf(pid)?.cpuSeconds ?? 0
+}
+
+/** The proportional set size of a process in bytes: a page that several share is counted once among them. */
+export function processPssBytes(pid: number): number {
+  return kibibytes('Pss', readProc(`/proc/${pid}/smaps_rollup`)) * 1024
+}
+
+/** The resident set size of a process in bytes, what it shares with others included. */
+export function processRssBytes(pid: number): number {
+  return kibibytes('VmRSS', readProc(`/proc/${pid}/status`)) * 1024
+}
+
+function kibibytes(field: string, text: string): number {
+  return Number(new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(text)?.[1] ?? 0)
+}
+
+/** User and system time of the group in seconds. */
 export function cpuSeconds(group: Group): number {
-  return membersOf(group.pid).reduce((sum, member) => sum + member.ticks, 0) / 100
+  return membersOf(group.pid).reduce((sum, pid) => sum + processCpuSeconds(pid), 0)
 }
 
 /**
@@ -191,9 +219,9 @@ export function cpuSeconds(group: Group): number {
  * files are left out: the kernel drops and reloads those as it likes, tens of MiB of them for Node.
  */
 export function memoryBytes(group: Group): number {
-  return membersOf(group.pid).reduce((sum, { pid }) => {
-    const own = readProc(`/proc/${pid}/smaps_rollup`).matchAll(/^Pss_(?:Anon|Shmem):\s+(\d+) kB/gm)
-    return [...own].reduce((total, [, kibibytes]) => total + Number(kibibytes) * 1024, sum)
+  return membersOf(group.pid).reduce((sum, pid) => {
+    const memory = readProc(`/proc/${pid}/smaps_rollup`)
+    return sum + (kibibytes('Pss_Anon', memory) + kibibytes('Pss_Shmem', memory)) * 1024
   }, 0)
 }
 

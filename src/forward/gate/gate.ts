@@ -49,6 +49,8 @@ export interface GateOptions {
   readonly hosts: readonly string[]
   readonly sessionMs: number
   readonly connect: ConnectTarget
+  /** ms for the head of a request; 10 s when not given. */
+  readonly headTimeoutMs?: number
 }
 
 /** What the health report says of a gate. */
@@ -77,7 +79,7 @@ export class Gate {
     this.#options = options
     this.#guard = new Guard(options.secrets, options.sessionMs)
     this.#desk = new LoginDesk(this.#guard)
-    this.#upstream = new Upstream(options.connect, targetHostHeader(options.member))
+    this.#upstream = new Upstream(options.connect)
     this.#server = createServer(
       {
         insecureHTTPParser: false,
@@ -104,7 +106,7 @@ export class Gate {
       this.#headArrived(socket)
       this.#sockets.delete(socket)
     })
-    this.#expectHead(socket, headTimeoutMs)
+    this.#expectHead(socket, this.#options.headTimeoutMs ?? headTimeoutMs)
     this.#server.emit('connection', socket)
     socket.resume()
   }

@@ -75,7 +75,7 @@ export function rewriteResponseHeaders(
   if (headers.location !== undefined) headers.location = translateOrigins(headers.location, origins)
   for (const name of ['content-security-policy', 'content-security-policy-report-only']) {
     const value = headers[name]
-    if (typeof value === 'string') headers[name] = translateOrigins(value, origins)
+    if (typeof value === 'string') headers[name] = translatePolicy(value, origins)
   }
   rewriteCors(headers, origins, asked)
   // A cookie for `localhost` would be refused by a browser that knows the host by another name.
@@ -83,6 +83,11 @@ export function rewriteResponseHeaders(
   if (setCookie) {
     headers['set-cookie'] = setCookie.map((cookie) => cookie.replace(/;\s*domain=[^;]*/gi, ''))
   }
+}
+
+/** A content security policy cannot name an IPv6 address (CSP 3, section 2.3.1); any host on that port is the nearest it can say. */
+function translatePolicy(policy: string, origins: OriginMap): string {
+  return translateOrigins(policy, origins).replace(/\/\/\[[0-9a-f:.]+\]/gi, '//*')
 }
 
 /**

@@ -1,5 +1,5 @@
 import type { ForwardOptions } from '../../config/forward-options.ts'
-import type { DialOutcome } from '../dial.ts'
+import type { DialOutcome } from '../dialer.ts'
 import { Gate } from './gate.ts'
 import { GateGroup } from './group.ts'
 import type { GateSecrets } from './secrets.ts'

@@ -1,4 +1,5 @@
 import { isIP } from 'node:net'
+import { unixPath } from '../../config/values.ts'
 import { hostAndPort } from '../../os/interfaces.ts'
 import { isLoopbackHost } from '../listen-plan.ts'
 import type { GateMember } from './group.ts'
@@ -111,6 +112,8 @@ export class OriginMap {
 
 /** The `Host` that a target is told: what it would see from a browser on its own machine. */
 export function targetHostHeader({ targetHost, targetPort }: GateMember): string {
+  // What is behind a Unix socket has no name of its own.
+  if (unixPath(targetHost) !== undefined) return 'localhost'
   const host = isLoopbackHost(targetHost) ? 'localhost' : targetHost
   return targetPort === 80 ? host : hostAndPort(host, targetPort)
 }
@@ -121,6 +124,7 @@ function targetOrigin(member: GateMember | undefined): string | undefined {
 
 /** A target on loopback may name itself in any of three ways. */
 function targetOrigins(member: GateMember): string[] {
+  if (unixPath(member.targetHost) !== undefined) return []
   const hosts = isLoopbackHost(member.targetHost) ? ['localhost', '127.0.0.1', '::1'] : [member.targetHost]
   return hosts.map((host) => originOf('http', hostAndPort(host, member.targetPort)))
 }

@@ -1,9 +1,12 @@
+import { sha256 } from './sha256.ts'
+
 /**
  * What a page of the target is given by the gate, as a script before its own. The Inspector's pages are written for localhost,
  * and two things there are different from an address on the network:
  *
- * 1. Browsers offer `crypto.randomUUID` on localhost and on https only; without it Inspector 2.x cannot connect.
- *    `crypto.getRandomValues`, from which it is made here, is there on every page.
+ * 1. Browsers offer `crypto.randomUUID` and `crypto.subtle` on localhost and on https only; without them Inspector 2.x cannot
+ *    connect. `crypto.getRandomValues`, from which the first is made here, is there on every page; of the second it is SHA-256
+ *    that MCP clients use.
  * 2. Browsers send cookies to another port only when the page asks for it (`credentials: 'include'`). Inspector 1.x calls
  *    its proxy on 6277 from the page on 6274 and does not ask, so its requests would arrive without the session.
  *    This asks for it, and only for the other ports behind the same gate.
@@ -30,6 +33,16 @@ export function pageScript(familyPorts: readonly string[]): string {
       const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('')
       return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
     }
+  }
+  if (crypto.subtle === undefined) {
+    const sha256 = ${sha256.toString()}
+    const digest = async (algorithm, data) => {
+      const name = typeof algorithm === 'string' ? algorithm : algorithm.name
+      if (name.toUpperCase() !== 'SHA-256') throw new DOMException(name + ' is there on https only', 'NotSupportedError')
+      const bytes = ArrayBuffer.isView(data) ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength) : new Uint8Array(data)
+      return sha256(bytes).buffer
+    }
+    Object.defineProperty(crypto, 'subtle', { value: { digest }, configurable: true })
   }
   const plainFetch = window.fetch
   window.fetch = function fetch(input, init) {

@@ -37,9 +37,9 @@ export class Upstream {
   /** Only its protocol is looked at: where the target is, the agent alone knows. */
   readonly #options
 
-  constructor(connect: ConnectTarget, targetHost: string) {
+  constructor(connect: ConnectTarget) {
     this.#options = {
-      target: `http://${targetHost}`,
+      target: 'http://localhost',
       agent: new DialAgent(connect),
       upgradeTimeout: upgradeTimeoutMs,
     }
@@ -95,7 +95,13 @@ function sendHead(answer: IncomingMessage, response: ServerResponse, headers: Ou
   response.flushHeaders()
 }
 
-/** Reads the whole body, changes it, sends it. One that turns out too long is passed on as it is. */
+/** ms after which a page that is still being written is passed on as far as it has come. */
+const gatherMs = 2_000
+
+/**
+ * Reads the body, changes it, sends it. Of one that turns out too long, or that its target goes on writing, what has come so far
+ * is changed, and the rest passed on as it is.
+ */
 function sendTranslated(
   answer: IncomingMessage,
   response: ServerResponse,
@@ -103,29 +109,35 @@ function sendTranslated(
 ): void {
   const chunks: Buffer[] = []
   let bytes = 0
-  const giveUp = () => {
-    answer.removeAllListeners('data').removeListener('end', send)
-    sendHead(answer, response, answer.headers)
-    for (const chunk of chunks) response.write(chunk)
+  const translated = () => Buffer.from(translate(Buffer.concat(chunks).toString('latin1')), 'latin1')
+  const {
+    'content-length': _length,
+    'transfer-encoding': _framing,
+    etag: _etag,
+    'last-modified': _modified,
+    ...headers
+  } = answer.headers
+  const gather = (chunk: Buffer) => {
+    chunks.push(chunk)
+    bytes += chunk.length
+    if (bytes > longestTranslated) passOn()
+  }
+  const passOn = () => {
+    clearTimeout(deadline)
+    answer.removeListener('data', gather).removeListener('end', send)
+    sendHead(answer, response, headers)
+    response.write(translated())
     answer.pipe(response)
   }
   const send = () => {
-    const body = Buffer.from(translate(Buffer.concat(chunks).toString('latin1')), 'latin1')
-    const {
-      'transfer-encoding': _framing,
-      etag: _etag,
-      'last-modified': _modified,
-      ...headers
-    } = answer.headers
+    clearTimeout(deadline)
+    const body = translated()
     sendHead(answer, response, { ...headers, 'content-length': body.length })
     response.end(body)
   }
-  answer.on('data', (chunk: Buffer) => {
-    chunks.push(chunk)
-    bytes += chunk.length
-    if (bytes > longestTranslated) giveUp()
-  })
-  answer.once('end', send)
+  const deadline = setTimeout(passOn, gatherMs)
+  answer.on('data', gather).once('end', send)
+  answer.once('close', () => clearTimeout(deadline))
 }
 
 /**

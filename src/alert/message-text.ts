@@ -1,0 +1,91 @@
+import type { IncidentChange } from './incident.ts'
+import type { QueuedMessage } from './queue.ts'
+
+/** What receivers need beside the message itself. */
+export interface Sender {
+  /** The name of the machine, so that a person knows which one speaks. */
+  readonly host: string
+}
+
+/** The body of a webhook, and what a command reads from its stdin. */
+export interface AlertBody {
+  readonly schemaVersion: 1
+  /** The same at every further try to deliver it. */
+  readonly id: string
+  readonly host: string
+  /** For people. */
+  readonly text: string
+  readonly changes: readonly IncidentChange[]
+  /** Older changes that were never delivered, because the queue was full. */
+  readonly dropped: number
+}
+
+export function alertBody(message: QueuedMessage, sender: Sender): AlertBody {
+  const { id, changes, dropped } = message
+  const text = messageText(message, sender)
+  return { schemaVersion: 1, id, host: sender.host, text, changes, dropped }
+}
+
+/**
+ * The message in words: a headline, and one line a change.
+ * @param limit characters at most; 0 = any number. What does not fit is counted, not cut: `… and 7 more`.
+ */
+export function messageText({ changes, dropped }: QueuedMessage, { host }: Sender, limit = 0): string {
+  const lines = [headline(changes, host)]
+  const note = dropped === 0 ? [] : [`(${dropped} older alerts could not be kept and are lost)`]
+  let length = [...lines, ...note].join('\n').length
+  for (const [index, change] of changes.entries()) {
+    const line = changeLine(change)
+    const rest = `… and ${changes.length - index} more`
+    if (limit > 0 && length + line.length + rest.length + 2 > limit)
+      return [...lines, rest, ...note].join('\n')
+    lines.push(line)
+    length += line.length + 1
+  }
+  return [...lines, ...note].join('\n')
+}
+
+function headline(changes: readonly IncidentChange[], host: string): string {
+  const counts = (['opened', 'flapping', 'reminder', 'resolved'] as const).flatMap((event) => {
+    const count = changes.filter((change) => change.event === event).length
+    return count === 0 ? [] : [`${count} ${words[event]}`]
+  })
+  return `port-watchdog on ${host}: ${counts.join(', ')}`
+}
+
+const words: Readonly<Record<IncidentChange['event'], string>> = {
+  opened: 'opened',
+  flapping: 'flapping',
+  reminder: 'still open',
+  resolved: 'resolved',
+}
+
+const signs: Readonly<Record<IncidentChange['event'], string>> = {
+  opened: '✗',
+  flapping: '↯',
+  reminder: '…',
+  resolved: '✓',
+}
+
+/** No change fills a message: an error text may be of any length. */
+const longestMessage = 500
+
+function changeLine(change: IncidentChange): string {
+  const { event, forward, message, incident } = change
+  const text = message.length > longestMessage ? `${message.slice(0, longestMessage - 1)}…` : message
+  return `${signs[event]} ${forward}: ${text}${endingText(change)} [${incident}]`
+}
+
+function endingText({ event, durationMs, restarts }: IncidentChange): string {
+  if (event === 'opened') return ''
+  const lasted = `${event === 'resolved' ? 'lasted' : 'for'} ${spell(durationMs)}`
+  const done = restarts === 0 ? '' : `, restarted ${restarts === 1 ? 'once' : `${restarts} times`}`
+  return ` (${lasted}${done})`
+}
+
+function spell(ms: number): string {
+  const seconds = Math.round(ms / 1000)
+  if (seconds < 120) return `${seconds} s`
+  const minutes = Math.round(seconds / 60)
+  return minutes < 120 ? `${minutes} min` : `${Math.round(minutes / 60)} h`
+}

@@ -1,0 +1,25 @@
+import { createHmac } from 'node:crypto'
+
+const prefix = 'whsec_'
+
+/**
+ * The headers that sign a webhook as standardwebhooks.com says, so that its libraries verify it. A receiver
+ * 1. joins `webhook-id`, `webhook-timestamp` (seconds since 1970) and the body, as the bytes that came, with dots,
+ * 2. computes HMAC-SHA256 of that with the secret, in base64, and compares it in constant time with what follows `v1,` in
+ *    `webhook-signature`,
+ * 3. refuses a timestamp more than 5 minutes away, and passes over a `webhook-id` it has seen.
+ * @param secret `whsec_` and the key in base64; any other text is the key itself, in UTF-8.
+ */
+export function signatureHeaders(
+  secret: string,
+  id: string,
+  body: string,
+  wallMs: number,
+): Record<'webhook-timestamp' | 'webhook-signature', string> {
+  const timestamp = String(Math.floor(wallMs / 1000))
+  const key = secret.startsWith(prefix)
+    ? Buffer.from(secret.slice(prefix.length), 'base64')
+    : Buffer.from(secret)
+  const signature = createHmac('sha256', key).update(`${id}.${timestamp}.${body}`).digest('base64')
+  return { 'webhook-timestamp': timestamp, 'webhook-signature': `v1,${signature}` }
+}

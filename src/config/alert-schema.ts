@@ -1,0 +1,124 @@
+import { z } from 'zod'
+import {
+  type AlertConfiguration,
+  alertDefaults,
+  type ChannelConfiguration,
+  pingDefaults,
+  pingName,
+  shortestReminderMs,
+} from './alert-options.ts'
+import { duration, text } from './schema-parts.ts'
+import { Secret } from './secret.ts'
+import type { Parsed } from './values.ts'
+
+/** `${NAME}` and nothing else: a secret comes whole from the environment or stands whole in the file. */
+function parseSecret(written: string): Parsed<Secret> {
+  const variable = /^\$\{([A-Za-z_][A-Za-z0-9_]*)\}$/.exec(written)?.[1]
+  if (variable === undefined) {
+    return written === '' ? { ok: false, problem: 'it is empty' } : { ok: true, value: new Secret(written) }
+  }
+  const value = process.env[variable]
+  if (!value) return { ok: false, problem: `the environment variable ${variable} is not set` }
+  return { ok: true, value: new Secret(value) }
+}
+
+/** The problem never repeats what was written: it may be most of a secret. */
+function parseSecretUrl(written: string): Parsed<Secret> {
+  const secret = parseSecret(written)
+  if (!secret.ok) return secret
+  const url = secret.value.reveal()
+  const isUrl = URL.canParse(url) && ['http:', 'https:'].includes(new URL(url).protocol)
+  return isUrl ? secret : { ok: false, problem: 'it is not an http or https URL' }
+}
+
+const reminder = duration.refine(
+  (ms) => ms === 0 || ms >= shortestReminderMs,
+  'a reminder comes every 30m at most',
+)
+
+// biome-ignore lint/suspicious/noTemplateCurlyInString: this is how a person writes it.
+const url = text(parseSecretUrl).describe('a secret: written here, or ${NAME} for an environment variable')
+const name = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/, 'a name is 1 to 63 letters, digits, ".", "_" or "-"')
+  .refine((value) => value !== pingName, `"${pingName}" is the name of the dead man's switch`)
+  .optional()
+  .describe('default: its type')
+
+const channel = z.discriminatedUnion(
+  'type',
+  [
+    z.strictObject({ type: z.enum(['slack', 'discord']), name, url }),
+    z.strictObject({
+      type: z.literal('webhook'),
+      name,
+      url,
+      secret: text(parseSecret)
+        .optional()
+        .describe('signs every message (standardwebhooks.com); whsec_BASE64 or any text'),
+    }),
+    z.strictObject({
+      type: z.literal('command'),
+      name,
+      command: z
+        .array(z.string().min(1))
+        .min(1)
+        .describe('program and arguments, without a shell; JSON comes on stdin'),
+    }),
+  ],
+  { error: 'a channel has a type: slack, discord, webhook or command' },
+)
+
+export const alerts = z.strictObject({
+  reminder: reminder
+    .optional()
+    .describe('tell an open incident again after so long, then doubling up to 6h; 0 = never (default)'),
+  group: duration.optional().describe('collect changes for so long into one message; default 5s'),
+  channels: z.array(channel).optional(),
+  ping: z
+    .strictObject({
+      url,
+      interval: duration.optional().describe('between two pings; default 1m'),
+      fail: z.boolean().optional().describe('fetch URL/fail while an incident is open'),
+    })
+    .optional()
+    .describe('a dead man’s switch: fetched as long as the monitor does its work'),
+})
+
+type AlertsEntry = z.output<typeof alerts> | undefined
+type ChannelEntry = z.output<typeof channel>
+
+/** What the schema cannot say: two channels of one name would share a file. */
+export function alertDuplicates(entry: AlertsEntry): string | undefined {
+  const names = (entry?.channels ?? []).map(nameOf)
+  const index = names.findIndex((found, position) => names.indexOf(found) < position)
+  return index < 0 ? undefined : `alerts.channels[${index}].name: ${names[index]} is there twice`
+}
+
+export function alertConfiguration(entry: AlertsEntry): AlertConfiguration {
+  const ping = entry?.ping
+  return {
+    channels: (entry?.channels ?? []).map(channelConfiguration),
+    ping:
+      ping === undefined
+        ? undefined
+        : {
+            url: ping.url,
+            intervalMs: ping.interval ?? pingDefaults.intervalMs,
+            fail: ping.fail ?? pingDefaults.fail,
+          },
+    reminderMs: entry?.reminder ?? alertDefaults.reminderMs,
+    groupMs: entry?.group ?? alertDefaults.groupMs,
+  }
+}
+
+function channelConfiguration(entry: ChannelEntry): ChannelConfiguration {
+  const ownName = nameOf(entry)
+  return entry.type === 'webhook'
+    ? { ...entry, name: ownName, secret: entry.secret }
+    : { ...entry, name: ownName }
+}
+
+function nameOf(entry: ChannelEntry): string {
+  return entry.name ?? entry.type
+}

@@ -1,0 +1,102 @@
+import { type FSWatcher, readFileSync, watch } from 'node:fs'
+import path from 'node:path'
+import { errorText } from '../os/failure.ts'
+import type { Configuration } from './configuration.ts'
+import { loadConfiguration } from './load.ts'
+
+export interface ConfigurationEvents {
+  /** The file holds another configuration now, and it is valid. */
+  readonly changed: (configuration: Configuration) => void
+  /** The file cannot be used; the configuration before goes on. Told once for each different problem. */
+  readonly refused: (problem: string) => void
+  /** The file is valid again, and says what is in force already. */
+  readonly settled: () => void
+}
+
+/** ms to wait after a change: an editor writes a file in several steps. */
+const settleMs = 200
+
+/** ms between two looks that need no event: a network file system has none, a replaced folder loses its watch. */
+const lookEveryMs = 10_000
+
+/**
+ * Follows a configuration file: a change of its content, or `reload`, makes it be read and checked anew. What cannot be read or is
+ * not valid never takes effect.
+ */
+export class ConfigurationFile {
+  readonly file: string
+  readonly #events: ConfigurationEvents
+  #text: string | undefined
+  #problem: string | undefined
+  #watcher: FSWatcher | undefined
+  #settling: NodeJS.Timeout | undefined
+  #polling: NodeJS.Timeout | undefined
+  #loading: Promise<void> = Promise.resolve()
+
+  constructor(file: string, events: ConfigurationEvents) {
+    this.file = file
+    this.#events = events
+    this.#text = this.#read()
+  }
+
+  /** Begins to follow the file. Its folder is watched, because editors replace files rather than write them. */
+  follow(): void {
+    try {
+      this.#watcher = watch(path.dirname(this.file), { persistent: false }, (_event, name) => {
+        if (name === null || name === path.basename(this.file)) this.#soon()
+      })
+      this.#watcher.on('error', () => this.#watcher?.close())
+    } catch {
+      // Looked at every now and then all the same.
+    }
+    this.#polling = setInterval(() => this.#ifChanged(), lookEveryMs)
+    this.#polling.unref()
+  }
+
+  /** Reads the file now, changed or not. Resolves when it has taken effect or was refused. */
+  reload(): Promise<void> {
+    this.#loading = this.#loading.then(() => this.#load())
+    return this.#loading
+  }
+
+  close(): void {
+    this.#watcher?.close()
+    clearTimeout(this.#settling)
+    clearInterval(this.#polling)
+  }
+
+  #soon(): void {
+    clearTimeout(this.#settling)
+    this.#settling = setTimeout(() => this.#ifChanged(), settleMs)
+    this.#settling.unref()
+  }
+
+  #ifChanged(): void {
+    if (this.#read() !== this.#text) void this.reload()
+  }
+
+  async #load(): Promise<void> {
+    const text = this.#read()
+    try {
+      const configuration = await loadConfiguration(this.file)
+      const wasRefused = this.#problem !== undefined
+      this.#problem = undefined
+      this.#text = text
+      this.#events.changed(configuration)
+      if (wasRefused) this.#events.settled()
+    } catch (error) {
+      this.#text = text
+      const problem = errorText(error)
+      if (problem !== this.#problem) this.#events.refused(problem)
+      this.#problem = problem
+    }
+  }
+
+  #read(): string | undefined {
+    try {
+      return readFileSync(this.file, 'utf8')
+    } catch {
+      return undefined
+    }
+  }
+}

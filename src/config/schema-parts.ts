@@ -1,0 +1,22 @@
+import { z } from 'zod'
+import { type Parsed, parseDuration } from './values.ts'
+
+/** A string that one of the parsers of `values.ts` understands. */
+export function text<T>(parse: (text: string) => Parsed<T>) {
+  return z.string().transform((value, context): T => {
+    const parsed = parse(value)
+    if (parsed.ok) return parsed.value
+    context.issues.push({ code: 'custom', message: parsed.problem, input: value })
+    return z.NEVER
+  })
+}
+
+export const port = z.number().int().min(1).max(65535)
+export const count = z.number().int().min(0)
+export const duration = z
+  .union([z.string(), z.number()])
+  .transform(String)
+  .pipe(text(parseDuration))
+  .describe('250ms, 5s, 2m, 1h; a bare number counts seconds; 0 = off')
+export const oneOrMore = <T extends z.ZodType>(item: T) =>
+  z.union([z.array(item), item.transform((value) => [value])])

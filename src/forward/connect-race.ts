@@ -1,0 +1,137 @@
+import { connect, type Socket } from 'node:net'
+
+/** A connected target, not read from yet. */
+export interface Connected {
+  readonly socket: Socket
+  readonly address: string
+}
+
+export interface ConnectFailure {
+  readonly address: string
+  readonly error: Error
+}
+
+export interface ConnectRace {
+  /** IP addresses, or `unix:/path`; at least one. */
+  readonly addresses: readonly string[]
+  readonly port: number
+  /** Infinity = as long as the kernel tries. */
+  readonly timeoutMs: number
+  /** Told once when the first address is still silent after `nextAddressAfterMs`. */
+  readonly onSlow: () => void
+}
+
+/**
+ * ms after which the next address is tried while the one before is still silent, RFC 8305 (Happy Eyeballs) section 5. Earlier
+ * attempts go on; the first to answer wins.
+ */
+const nextAddressAfterMs = 250
+
+/**
+ * Connects to whichever address answers first; attempts run into each other's heels. One timer serves the next address and the
+ * whole timeout.
+ * @param outcome told once, never within this call: the winner, or the failures; fewer than addresses when time was up.
+ * @returns a function that gives up: the outcome is then never told.
+ */
+export function raceToConnect(
+  { addresses, port, timeoutMs, onSlow }: ConnectRace,
+  outcome: (failures: readonly ConnectFailure[], connected: Connected | undefined) => void,
+): () => void {
+  const deadline = performance.now() + timeoutMs
+  const attempts = new Set<Socket>()
+  const failures: ConnectFailure[] = []
+  let next = 0
+  let slow = false
+  let over = false
+  let timer: NodeJS.Timeout | undefined
+
+  const finish = () => {
+    over = true
+    clearTimeout(timer)
+    for (const socket of attempts) socket.destroy()
+  }
+  const attemptNext = () => {
+    const address = addresses[next]
+    if (address === undefined) return
+    next++
+    attempt(address)
+    armTimer()
+  }
+  const armTimer = () => {
+    clearTimeout(timer)
+    const left = deadline - performance.now()
+    const wait = slow && next >= addresses.length ? left : Math.min(left, nextAddressAfterMs)
+    timer = Number.isFinite(wait) ? setTimeout(timerFired, Math.max(1, wait)) : undefined
+  }
+  const timerFired = () => {
+    if (performance.now() >= deadline - 1) {
+      finish()
+      return outcome(failures, undefined)
+    }
+    if (!slow) {
+      slow = true
+      onSlow()
+      // Whoever heard that may have given up.
+      if (over) return
+    }
+    if (next < addresses.length) attemptNext()
+    else armTimer()
+  }
+  const attempt = (address: string) => {
+    const socket = openSocket(address, port)
+    attempts.add(socket)
+    const failed = (error: Error) => {
+      attempts.delete(socket)
+      socket.on('error', () => {})
+      socket.destroy()
+      if (over) return
+      failures.push({ address, error })
+      if (next < addresses.length) return attemptNext()
+      if (attempts.size > 0) return
+      finish()
+      outcome(failures, undefined)
+    }
+    socket.once('error', failed)
+    socket.once('connect', () => {
+      if (over) return
+      if (isSelfConnected(socket)) return failed(selfConnectedError(port))
+      socket.removeListener('error', failed)
+      attempts.delete(socket)
+      finish()
+      outcome(failures, { socket, address })
+    })
+  }
+  attemptNext()
+  return finish
+}
+
+function openSocket(address: string, port: number): Socket {
+  if (address.startsWith('unix:'))
+    return connect({ path: address.slice('unix:'.length), allowHalfOpen: true })
+  return connect({
+    host: address,
+    port,
+    allowHalfOpen: true,
+    noDelay: true,
+    keepAlive: true,
+    keepAliveInitialDelay: 60_000,
+    autoSelectFamily: false,
+  })
+}
+
+/**
+ * A connect to a free port of the ephemeral range can meet its own source port: the kernel then connects the socket with itself
+ * although nobody listens there (TCP simultaneous open, RFC 9293 section 3.5). A Unix socket has no ports.
+ */
+export function isSelfConnected(
+  socket: Pick<Socket, 'localPort' | 'remotePort' | 'localAddress' | 'remoteAddress'>,
+): boolean {
+  const { localPort, remotePort, localAddress, remoteAddress } = socket
+  return localPort !== undefined && localPort === remotePort && localAddress === remoteAddress
+}
+
+function selfConnectedError(port: number): Error {
+  return Object.assign(new Error(`nobody listens on port ${port}: the socket met itself`), {
+    code: 'ECONNREFUSED',
+  })
+}

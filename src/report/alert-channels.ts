@@ -1,0 +1,78 @@
+import type { ChannelHealth, ChannelState } from '../alert/channel-health.ts'
+import { elapsedMs, isoTime, type Moment } from '../alert/moment.ts'
+import { duration } from '../os/duration.ts'
+
+/** One way by which incidents are told, as a report shows it. Holds no URL. */
+export interface AlertChannelStatus {
+  readonly name: string
+  readonly type: ChannelHealth['type']
+  readonly state: ChannelState
+  /** Changes that wait to be delivered. */
+  readonly queued: number
+  /** Changes lost because too many waited. */
+  readonly dropped: number
+  /** Messages delivered. */
+  readonly delivered: number
+  /** ISO 8601. */
+  readonly lastDeliveredAt: string | null
+  /** Without secrets; null when the last try was a success. */
+  readonly lastError: string | null
+  readonly retryInMs: number | null
+}
+
+/** When the facts were taken. */
+interface Taken {
+  /** ISO 8601. */
+  readonly takenAt: string
+  readonly nowMonotonicMs: number
+  readonly bootId: string
+}
+
+export function assessAlertChannels(
+  channels: readonly ChannelHealth[],
+  { takenAt, nowMonotonicMs, bootId }: Taken,
+): AlertChannelStatus[] {
+  const now: Moment = { wallMs: Date.parse(takenAt), monotonicMs: nowMonotonicMs, bootId }
+  return channels.map((health) => assessAlertChannel(health, now))
+}
+
+/** What to do about channels that tell nobody anything. */
+export function alertChannelSteps(channels: readonly AlertChannelStatus[]): string[] {
+  return channels
+    .filter(({ state }) => state === 'disabled')
+    .map(({ name }) => `correct alert channel ${name} in the configuration and start the monitor anew`)
+}
+
+function assessAlertChannel(health: ChannelHealth, now: Moment): AlertChannelStatus {
+  const { name, type, state, queued, dropped, delivered, lastDeliveredAt, lastError, retryAt } = health
+  return {
+    name,
+    type,
+    state,
+    queued,
+    dropped,
+    delivered,
+    lastDeliveredAt: lastDeliveredAt === null ? null : isoTime(lastDeliveredAt),
+    lastError,
+    retryInMs: retryAt === null || state !== 'retrying' ? null : Math.round(elapsedMs(now, retryAt)),
+  }
+}
+
+/** `slack ok · discord 2 queued (HTTP 429, retry in 3 s)`; undefined when there is no channel. */
+export function alertChannelsText(channels: readonly AlertChannelStatus[]): string | undefined {
+  if (channels.length === 0) return undefined
+  return channels.map(channelText).join(' · ')
+}
+
+function channelText(channel: AlertChannelStatus): string {
+  const { name, state, queued, dropped, lastError, retryInMs } = channel
+  const facts: string[] = []
+  if (state === 'disabled') facts.push('DISABLED')
+  if (state === 'ok' || state === 'untried') facts.push(state === 'ok' ? 'ok' : 'not used yet')
+  if (state === 'retrying') facts.push('fails')
+  if (queued > 0) facts.push(`${queued} queued`)
+  if (dropped > 0) facts.push(`${dropped} lost`)
+  const details = [lastError, retryInMs === null ? null : `retry in ${duration(retryInMs)}`]
+  const known = details.filter((detail) => detail !== null)
+  return `${name} ${facts.join(', ')}${known.length === 0 ? '' : ` (${known.join(', ')})`}`
+}

@@ -1,0 +1,351 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import type { ForwardEvent, JournalEntry, JournalEvent } from '../../src/record/journal.ts'
+import { historyOf, type Period, recentDays, recentWeeks } from '../../src/report/history.ts'
+import { renderHistory } from '../../src/report/render-history.ts'
+import { renderWhy, whyRestarted } from '../../src/report/why.ts'
+
+process.env.TZ = 'UTC'
+
+/** A Saturday, at noon. */
+const noon = Date.parse('2026-11-21T12:00:00.000Z')
+const minute = 60_000
+
+function at(ms: number, event: JournalEvent): JournalEntry {
+  return { time: new Date(ms).toISOString(), monotonicMs: ms - noon + 1e9, bootId: 'b', ...event }
+}
+
+function forward(
+  kind: ForwardEvent['kind'],
+  from: ForwardEvent['from'],
+  to: ForwardEvent['to'],
+  more: Partial<ForwardEvent> = {},
+): ForwardEvent {
+  return {
+    event: 'forward',
+    kind,
+    forward: 'web',
+    port: 8080,
+    from,
+    to,
+    saw: `saw ${kind}`,
+    decided: `decided ${to}`,
+    because: null,
+    did: [],
+    pid: 7,
+    generation: 1,
+    failures: 0,
+    target: 'answers',
+    ...more,
+  }
+}
+
+const started = (ms: number, previousSeenAt: number | null = null) =>
+  at(ms, {
+    event: 'monitor-started',
+    pid: 1,
+    version: '0.1.0',
+    previousEnded: false,
+    forwards: [],
+    previousSeenAt: previousSeenAt === null ? null : new Date(previousSeenAt).toISOString(),
+  })
+
+const day = 86_400_000
+const today = (entries: readonly JournalEntry[], watchedUntil = noon): Period => {
+  const period = historyOf({ entries, now: noon, watchedUntil }).forwards[0]?.days.at(-1)
+  assert.ok(period)
+  return period
+}
+
+test('one failure: how long it was down, and how long the recovery took', () => {
+  const entries = [
+    started(noon - 60 * minute),
+    at(noon - 60 * minute, forward('adopted', 'unknown', 'running')),
+    at(noon - 30 * minute, forward('died', 'running', 'backoff', { failures: 1 })),
+    at(noon - 29 * minute, forward('starting', 'backoff', 'starting', { failures: 1 })),
+    at(noon - 28 * minute, forward('started', 'starting', 'running', { failures: 1 })),
+  ]
+  const { upMs, downMs, unknownMs, failures, meanTimeToRecoveryMs, availability } = today(entries)
+  assert.deepEqual(
+    { upMs, downMs, unknownMs, failures, meanTimeToRecoveryMs },
+    {
+      upMs: 58 * minute,
+      downMs: 2 * minute,
+      unknownMs: 11 * 60 * minute,
+      failures: 1,
+      meanTimeToRecoveryMs: 2 * minute,
+    },
+  )
+  assert.equal(availability, 58 / 60)
+})
+
+test('a monitor that was killed: the time until the next one is unknown, not up', () => {
+  const entries = [
+    started(noon - 60 * minute),
+    at(noon - 60 * minute, forward('adopted', 'unknown', 'running')),
+    started(noon - 10 * minute, noon - 50 * minute),
+    at(noon - 10 * minute, forward('adopted', 'unknown', 'running')),
+  ]
+  assert.equal(today(entries).upMs, 20 * minute)
+  const [first] = entries
+  assert.ok(first)
+  const forgotten = [first, ...entries.slice(1, 2), started(noon - 10 * minute, null)]
+  assert.equal(today(forgotten).upMs, 0, 'without a sign of life only the events count')
+})
+
+test('a monitor that is gone now: nothing is known since its last sign of life', () => {
+  const entries = [
+    started(noon - 60 * minute),
+    at(noon - 60 * minute, forward('adopted', 'unknown', 'running')),
+  ]
+  assert.equal(today(entries, noon - 40 * minute).upMs, 20 * minute)
+})
+
+test('sleep, and events that were lost, are unknown', () => {
+  const up = [started(noon - 60 * minute), at(noon - 60 * minute, forward('adopted', 'unknown', 'running'))]
+  const from = new Date(noon - 50 * minute).toISOString()
+  const slept = [...up, at(noon - 20 * minute, { event: 'monitor-gap', from, reason: 'it slept' })]
+  assert.equal(today(slept).upMs, 30 * minute)
+  const lost = [...up, at(noon - 20 * minute, { event: 'events-lost', from, count: 3 })]
+  assert.equal(today(lost).upMs, 10 * minute)
+  const told = [...lost, at(noon - 20 * minute, forward('noticed', 'running', 'running'))]
+  assert.equal(today(told).upMs, 30 * minute)
+})
+
+test('what somebody ordered down is no failure', () => {
+  const entries = [
+    started(noon - 60 * minute),
+    at(noon - 60 * minute, forward('adopted', 'unknown', 'running')),
+    at(noon - 30 * minute, forward('order', 'running', 'stopping')),
+    at(noon - 30 * minute, forward('ended', 'stopping', 'down')),
+  ]
+  const { upMs, downMs, wantedDownMs, failures, availability } = today(entries)
+  assert.deepEqual([upMs, downMs, wantedDownMs, failures, availability], [30 * minute, 0, 30 * minute, 0, 1])
+})
+
+test('a forward that is no longer configured has no more history, not one of being down', () => {
+  const entries = [
+    started(noon - 60 * minute),
+    at(noon - 60 * minute, forward('adopted', 'unknown', 'running')),
+    at(noon - 30 * minute, { event: 'configuration-changed', reason: 'web is gone', forwards: [] }),
+    at(noon - 30 * minute, forward('order', 'running', 'stopping')),
+    at(noon - 30 * minute + 5, forward('ended', 'stopping', 'down')),
+  ]
+  const { upMs, wantedDownMs, unknownMs } = today(entries)
+  assert.deepEqual([upMs, unknownMs], [30 * minute, 12 * 60 * minute - 30 * minute - wantedDownMs])
+  assert.ok(wantedDownMs <= 5)
+})
+
+test('a failure that goes on while the monitor is replaced counts once', () => {
+  const entries = [
+    started(noon - 60 * minute),
+    at(noon - 60 * minute, forward('adopted', 'unknown', 'running')),
+    at(noon - 30 * minute, forward('died', 'running', 'backoff', { failures: 1 })),
+    started(noon - 29 * minute, noon - 29 * minute),
+    at(noon - 29 * minute, forward('starting', 'unknown', 'starting', { failures: 1 })),
+    at(noon - 28 * minute, forward('started', 'starting', 'running', { failures: 1 })),
+  ]
+  assert.equal(today(entries).failures, 1)
+})
+
+test('a target that is away counts apart from its forward', () => {
+  const entries = [
+    started(noon - 60 * minute),
+    at(noon - 60 * minute, forward('adopted', 'unknown', 'running')),
+    at(noon - 30 * minute, forward('target-down', 'running', 'running', { target: 'silent' })),
+    at(noon - 25 * minute, forward('target-up', 'running', 'running')),
+  ]
+  const { upMs, failures, targetFailures, targetDownMs } = today(entries)
+  assert.deepEqual([upMs, failures, targetFailures, targetDownMs], [60 * minute, 0, 1, 5 * minute])
+})
+
+test('six weeks are told, each from Monday on', () => {
+  const weeks = recentWeeks(noon, 6)
+  assert.deepEqual(
+    weeks.map(({ from }) => new Date(from).toISOString().slice(0, 10)),
+    ['2026-10-12', '2026-10-19', '2026-10-26', '2026-11-02', '2026-11-09', '2026-11-16'],
+  )
+  assert.equal(weeks.at(-1)?.to, noon)
+  assert.equal(recentDays(noon, 7).length, 7)
+  const failed = noon - 30 * day
+  const entries = [
+    started(failed - minute),
+    at(failed - minute, forward('adopted', 'unknown', 'running')),
+    at(failed, forward('died', 'running', 'starting', { failures: 1 })),
+    at(failed + 100, forward('started', 'starting', 'running', { failures: 1 })),
+  ]
+  const history = historyOf({ entries, now: noon, watchedUntil: noon })
+  assert.deepEqual(
+    history.forwards[0]?.weeks.map(({ failures }) => failures),
+    [0, 1, 0, 0, 0, 0],
+  )
+  const text = renderHistory(history, 80)
+  assert.match(text, /web \(port 8080\) failed 0 times this week/)
+})
+
+const events: fc.Arbitrary<JournalEvent> = fc.oneof(
+  fc
+    .record({
+      kind: fc.constantFrom<ForwardEvent['kind']>(
+        'adopted',
+        'starting',
+        'started',
+        'died',
+        'failed',
+        'order',
+        'ended',
+        'target-down',
+        'noticed',
+      ),
+      from: fc.constantFrom<ForwardEvent['from']>('unknown', 'starting', 'running', 'backoff'),
+      to: fc.constantFrom<ForwardEvent['to']>(
+        'unknown',
+        'starting',
+        'running',
+        'stopping',
+        'backoff',
+        'flapping',
+        'blocked',
+        'down',
+      ),
+      target: fc.constantFrom<ForwardEvent['target']>('unknown', 'answers', 'silent'),
+      failures: fc.nat(5),
+    })
+    .map(({ kind, from, to, ...more }) => forward(kind, from, to, more)),
+  fc.integer({ min: -40 * day, max: day }).map((ms) => started(noon, noon + ms)),
+  fc.constant<JournalEvent>({ event: 'monitor-stopped', reason: 'SIGTERM' }),
+  fc
+    .integer({ min: -40 * day, max: day })
+    .map(
+      (ms): JournalEvent => ({ event: 'monitor-gap', from: new Date(noon + ms).toISOString(), reason: 'r' }),
+    ),
+  fc
+    .integer({ min: -40 * day, max: day })
+    .map((ms): JournalEvent => ({ event: 'events-lost', from: new Date(noon + ms).toISOString(), count: 1 })),
+)
+
+test('whatever the events, and however the clock was set: the parts of a period make the whole, and none is negative', () => {
+  const times = fc.integer({ min: -40 * day, max: day })
+  fc.assert(
+    fc.property(fc.array(fc.tuple(times, events)), fc.option(times, { nil: undefined }), (list, until) => {
+      const entries = list.map(([ms, event]) => ({
+        ...at(noon + ms, event),
+        time: new Date(noon + ms).toISOString(),
+      }))
+      const history = historyOf({
+        entries,
+        now: noon,
+        watchedUntil: until === undefined ? undefined : noon + until,
+      })
+      for (const { days, weeks } of history.forwards) {
+        for (const period of [...days, ...weeks]) {
+          const { upMs, downMs, wantedDownMs, unknownMs, availability } = period
+          const whole = Date.parse(period.to) - Date.parse(period.from)
+          for (const part of [upMs, downMs, wantedDownMs, unknownMs]) assert.ok(part >= 0 && part <= whole)
+          assert.equal(upMs + downMs + wantedDownMs + unknownMs, whole)
+          assert.ok(availability === null || (availability >= 0 && availability <= 1))
+        }
+      }
+      for (const line of renderHistory(history, 60).split('\n')) assert.ok([...line].length <= 60, line)
+    }),
+  )
+})
+
+test('in order, time before the first event and after the last sign of life is unknown, and only that', () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.nat(10 * minute), { minLength: 1, maxLength: 20 }),
+      fc.nat(minute),
+      (gaps, rest) => {
+        let ms = noon - 6 * 60 * minute
+        const begin = ms
+        const entries = [started(ms)]
+        for (const [i, gap] of gaps.entries()) {
+          entries.push(
+            at(
+              ms,
+              i % 2 === 0
+                ? forward('started', 'starting', 'running')
+                : forward('died', 'running', 'backoff', { failures: 1 }),
+            ),
+          )
+          ms += gap
+        }
+        const end = ms + rest
+        const { upMs, downMs } = today(entries, end)
+        assert.equal(upMs + downMs, end - begin)
+      },
+    ),
+  )
+})
+
+test('the story of a restart: what was seen, decided and done, how long it took, and what has been since', () => {
+  const entries = [
+    at(noon - 60 * minute, forward('started', 'starting', 'running', { pid: 41 })),
+    at(
+      noon - 30 * minute,
+      forward('died', 'running', 'backoff', {
+        saw: 'PID 41 was killed by SIGKILL after 30 min',
+        decided: 'start it again in 2.0 s',
+        because: 'restart 2 in a row',
+        did: ['removed the stale PID file'],
+        failures: 1,
+      }),
+    ),
+    at(
+      noon - 30 * minute + 2000,
+      forward('starting', 'backoff', 'starting', {
+        saw: 'the wait is over',
+        decided: 'start it now',
+        did: ['start number 2'],
+        failures: 1,
+      }),
+    ),
+    at(
+      noon - 30 * minute + 2129,
+      forward('started', 'starting', 'running', {
+        saw: 'PID 42 is ready',
+        decided: 'watch it',
+        pid: 42,
+        failures: 1,
+      }),
+    ),
+    at(
+      noon - 30 * minute + 2140,
+      forward('recovered', 'running', 'running', {
+        saw: 'PID 42 is well',
+        decided: 'count it as well again',
+        pid: 42,
+      }),
+    ),
+  ]
+  const now = { time: new Date(noon).toISOString(), monotonicMs: 1e9, bootId: 'b' }
+  const why = whyRestarted(entries, '8080', now)
+  assert.equal(why.kind, 'restart')
+  if (why.kind !== 'restart') return
+  assert.equal(why.story.tookMs, 2129)
+  assert.equal(
+    renderWhy(why),
+    `web (port 8080), last restart on 2026-11-21:
+
+  11:30:00.000  seen     PID 41 was killed by SIGKILL after 30 min
+                decided  start it again in 2.0 s, because restart 2 in a row
+                done     removed the stale PID file
+  11:30:02.000  seen     the wait is over
+                decided  start it now
+                done     start number 2
+  11:30:02.129  seen     PID 42 is ready
+                decided  watch it
+
+Back after 2.1 s.
+
+Since then:
+  11:30:02.140  seen     PID 42 is well
+                decided  count it as well again
+By the journal, it runs (PID 42), ready 29 min 57 s ago; proxy-status tells how it is now.
+`,
+  )
+  assert.equal(whyRestarted(entries.slice(0, 1), 'web', now).kind, 'no-restart')
+  assert.deepEqual(whyRestarted(entries, 'other', now), { kind: 'unknown-forward', known: ['web (8080)'] })
+})

@@ -1,0 +1,156 @@
+import assert from 'node:assert/strict'
+import { readFileSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { z } from 'zod'
+import type { History } from '../../src/report/history.ts'
+import { assess, type StatusReport } from '../../src/report/status.ts'
+import { frame, watchOnTerminal } from '../../src/report/watch.ts'
+import { commandFile, RunningCommand, run, temporaryDirectory } from '../support/children.ts'
+import { forwardFacts, silentForward, wellFacts } from '../support/status-facts.ts'
+import { checkout } from '../support/tools.ts'
+import { echoServer, freePort } from '../support/watched.ts'
+
+interface Scene {
+  readonly directory: string
+  readonly port: number
+  readonly status: (...words: string[]) => ReturnType<typeof run>
+  readonly watch: (...words: string[]) => RunningCommand
+}
+
+/** A monitor with one forward to a target that answers. */
+async function scene(t: TestContext): Promise<Scene> {
+  const directory = temporaryDirectory(t)
+  const [port, target] = [await freePort(), await echoServer()]
+  t.after(() => target.close())
+  const configuration = path.join(directory, 'c.json')
+  const forwards = [{ name: 'web', listen: port, target: `127.0.0.1:${target.port}` }]
+  writeFileSync(configuration, JSON.stringify({ interval: '1s', forwards }))
+  const state = ['--state-dir', path.join(directory, 'state')]
+  const words = ['--config', configuration, '--stop-forwards', ...state]
+  const monitor = new RunningCommand(commandFile('proxy-monitor'), words)
+  t.after(async () => {
+    monitor.child.kill('SIGTERM')
+    await monitor.ended
+  })
+  await monitor.until((out) => out.includes('started successfully'))
+  return {
+    directory: path.join(directory, 'state'),
+    port,
+    status: (...more) => run('proxy-status', [...more, ...state]),
+    watch: (...more) => new RunningCommand(commandFile('proxy-status'), [...more, ...state]),
+  }
+}
+
+const schema = () =>
+  z.fromJSONSchema(JSON.parse(readFileSync(path.join(checkout, 'schema', 'status.schema.json'), 'utf8')))
+
+test('a living monitor: waited for, asked by name, told in JSON, killed and told again', async (t) => {
+  const { directory, port, status, watch } = await scene(t)
+
+  const healthy = await status('--wait', 'healthy', '--timeout', '30s')
+  assert.equal(healthy.code, 0, healthy.stdout + healthy.stderr)
+  assert.match(healthy.stdout, /✓ web +healthy/)
+
+  const report = JSON.parse((await status('web', '--json')).stdout) as StatusReport
+  assert.ok(schema().safeParse(report).success)
+  const [detail] = report.details
+  assert.equal(detail?.identity?.pid, report.forwards[0]?.pid)
+  assert.ok(detail?.events.some(({ kind }) => kind === 'started'))
+  assert.ok(detail?.log.some(({ message }) => message.startsWith('Listening on')))
+  assert.match((await status(String(port))).stdout, /web: last events/)
+
+  const unknown = await status('nobody')
+  assert.deepEqual([unknown.code, unknown.stdout], [64, ''])
+  assert.match(unknown.stderr, /no forward "nobody"; there are web/)
+
+  const lines = watch('--watch', '100ms')
+  await lines.until((out) => out.includes('web'))
+  process.kill(report.forwards[0]?.pid ?? 0, 'SIGKILL')
+  const restarted = await status('--wait', 'healthy')
+  assert.equal(restarted.code, 0)
+
+  const history = JSON.parse((await status('--history', 'web', '--json')).stdout) as History
+  assert.equal(history.forwards[0]?.weeks.at(-1)?.failures, 1)
+  assert.match((await status('--history')).stdout, /failed 1 time this week/)
+  const why = await run('proxy-log', ['--why', 'web', '--state-dir', directory])
+  assert.match(
+    why.stdout,
+    /seen +PID \d+ (?:is gone|was killed).*\n.*decided +start it now[\s\S]*Back after \d+ ms/,
+  )
+
+  lines.child.kill('SIGINT')
+  const { code, stdout } = await lines.ended
+  assert.equal(code, 0)
+  const said = stdout
+    .trim()
+    .split('\n')
+    .map((line) => line.replace(/^\S+ \S+ /, ''))
+  assert.deepEqual(said.slice(0, 2), ['proxy-monitor RUNNING', `web (${port}) healthy`])
+  assert.ok(
+    said.every((line, i) => line !== said[i - 1]),
+    `a line without a change:\n${stdout}`,
+  )
+})
+
+test('--wait gives up after its time, with 124 and what is missing', async (t) => {
+  const directory = temporaryDirectory(t)
+  const { code, stderr } = await run('proxy-status', [
+    '--wait',
+    'running',
+    '--timeout',
+    '300ms',
+    '--state-dir',
+    directory,
+  ])
+  assert.equal(code, 124)
+  assert.match(stderr, /not running in time: the monitor is STOPPED/)
+  const wrong = await run('proxy-status', ['--wait', 'perfect'])
+  assert.equal(wrong.code, 64)
+  assert.equal((await run('proxy-status', ['--timeout', '1s'])).code, 64)
+})
+
+test('on a terminal each picture is one write, as high as the terminal at most, and drawn again when that changes', async () => {
+  const writes: string[] = []
+  const ended = new AbortController()
+  let redraw: () => void = () => {}
+  let rows = 50
+  let looks = 0
+  const look = async () => {
+    looks++
+    if (looks === 2) {
+      rows = 5
+      redraw()
+      ended.abort()
+    }
+    return assess(looks === 1 ? wellFacts : forwardFacts(silentForward({ pid: 4188, verdict: 'gone' })))
+  }
+  const screen = {
+    write: (text: string) => void writes.push(text),
+    rows: () => rows,
+    onResize: (draw: () => void) => {
+      redraw = draw
+    },
+  }
+  const text = Array.from({ length: 20 }, (_, i) => `line ${i}`).join('\n')
+  const code = await watchOnTerminal(look, () => text, screen, { intervalMs: 1, signal: ended.signal })
+  assert.equal(code, 150, 'the exit code is the last one')
+  assert.deepEqual(writes, [frame(text, 50), frame(text, 5)])
+  assert.equal(frame(text, 5).split('\n').length - 1, 4)
+  assert.equal(frame('a\nb\n', 24), '\u001b[Ha\u001b[K\nb\u001b[K\n\u001b[J')
+})
+
+test('--watch --json: a line when something changed, and quiet when the reader goes away', async (t) => {
+  const command = new RunningCommand(commandFile('proxy-status'), [
+    '--watch',
+    '20ms',
+    '--json',
+    '--state-dir',
+    temporaryDirectory(t),
+  ])
+  const out = await command.until((text) => text.includes('\n'))
+  assert.equal((JSON.parse(out) as StatusReport).monitor.cause, 'never-ran')
+  command.child.kill('SIGTERM')
+  const { code, stdout, stderr } = await command.ended
+  assert.deepEqual([code, stdout.trim().split('\n').length, stderr], [3, 1, ''])
+})

@@ -1,0 +1,360 @@
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import path from 'node:path'
+import { test } from 'node:test'
+import { z } from 'zod'
+import type { ProcessVerdict } from '../../src/os/process-identity.ts'
+import { renderStatus } from '../../src/report/render.ts'
+import { assess, type ForwardStatusState, type StatusFacts } from '../../src/report/status.ts'
+import { matchesGolden } from '../support/golden.ts'
+import {
+  answeringForward,
+  forwardFacts,
+  identity,
+  monitorFacts,
+  now,
+  silentForward,
+  wellFacts,
+  wellForward,
+  wellHealth,
+  wellRecord,
+  type wellState,
+} from '../support/status-facts.ts'
+import { checkout } from '../support/tools.ts'
+
+// The report gives times in the machine's zone; the golden ones were made in this one.
+process.env.TZ = 'UTC'
+
+const schema = z.fromJSONSchema(
+  JSON.parse(readFileSync(path.join(checkout, 'schema', 'status.schema.json'), 'utf8')),
+)
+
+const pid = 4188
+const away = {
+  target: {
+    ...wellHealth.target,
+    lastError: '127.0.0.1:6277 refused: nothing listens there',
+    lastErrorAgeMs: 5000,
+  },
+}
+const failed = [{ address: '192.0.2.9', port: 6277, error: 'the address is not there' }]
+
+/** Every state of a forward under a monitor that runs. */
+const forwards: Readonly<Record<ForwardStatusState, StatusFacts>> = {
+  healthy: wellFacts,
+  waiting: forwardFacts(
+    answeringForward(
+      { target: { ...away.target, state: 'waiting', address: null } },
+      { targetMemory: { everAnswered: false, failures: 0, failingSince: null } },
+    ),
+  ),
+  unreachable: forwardFacts(answeringForward({ target: { ...away.target, state: 'unreachable' } })),
+  degraded: forwardFacts(answeringForward({ listen: { ...wellHealth.listen, failed } })),
+  draining: forwardFacts(answeringForward({ draining: true })),
+  starting: forwardFacts(silentForward(undefined, { phase: 'starting', reason: 'is not running' })),
+  backoff: forwardFacts(
+    silentForward(
+      { pid, verdict: 'gone' },
+      {
+        phase: 'backoff',
+        reason: 'is not running: PID 4188 was killed by SIGKILL',
+        nextTryAt: now + 12_000,
+        failures: 2,
+        restarts: 4,
+      },
+    ),
+  ),
+  flapping: forwardFacts(
+    silentForward(undefined, {
+      phase: 'flapping',
+      reason: 'it exits with code 1',
+      nextTryAt: now + 300_000,
+      failures: 6,
+    }),
+  ),
+  blocked: forwardFacts(
+    silentForward(undefined, { phase: 'blocked', reason: 'the port is taken by PID 990 (node server.js)' }),
+  ),
+  hung: forwardFacts(silentForward({ pid, verdict: 'alive' }, {}, 'silent')),
+  suspended: forwardFacts(silentForward({ pid, verdict: 'stopped' }, {}, 'silent')),
+  dead: forwardFacts(silentForward({ pid, verdict: 'gone' })),
+  down: forwardFacts(silentForward(undefined, { phase: 'down' })),
+  unverifiable: forwardFacts(silentForward({ pid, verdict: 'unverifiable' })),
+}
+
+/** Every state of the monitor. */
+const monitors: Readonly<Record<string, StatusFacts>> = {
+  'never-ran': { ...wellFacts, reading: { kind: 'missing' }, writerVerdict: undefined, forwards: [] },
+  ended: monitorFacts(
+    { stopped: { at: '2026-11-21T00:59:00.000Z', reason: 'SIGTERM' } },
+    { writerVerdict: 'gone' },
+  ),
+  rebooted: monitorFacts(
+    {},
+    {
+      bootId: 'another-boot',
+      writerVerdict: 'reused',
+      forwards: [silentForward({ pid, verdict: 'reused' })],
+    },
+  ),
+  died: monitorFacts({ writtenAtMonotonicMs: now - 5000 }, { writerVerdict: 'gone' }),
+  suspended: monitorFacts({ writtenAtMonotonicMs: now - 40_000 }, { writerVerdict: 'stopped' }),
+  hangs: monitorFacts({ writtenAtMonotonicMs: now - 40_000 }),
+  'no-checks': monitorFacts({ lastRoundAt: now - 90_000 }),
+  unreadable: {
+    ...wellFacts,
+    reading: { kind: 'unreadable', why: 'EACCES: permission denied' },
+    writerVerdict: undefined,
+  },
+  corrupt: { ...wellFacts, reading: { kind: 'corrupt', why: 'it is not JSON' }, writerVerdict: undefined },
+  newer: { ...wellFacts, reading: { kind: 'newer', schemaVersion: 9 }, writerVerdict: undefined },
+  configuration: monitorFacts({
+    configurationProblem: {
+      since: '2026-11-21T00:58:00.000Z',
+      reason: 'forwards.0.listen: "x" is not a port',
+    },
+  }),
+  records: monitorFacts({
+    recordsProblem: { since: '2026-11-21T00:58:00.000Z', reason: 'ENOSPC: no space left on device, write' },
+  }),
+}
+
+const detailed: StatusFacts = {
+  ...(forwards.unreachable ?? wellFacts),
+  details: [
+    {
+      port: 6277,
+      identity: identity(pid),
+      log: [
+        {
+          time: '2026-11-21T00:59:56.000Z',
+          level: 'error',
+          source: 'inspector-proxy',
+          message: 'Target localhost:6277 no longer answers: refused',
+        },
+      ],
+      events: [
+        {
+          time: '2026-11-21T00:59:56.100Z',
+          monotonicMs: now - 4900,
+          bootId: 'this-boot',
+          event: 'forward',
+          kind: 'target-down',
+          forward: 'inspector-proxy',
+          port: 6277,
+          from: 'running',
+          to: 'running',
+          saw: 'PID 4188 is well, target localhost:6277 does not answer: refused',
+          decided: 'leave the forwarder alone',
+          because: 'a restart cannot mend its target',
+          did: [],
+          pid,
+          generation: 1,
+          failures: 0,
+          target: 'silent',
+        },
+      ],
+    },
+  ],
+}
+
+const gated = forwardFacts(
+  answeringForward({
+    gate: {
+      kind: 'token',
+      tokenPlace: '/run/user/1000/port-watchdog/gate_token',
+      logins: 3,
+      failedAttempts: 1,
+    },
+  }),
+)
+
+const cases: readonly (readonly [string, StatusFacts])[] = [
+  ...Object.entries(forwards).map(([name, facts]) => [`forward-${name}`, facts] as const),
+  ...Object.entries(monitors).map(([name, facts]) => [`monitor-${name}`, facts] as const),
+  ['gated', gated],
+  ['asked-for', detailed],
+]
+
+for (const [name, facts] of cases) {
+  test(`golden: ${name}, as text and as JSON that satisfies the schema`, () => {
+    const report = assess(facts)
+    const json = JSON.parse(JSON.stringify(report)) as unknown
+    const checked = schema.safeParse(json)
+    assert.ok(checked.success, checked.success ? '' : JSON.stringify(checked.error.issues, null, 1))
+    matchesGolden(`status/${name}.json`, `${JSON.stringify(report, null, 2)}\n`)
+    matchesGolden(`status/${name}.txt`, renderStatus(report, { colour: false, width: 100 }))
+  })
+
+  test(`nothing is wider than the terminal: ${name}`, () => {
+    for (const width of [40, 60, 80, 120]) {
+      const text = renderStatus(assess(facts), { colour: false, width })
+      const tooWide = text.split('\n').filter((line) => [...line].length > width)
+      assert.deepEqual(tooWide, [], `at ${width} columns`)
+    }
+  })
+}
+
+test('each made-up state is the one it is meant to be', () => {
+  for (const [state, facts] of Object.entries(forwards)) assert.equal(assess(facts).forwards[0]?.state, state)
+  for (const [cause, facts] of Object.entries(monitors)) assert.equal(assess(facts).monitor.cause, cause)
+})
+
+test('the schema refuses what the report never says', () => {
+  const report = JSON.parse(JSON.stringify(assess(wellFacts))) as Record<string, unknown>
+  assert.equal(schema.safeParse(report).success, true)
+  for (const wrong of [
+    { ...report, schemaVersion: 2 },
+    { ...report, exitCode: 2 },
+    { ...report, more: 1 },
+    { ...report, forwards: [{}] },
+    { ...report, monitor: { ...(report.monitor as object), state: 'FINE' } },
+  ]) {
+    assert.equal(schema.safeParse(wrong).success, false, JSON.stringify(wrong))
+  }
+})
+
+test('colour changes nothing but colour', () => {
+  for (const [, facts] of cases) {
+    const plain = renderStatus(assess(facts), { colour: false, width: 80 })
+    const coloured = renderStatus(assess(facts), { colour: true, width: 80 })
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: the escape sequence of a colour.
+    assert.equal(coloured.replaceAll(/\u001b\[\d+m/g, ''), plain)
+  }
+})
+
+const verdicts: readonly (ProcessVerdict | undefined)[] = [
+  'alive',
+  'zombie',
+  'stopped',
+  'gone',
+  'reused',
+  'unverifiable',
+  undefined,
+]
+
+test('no combination of monitor, process, control and record calls healthy what does not answer, or well what nobody watches', () => {
+  const phases = [
+    'unknown',
+    'starting',
+    'running',
+    'stopping',
+    'backoff',
+    'flapping',
+    'blocked',
+    'down',
+  ] as const
+  for (const monitor of [wellFacts, ...Object.values(monitors)]) {
+    for (const verdict of verdicts) {
+      for (const control of ['silent', 'absent'] as const) {
+        for (const phase of phases) {
+          const process = verdict === undefined ? undefined : { pid, verdict }
+          const report = assess({ ...monitor, forwards: [silentForward(process, { phase }, control)] })
+          const [forward] = report.forwards
+          assert.ok(forward !== undefined)
+          assert.ok(!['healthy', 'waiting', 'unreachable', 'degraded'].includes(forward.state))
+          assert.equal(forward.reason === null, false, `${forward.state} without a reason`)
+          assert.equal(report.exitCode === 0, monitor === wellFacts && forward.state === 'down')
+          if (verdict === 'alive' || verdict === 'stopped' || verdict === 'unverifiable') {
+            assert.ok(['hung', 'suspended', 'unverifiable'].includes(forward.state), forward.state)
+          }
+        }
+      }
+    }
+  }
+})
+
+test('what needs a living monitor is not said without one', () => {
+  for (const [cause, monitor] of Object.entries(monitors)) {
+    if (cause === 'records' || cause === 'configuration') continue
+    const forward = silentForward(undefined, { phase: 'backoff', reason: 'it died', nextTryAt: now + 1000 })
+    const [status] = assess({ ...monitor, forwards: [forward] }).forwards
+    assert.equal(status?.state, 'dead')
+    assert.equal(status?.nextTryInMs, null)
+  }
+})
+
+test('a forward that somebody wants down is down, not dead, without a monitor too', () => {
+  const died = { ...(monitors.died ?? wellFacts), forwards: [silentForward(undefined, { phase: 'down' })] }
+  assert.equal(assess(died).forwards[0]?.state, 'down')
+})
+
+test('times of an earlier boot are no ages', () => {
+  const report = assess(monitors.rebooted ?? wellFacts)
+  assert.equal(report.forwards[0]?.lastCheckAgeMs, null)
+  assert.equal(report.monitor.lastCheckAgeMs, null)
+  assert.equal(report.exitCode, 3)
+})
+
+test('files of a forward that is no longer watched and does not run are not held against anybody', () => {
+  const stranger = { ...silentForward({ pid: 9, verdict: 'gone' }), port: 7000, record: undefined }
+  assert.deepEqual(assess({ ...wellFacts, forwards: [wellForward, stranger] }).exitCode, 0)
+  const unwatched = assess({
+    ...wellFacts,
+    reading: { kind: 'missing' },
+    writerVerdict: undefined,
+    forwards: [stranger],
+  })
+  assert.equal(unwatched.forwards[0]?.state, 'dead', 'started by hand, and dead')
+  const running = assess({
+    ...wellFacts,
+    forwards: [wellForward, { ...wellForward, port: 7000, record: undefined }],
+  })
+  assert.equal(running.forwards.length, 2, 'started by hand beside the monitor')
+})
+
+test('what falls short of healthy is said: a full forward, one target of several away; a Unix socket is an address', () => {
+  const away = { ...wellHealth.target, state: 'unreachable' as const }
+  const of = (health: Parameters<typeof answeringForward>[0]) => {
+    const [forward] = assess(forwardFacts(answeringForward(health))).forwards
+    assert.ok(forward !== undefined)
+    return forward
+  }
+  const full = of({ connections: { ...wellHealth.connections, full: 'descriptors' } })
+  assert.deepEqual(
+    [full.state, full.reason],
+    ['degraded', 'turns connections away (descriptors): 2 of 1000 are open'],
+  )
+  const some = of({ targets: [wellHealth.target, away] })
+  assert.deepEqual([some.state, some.reason], ['degraded', '1 of 2 targets do not answer: localhost:6277'])
+  const socket = of({ listen: { ...wellHealth.listen, addresses: [], paths: ['/run/x.sock'] } })
+  assert.deepEqual([socket.state, socket.listen], ['healthy', ['unix:/run/x.sock']])
+})
+
+test('the next step is the one that mends', () => {
+  const next = (
+    cause: string,
+    state: Partial<typeof wellState.writer> = {},
+    directory = '/var/lib/port-watchdog',
+  ) => {
+    const facts = monitors[cause] ?? wellFacts
+    const { reading } = facts
+    const changed =
+      reading.kind === 'read'
+        ? { ...reading, state: { ...reading.state, writer: { ...reading.state.writer, ...state } } }
+        : reading
+    return assess({ ...facts, reading: changed, stateDirectory: directory, forwards: [] }).next[0]
+  }
+  const start = "proxy-monitor --state-dir /var/lib/port-watchdog --config '/etc/port watchdog.yaml'"
+  assert.equal(next('died'), start)
+  assert.equal(next('ended'), start)
+  assert.equal(next('suspended'), 'kill -CONT 4121')
+  assert.equal(next('hangs'), `kill -9 4121; ${start}`)
+  assert.equal(next('no-checks'), `kill -9 4121; ${start}`)
+  assert.equal(next('hangs', { serviceManager: 'systemd' }), 'systemctl restart proxy-monitor')
+  assert.equal(
+    next('died', { serviceManager: 'systemd' }, '/home/me/x'),
+    'systemctl --user start proxy-monitor',
+  )
+  assert.equal(next('never-ran', {}, "/tmp/it's"), "proxy-monitor --state-dir '/tmp/it'\\''s'")
+  assert.equal(next('records'), 'df -h /var/lib/port-watchdog; df -i /var/lib/port-watchdog')
+})
+
+test('control characters of a target do not reach the terminal', () => {
+  const evil = { ...wellRecord, phase: 'blocked' as const, reason: 'held by \u001b[2Jnode' }
+  const text = renderStatus(assess(forwardFacts(silentForward(undefined, evil))), {
+    colour: false,
+    width: 80,
+  })
+  assert.match(text, /held by ␛\[2Jnode/)
+})

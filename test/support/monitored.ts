@@ -1,0 +1,87 @@
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { readRuntimeState } from '../../src/record/runtime-state.ts'
+import { Resident } from './resident.ts'
+import { command, type Watched } from './watched.ts'
+
+/** One forward of a configuration, as a person writes it. */
+export interface WantedForward {
+  readonly name: string
+  readonly listen: number
+  readonly target: string
+  readonly [option: string]: unknown
+}
+
+export interface MonitorWishes {
+  readonly forwards: readonly WantedForward[]
+  /** Between two rounds; short, for what only a round finds. */
+  readonly interval?: string
+  readonly restart?: object
+  /** Further words of proxy-monitor. */
+  readonly words?: readonly string[]
+  readonly environment?: NodeJS.ProcessEnv
+  /** What the command line begins with: `faketime …`, `script …`. */
+  readonly under?: (argv: readonly string[]) => readonly string[]
+}
+
+/** The words that start a monitor for these wishes; its configuration file is written. */
+export function monitorCommand(watched: Watched, wishes: MonitorWishes): string[] {
+  const file = watched.file('configuration.json')
+  const { forwards, interval = '300ms', restart = {} } = wishes
+  // Every death is answered at once, however many a test asks for.
+  const policy = { backoff: 0, resetAfter: 0, flappingRestarts: 0, ...restart }
+  writeFileSync(file, JSON.stringify({ interval, restart: policy, forwards }))
+  const words = ['--config', file, '--state-dir', watched.directory, ...(wishes.words ?? [])]
+  const argv = command('proxy-monitor', ...words)
+  return [...(wishes.under?.(argv) ?? argv)]
+}
+
+/** Starts a monitor and does not wait for anything. */
+export function launchMonitor(watched: Watched, wishes: MonitorWishes): Resident {
+  return watched.adopt(new Resident(monitorCommand(watched, wishes), wishes.environment ?? {}))
+}
+
+/** Starts a monitor and waits until it says so. */
+export async function startMonitor(watched: Watched, wishes: MonitorWishes): Promise<Resident> {
+  const monitor = launchMonitor(watched, wishes)
+  await monitor.line(/Monitor started/)
+  return monitor
+}
+
+/** PIDs of the forwarders of a port that run with this state directory, zombies left out, from /proc itself. */
+export function forwardersOf(watched: Watched, port: number): number[] {
+  return readdirSync('/proc').flatMap((entry) => {
+    if (!/^\d+$/.test(entry)) return []
+    try {
+      const words = readFileSync(`/proc/${entry}/cmdline`, 'utf8').split('\0')
+      const isOurs = words.includes(watched.directory) && words.includes(String(port))
+      return isOurs && words.some((word) => word.endsWith('tcp-proxy.js')) ? [Number(entry)] : []
+    } catch {
+      // It ended since it was listed.
+      return []
+    }
+  })
+}
+
+/** Waits until a forward is healthy, as another PID than `not`. */
+export async function healthyAs(watched: Watched, port: number, not = 0, timeoutMs = 20_000) {
+  const report = await watched.statusWhen(
+    `port ${port} is healthy`,
+    ({ forwards }) => {
+      const forward = forwards.find((one) => one.port === port)
+      return forward?.state === 'healthy' && forward.pid !== not
+    },
+    timeoutMs,
+  )
+  const forward = report.forwards.find((one) => one.port === port)
+  if (typeof forward?.pid !== 'number') throw new Error(JSON.stringify(report, null, 1))
+  return { pid: forward.pid, forward, report }
+}
+
+/** How often a forward was restarted, by the monitor's own records. */
+export function restartsOf(watched: Watched, port: number): number {
+  const reading = readRuntimeState(watched.file('runtime-state.json'))
+  if (reading.kind !== 'read') throw new Error(`the state is ${JSON.stringify(reading)}`)
+  const record = reading.state.forwards.find((one) => one.port === port)
+  if (record === undefined) throw new Error(`no record of port ${port}`)
+  return record.restarts
+}
