@@ -69,11 +69,21 @@ export interface ForwarderHealth {
   readonly startedAt: string
   readonly uptimeMs: number
   readonly draining: boolean
+  /** Forwarders that this one has replaced and that still finish their connections. */
+  readonly predecessors: readonly ProcessIdentity[]
   readonly listen: {
     readonly port: number
-    /** `same-port`: loopback is left to the target and every other address is bound. */
-    readonly rule: 'all' | 'addresses' | 'same-port'
-    readonly addresses: readonly ListeningAddress[]
+    /**
+     * `same-port`: loopback is left to the target and every other address is bound. `inherited`: whoever holds the sockets chose.
+     */
+    readonly rule: 'all' | 'addresses' | 'same-port' | 'inherited'
+    /**
+     * `origin`: bound by this process, or listening before it was there: passed on by a service manager (`activation`) or by
+     * the forwarder before this one (`handover`).
+     */
+    readonly addresses: readonly (ListeningAddress & {
+      readonly origin: 'bound' | 'activation' | 'handover'
+    })[]
     /** Unix sockets that are bound. */
     readonly paths: readonly string[]
     /** Addresses that should be bound and are not, with the reason in words. They are tried again. */

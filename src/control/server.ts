@@ -1,4 +1,4 @@
-import { closeSync, linkSync, lstatSync, openSync, statSync, unlinkSync } from 'node:fs'
+import { closeSync, linkSync, lstatSync, openSync, renameSync, statSync, unlinkSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import { errorCode, errorText } from '../os/failure.ts'
 import { removeQuietly } from '../record/atomic-file.ts'
@@ -32,9 +32,15 @@ export class ControlSocketHeld extends Error {
  * The socket listens under a name of its own first and is then linked to `path`; link(2) fails when the name is there, so
  * of any number that start in the same instant one wins. A name whose process died refuses connections and is removed by
  * whoever holds the claim file beside it.
+ * @param isHeir asked when the socket is held, in the instant before it is taken: true = its holder wants this process to have
+ *   it. The name then changes hands by rename(2): at no time does it lead to nobody.
  * @throws ControlSocketHeld when a living process has it.
  */
-export async function holdControlSocket(path: string, handlers: CommandHandlers): Promise<ControlServer> {
+export async function holdControlSocket(
+  path: string,
+  handlers: CommandHandlers,
+  isHeir: () => boolean = () => false,
+): Promise<ControlServer> {
   const connections = new Set<Socket>()
   const server = createServer((socket) => serve(socket, handlers, connections))
   const ownName = `${path}.${process.pid}`
@@ -42,6 +48,10 @@ export async function holdControlSocket(path: string, handlers: CommandHandlers)
   await listen(server, ownName)
   try {
     while (!tryLink(ownName, path)) {
+      if (isHeir()) {
+        renameSync(ownName, path)
+        break
+      }
       await refuseIfHeld(path)
       await removeDeadSocket(path)
     }

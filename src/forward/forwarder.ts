@@ -13,6 +13,8 @@ import type { DialTarget } from './dial.ts'
 import { Dialer, type TargetChange } from './dialer.ts'
 import { waitForFirstByte } from './first-byte.ts'
 import type { Gate, GateSecrets } from './gate/index.ts'
+import { livingPredecessors } from './handover.ts'
+import { type Inheritance, isFixed } from './inherited-listeners.ts'
 import { isOwnLoopback, planListeners, reachesListener } from './listen-plan.ts'
 import { bindProblem, createListeners, type ListenerSet, type ListenPlace, pathOf } from './listeners.ts'
 import { NameCache, serverLookup, systemLookup } from './name-cache.ts'
@@ -67,6 +69,7 @@ const probeExpectedMs = 5000
  */
 export class Forwarder {
   readonly options: ForwardOptions
+  readonly #inheritance: Inheritance
   readonly #listener: ForwarderListener
   readonly #listeners: ListenerSet
   readonly #admission: ReturnType<typeof createAdmission>
@@ -96,11 +99,16 @@ export class Forwarder {
   #gate: Gate | undefined
   #draining = false
   #cancelChecks: (() => void) | undefined
-  #onEmpty: (() => void) | undefined
+  #onEmpty: (() => void)[] = []
   #timers: NodeJS.Timeout[] = []
 
-  constructor(options: ForwardOptions, listener: ForwarderListener) {
+  constructor(
+    options: ForwardOptions,
+    listener: ForwarderListener,
+    inheritance: Inheritance = { kind: 'none' },
+  ) {
     this.options = options
+    this.#inheritance = inheritance
     this.#listener = listener
     this.#admission = createAdmission(options.allow)
     this.#capacity = new Capacity(options.maxConnections, listener.event)
@@ -133,8 +141,12 @@ export class Forwarder {
    * Binds every address of the plan and begins to follow the machine's interfaces and the target.
    * @returns the places that are bound; none means that not one bind succeeded (see `health().listen.failed`) or that
    *   the machine has no address but loopback, which may change.
+   * @throws Failure when an inherited socket cannot be used.
    */
   async start(): Promise<readonly ListenPlace[]> {
+    await this.#listeners.adopt(this.#inheritance, this.#wantedPlaces())
+    const adopted = this.#listeners.bound()
+    if (adopted.length > 0) this.#listener.event({ kind: 'listening', places: adopted })
     await this.#follow()
     this.#timers.push(setInterval(() => void this.#follow(), followIntervalMs))
     const { targetCheckMs } = this.options
@@ -160,14 +172,28 @@ export class Forwarder {
 
   /** Stops accepting, lets connections finish for up to `drainMs`, then resets the rest. */
   async drain(): Promise<void> {
-    this.close()
-    if (this.#connections.size > 0) {
-      const deadline = setTimeout(() => this.stopNow(), this.options.drainMs)
-      await new Promise<void>((resolve) => {
-        this.#onEmpty = resolve
-      })
-      clearTimeout(deadline)
+    const deadline = setTimeout(() => this.stopNow(), this.options.drainMs)
+    await this.finish()
+    clearTimeout(deadline)
+  }
+
+  /** Stops accepting and resolves when the last connection has ended by itself, however long that takes. */
+  async finish(): Promise<void> {
+    if (!this.#draining) this.close()
+    while (this.#connections.size > 0) {
+      await new Promise<void>((resolve) => this.#onEmpty.push(resolve))
     }
+  }
+
+  /** As `close`, for one that another process listens for by now: what it listens on stays there. */
+  leaveListeners(): void {
+    this.#listeners.leave()
+    this.close()
+  }
+
+  /** The listening sockets, for the process that replaces this one. */
+  sockets(): ReturnType<ListenerSet['sockets']> {
+    return this.#listeners.sockets()
   }
 
   /** Stops accepting and watching; connections go on. */
@@ -209,12 +235,13 @@ export class Forwarder {
       startedAt: this.#startedAt.wall,
       uptimeMs: Math.round(monotonicMs() - this.#startedAt.monotonic),
       draining: this.#draining,
+      predecessors: livingPredecessors(this.#inheritance),
       listen: {
         port: listenPort,
-        rule: planListeners(this.options, []).rule,
+        rule: isFixed(this.#inheritance) ? 'inherited' : planListeners(this.options, []).rule,
         addresses: bound
           .filter((place) => pathOf(place) === undefined)
-          .map((address) => ({ address, port: listenPort })),
+          .map((address) => ({ address, port: listenPort, origin: this.#listeners.originOf(address) })),
         paths: bound.flatMap((place) => pathOf(place) ?? []),
         failed: this.#listeners
           .failed()
@@ -317,7 +344,7 @@ export class Forwarder {
     if (cause.kind === 'refused') this.#countRefusal(connection, cause.reason, cause.message)
     this.#capacity.ended(open)
     this.#listener.ended?.(accessRecord(connection, termination, { port: this.options.listenPort, open }))
-    if (open === 0) this.#onEmpty?.()
+    if (open === 0) for (const resolve of this.#onEmpty.splice(0)) resolve()
   }
 
   #countRefusal(connection: Connection, reason: RefusalReason, message: string): void {
@@ -377,7 +404,9 @@ export class Forwarder {
     }
   }
 
+  /** Whoever passed sockets on chose the places; nothing else is bound beside them. */
   #wantedPlaces(): readonly ListenPlace[] {
+    if (isFixed(this.#inheritance)) return this.#listeners.bound()
     const { addresses } = planListeners(this.options, machineAddresses())
     return [...addresses, ...this.options.listenUnix.map((path) => `unix:${path}`)]
   }

@@ -1,19 +1,36 @@
+import { closeSync, linkSync, renameSync, rmSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import { errorCode, errorText } from '../os/failure.ts'
+import { adoptListener, type Inheritance, isFixed } from './inherited-listeners.ts'
+import { fileDescriptor } from './socket-internals.ts'
 import { listenOnPath } from './unix-listener.ts'
 
 /** Somewhere to listen: an IP address of the forward's port, or `unix:/path`. */
 export type ListenPlace = string
 
+/** How a socket came to listen: bound by this process, or inherited, and how. */
+export type ListenerOrigin = 'bound' | 'activation' | 'handover'
+
 export interface ListenerSet {
   /** Places that are bound now. */
   bound(): readonly ListenPlace[]
+  /** How the socket of a bound place came to be. */
+  originOf(place: ListenPlace): ListenerOrigin
+  /** The sockets themselves, for a process that is to share them. */
+  sockets(): readonly { readonly place: ListenPlace; readonly descriptor: number }[]
+  /**
+   * Listens on what was inherited, before the first `follow`. Of a predecessor's sockets those not in `wanted` are closed.
+   * @throws Failure when one cannot be used.
+   */
+  adopt(inheritance: Inheritance, wanted: readonly ListenPlace[]): Promise<void>
   /** Places that should be bound and are not, with the reason. */
   failed(): readonly { readonly place: ListenPlace; readonly error: NodeJS.ErrnoException }[]
   /** Binds what is new, lets go of what is no longer wanted, tries again what failed. Resolves when each has its answer. */
   follow(wanted: readonly ListenPlace[]): Promise<void>
   /** Stops accepting everywhere; accepted connections are not touched. */
   close(): void
+  /** The same, when another process shares the sockets: the paths of Unix sockets stay. */
+  leave(): void
 }
 
 export interface ListenerOptions {
@@ -42,7 +59,15 @@ export function createListeners(
   onConnection: (socket: Socket, place: ListenPlace) => void,
 ): ListenerSet {
   const bound = new Map<ListenPlace, Server>()
+  const origins = new Map<ListenPlace, ListenerOrigin>()
   const failed = new Map<ListenPlace, NodeJS.ErrnoException>()
+
+  const keep = (place: ListenPlace, server: Server, origin: ListenerOrigin) => {
+    bound.set(place, server)
+    origins.set(place, origin)
+    // An accept that fails concerns one connection, never the listener.
+    server.on('error', () => {})
+  }
 
   const bind = async (place: ListenPlace): Promise<void> => {
     const server = createServer(acceptOptions, (socket) => onConnection(socket, place))
@@ -51,9 +76,7 @@ export function createListeners(
       if (path === undefined) await listen(server, place, port)
       else await listenOnPath(server, path, unixMode)
       failed.delete(place)
-      bound.set(place, server)
-      // An accept that fails concerns one connection, never the listener.
-      server.on('error', () => {})
+      keep(place, server, 'bound')
     } catch (error) {
       failed.set(place, error as NodeJS.ErrnoException)
     }
@@ -61,6 +84,26 @@ export function createListeners(
 
   return {
     bound: () => [...bound.keys()],
+    originOf: (place) => origins.get(place) ?? 'bound',
+    sockets: () =>
+      [...bound].flatMap(([place, server]) => {
+        const descriptor = fileDescriptor(server)
+        return descriptor === undefined ? [] : [{ place, descriptor }]
+      }),
+    adopt: async (inheritance, wanted) => {
+      if (inheritance.kind === 'none') return
+      for (const socket of inheritance.sockets) {
+        if (!isFixed(inheritance) && !wanted.includes(socket.name)) {
+          closeSync(socket.descriptor)
+          continue
+        }
+        const options = { ...acceptOptions, backlog }
+        const adopted = await adoptListener(socket, port, options, onConnection)
+        // The kernel does not tell the zone of a link-local address; the predecessor does.
+        const place = inheritance.kind === 'handover' ? socket.name : adopted.place
+        keep(place, adopted.server, inheritance.kind)
+      }
+    },
     failed: () => [...failed].map(([place, error]) => ({ place, error })),
     follow: async (wanted) => {
       for (const [place, server] of bound) {
@@ -71,10 +114,30 @@ export function createListeners(
       for (const place of failed.keys()) if (!wanted.includes(place)) failed.delete(place)
       await Promise.all(wanted.filter((place) => !bound.has(place)).map(bind))
     },
+    leave: () => {
+      for (const [place, server] of bound) closeKeepingPath(server, pathOf(place))
+      bound.clear()
+    },
     close: () => {
       for (const server of bound.values()) server.close()
       bound.clear()
     },
+  }
+}
+
+/** A close unlinks the path that was bound; under another name it is there again within microseconds. */
+function closeKeepingPath(server: Server, path: string | undefined): void {
+  if (path === undefined) return void server.close()
+  const aside = `${path}.${process.pid}`
+  try {
+    linkSync(path, aside)
+    server.close()
+    renameSync(aside, path)
+    // Both names may be there still, and rename(2) leaves two names of one file alone.
+    rmSync(aside, { force: true })
+  } catch {
+    // Somebody took the path away: there is none to be kept.
+    server.close()
   }
 }
 

@@ -1,10 +1,16 @@
 import { lookup } from 'node:dns/promises'
-import { closeSync, fstatSync, statSync, writeSync } from 'node:fs'
+import { fstatSync, statSync } from 'node:fs'
 import { isIP } from 'node:net'
 import path from 'node:path'
 import { type ForwardOptions, targetsOf } from '../config/forward-options.ts'
 import type { ForwarderIdentity } from '../control/forwarder-health.ts'
-import { type ControlServer, ControlSocketHeld, holdControlSocket } from '../control/server.ts'
+import {
+  type CommandHandlers,
+  type ControlServer,
+  ControlSocketHeld,
+  holdControlSocket,
+} from '../control/server.ts'
+import { sendStartReport } from '../control/start-report.ts'
 import { wallTime } from '../os/clock.ts'
 import { errorText, exitCode, Failure } from '../os/failure.ts'
 import { hostAndPort, isLoopback, machineAddresses, withoutZone } from '../os/interfaces.ts'
@@ -17,6 +23,8 @@ import { removeOwnPidFile, writePidFile } from '../record/pid-file.ts'
 import { fileNames, prepareStateDirectory } from '../record/state-directory.ts'
 import type { AccessRecord } from './access-record.ts'
 import { Forwarder, type ForwarderEvent } from './forwarder.ts'
+import { Succession } from './handover-succession.ts'
+import { isFixed, takeInheritance } from './inherited-listeners.ts'
 import { isSamePort, loopbackAddresses, planListeners, reachesListener } from './listen-plan.ts'
 import { bindProblem } from './listeners.ts'
 
@@ -26,11 +34,6 @@ export interface ForwarderProcessOptions {
   /** An inherited descriptor on which the one line of `StartReport` is written, then closed. Undefined = none. */
   readonly reportDescriptor: number | undefined
 }
-
-/** What a forwarder tells the process that started it, as JSON on one line. */
-export type StartReport =
-  | { readonly ready: true }
-  | { readonly ready: false; readonly message: string; readonly exitCode: number }
 
 type Log = (level: LogEntry['level'], message: string, good?: boolean) => void
 
@@ -49,29 +52,35 @@ export async function runForwarder(options: ForwarderProcessOptions): Promise<nu
 }
 
 async function run({ forward, stateDirectory, reportDescriptor }: ForwarderProcessOptions): Promise<number> {
-  await refuseImpossible(forward)
+  const inheritance = takeInheritance(process.env, process.pid)
+  if (!isFixed(inheritance)) await refuseImpossible(forward)
   prepareStateDirectory(stateDirectory)
   const file = (name: (port: number) => string) => path.join(stateDirectory, name(forward.listenPort))
   const log = openLog(file(fileNames.forwarderLog), forward)
-  const forwarder = new Forwarder(forward, {
-    event: (event) => logEvent(log, forward, event),
+  const listener = {
+    event: (event: ForwarderEvent) => logEvent(log, forward, event),
     ended: openAccessLog(forward.accessLog),
-  })
-  const control = await holdSocket(file(fileNames.forwarderSocket), forwarder)
+  }
+  const forwarder = new Forwarder(forward, listener, inheritance)
+  const succession = new Succession(forwarder, inheritance, log)
+  const hold = () => holdSocket(file(fileNames.forwarderSocket), forwarder, succession)
+  // An heir takes the name last of all: until it is ready, the one before must be found there.
+  let control = succession.isHeir() ? undefined : await hold()
   try {
     if (forward.gate !== '') await openGate(log, forwarder, stateDirectory)
     const bound = await forwarder.start()
     if (bound.length === 0) refuseIfTaken(forwarder)
+    if (isFixed(inheritance)) refuseSocketsOfTarget(forward, bound)
+    control ??= await hold()
     writePidFile(file(fileNames.pidFile))
     warnOfOpenDoor(log, forward)
     sendStartReport(reportDescriptor, { ready: true })
-    const signal = await firstSignal()
-    await end(forwarder, signal, log)
+    await succession.end()
     return exitCode.ok
   } finally {
     forwarder.close()
     removeOwnPidFile(file(fileNames.pidFile))
-    control.close()
+    control?.close()
   }
 }
 
@@ -92,6 +101,25 @@ async function refuseImpossible(forward: ForwardOptions): Promise<void> {
   )
 }
 
+/**
+ * A service manager passed sockets that would take the target's own address from it, so that the target cannot start, or the forward
+ * dials itself.
+ */
+function refuseSocketsOfTarget(forward: ForwardOptions, bound: readonly string[]): void {
+  if (!isSamePort(forward)) return
+  const machine = machineAddresses()
+  const own = bound.find((address) =>
+    loopbackAddresses.some((target) => reachesListener(target, [address], machine)),
+  )
+  if (own === undefined) return
+  const { listenPort, targetHost } = forward
+  throw new Failure(
+    `the inherited socket on ${hostAndPort(own, listenPort)} takes the address of the target ` +
+      `${hostAndPort(targetHost, listenPort)}; let ListenStream= name this machine’s other addresses, one by one`,
+    exitCode.configuration,
+  )
+}
+
 async function addressesOf(host: string): Promise<string[]> {
   if (isIP(withoutZone(host)) !== 0) return [host]
   try {
@@ -102,10 +130,14 @@ async function addressesOf(host: string): Promise<string[]> {
   }
 }
 
-async function holdSocket(socketPath: string, forwarder: Forwarder): Promise<ControlServer> {
+async function holdSocket(
+  socketPath: string,
+  forwarder: Forwarder,
+  succession: Succession,
+): Promise<ControlServer> {
   const { listenPort } = forwarder.options
   try {
-    return await holdControlSocket(socketPath, {
+    const handlers: CommandHandlers = {
       identify: () => identification(forwarder.options),
       health: () => forwarder.health(),
       'expect-probe': ({ port }) => {
@@ -115,7 +147,9 @@ async function holdSocket(socketPath: string, forwarder: Forwarder): Promise<Con
       },
       connections: () => forwarder.connections(),
       kill: (order) => ({ killed: forwarder.kill(killOrder(order)) }),
-    })
+      'hand-over': (order) => succession.handOver(order),
+    }
+    return await holdControlSocket(socketPath, handlers, () => succession.isHeir())
   } catch (error) {
     if (!(error instanceof ControlSocketHeld)) throw error
     const holder = error.holder as Partial<ForwarderIdentity> | undefined
@@ -236,37 +270,4 @@ async function openGate(log: Log, forwarder: Forwarder, stateDirectory: string):
   await forwarder.putUpGate(secrets, stateDirectory)
   log('info', `Gate: visitors log in with the token in ${secrets.tokenPlace}`)
   if (process.stdout.isTTY) process.stdout.write(`Gate token: ${secrets.token}\n`)
-}
-
-type Signal = 'SIGTERM' | 'SIGINT'
-
-function firstSignal(): Promise<Signal> {
-  return new Promise((resolve) => {
-    process.once('SIGTERM', resolve)
-    process.once('SIGINT', resolve)
-    // A terminal that closes is no order to end: the forward outlives whoever started it.
-    process.on('SIGHUP', () => {})
-  })
-}
-
-async function end(forwarder: Forwarder, signal: Signal, log: Log): Promise<void> {
-  forwarder.close()
-  const open = forwarder.openConnections
-  const wait = open > 0 ? `, ${open} connections may finish within ${forwarder.options.drainMs / 1000} s` : ''
-  log('info', `${signal}: no more connections are accepted${wait}`)
-  const now = () => forwarder.stopNow()
-  process.on('SIGTERM', now)
-  process.on('SIGINT', now)
-  await forwarder.drain()
-  log('info', 'Ended', true)
-}
-
-function sendStartReport(descriptor: number | undefined, report: StartReport): void {
-  if (descriptor === undefined) return
-  try {
-    writeSync(descriptor, `${JSON.stringify(report)}\n`)
-    closeSync(descriptor)
-  } catch {
-    // Whoever started this process is gone already; the forward is wanted all the same.
-  }
 }

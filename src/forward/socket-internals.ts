@@ -1,4 +1,4 @@
-import { Socket } from 'node:net'
+import { type Server, Socket } from 'node:net'
 
 /**
  * Everything the relay takes from the inside of Node's sockets, each with the answer for a Node that lacks it. Checked
@@ -11,12 +11,12 @@ interface NativeHandle {
   useUserBuffer?(buffer: Uint8Array): void
 }
 
-function nativeHandle(socket: Socket): NativeHandle | null | undefined {
+function nativeHandle(socket: Socket | Server): NativeHandle | null | undefined {
   return (socket as unknown as { _handle?: NativeHandle | null })._handle
 }
 
 /** The descriptor, where the system has such numbers. */
-export function fileDescriptor(socket: Socket): number | undefined {
+export function fileDescriptor(socket: Socket | Server): number | undefined {
   const fd = nativeHandle(socket)?.fd
   return fd === undefined || fd < 0 ? undefined : fd
 }

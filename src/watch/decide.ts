@@ -11,7 +11,7 @@ import type { Diagnosis, Fault } from './diagnose.ts'
  *                    ┌────────────── healthy ──────────────┐
  *                    │                                     ▼
  *   unknown ──dead──▶ starting ──started──▶ running ──order stop──▶ stopping ──▶ down
- *      │                ▲  │                   │ ▲                    │
+ *      │                ▲  │       (replace)──▶│ ▲                    │
  *      │ (adopts)       │  │ start failed      │ └─ order restart ────┤
  *      └──healthy──▶ running                   │                      │
  *                       │  ▼            dead   ▼  faulty              │
@@ -22,7 +22,13 @@ export type ForwardPhase =
   /** The monitor has not looked yet. */
   | { readonly id: 'unknown' }
   | { readonly id: 'starting'; readonly deadline: number }
-  | { readonly id: 'running'; readonly identity: ProcessIdentity; readonly since: number }
+  | {
+      readonly id: 'running'
+      readonly identity: ProcessIdentity
+      readonly since: number
+      /** A planned restart: another one is being started beside it, which it leaves its sockets to. */
+      readonly replacement?: Replacement
+    }
   | {
       readonly id: 'stopping'
       readonly identity: ProcessIdentity
@@ -35,6 +41,11 @@ export type ForwardPhase =
   | { readonly id: 'blocked'; readonly why: string }
   /** Ended because somebody wanted it. */
   | { readonly id: 'down' }
+
+export type Replacement =
+  | { readonly state: 'starting'; readonly why: string }
+  /** It could not take over; the one that runs goes on. Not tried again by itself before `until`. */
+  | { readonly state: 'failed'; readonly until: number }
 
 export interface ForwardState {
   readonly phase: ForwardPhase
@@ -92,6 +103,15 @@ export type Observation =
       readonly message: string
       readonly portTaken: boolean
     }
+  /** The replacement took over, and the one before it only finishes its connections. */
+  | { readonly kind: 'replaced'; readonly generation: number; readonly identity: ProcessIdentity }
+  /** It did not, and nothing has changed. `unsupported`: the forwarder that runs knows no handover. */
+  | {
+      readonly kind: 'replace-failed'
+      readonly generation: number
+      readonly message: string
+      readonly unsupported: boolean
+    }
   /** The process is proven to be gone. */
   | { readonly kind: 'died'; readonly identity: ProcessIdentity; readonly how: string }
   /** A stop that was asked for has ended the process. */
@@ -105,6 +125,8 @@ export type Observation =
 /** What is to be done, as data. */
 export type Effect =
   | { readonly kind: 'start'; readonly generation: number }
+  /** The forwarder that runs starts its own replacement and hands over to it; answered by `replaced` or `replace-failed`. */
+  | { readonly kind: 'replace'; readonly generation: number; readonly timeoutMs: number }
   /** SIGTERM and SIGCONT, then after `killAfterMs` SIGKILL; answered by `ended` or `survived`. */
   | { readonly kind: 'stop'; readonly identity: ProcessIdentity; readonly killAfterMs: number }
   /** The process that was started and has not become ready is killed; nobody waits for it any more. */
@@ -147,6 +169,10 @@ export function decide(state: ForwardState, observation: Observation, context: C
       return started(state, observation, context)
     case 'start-failed':
       return startFailed(state, observation, context)
+    case 'replaced':
+      return replaced(state, observation, context)
+    case 'replace-failed':
+      return replaceFailed(state, observation, context)
     case 'died':
       return died(state, observation, context)
     case 'ended':
@@ -235,8 +261,8 @@ function healthy(
   }
   const withTarget = judgeTarget(seen, health, context)
   const all = [...effects, ...withTarget.effects]
-  if (optionsMatch) return { state: withTarget.state, effects: all }
-  return prepend(all, stop(withTarget.state, health.identity, 'start', 'its options have changed', context))
+  if (optionsMatch || !mayReplace(phase, now)) return { state: withTarget.state, effects: all }
+  return prepend(all, replace(withTarget.state, 'its options have changed', context))
 }
 
 function recovered(state: ForwardState, { port, now, policy }: Context): Effect[] {
@@ -357,6 +383,71 @@ function startFailed(
   return prepend(failed.effects, planRestart(failed.state, seen.message, context))
 }
 
+/** Not while one is under way, nor soon again after one that failed. */
+function mayReplace(phase: ForwardPhase, now: number): boolean {
+  if (phase.id !== 'running' || phase.replacement === undefined) return phase.id === 'running'
+  return phase.replacement.state === 'failed' && now >= phase.replacement.until
+}
+
+/** A planned restart: the new one is started beside the old one, which ends only when the new one works. Nobody is refused. */
+function replace(state: ForwardState, why: string, { port, policy }: Context): Decision {
+  if (state.phase.id !== 'running') return nothing(state)
+  const generation = state.generation + 1
+  return {
+    state: { ...state, generation, phase: { ...state.phase, replacement: { state: 'starting', why } } },
+    effects: [
+      info(`Proxy for port ${port} is being replaced: ${why}`),
+      { kind: 'replace', generation, timeoutMs: policy.startTimeoutMs },
+    ],
+  }
+}
+
+function replaced(
+  state: ForwardState,
+  seen: Extract<Observation, { kind: 'replaced' }>,
+  context: Context,
+): Decision {
+  const { phase } = state
+  if (seen.generation !== state.generation) return nothing(state)
+  // It was ordered down in the same instant.
+  if (phase.id === 'stopping' && phase.afterwards === 'stay') {
+    return stop(state, seen.identity, 'stay', phase.why, context)
+  }
+  if (phase.id !== 'running' && phase.id !== 'stopping') return nothing(state)
+  return {
+    state: {
+      ...state,
+      phase: { id: 'running', identity: seen.identity, since: context.now },
+      restarts: state.restarts + 1,
+      healthySince: undefined,
+    },
+    effects: [
+      good(`Proxy for port ${context.port} was handed over to PID ${seen.identity.pid}`),
+      { kind: 'check' },
+    ],
+  }
+}
+
+function replaceFailed(
+  state: ForwardState,
+  seen: Extract<Observation, { kind: 'replace-failed' }>,
+  context: Context,
+): Decision {
+  const { phase } = state
+  if (phase.id !== 'running' || phase.replacement?.state !== 'starting') return nothing(state)
+  if (seen.generation !== state.generation) return nothing(state)
+  if (seen.unsupported) return stop(state, phase.identity, 'start', phase.replacement.why, context)
+  const until = context.now + context.policy.backoffLimitMs
+  return {
+    state: { ...state, phase: { ...phase, replacement: { state: 'failed', until } } },
+    effects: [
+      bad(
+        `Proxy for port ${context.port} could not be replaced: ${seen.message}; PID ${phase.identity.pid} goes on as it is`,
+      ),
+    ],
+  }
+}
+
 function died(state: ForwardState, seen: Extract<Observation, { kind: 'died' }>, context: Context): Decision {
   if (state.phase.id === 'stopping') return ended(state, { kind: 'ended', identity: seen.identity }, context)
   if (state.phase.id !== 'running' || state.phase.identity.pid !== seen.identity.pid) return nothing(state)
@@ -448,7 +539,8 @@ function endOnOrder(state: ForwardState, order: 'stop' | 'restart', why: string,
   const afterwards = order === 'stop' ? 'stay' : 'start'
   switch (state.phase.id) {
     case 'running':
-      return stop(state, state.phase.identity, afterwards, why, context)
+      if (order === 'stop') return stop(state, state.phase.identity, 'stay', why, context)
+      return state.phase.replacement?.state === 'starting' ? nothing(state) : replace(state, why, context)
     case 'stopping':
       return { state: { ...state, phase: { ...state.phase, afterwards, why } }, effects: [] }
     case 'starting':

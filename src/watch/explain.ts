@@ -62,6 +62,10 @@ function kindOf({ before, observation, decision: { state: after } }: Decided): F
     case 'woken':
       if (!isNews) return undefined
       return before.phase.id === 'starting' ? 'start-failed' : 'starting'
+    case 'replaced':
+      return isNews ? 'started' : undefined
+    case 'replace-failed':
+      return isNews || before.phase !== after.phase ? 'start-failed' : undefined
     case 'started':
     case 'start-failed':
     case 'died':
@@ -82,6 +86,7 @@ function kindOfCheck(
   if (after.failures > before.failures) return 'died'
   if (after.phase.id === 'starting') return 'starting'
   if (after.phase.id === 'stopping') return 'stopping'
+  if (isBeingReplaced(after.phase) && !isBeingReplaced(before.phase)) return 'starting'
   if (before.phase.id !== after.phase.id && after.phase.id === 'running') return 'adopted'
   if (before.failures > 0 && after.failures === 0) return 'recovered'
   if (targetCondition(before) === targetCondition(after)) return 'noticed'
@@ -113,6 +118,10 @@ function saw({ before, observation, decision: { state: after }, context }: Decid
       return `PID ${observation.identity.pid} is ready`
     case 'start-failed':
       return `the start failed: ${observation.message}`
+    case 'replaced':
+      return `PID ${observation.identity.pid} took over`
+    case 'replace-failed':
+      return `the replacement did not take over: ${observation.message}`
     case 'died':
       return `PID ${observation.identity.pid} ${observation.how}${ranFor(before.phase, context.now)}`
     case 'ended':
@@ -216,7 +225,17 @@ function whyAtOnce(before: ForwardState, observation: Observation, { policy }: C
   return policy.backoffMs === 0 ? 'restarts never wait here' : 'the first restart in a row does not wait'
 }
 
+function isBeingReplaced(phase: ForwardPhase): boolean {
+  return phase.id === 'running' && phase.replacement?.state === 'starting'
+}
+
 function runningInWords(before: ForwardState, after: ForwardState, observation: Observation) {
+  if (observation.kind === 'replaced') return { decided: 'watch it', because: null }
+  if (observation.kind === 'replace-failed') return { decided: 'let the one before go on', because: null }
+  if (isBeingReplaced(after.phase) && !isBeingReplaced(before.phase)) {
+    const because = observation.kind === 'order' ? 'it was ordered' : 'its options have changed'
+    return { decided: 'start another one beside it, to take over', because }
+  }
   if (observation.kind === 'order') return { decided: 'nothing', because: 'it runs already' }
   if (observation.kind === 'started') return { decided: 'watch it', because: null }
   if (before.phase.id !== 'running') {
@@ -235,6 +254,8 @@ function didInWords(effect: Effect): string[] {
   switch (effect.kind) {
     case 'start':
       return [`start number ${effect.generation}`]
+    case 'replace':
+      return [`start number ${effect.generation}, beside the one that runs`]
     case 'stop':
       return [`SIGTERM to PID ${effect.identity.pid}, SIGKILL after ${preciseDuration(effect.killAfterMs)}`]
     case 'abandon-start':

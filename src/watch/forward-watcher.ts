@@ -4,7 +4,7 @@ import { type ControlClient, connectControl } from '../control/client.ts'
 import type { ForwarderHealth } from '../control/forwarder-health.ts'
 import { planListeners } from '../forward/listen-plan.ts'
 import { monotonicMs } from '../os/clock.ts'
-import { errorCode } from '../os/failure.ts'
+import { errorCode, errorText } from '../os/failure.ts'
 import { hostAndPort, machineAddresses } from '../os/interfaces.ts'
 import { describeHolder, findPortHolder } from '../os/port-holder.ts'
 import type { ProcessIdentity } from '../os/process-identity.ts'
@@ -22,7 +22,13 @@ import {
 } from './decide.ts'
 import { diagnose } from './diagnose.ts'
 import { type Explanation, explain } from './explain.ts'
-import { hasEnded, type StartedForwarder, startForwarder, stopProcess } from './forwarder-process.ts'
+import {
+  forwarderCommand,
+  hasEnded,
+  type StartedForwarder,
+  startForwarder,
+  stopProcess,
+} from './forwarder-process.ts'
 
 /** What a watcher needs of the world around it. */
 export interface WatcherSurroundings {
@@ -45,6 +51,9 @@ export type WatcherMemory = Omit<ForwardState, 'phase'>
 /** ms within which a process whose control connection ended must be gone to count as dead; else it is looked at. */
 const deathTakesMs = 1000
 
+/** ms that a forwarder's answer to a handover may come later than the time its replacement has. */
+const answerTakesMs = 2000
+
 /** ms within which the exit of a child is told after its control connection has ended. */
 const exitToldWithinMs = 20
 
@@ -62,6 +71,7 @@ export class ForwardWatcher {
   #lastCheckAt: number | undefined
   #checking: Promise<void> | undefined
   #turn = 0
+  #handovers = 0
   #wake: NodeJS.Timeout | undefined
   #inbox: Observation[] = []
   #deciding = false
@@ -136,6 +146,7 @@ export class ForwardWatcher {
 
   async #check(): Promise<void> {
     const { options } = this.configuration
+    const handovers = this.#handovers
     const portHolder = this.#state.phase.id === 'blocked' ? this.#findHolder() : undefined
     const found = await checkForward({
       options,
@@ -144,6 +155,8 @@ export class ForwardWatcher {
       turn: this.#turn++,
       portHolder,
     })
+    // It looked at the one before; another look has been ordered.
+    if (handovers !== this.#handovers) return
     this.#health = found.health
     this.#lastCheckAt = monotonicMs()
     this.observe({
@@ -188,6 +201,8 @@ export class ForwardWatcher {
     switch (effect.kind) {
       case 'start':
         return this.#start(effect.generation)
+      case 'replace':
+        return void this.#replace(effect)
       case 'abandon-start':
         return this.#started?.abandon()
       case 'stop':
@@ -222,6 +237,27 @@ export class ForwardWatcher {
       void started.exited.then((how) => this.observe({ kind: 'died', identity: outcome.identity, how }))
       this.observe({ kind: 'started', generation, identity: outcome.identity })
     })
+  }
+
+  /** Only the forwarder that runs can pass its sockets on, so it starts its replacement itself. */
+  async #replace({ generation, timeoutMs }: Extract<Effect, { kind: 'replace' }>): Promise<void> {
+    const fail = (message: string, unsupported: boolean) =>
+      this.observe({ kind: 'replace-failed', generation, message, unsupported })
+    const connection = this.#connection
+    if (connection === undefined) return fail('its control socket does not answer', true)
+    const run = forwarderCommand(this.configuration.options, this.#around.stateDirectory)
+    try {
+      const order = { run, timeoutMs }
+      const answer = await connection.request('hand-over', order, timeoutMs + answerTakesMs)
+      const { identity } = answer as { identity: ProcessIdentity }
+      // The next look is at the one that took over, whose control socket it is now.
+      this.#handovers++
+      if (this.#connection === connection) this.#connection = undefined
+      this.observe({ kind: 'replaced', generation, identity })
+    } catch (error) {
+      const message = errorText(error)
+      fail(message, message.startsWith('unknown command'))
+    }
   }
 
   async #stop({ identity, killAfterMs }: Extract<Effect, { kind: 'stop' }>): Promise<void> {
@@ -273,7 +309,8 @@ export class ForwardWatcher {
 
   /** The kernel ends the connections of a process that dies, so this is the first sign of it. */
   async #connectionEnded(connection: ControlClient): Promise<void> {
-    if (this.#connection === connection) this.#connection = undefined
+    if (this.#connection !== connection) return
+    this.#connection = undefined
     const { phase } = this.#state
     if (this.#closed || phase.id !== 'running') return
     if (await hasEnded(phase.identity, deathTakesMs)) {

@@ -3,6 +3,7 @@ import { closeSync, openSync } from 'node:fs'
 import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { type ForwardOptions, optionWords } from '../config/forward-options.ts'
+import { readStartReport } from '../control/start-report.ts'
 import { exitCode } from '../os/failure.ts'
 import { identityOf, judgeProcess, type ProcessIdentity, signalProcess } from '../os/process-identity.ts'
 
@@ -26,6 +27,11 @@ const program = fileURLToPath(new URL('../cli/tcp-proxy.js', import.meta.url))
 /** Where the forwarder finds the descriptor of its start report: the first one after stdin, stdout and stderr. */
 const reportDescriptor = 3
 
+/** Program and words of a forwarder with these options. */
+export function forwarderCommand(options: ForwardOptions, stateDirectory: string): [string, ...string[]] {
+  return [process.execPath, program, ...optionWords(options), '--state-dir', stateDirectory]
+}
+
 /**
  * Starts a forwarder in a session of its own: it outlives the monitor, its terminal and its signals. What it prints goes to its log.
  */
@@ -35,8 +41,8 @@ export function startForwarder(
   logFile: string,
 ): StartedForwarder {
   const log = openSync(logFile, 'a', 0o600)
-  const words = ['--state-dir', stateDirectory, '--report-fd', String(reportDescriptor)]
-  const child = spawn(process.execPath, [program, ...optionWords(options), ...words], {
+  const [node, ...words] = forwarderCommand(options, stateDirectory)
+  const child = spawn(node, [...words, '--report-fd', String(reportDescriptor)], {
     detached: true,
     stdio: ['ignore', log, log, 'pipe'],
     env: forwarderEnvironment(process.env),
@@ -64,8 +70,7 @@ async function startOutcome(
   identity: ProcessIdentity | undefined,
   exited: Promise<string>,
 ): Promise<StartOutcome> {
-  const line = await firstLine(child.stdio[reportDescriptor] as Readable)
-  const report = parseReport(line)
+  const report = await readStartReport(child.stdio[reportDescriptor] as Readable)
   if (report?.ready === true && identity !== undefined) return { ok: true, identity }
   if (report?.ready === false) {
     return { ok: false, message: report.message, portTaken: report.exitCode === exitCode.unavailable }
@@ -73,39 +78,21 @@ async function startOutcome(
   return { ok: false, message: `it ${await exited} before it was ready`, portTaken: false }
 }
 
-interface Report {
-  readonly ready: boolean
-  readonly message: string
-  readonly exitCode: number
-}
-
-function parseReport(line: string): Report | undefined {
-  try {
-    return JSON.parse(line) as Report
-  } catch {
-    return undefined
-  }
-}
-
-function firstLine(stream: Readable): Promise<string> {
-  return new Promise((resolve) => {
-    let text = ''
-    stream.setEncoding('utf8')
-    stream.on('data', (chunk: string) => {
-      text += chunk
-    })
-    stream.on('error', () => resolve(text))
-    stream.on('close', () => resolve(text))
-  })
-}
-
 /**
  * A forwarder is no service of its own: it must not speak to systemd in the monitor's name. It speaks no TLS either, and a
  * Node that is told of more certificates reads them all before it does anything else: 35 ms of every restart.
  */
 function forwarderEnvironment(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  const { NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID, LISTEN_FDS, LISTEN_PID, NODE_EXTRA_CA_CERTS, ...rest } =
-    environment
+  const {
+    NOTIFY_SOCKET,
+    WATCHDOG_USEC,
+    WATCHDOG_PID,
+    LISTEN_FDS,
+    LISTEN_PID,
+    LISTEN_FDNAMES,
+    NODE_EXTRA_CA_CERTS,
+    ...rest
+  } = environment
   return rest
 }
 

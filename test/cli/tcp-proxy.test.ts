@@ -33,7 +33,7 @@ describe('tcp-proxy', () => {
       assert.equal(health.bytes.fromClients, 250)
       assert.equal(health.bytes.fromTarget, 250)
       assert.equal(health.target.state, 'reachable')
-      assert.deepEqual(health.listen.addresses, [{ address: '0.0.0.0', port }])
+      assert.deepEqual(health.listen.addresses, [{ address: '0.0.0.0', port, origin: 'bound' }])
 
       assert.equal(await forward.stop(), 0)
       assert.ok(!existsSync(pidFile))

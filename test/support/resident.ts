@@ -60,6 +60,12 @@ export class Resident {
     })
   }
 
+  /** No longer listens to what it prints: other processes may hold its output open after its end. */
+  releaseOutput(): void {
+    this.#child.stdout?.destroy()
+    this.#child.stderr?.destroy()
+  }
+
   /** Waits until it has ended by itself; gives its exit code. */
   ended(): Promise<number | null> {
     return this.#exited

@@ -21,12 +21,13 @@ export const wellHealth: ForwarderHealth = {
   startedAt: '2026-11-21T00:00:00.000Z',
   uptimeMs: 3_600_000,
   draining: false,
+  predecessors: [],
   listen: {
     port: 6277,
     rule: 'same-port',
     addresses: [
-      { address: '192.0.2.7', port: 6277 },
-      { address: '2001:db8::7', port: 6277 },
+      { address: '192.0.2.7', port: 6277, origin: 'bound' },
+      { address: '2001:db8::7', port: 6277, origin: 'bound' },
     ],
     paths: [],
     failed: [],

@@ -22,6 +22,8 @@ class World {
   /** PIDs of forwarders that run, and of those that were started and are not ready. */
   readonly running = new Set<number>()
   readonly starting = new Map<number, number>()
+  /** The replacement that is being started beside the one that runs, by its generation. */
+  replacing: readonly [generation: number, pid: number] | undefined
   wakeAt: number | undefined
   nextPid = 100
   readonly signalled: number[] = []
@@ -46,6 +48,10 @@ class World {
     switch (effect.kind) {
       case 'start':
         this.starting.set(effect.generation, this.nextPid++)
+        break
+      case 'replace':
+        assert.ok(this.running.size > 0 || this.state.phase.id === 'running', 'nobody there to hand over')
+        this.replacing = [effect.generation, this.nextPid++]
         break
       case 'abandon-start':
         this.starting.clear()
@@ -107,6 +113,10 @@ const happening = fc.oneof(
   fc.constant('order restart' as const),
   fc.constant('stranger' as const),
   fc.constant('late news' as const),
+  fc.constant('other options' as const),
+  fc.constant('takes over' as const),
+  fc.constant('replacement fails' as const),
+  fc.constant('no handover' as const),
 )
 
 type Happening = typeof happening extends fc.Arbitrary<infer T> ? T : never
@@ -163,6 +173,25 @@ function happen(world: World, what: Happening, random: number): void {
     case 'stranger':
       if (running === undefined) world.see(unverifiableCheck(7), random)
       return
+    case 'other options':
+      if (running !== undefined) world.see(healthyCheck(running, { optionsMatch: false }), random)
+      return
+    case 'takes over':
+    case 'replacement fails':
+    case 'no handover': {
+      const { replacing } = world
+      world.replacing = undefined
+      // A forwarder that has died or been told to end hands nothing over.
+      if (replacing === undefined || running === undefined || world.signalled.includes(running)) return
+      const [generation, pid] = replacing
+      if (what !== 'takes over') {
+        const unsupported = what === 'no handover'
+        return world.see({ kind: 'replace-failed', generation, message: 'no', unsupported }, random)
+      }
+      world.running.delete(running)
+      world.running.add(pid)
+      return world.see({ kind: 'replaced', generation, identity: identity(pid) }, random)
+    }
     case 'late news':
       world.see({ kind: 'started', generation: world.state.generation - 1, identity: identity(50) }, random)
       world.see({ kind: 'died', identity: identity(50), how: 'is gone' }, random)

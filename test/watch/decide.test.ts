@@ -215,12 +215,55 @@ describe('decide', () => {
     assert.match(play.said(), /answers again/)
   })
 
-  it('replaces a forwarder whose options are no longer those that are wanted', () => {
+  it('replaces a forwarder whose options are no longer those that are wanted, beside the one that runs', () => {
     const play = new Play().running(3).see(healthyCheck(3, { optionsMatch: false }))
-    assert.equal(play.state.phase.id, 'stopping')
+    assert.deepEqual(play.kinds(), ['log', 'replace'])
+    assert.equal(play.state.phase.id, 'running')
+    const { generation } = play.state
+    play.see(healthyCheck(3, { optionsMatch: false }), 10_000)
+    assert.deepEqual(play.kinds(), [], 'not twice')
+    play.see({ kind: 'replaced', generation, identity: identity(4) })
+    assert.ok(play.state.phase.id === 'running' && play.state.phase.identity.pid === 4)
+    // The one before has finished its connections.
+    play.see({ kind: 'died', identity: identity(3), how: 'ended with exit code 0' })
+    assert.equal(play.state.phase.id, 'running')
+    assert.equal(play.state.failures, 0)
+    assert.equal(play.state.restarts, 1)
+  })
+
+  it('lets a forwarder go on that could not be replaced, and tries again later or when it is ordered', () => {
+    const play = new Play().running(3).see({ kind: 'order', order: 'restart', why: 'asked' })
+    const failed = (unsupported: boolean): Observation => {
+      const { generation } = play.state
+      return { kind: 'replace-failed', generation, message: 'no', unsupported }
+    }
+    play.see(failed(false))
+    assert.match(play.said(), /could not be replaced: no; PID 3 goes on as it is/)
+    play.see(healthyCheck(3, { optionsMatch: false }), 10_000)
+    assert.deepEqual(play.kinds(), [])
+    play.see(healthyCheck(3, { optionsMatch: false }), policy.backoffLimitMs)
+    assert.ok(play.kinds().includes('replace'))
+    play.see(failed(false)).see({ kind: 'order', order: 'restart', why: 'asked' })
+    assert.ok(play.kinds().includes('replace'))
+    // An older forwarder that knows no handover is ended first.
+    play.see(failed(true))
+    assert.deepEqual(play.kinds(), ['stop'])
     play.see({ kind: 'ended', identity: identity(3) })
     assert.equal(play.state.phase.id, 'starting')
-    assert.equal(play.state.failures, 0)
+  })
+
+  it('ends the replacement as well when a stop is ordered meanwhile', () => {
+    const play = new Play().running(3).see({ kind: 'order', order: 'restart', why: 'asked' })
+    const { generation } = play.state
+    play.see({ kind: 'order', order: 'stop', why: 'asked' })
+    play.see({ kind: 'replaced', generation, identity: identity(4) })
+    assert.deepEqual(play.effects, [
+      { kind: 'stop', identity: identity(4), killAfterMs: 10_000 + policy.killAfterMs },
+    ])
+    play.see({ kind: 'ended', identity: identity(3) })
+    assert.equal(play.state.phase.id, 'stopping')
+    play.see({ kind: 'ended', identity: identity(4) })
+    assert.equal(play.state.phase.id, 'down')
   })
 
   it('keeps a forward down that was ordered down', () => {

@@ -1,0 +1,139 @@
+import { errorText } from '../os/failure.ts'
+import { judgeProcess, type ProcessIdentity, signalProcess } from '../os/process-identity.ts'
+import type { Forwarder } from './forwarder.ts'
+import { livingPredecessors, type Replacement, startReplacement } from './handover.ts'
+import type { Inheritance } from './inherited-listeners.ts'
+
+type Log = (level: 'info' | 'error', message: string, good?: boolean) => void
+
+type Ending =
+  | { readonly by: 'signal'; readonly signal: NodeJS.Signals }
+  | { readonly by: 'successor'; readonly successor: ProcessIdentity }
+
+/** ms that a replacement may take when nobody says otherwise. */
+const defaultTimeoutMs = 10_000
+
+/** How this forwarder came after one before it, and how it ends: by a signal, or because another one takes its place. */
+export class Succession {
+  readonly #forwarder: Forwarder
+  readonly #inheritance: Inheritance
+  readonly #log: Log
+  readonly #ending: Promise<Ending>
+  #isEnding = false
+  #end: (ending: Ending) => void = () => {}
+  #replacement: Replacement | undefined
+
+  constructor(forwarder: Forwarder, inheritance: Inheritance, log: Log) {
+    this.#forwarder = forwarder
+    this.#inheritance = inheritance
+    this.#log = log
+    this.#ending = new Promise((resolve) => {
+      this.#end = resolve
+    })
+    process.once('SIGTERM', (signal) => this.#signalled(signal))
+    process.once('SIGINT', (signal) => this.#signalled(signal))
+    // A terminal that closes is no order to end: the forward outlives whoever started it.
+    process.on('SIGHUP', () => {})
+    process.on('SIGUSR2', () => void this.#replaceByItself())
+  }
+
+  /** True while the forwarder that started this one, to be replaced by it, is there. */
+  isHeir(): boolean {
+    if (this.#inheritance.kind !== 'handover') return false
+    const predecessor = this.#inheritance.predecessors.at(-1)
+    return (
+      predecessor !== undefined && judgeProcess(predecessor) === 'alive' && process.ppid === predecessor.pid
+    )
+  }
+
+  /**
+   * The order `hand-over`: `run` is the program and the words of the replacement, without `--report-fd`; `timeoutMs` is how long it may
+   * take.
+   * @returns who took over.
+   */
+  async handOver(order: Readonly<Record<string, unknown>>): Promise<{ readonly identity: ProcessIdentity }> {
+    const { run, timeoutMs = defaultTimeoutMs } = order
+    const isCommand = Array.isArray(run) && run.length > 0 && run.every((word) => typeof word === 'string')
+    if (!isCommand || typeof timeoutMs !== 'number' || !(timeoutMs > 0)) {
+      throw new Error('hand-over needs the replacement’s program and words as "run", and ms as "timeoutMs"')
+    }
+    return { identity: await this.#replace(run, timeoutMs) }
+  }
+
+  /** Waits for the end, whatever brings it, and carries it out. */
+  async end(): Promise<void> {
+    const ending = await this.#ending
+    if (ending.by === 'signal') this.#forwarder.close()
+    else this.#forwarder.leaveListeners()
+    const open = this.#forwarder.openConnections
+    if (ending.by === 'signal') {
+      this.#sayEnding(ending.signal, open)
+      await this.#endBySignal()
+    } else {
+      const { pid } = ending.successor
+      const rest = open > 0 ? `; ${open} connections go on here until they end` : ''
+      this.#log('info', `Handed over to PID ${pid}${rest}`, true)
+      await this.#finishBehindSuccessor()
+    }
+    this.#log('info', 'Ended', true)
+  }
+
+  async #replace(run: readonly string[], timeoutMs: number): Promise<ProcessIdentity> {
+    if (this.#isEnding) throw new Error('this forwarder is ending')
+    if (this.#replacement !== undefined) throw new Error('a replacement is being started already')
+    const sockets = this.#forwarder.sockets()
+    const replacement = startReplacement({ command: run, inheritance: this.#inheritance, sockets, timeoutMs })
+    this.#replacement = replacement
+    try {
+      const successor = await replacement.ready
+      this.#isEnding = true
+      // After the answer to whoever ordered it.
+      setImmediate(() => this.#end({ by: 'successor', successor }))
+      return successor
+    } catch (error) {
+      this.#log('error', `The replacement could not take over: ${errorText(error)}; this forwarder goes on`)
+      throw error
+    } finally {
+      this.#replacement = undefined
+    }
+  }
+
+  /** SIGUSR2, as nginx and others have it: the same program with the same words takes over, as it is on disk now. */
+  async #replaceByItself(): Promise<void> {
+    const [node = process.execPath, ...words] = process.argv
+    const reportAt = words.indexOf('--report-fd')
+    const kept = words.filter((_, index) => reportAt < 0 || (index !== reportAt && index !== reportAt + 1))
+    await this.#replace([node, ...process.execArgv, ...kept], defaultTimeoutMs).catch(() => {})
+  }
+
+  #signalled(signal: NodeJS.Signals): void {
+    this.#replacement?.abandon()
+    this.#isEnding = true
+    this.#end({ by: 'signal', signal })
+  }
+
+  #sayEnding(signal: NodeJS.Signals, open: number): void {
+    const { drainMs } = this.#forwarder.options
+    const wait = open > 0 ? `, ${open} connections may finish within ${drainMs / 1000} s` : ''
+    this.#log('info', `${signal}: no more connections are accepted${wait}`)
+  }
+
+  async #endBySignal(): Promise<void> {
+    // Who ends a forward means all of it.
+    for (const identity of livingPredecessors(this.#inheritance)) signalProcess(identity, 'SIGTERM')
+    const now = () => this.#forwarder.stopNow()
+    process.on('SIGTERM', now)
+    process.on('SIGINT', now)
+    await this.#forwarder.drain()
+  }
+
+  /** Nobody waits for this process any more, so its connections have all the time they want. A signal ends them as ever. */
+  async #finishBehindSuccessor(): Promise<void> {
+    const finished = this.#forwarder.finish()
+    process.once('SIGTERM', (signal) => {
+      this.#sayEnding(signal, this.#forwarder.openConnections)
+      void this.#endBySignal()
+    })
+    await finished
+  }
+}
