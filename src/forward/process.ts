@@ -2,7 +2,7 @@ import { lookup } from 'node:dns/promises'
 import { closeSync, fstatSync, statSync, writeSync } from 'node:fs'
 import { isIP } from 'node:net'
 import path from 'node:path'
-import { type ForwardOptions, targetsOf } from '../config/forward-options.ts'
+import { contradictionIn, type ForwardOptions, targetsOf } from '../config/forward-options.ts'
 import type { ForwarderIdentity } from '../control/forwarder-health.ts'
 import { type ControlServer, ControlSocketHeld, holdControlSocket } from '../control/server.ts'
 import { wallTime } from '../os/clock.ts'
@@ -19,6 +19,7 @@ import type { AccessRecord } from './access-record.ts'
 import { Forwarder, type ForwarderEvent } from './forwarder.ts'
 import { isSamePort, loopbackAddresses, planListeners, reachesListener } from './listen-plan.ts'
 import { bindProblem } from './listeners.ts'
+import type { CertificateFiles } from './tls-files.ts'
 
 export interface ForwarderProcessOptions {
   readonly forward: ForwardOptions
@@ -53,10 +54,12 @@ async function run({ forward, stateDirectory, reportDescriptor }: ForwarderProce
   prepareStateDirectory(stateDirectory)
   const file = (name: (port: number) => string) => path.join(stateDirectory, name(forward.listenPort))
   const log = openLog(file(fileNames.forwarderLog), forward)
-  const forwarder = new Forwarder(forward, {
-    event: (event) => logEvent(log, forward, event),
+  const certificate = await certificateFiles(forward, stateDirectory)
+  const listener = {
+    event: (event: ForwarderEvent) => logEvent(log, forward, event),
     ended: openAccessLog(forward.accessLog),
-  })
+  }
+  const forwarder = new Forwarder(forward, listener, certificate)
   const control = await holdSocket(file(fileNames.forwarderSocket), forwarder)
   try {
     if (forward.gate !== '') await openGate(log, forwarder, stateDirectory)
@@ -64,8 +67,9 @@ async function run({ forward, stateDirectory, reportDescriptor }: ForwarderProce
     if (bound.length === 0) refuseIfTaken(forwarder)
     writePidFile(file(fileNames.pidFile))
     warnOfOpenDoor(log, forward)
+    for (const warning of forwarder.health().warnings) log('warn', `Port ${forward.listenPort}: ${warning}`)
     sendStartReport(reportDescriptor, { ready: true })
-    const signal = await firstSignal()
+    const signal = await firstSignal(() => void forwarder.reloadCertificates())
     await end(forwarder, signal, log)
     return exitCode.ok
   } finally {
@@ -75,8 +79,23 @@ async function run({ forward, stateDirectory, reportDescriptor }: ForwarderProce
   }
 }
 
-/** Dials that can never be right are refused before anything is opened. */
+/** Where the forward's own certificate is; undefined when its clients speak plain TCP. */
+async function certificateFiles(
+  { tlsCert, tlsKey, tlsSelfSigned, tlsClientCa }: ForwardOptions,
+  stateDirectory: string,
+): Promise<CertificateFiles | undefined> {
+  const clientCa = tlsClientCa === '' ? undefined : tlsClientCa
+  if (tlsCert !== '') return { cert: tlsCert, key: tlsKey, clientCa }
+  if (!tlsSelfSigned) return undefined
+  const { selfSignedCertificate } = await import('./tls-self-signed.ts')
+  const pair = await selfSignedCertificate(stateDirectory)
+  return { cert: pair, key: pair, clientCa }
+}
+
+/** Options and dials that can never be right are refused before anything is opened. */
 async function refuseImpossible(forward: ForwardOptions): Promise<void> {
+  const contradiction = contradictionIn(forward)
+  if (contradiction !== undefined) throw new Failure(contradiction, exitCode.configuration)
   const { listenPort, targetHost, targetPort, bind } = forward
   if (listenPort !== targetPort) return
   const machine = machineAddresses()
@@ -205,10 +224,26 @@ function logEvent(log: Log, forward: ForwardOptions, event: ForwarderEvent): voi
       return event.answeredBefore
         ? log('error', `Target ${event.target} no longer answers: ${event.message}`)
         : log('info', `Waiting for target ${event.target}: ${event.message}`)
-    case 'refused': {
-      const others = event.untold > 0 ? ` (and ${event.untold} others before it)` : ''
-      return log('warn', `Connection from ${event.source} refused: ${event.message}${others}`)
+    case 'refused':
+      return log(
+        'warn',
+        `Connection from ${event.source} refused: ${event.message}${othersBefore(event.untold)}`,
+      )
+    case 'step-failed': {
+      const { reason, step, message } = event.failure
+      const what = `${step.side === 'client' ? '' : 'target, '}${step.name}: ${message}`
+      return log(
+        reason === 'gone' ? 'info' : 'warn',
+        `Connection from ${event.source} ended: ${what}${othersBefore(event.untold)}`,
+      )
     }
+    case 'certificate-loaded': {
+      const { subject, names, validTo, fingerprint } = event.certificate
+      const what = `${subject || 'without a subject'} (${names || 'no names'}), valid to ${validTo}`
+      return log('info', `Certificate in use: ${what}, SHA-256 ${fingerprint}`, true)
+    }
+    case 'certificate-kept':
+      return log('error', `What was loaded before is kept: ${event.problem}`)
     case 'full':
       return event.reason === 'descriptors'
         ? log(
@@ -219,6 +254,10 @@ function logEvent(log: Log, forward: ForwardOptions, event: ForwarderEvent): voi
     case 'room':
       return log('info', `New connections are taken again, ${event.open} are open`, true)
   }
+}
+
+function othersBefore(untold: number): string {
+  return untold > 0 ? ` (and ${untold} others before it)` : ''
 }
 
 function warnOfOpenDoor(log: Log, { allow, listenPort }: ForwardOptions): void {
@@ -240,12 +279,14 @@ async function openGate(log: Log, forwarder: Forwarder, stateDirectory: string):
 
 type Signal = 'SIGTERM' | 'SIGINT'
 
-function firstSignal(): Promise<Signal> {
+/** @param reload called at every SIGHUP. */
+function firstSignal(reload: () => void): Promise<Signal> {
   return new Promise((resolve) => {
     process.once('SIGTERM', resolve)
     process.once('SIGINT', resolve)
-    // A terminal that closes is no order to end: the forward outlives whoever started it.
-    process.on('SIGHUP', () => {})
+    // The signal by which daemons are told to read their files again. A terminal that closes sends it too, and is no order to end:
+    // the forward outlives whoever started it.
+    process.on('SIGHUP', reload)
   })
 }
 
