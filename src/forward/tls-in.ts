@@ -109,6 +109,7 @@ function handshakeStep(server: Server, timeoutMs: number): ClientStep {
   server.on('secureConnection', (tlsSocket) => {
     // Until whoever comes next listens.
     tlsSocket.on('error', () => {})
+    tlsSocket.allowHalfOpen = true
     finish(tlsSocket, { ok: true, socket: tlsSocket })
   })
   server.on('tlsClientError', (error, tlsSocket) => {
@@ -120,7 +121,10 @@ function handshakeStep(server: Server, timeoutMs: number): ClientStep {
     timeoutMs,
     run: (socket, _connection, done) => {
       waiting.set(socket, done)
+      // The TLS socket takes this over: one that was half-open would not mind a client that leaves within the handshake.
+      socket.allowHalfOpen = false
       server.emit('connection', socket)
+      socket.allowHalfOpen = true
       return () => void waiting.delete(socket)
     },
   }

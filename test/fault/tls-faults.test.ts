@@ -122,8 +122,20 @@ describe('A client of a TLS port', { timeout: 60_000 }, () => {
       assert.match(failure.message, /plain HTTP to a TLS port; the address begins with https:/)
     }))
 
+  it('that finishes in the middle of the handshake is gone at once, deadline or not', () =>
+    withPlace({ options: { tlsHandshakeTimeoutMs: 0 }, certificate: pair }, async (place) => {
+      for (const begun of [Buffer.alloc(0), Buffer.from([0x16, 3, 1, 2, 0, 1])]) {
+        const client = await place.plain()
+        client.end(begun)
+        await closed(client)
+      }
+      await until(() => place.forwarder.forwarder.openConnections === 0)
+      assert.deepEqual(place.forwarder.forwarder.health().connections.ended, { CR: 2 })
+      await assertServes(place)
+    }))
+
   it('that goes away in the middle of the handshake, 300 times, leaves nothing behind', () =>
-    withPlace({ certificate: pair }, async (place) => {
+    withPlace({ options: { tlsHandshakeTimeoutMs: 0 }, certificate: pair }, async (place) => {
       for (let round = 0; round < 3; round++) {
         const clients = Array.from({ length: 100 }, (_, index) => {
           const client = net.connect({ host: '127.0.0.1', port: place.forwarder.port })

@@ -77,10 +77,11 @@ describe('TLS with clients of others', options, () => {
           {},
         )
         const socket = await target.next()
+        const ended = receive(socket)
         socket.end('220 hello\n')
         await client.line(/220 hello/)
         await client.stop()
-        await receive(socket)
+        await ended
       } finally {
         await forwarder.close()
         await target.close()
