@@ -1,5 +1,5 @@
 import { lookup } from 'node:dns/promises'
-import { fstatSync, statSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { isIP } from 'node:net'
 import path from 'node:path'
 import { contradictionIn, type ForwardOptions, targetsOf } from '../config/forward-options.ts'
@@ -17,7 +17,7 @@ import { hostAndPort, isLoopback, machineAddresses, withoutZone } from '../os/in
 import { describeHolder, findPortHolder } from '../os/port-holder.ts'
 import { ownIdentity } from '../os/process-identity.ts'
 import { version } from '../os/version.ts'
-import { LineLog } from '../record/line-log.ts'
+import { isSameFile, LineLog } from '../record/line-log.ts'
 import { formatForPeople, type LogEntry } from '../record/log-entry.ts'
 import { removeOwnPidFile, writePidFile } from '../record/pid-file.ts'
 import { fileNames, prepareStateDirectory } from '../record/state-directory.ts'
@@ -67,7 +67,12 @@ async function run({ forward, stateDirectory, reportDescriptor }: ForwarderProce
   }
   const forwarder = new Forwarder(forward, listener, inheritance, certificate)
   const succession = new Succession(forwarder, inheritance, log)
-  const hold = () => holdSocket(file(fileNames.forwarderSocket), forwarder, succession)
+  const pidFile = file(fileNames.pidFile)
+  const keepPidFile = pidFileKeeper(pidFile, log)
+  const hold = () =>
+    holdSocket(file(fileNames.forwarderSocket), forwarder, succession, () => {
+      if (!existsSync(pidFile)) keepPidFile()
+    })
   // An heir takes the name last of all: until it is ready, the one before must be found there.
   let control = succession.isHeir() ? undefined : await hold()
   try {
@@ -76,7 +81,7 @@ async function run({ forward, stateDirectory, reportDescriptor }: ForwarderProce
     if (bound.length === 0) refuseIfTaken(forwarder)
     if (isFixed(inheritance)) refuseSocketsOfTarget(forward, bound)
     control ??= await hold()
-    writePidFile(file(fileNames.pidFile))
+    keepPidFile()
     warnOfOpenDoor(log, forward)
     for (const warning of forwarder.health().warnings) log('warn', `Port ${forward.listenPort}: ${warning}`)
     sendStartReport(reportDescriptor, { ready: true })
@@ -84,7 +89,7 @@ async function run({ forward, stateDirectory, reportDescriptor }: ForwarderProce
     return exitCode.ok
   } finally {
     forwarder.close()
-    removeOwnPidFile(file(fileNames.pidFile))
+    removeOwnPidFile(pidFile)
     control?.close()
   }
 }
@@ -148,16 +153,37 @@ async function addressesOf(host: string): Promise<string[]> {
   }
 }
 
+/**
+ * Writes the PID file. A forward works without one, on a full disk for example, because its control socket says who it is; the file is
+ * written at a later look.
+ */
+function pidFileKeeper(file: string, log: Log): () => void {
+  let isFailing = false
+  return () => {
+    try {
+      writePidFile(file)
+      isFailing = false
+    } catch (error) {
+      if (!isFailing) log('warn', `The PID file cannot be written: ${errorText(error)}; tried again later`)
+      isFailing = true
+    }
+  }
+}
+
 async function holdSocket(
   socketPath: string,
   forwarder: Forwarder,
   succession: Succession,
+  onLook: () => void,
 ): Promise<ControlServer> {
   const { listenPort } = forwarder.options
   try {
     const handlers: CommandHandlers = {
       identify: () => identification(forwarder.options),
-      health: () => forwarder.health(),
+      health: () => {
+        onLook()
+        return forwarder.health()
+      },
       'expect-probe': ({ port }) => {
         if (typeof port !== 'number')
           throw new Error('expect-probe needs the source port of the probe as "port"')
@@ -225,17 +251,6 @@ function openLog(file: string, { listenPort }: ForwardOptions): Log {
     const line = formatForPeople({ time: wallTime(), level, source: String(listenPort), message, good })
     lines.write(line)
     if (echoes) process.stdout.write(`${line}\n`)
-  }
-}
-
-/** True when a descriptor is open on this very file, as under a monitor, which hands the log over as stdout and stderr. */
-function isSameFile(descriptor: number, file: string): boolean {
-  try {
-    const opened = fstatSync(descriptor)
-    const named = statSync(file)
-    return opened.ino === named.ino && opened.dev === named.dev
-  } catch {
-    return false
   }
 }
 

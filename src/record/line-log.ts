@@ -132,7 +132,8 @@ function endsWithNewline(descriptor: number, size: number): boolean {
   return readSync(descriptor, last, 0, 1, size - 1) === 0 || last[0] === 10
 }
 
-function isSameFile(descriptor: number, file: string): boolean {
+/** True when a descriptor is open on this very file: as under a monitor, which hands a log over as stdout and stderr. */
+export function isSameFile(descriptor: number, file: string): boolean {
   try {
     const opened = fstatSync(descriptor)
     const named = statSync(file)
