@@ -134,24 +134,23 @@ describe('The stdout of the monitor', { timeout: 60_000 }, () => {
   it('is read by nobody: a full pipe does not hold it up', () =>
     withWatched(async (watched) => {
       const port = await freePort()
-      const wishes = {
-        // A name so long that a few reloads fill the pipe.
-        forwards: [{ name: `n${'x'.repeat(60)}`, listen: port, target: 'localhost:1' }],
-      }
-      const [file = '', ...words] = monitorCommand(watched, wishes)
+      const [file = '', ...words] = monitorCommand(watched, {
+        forwards: [{ name: 'one', listen: port, target: 'localhost:1' }],
+      })
       const monitor = spawn(file, words, { stdio: ['ignore', 'pipe', 'ignore'] })
       try {
         monitor.stdout.pause()
         await watched.logLine(/started successfully/)
         const configuration = watched.file('configuration.json')
         const valid = readFileSync(configuration, 'utf8')
+        let change = 0
         await until(
           'the log to outgrow the pipe',
           async () => {
             const log = watched.log()
             if (log.length > 80_000) return true
-            // Each change and its refusal are lines of some length.
-            writeFileSync(configuration, `{ "${'y'.repeat(4000)}": ${log.length} }`)
+            // Each refusal is a line that names what is refused.
+            writeFileSync(configuration, `{ "${++change}${'y'.repeat(4000)}": 0 }`)
             process.kill(monitor.pid ?? 0, 'SIGHUP')
             return undefined
           },

@@ -31,6 +31,11 @@ export class Resident {
     return this.#child.pid
   }
 
+  /** False as soon as it has ended, however. */
+  get isRunning(): boolean {
+    return this.#child.exitCode === null && this.#child.signalCode === null
+  }
+
   /** All it has printed, for a failure's message. */
   get output(): string {
     return this.#lines.join('\n')
@@ -73,7 +78,7 @@ export class Resident {
 
   /** Tells it and its children to end, and waits until the program itself has; gives its exit code. */
   async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
-    if (this.#child.exitCode === null && this.#child.signalCode === null) process.kill(-this.pid, signal)
+    if (this.isRunning) process.kill(-this.pid, signal)
     return this.#exited
   }
 
