@@ -1,4 +1,4 @@
-import { existsSync, lstatSync, mkdirSync, statSync } from 'node:fs'
+import { existsSync, lstatSync, mkdirSync, readdirSync, statSync } from 'node:fs'
 import { homedir, tmpdir } from 'node:os'
 import path from 'node:path'
 import { errorText, exitCode, Failure } from '../os/failure.ts'
@@ -88,7 +88,7 @@ export function prepareStateDirectory(directory: string): void {
     throw refusal(directory, 'its path is too long to hold a Unix socket', 'choose a shorter --state-dir')
   }
   try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 })
+    makeDirectory(directory)
   } catch (error) {
     throw refusal(directory, errorText(error), 'choose another --state-dir')
   }
@@ -102,8 +102,25 @@ export function prepareStateDirectory(directory: string): void {
     throw refusal(directory, `it belongs to another user (uid ${target.uid})`, 'choose another --state-dir')
   }
   if ((target.mode & 0o077) !== 0) {
-    throw refusal(directory, 'other users can enter it', `chmod 700 ${directory}`)
+    const cure = readdirSync(directory).every(isOurs)
+      ? `chmod 700 ${directory}`
+      : `name a folder of its own, for example --state-dir ${path.join(directory, 'port-watchdog')}`
+    throw refusal(directory, 'other users can enter it', cure)
   }
+}
+
+/** Parents first, each by itself: asked for all at once below /proc, Node's mkdir never returns. */
+function makeDirectory(directory: string): void {
+  if (existsSync(directory)) return
+  makeDirectory(path.dirname(directory))
+  mkdirSync(directory, { mode: 0o700 })
+}
+
+/** True for a name that only this program gives a file: a folder with anything else in it serves others, too. */
+function isOurs(name: string): boolean {
+  return /^(tcp_proxy_|proxy_monitor\.log|proxy-logs|runtime-state|desired-state|events|alert|gate_|control\.sock)/.test(
+    name,
+  )
 }
 
 /** With DynamicUser= systemd itself links /var/lib/NAME to /var/lib/private/NAME; root's own link is no trap. */
