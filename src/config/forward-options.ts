@@ -6,6 +6,7 @@ import {
   parseDuration,
   parseGate,
   parseHost,
+  parseHttpPlace,
   parseMode,
   parseNetwork,
   parseOutput,
@@ -73,6 +74,8 @@ export interface ForwardOptions {
   readonly targetCheckMs: number
   /** Where one line of JSON is written for each connection that ended: a file, rotated, or `-`. Empty = nowhere. */
   readonly accessLog: string
+  /** ADDRESS:PORT of metrics and health over HTTP. Empty = none are served. */
+  readonly metrics: string
 }
 
 /** The options that may be left out. */
@@ -233,6 +236,13 @@ export const tunableOptions: {
     parse: parseOutput,
     default: '',
     help: 'write a line of JSON for every connection that ended; "-" is standard output (default: off)',
+  },
+  metrics: {
+    kind: 'text',
+    placeholder: 'ADDRESS:PORT',
+    parse: parseHttpPlace,
+    default: '',
+    help: 'serve /metrics for Prometheus, /healthz, /livez and /readyz there (default: off)',
   },
 }
 
