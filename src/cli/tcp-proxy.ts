@@ -16,6 +16,10 @@ const command = newCommand('tcp-proxy', 'Forward a TCP port of this machine to a
   .argument('[TARGET_PORT]', 'port to connect to; none for a Unix socket', argument(parsePort))
 
 for (const { flag, specification } of optionList) {
+  if (specification.kind === 'flag') {
+    command.option(flag, specification.help)
+    continue
+  }
   const parse = parserOf(specification)
   if (specification.kind === 'list') {
     command.option(`${flag} <${specification.placeholder}...>`, specification.help, repeatable(parse))
@@ -46,12 +50,13 @@ Examples:
   tcp-proxy 8080 10.0.0.5 80 --bind 127.0.0.1
   tcp-proxy 8080 10.0.0.5 80 --target 10.0.0.6:80    the second one when the first cannot be reached
   tcp-proxy 8080 unix:/run/app.sock                  to a Unix socket
-  tcp-proxy 6274 localhost 6274 --allow 203.0.113.0/24`,
+  tcp-proxy 6274 localhost 6274 --allow 203.0.113.0/24
+  tcp-proxy 6274 localhost 6274 --tls-self-signed    over https, with a certificate made for this machine`,
   )
 
 type Given = Readonly<Record<string, unknown>> & { stateDir?: string; reportFd?: number }
 
-function placeholderOf(specification: OptionSpecification<unknown>): string {
+function placeholderOf(specification: Exclude<OptionSpecification<unknown>, { kind: 'flag' }>): string {
   switch (specification.kind) {
     case 'duration':
       return 'TIME'

@@ -11,6 +11,7 @@ import {
   parseNetwork,
   parseOutput,
   parsePath,
+  parseProxyVersion,
   parseServer,
   parseSocketPath,
   parseTarget,
@@ -74,6 +75,33 @@ export interface ForwardOptions {
   readonly targetCheckMs: number
   /** Where one line of JSON is written for each connection that ended: a file, rotated, or `-`. Empty = nowhere. */
   readonly accessLog: string
+  /** `v1` or `v2`: the target is told who the client is by a PROXY header of that version. Empty = it is not. */
+  readonly sendProxy: string
+  /**
+   * Networks whose connections begin with a PROXY header, which is then believed. When there is one, every connection must
+   * come from there and begin with a header: any other source is refused, whatever it sends. Empty = no header is expected.
+   */
+  readonly acceptProxy: readonly string[]
+  /** Until that header must be whole. 0 = as long as it takes. */
+  readonly proxyHeaderTimeoutMs: number
+  /** Certificate chain in PEM, the server's own first. With one, clients must speak TLS. Empty = plain TCP. */
+  readonly tlsCert: string
+  /** The private key of that certificate, in PEM. */
+  readonly tlsKey: string
+  /** Make a certificate for this machine's names and addresses, and keep it in the state directory. */
+  readonly tlsSelfSigned: boolean
+  /** Certificates in PEM: a client must show a certificate that one of them has signed. Empty = no client is asked. */
+  readonly tlsClientCa: string
+  /** Until a TLS handshake must be done, on either side. 0 = as long as it takes. */
+  readonly tlsHandshakeTimeoutMs: number
+  /** Speak TLS with the target and verify its certificate. */
+  readonly targetTls: boolean
+  /** Certificates in PEM by which the target's is verified. Empty = those that Node trusts. */
+  readonly targetTlsCa: string
+  /** The name that the target's certificate must hold, and that it is asked for by SNI. Empty = the target's host. */
+  readonly targetTlsName: string
+  /** Take whatever certificate the target shows: whoever stands in between can read and change everything. */
+  readonly targetTlsInsecure: boolean
   /** ADDRESS:PORT of metrics and health over HTTP. Empty = none are served. */
   readonly metrics: string
 }
@@ -93,6 +121,8 @@ export type OptionSpecification<Value> = {
   readonly key?: string
 } & (
   | { readonly kind: 'duration' | 'count' }
+  /** True when it is given. */
+  | { readonly kind: 'flag' }
   | {
       /** `text` is given once, and empty when it is not given; `list` may be given often. */
       readonly kind: 'text' | 'list'
@@ -237,6 +267,82 @@ export const tunableOptions: {
     default: '',
     help: 'write a line of JSON for every connection that ended; "-" is standard output (default: off)',
   },
+  sendProxy: {
+    kind: 'text',
+    placeholder: 'VERSION',
+    parse: parseProxyVersion,
+    default: '',
+    help: 'tell the target who the client is by a PROXY header, v1 or v2 (default: off)',
+  },
+  acceptProxy: {
+    kind: 'list',
+    placeholder: 'NETWORK',
+    parse: parseNetwork,
+    default: [],
+    help:
+      'expect a PROXY header from these networks, and refuse everybody else; its source counts as the client (default: ' +
+      'off)',
+  },
+  proxyHeaderTimeoutMs: {
+    kind: 'duration',
+    default: 5_000,
+    help: 'until a PROXY header must be whole (default: 5s; 0 = off)',
+  },
+  tlsCert: {
+    kind: 'text',
+    placeholder: 'FILE',
+    parse: parsePath,
+    default: '',
+    help: 'speak TLS with clients: certificate chain in PEM, read again when it changes (default: plain TCP)',
+  },
+  tlsKey: {
+    kind: 'text',
+    placeholder: 'FILE',
+    parse: parsePath,
+    default: '',
+    help: 'private key of --tls-cert, in PEM',
+  },
+  tlsSelfSigned: {
+    kind: 'flag',
+    default: false,
+    help: 'speak TLS with clients with a certificate made for this machine and kept in the state directory',
+  },
+  tlsClientCa: {
+    kind: 'text',
+    placeholder: 'FILE',
+    parse: parsePath,
+    default: '',
+    help: 'admit only clients with a certificate signed by one of these, in PEM (default: no certificate asked)',
+  },
+  tlsHandshakeTimeoutMs: {
+    kind: 'duration',
+    default: 10_000,
+    help: 'until a TLS handshake must be done (default: 10s; 0 = off)',
+  },
+  targetTls: {
+    kind: 'flag',
+    default: false,
+    help: 'speak TLS with the target and verify its certificate (default: plain TCP)',
+  },
+  targetTlsCa: {
+    kind: 'text',
+    placeholder: 'FILE',
+    parse: parsePath,
+    default: '',
+    help: 'certificates in PEM to verify the target’s by (default: those that Node trusts)',
+  },
+  targetTlsName: {
+    kind: 'text',
+    placeholder: 'NAME',
+    parse: parseHost,
+    default: '',
+    help: 'name to ask the target for and to find in its certificate (default: TARGET_HOST)',
+  },
+  targetTlsInsecure: {
+    kind: 'flag',
+    default: false,
+    help: 'do not verify the target’s certificate: whoever stands in between can read and change everything',
+  },
   metrics: {
     kind: 'text',
     placeholder: 'ADDRESS:PORT',
@@ -261,6 +367,29 @@ export function targetsOf(options: ForwardOptions): readonly HostAndPort[] {
     return result.ok ? [result.value] : []
   })
   return [{ host: options.targetHost, port: options.targetPort }, ...further]
+}
+
+/** What is wrong with these options taken together, in words. */
+export function contradictionIn(options: ForwardOptions): string | undefined {
+  const { tlsCert, tlsKey, tlsSelfSigned, tlsClientCa } = options
+  if (tlsCert !== '' && tlsKey === '') return '--tls-cert needs its private key: --tls-key FILE'
+  if (tlsKey !== '' && tlsCert === '') return '--tls-key needs its certificate: --tls-cert FILE'
+  if (tlsSelfSigned && tlsCert !== '') return '--tls-self-signed and --tls-cert exclude each other'
+  if (tlsClientCa !== '' && tlsCert === '' && !tlsSelfSigned) {
+    return '--tls-client-ca needs a certificate of its own: --tls-cert and --tls-key, or --tls-self-signed'
+  }
+  if (!options.targetTls) {
+    const { targetTlsCa, targetTlsName, targetTlsInsecure } = options
+    if (targetTlsCa !== '') return '--target-tls-ca needs --target-tls'
+    if (targetTlsName !== '') return '--target-tls-name needs --target-tls'
+    if (targetTlsInsecure) return '--target-tls-insecure needs --target-tls'
+  } else if (options.targetTlsInsecure && options.targetTlsCa !== '') {
+    return '--target-tls-insecure and --target-tls-ca exclude each other'
+  }
+  if (options.gate !== '' && options.sendProxy !== '') {
+    return '--gate and --send-proxy exclude each other: one connection to the target serves several visitors'
+  }
+  return undefined
 }
 
 const optionNames = Object.keys(tunableOptions) as (keyof TunableOptions)[]
@@ -297,16 +426,18 @@ export function optionWords(options: ForwardOptions): string[] {
     const value = options[name]
     if (Array.isArray(value)) {
       if (value.length > 0) words.push(flag, ...value)
-    } else if (value !== '') {
+    } else if (value === true) {
+      words.push(flag)
+    } else if (value !== '' && value !== false) {
       words.push(flag, specification.kind === 'duration' ? `${value}ms` : String(value))
     }
   }
   return words
 }
 
-/** The parser of a single value of an option. */
+/** The parser of a single value of an option that takes one. */
 export function parserOf(
-  specification: OptionSpecification<unknown>,
+  specification: Exclude<OptionSpecification<unknown>, { kind: 'flag' }>,
 ): (text: string) => Parsed<string | number> {
   switch (specification.kind) {
     case 'duration':

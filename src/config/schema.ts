@@ -3,7 +3,7 @@ import { hostAndPort } from '../os/interfaces.ts'
 import { alertConfiguration, alertDuplicates, alerts } from './alert-schema.ts'
 import type { Configuration, ForwardConfiguration } from './configuration.ts'
 import { defaultIntervalMs } from './configuration.ts'
-import { type OptionSpecification, optionList, withDefaults } from './forward-options.ts'
+import { contradictionIn, type OptionSpecification, optionList, withDefaults } from './forward-options.ts'
 import { restartDefaults } from './restart-policy.ts'
 import { count, duration, oneOrMore, port, text } from './schema-parts.ts'
 import { type Parsed, parseTarget } from './values.ts'
@@ -31,6 +31,8 @@ function optionSchema(specification: OptionSpecification<unknown>): z.ZodType {
       return duration.describe(specification.help)
     case 'count':
       return count.describe(specification.help)
+    case 'flag':
+      return z.boolean().describe(specification.help)
     case 'text':
       return text(specification.parse).describe(specification.help)
     case 'list':
@@ -78,16 +80,31 @@ export function parseConfiguration(value: unknown): Parsed<Configuration> {
     return { ok: false, problem: issue === undefined ? 'it is not valid' : issueText(issue) }
   }
   const { forwards, interval, restart: shared } = result.data
-  const problem = duplicates(forwards) ?? alertDuplicates(result.data.alerts)
+  const configured = forwards.map((entry) => forwardConfiguration(entry, shared))
+  const problem = duplicates(forwards) ?? contradictions(configured) ?? alertDuplicates(result.data.alerts)
   if (problem !== undefined) return { ok: false, problem }
   return {
     ok: true,
     value: {
       intervalMs: interval ?? defaultIntervalMs,
-      forwards: forwards.map((entry) => forwardConfiguration(entry, shared)),
+      forwards: configured,
       alerts: alertConfiguration(result.data.alerts),
     },
   }
+}
+
+function contradictions(forwards: readonly ForwardConfiguration[]): string | undefined {
+  for (const [index, { options }] of forwards.entries()) {
+    const problem = contradictionIn(options)
+    if (problem !== undefined) return `forwards[${index}]: ${inKeys(problem)}`
+  }
+  return undefined
+}
+
+/** A sentence about flags of the command line, with the keys of a file in their place. */
+function inKeys(problem: string): string {
+  const keys = new Map(optionList.map(({ flag, key }) => [flag, key]))
+  return problem.replaceAll(/--[a-z][a-z-]*[a-z]/g, (flag) => keys.get(flag) ?? flag)
 }
 
 function issueText(issue: z.core.$ZodIssue): string {

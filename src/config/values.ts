@@ -1,4 +1,5 @@
 import { isIP, isIPv4, isIPv6 } from 'node:net'
+import path from 'node:path'
 import { withoutZone } from '../os/interfaces.ts'
 
 /** What the reading of one value gave: the value, or in words what is wrong with it. */
@@ -146,7 +147,7 @@ export function parseGate(text: string): Parsed<string> {
 
 /** Any path. */
 export function parsePath(text: string): Parsed<string> {
-  return text === '' || text.includes('\0') ? bad('a path is wanted') : good(text)
+  return text === '' || text.includes('\0') ? bad('a path is wanted') : good(path.resolve(text))
 }
 
 /** A source network: CIDR (`10.0.0.0/8`, `fd00::/8`), one address, or the words `private` and `any`. */
@@ -183,4 +184,9 @@ export function parseCount(text: string): Parsed<number> {
   const count = Number(text)
   if (!/^\d{1,9}$/.test(text)) return bad(`"${text}" is not a whole number`)
   return good(count)
+}
+
+/** A version of the PROXY protocol. */
+export function parseProxyVersion(text: string): Parsed<string> {
+  return text === 'v1' || text === 'v2' ? good(text) : bad(`"${text}" is not a version; write v1 or v2`)
 }

@@ -39,6 +39,8 @@ export type RefusalReason =
   | 'target-timeout'
   | 'target-error'
   | 'self-dial'
+  /** It came from a network that is not named by --accept-proxy. */
+  | 'not-a-proxy'
 
 /**
  * - `waiting`: it has not answered since the forwarder started. No fault: the target may not be wanted yet.
@@ -59,6 +61,18 @@ export interface TargetFacts {
   readonly answeredAgeMs: number | null
   readonly lastError: string | null
   readonly lastErrorAgeMs: number | null
+}
+
+/** What clients see of a forward that speaks TLS with them. */
+export interface CertificateFacts {
+  /** The distinguished name on one line: `O=port-watchdog, CN=box`. */
+  readonly subject: string
+  /** The names and addresses it is for: `DNS:box, IP Address:10.0.0.5`. */
+  readonly names: string
+  readonly validFrom: string
+  readonly validTo: string
+  /** SHA-256, in pairs of hexadecimal digits. */
+  readonly fingerprint: string
 }
 
 /** What a forwarder answers to `health`. Ages in ms on its monotonic clock. */
@@ -113,5 +127,13 @@ export interface ForwarderHealth {
     /** Connections that have ended, by the two letters that tell how. */
     readonly ended: Readonly<Record<string, number>>
   }
+  readonly tls: {
+    /** The certificate shown to clients; null when they speak plain TCP. */
+    readonly certificate: CertificateFacts | null
+    /** `verified` or `insecure` (`--target-tls-insecure`); null when the target is spoken to in plain TCP. */
+    readonly target: 'verified' | 'insecure' | null
+  }
+  /** What a person should know although everything works, in words. */
+  readonly warnings: readonly string[]
   readonly bytes: { readonly fromClients: number; readonly fromTarget: number }
 }

@@ -29,17 +29,30 @@ export interface Admission {
 export function createAdmission(allow: readonly string[]): Admission {
   const entries = allow.length === 0 ? ['private'] : allow
   if (entries.includes('any')) return { description: 'any', admits: () => true }
+  const isNamed = networks(entries)
+  return {
+    description: entries.join(', '),
+    admits: (source) => {
+      const address = withoutZone(unmapped(source))
+      if (isLoopback(address) || isNamed(address)) return true
+      return machineAddresses().some((own) => withoutZone(own.address) === address)
+    },
+  }
+}
+
+/**
+ * Says whether an address is in one of these networks, and not by any other right.
+ * @param entries CIDRs, `private` or `any`, already checked.
+ */
+export function networks(entries: readonly string[]): (address: string) => boolean {
+  if (entries.includes('any')) return () => true
   const list = new BlockList()
   for (const network of entries.flatMap((entry) => (entry === 'private' ? privateNetworks : [entry]))) {
     const [address = '', prefix] = network.split('/')
     list.addSubnet(address, Number(prefix), isIPv4(address) ? 'ipv4' : 'ipv6')
   }
-  return {
-    description: entries.join(', '),
-    admits: (source) => {
-      const address = withoutZone(unmapped(source))
-      if (isLoopback(address) || list.check(address, isIPv4(address) ? 'ipv4' : 'ipv6')) return true
-      return machineAddresses().some((own) => withoutZone(own.address) === address)
-    },
+  return (source) => {
+    const address = withoutZone(unmapped(source))
+    return list.check(address, isIPv4(address) ? 'ipv4' : 'ipv6')
   }
 }

@@ -57,8 +57,10 @@ export class Connection {
   readonly id: number
   /** As a PROXY header tells it, where there is one. */
   source: Source
-  /** The address that its socket came from. */
-  readonly acceptedFrom: string
+  /** Where it connected to: an address of this machine, or what a PROXY header says. */
+  destination: Source
+  /** The address whose limits it counts against; undefined = none's. */
+  countedFor: string | undefined
   /** ms of `performance.now()`. */
   readonly acceptedAt = performance.now()
   /** From its accept until the target had answered, in ms; undefined until then. */
@@ -77,7 +79,7 @@ export class Connection {
   constructor(id: number, source: Source, client: Socket, pipeline: Pipeline) {
     this.id = id
     this.source = source
-    this.acceptedFrom = source.address
+    this.destination = { address: client.localAddress ?? '', port: client.localPort ?? 0 }
     this.#client = client
     this.#pipeline = pipeline
     client.on('error', () => this.#clientFailed())
@@ -106,13 +108,14 @@ export class Connection {
     this.#phase = phase
     phase.cancel = runSteps(clientSteps, this.#client, this, (result) => {
       if (!result.ok) return this.#end({ kind: 'step-failed', failure: result.failure })
-      this.#client = result.socket
+      if (result.socket !== this.#client) this.#clientWrapped(result.socket)
       this.#goOn()
     })
   }
 
   /** Turns it away, before or instead of a target. */
   refuse(reason: RefusalReason, message: string): void {
+    this.#giveUp()
     this.#end({ kind: 'refused', reason, message })
   }
 
@@ -164,7 +167,7 @@ export class Connection {
     this.#client.read(0)
   }
 
-  #prepareTarget({ socket, address, retries }: Dialled): void {
+  #prepareTarget({ socket, address, retries, host, prepared }: Dialled): void {
     this.targetAddress = address
     this.retries = retries
     const { targetSteps } = this.#pipeline
@@ -172,7 +175,8 @@ export class Connection {
     socket.on('error', () => {})
     const phase: Phase = { kind: 'target-steps', target: socket, cancel: notYet }
     this.#phase = phase
-    phase.cancel = runSteps(targetSteps, socket, this, (result) => {
+    phase.cancel = runSteps(targetSteps, socket, { host, connection: this }, (result) => {
+      prepared(result)
       if (result.ok) return this.#startRelay(result.socket)
       resetSocket(socket)
       this.#end({ kind: 'step-failed', failure: result.failure })
@@ -190,6 +194,12 @@ export class Connection {
   #relayed(end: RelayEnd): void {
     if (end.cause === 'stopped') this.#end({ kind: 'stopped', by: this.#stopReason, phase: 'relaying' })
     else this.#end({ kind: 'relayed', end })
+  }
+
+  /** What came in is inside of another socket now, which tells from here on how it fares. */
+  #clientWrapped(wrapped: Socket): void {
+    this.#client = wrapped
+    wrapped.on('error', () => this.#clientFailed())
   }
 
   /** The relay hears of its sockets' errors itself. */

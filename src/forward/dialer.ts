@@ -3,12 +3,17 @@ import { hostAndPort } from '../os/interfaces.ts'
 import type { Connected } from './connect-race.ts'
 import { type DialFailure, type DialTarget, dialTarget, type TargetDialled } from './dial.ts'
 import type { NameCache } from './name-cache.ts'
+import { runSteps, type StepResult, type TargetStep } from './steps.ts'
 import { TargetRecord } from './target-record.ts'
 
 /** A connected target, and what it took. */
 export interface Dialled extends Connected {
   /** Attempts that failed before, over all targets. */
   readonly retries: number
+  /** The target as it was given. */
+  readonly host: string
+  /** Is to be told what came of the target's steps, where it has some: it has not answered before they are done. */
+  readonly prepared: (result: StepResult) => void
 }
 
 export interface NotDialled extends DialFailure {
@@ -28,6 +33,8 @@ export interface DialerOptions {
   readonly connectTimeoutMs: number
   /** How long after its first failure targets that refuse are dialled again. 0 = never. */
   readonly retryMs: number
+  /** What a target must go through before it has answered. */
+  readonly steps: readonly TargetStep[]
   /** Told when a target begins to answer, or to fail. */
   readonly onChange: (change: TargetChange) => void
 }
@@ -94,25 +101,51 @@ export class Dialer {
 
   /** Dials every target that nobody has heard of for `freshMs`, and hangs up. */
   check(freshMs: number): () => void {
-    const { names, connectTimeoutMs, onChange } = this.#options
+    const { names, connectTimeoutMs } = this.#options
     const timeoutMs = connectTimeoutMs === 0 ? Number.POSITIVE_INFINITY : connectTimeoutMs
     const stale = this.#candidates.filter(
       ({ record }) => record.state !== 'reachable' || record.ageMs >= freshMs,
     )
-    const cancels = stale.map((candidate) =>
-      dialTarget(
+    const cancels = stale.map((candidate) => {
+      let cancelSteps: (() => void) | undefined
+      const cancelDial = dialTarget(
         candidate.target,
         names,
         timeoutMs,
         () => {},
         (...outcome) => {
-          note(candidate, outcome, onChange)
-          outcome[1]?.socket.on('error', () => {}).destroy()
+          noteDialled(candidate, outcome, this.#options)
+          if (outcome[1] !== undefined) cancelSteps = this.#checkSteps(candidate, outcome[1])
         },
-      ),
-    )
+      )
+      return () => {
+        cancelDial()
+        cancelSteps?.()
+      }
+    })
     return () => {
       for (const cancel of cancels) cancel()
+    }
+  }
+
+  /** Goes the rest of the way to a target that was connected to for a check, and hangs up. */
+  #checkSteps(candidate: Candidate, { socket, address }: Connected): () => void {
+    const { steps, onChange } = this.#options
+    socket.on('error', () => {})
+    if (steps.length === 0) {
+      socket.destroy()
+      return () => {}
+    }
+    const errand = { host: candidate.target.host, connection: undefined }
+    const cancel = runSteps(steps, socket, errand, (result) => {
+      notePrepared(candidate, address, result, onChange)
+      // Not before what the steps have written is out.
+      if (result.ok) result.socket.destroySoon()
+      else socket.destroy()
+    })
+    return () => {
+      cancel()
+      socket.destroy()
     }
   }
 
@@ -142,6 +175,28 @@ function note(
     if (record.state === before) return
     onChange({ kind: 'fails', target, message: failure.message, answeredBefore: before === 'reachable' })
   }
+}
+
+/** A target with steps to do has not answered before they are done. */
+function noteDialled(
+  candidate: Candidate,
+  outcome: Parameters<TargetDialled>,
+  { steps, onChange }: DialerOptions,
+): void {
+  if (outcome[0] !== undefined || steps.length === 0) note(candidate, outcome, onChange)
+}
+
+function notePrepared(
+  candidate: Candidate,
+  address: string,
+  result: StepResult,
+  onChange: DialerOptions['onChange'],
+): void {
+  const { port } = candidate.target
+  if (result.ok) return note(candidate, [undefined, { socket: result.socket, address }], onChange)
+  const { step, message } = result.failure
+  const words = `${hostAndPort(address, port)}, ${step.name}: ${message}`
+  note(candidate, [{ reason: 'target-error', message: words }, undefined], onChange)
 }
 
 /** One client's search for a target. */
@@ -198,15 +253,17 @@ class Dial {
   }
 
   #attemptEnded(candidate: Candidate, outcome: Parameters<TargetDialled>): void {
-    note(candidate, outcome, this.#options.onChange)
+    noteDialled(candidate, outcome, this.#options)
     const [failure, connected] = outcome
     if (connected !== undefined) {
       const { socket, address } = connected
-      const { port } = candidate.target
+      const { host, port } = candidate.target
       return this.#outcome(undefined, {
         socket,
         address: hostAndPort(address, port),
         retries: this.#attempts,
+        host,
+        prepared: (result) => notePrepared(candidate, address, result, this.#options.onChange),
       })
     }
     this.#attempts++

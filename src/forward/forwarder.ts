@@ -6,11 +6,11 @@ import { hostAndPort, machineAddresses } from '../os/interfaces.ts'
 import { ownIdentity } from '../os/process-identity.ts'
 import { version } from '../os/version.ts'
 import { type AccessRecord, accessRecord, connectionFacts } from './access-record.ts'
-import { createAdmission } from './admission.ts'
+import { createAdmission, networks } from './admission.ts'
 import { Capacity, type CapacityEvent } from './capacity.ts'
 import { Connection, type Pipeline, type Source } from './connection.ts'
 import type { DialTarget } from './dial.ts'
-import { Dialer, type TargetChange } from './dialer.ts'
+import { Dialer, type DialOutcome, type TargetChange } from './dialer.ts'
 import { waitForFirstByte } from './first-byte.ts'
 import type { Gate, GateSecrets } from './gate/index.ts'
 import { livingPredecessors } from './handover.ts'
@@ -18,11 +18,17 @@ import { type Inheritance, isFixed } from './inherited-listeners.ts'
 import { isOwnLoopback, planListeners, reachesListener } from './listen-plan.ts'
 import { bindProblem, createListeners, type ListenerSet, type ListenPlace, pathOf } from './listeners.ts'
 import { NameCache, serverLookup, systemLookup } from './name-cache.ts'
+import { receiveProxyHeader } from './proxy-protocol-in.ts'
+import { sendProxyHeader } from './proxy-protocol-out.ts'
 import { RefusalReport } from './refusal-report.ts'
 import type { RelayTotals } from './relay.ts'
 import { resetSocket } from './reset.ts'
 import { SourceLimits, type SourceRefusal } from './source-limits.ts'
+import { type ClientStep, runSteps, type StepFailure, type TargetStep } from './steps.ts'
 import { type EndCause, terminationOf } from './termination.ts'
+import type { CertificateFiles } from './tls-files.ts'
+import type { CertificateEvent, TlsIn } from './tls-in.ts'
+import type { TlsOut } from './tls-out.ts'
 
 /** What a forwarder tells whoever keeps its log. Nothing on the byte path is an event. */
 export type ForwarderEvent =
@@ -43,7 +49,15 @@ export type ForwarderEvent =
       /** Refusals for the same reason just before this one that were not told. */
       readonly untold: number
     }
+  | {
+      readonly kind: 'step-failed'
+      readonly source: string
+      readonly failure: StepFailure
+      /** Failures of the same step for the same reason just before this one that were not told. */
+      readonly untold: number
+    }
   | CapacityEvent
+  | CertificateEvent
 
 /** What a forwarder tells others; both are called synchronously and must not throw. */
 export interface ForwarderListener {
@@ -91,8 +105,16 @@ export class Forwarder {
     'target-timeout': 0,
     'target-error': 0,
     'self-dial': 0,
+    'not-a-proxy': 0,
   }
   readonly #ended = new Map<string, number>()
+  readonly #clientSteps: ClientStep[] = []
+  readonly #targetSteps: TargetStep[] = []
+  /** Undefined = no PROXY header is expected. */
+  readonly #isProxy: ((address: string) => boolean) | undefined
+  readonly #certificateFiles: CertificateFiles | undefined
+  #tlsIn: TlsIn | undefined
+  #tlsOut: TlsOut | undefined
   #pipeline: Pipeline
   #total = 0
   #lastId = 0
@@ -102,30 +124,38 @@ export class Forwarder {
   #onEmpty: (() => void)[] = []
   #timers: NodeJS.Timeout[] = []
 
+  /**
+   * @param inheritance sockets that somebody left to this process.
+   * @param certificate makes clients speak TLS.
+   */
   constructor(
     options: ForwardOptions,
     listener: ForwarderListener,
     inheritance: Inheritance = { kind: 'none' },
+    certificate?: CertificateFiles,
   ) {
     this.options = options
     this.#inheritance = inheritance
+    this.#certificateFiles = certificate
+    this.#isProxy = options.acceptProxy.length === 0 ? undefined : networks(options.acceptProxy)
     this.#listener = listener
     this.#admission = createAdmission(options.allow)
     this.#capacity = new Capacity(options.maxConnections, listener.event)
     this.#sourceLimits = new SourceLimits(options)
-    const { listenPort, listenUnixMode, resolver, firstByteTimeoutMs } = options
+    const { listenPort, listenUnixMode, resolver } = options
     this.#dialer = new Dialer({
       targets: targetsOf(options).map((target) => this.#dialTarget(target)),
       names: new NameCache(resolver.length > 0 ? serverLookup(resolver) : systemLookup),
       connectTimeoutMs: options.connectTimeoutMs,
       retryMs: options.dialRetryMs,
+      steps: this.#targetSteps,
       onChange: (change) => listener.event(targetEvent(change)),
     })
     this.#pipeline = {
-      clientSteps: firstByteTimeoutMs > 0 ? [waitForFirstByte(firstByteTimeoutMs)] : [],
+      clientSteps: this.#clientSteps,
       server: undefined,
       dial: (_connection, onSlow, outcome) => this.#dialer.dial(onSlow, outcome),
-      targetSteps: [],
+      targetSteps: this.#targetSteps,
       relayLimits: options,
       totals: this.#totals,
       maxLifeMs: options.maxLifeMs,
@@ -141,9 +171,10 @@ export class Forwarder {
    * Binds every address of the plan and begins to follow the machine's interfaces and the target.
    * @returns the places that are bound; none means that not one bind succeeded (see `health().listen.failed`) or that
    *   the machine has no address but loopback, which may change.
-   * @throws Failure when an inherited socket cannot be used.
+   * @throws Failure when an inherited socket or a certificate cannot be used.
    */
   async start(): Promise<readonly ListenPlace[]> {
+    await this.#prepareSteps()
     await this.#listeners.adopt(this.#inheritance, this.#wantedPlaces())
     const adopted = this.#listeners.bound()
     if (adopted.length > 0) this.#listener.event({ kind: 'listening', places: adopted })
@@ -163,11 +194,63 @@ export class Forwarder {
    */
   async putUpGate(secrets: GateSecrets, stateDirectory: string): Promise<void> {
     const { openGate } = await import('./gate/index.ts')
-    const gate = openGate(this.options, secrets, stateDirectory, (outcome) =>
-      this.#dialer.dial(() => {}, outcome),
-    )
+    const gate = openGate(this.options, secrets, stateDirectory, (outcome) => this.#dialPrepared(outcome))
     this.#gate = gate
     this.#pipeline = { ...this.#pipeline, server: { serve: (client, source) => gate.accept(client, source) } }
+  }
+
+  /** What stands between accept and relay, in order. TLS is loaded only by a forward that speaks it. */
+  async #prepareSteps(): Promise<void> {
+    const { proxyHeaderTimeoutMs, firstByteTimeoutMs, tlsHandshakeTimeoutMs, sendProxy, targetTls } =
+      this.options
+    const report = (event: CertificateEvent) => this.#listener.event(event)
+    if (this.#isProxy !== undefined) {
+      this.#clientSteps.push(
+        receiveProxyHeader(proxyHeaderTimeoutMs, (connection) => this.#admit(connection)),
+      )
+    }
+    if (firstByteTimeoutMs > 0) this.#clientSteps.push(waitForFirstByte(firstByteTimeoutMs))
+    if (this.#certificateFiles !== undefined) {
+      const { acceptTls } = await import('./tls-in.ts')
+      this.#tlsIn = await acceptTls(this.#certificateFiles, tlsHandshakeTimeoutMs, report)
+      this.#clientSteps.push(this.#tlsIn.step)
+    }
+    if (sendProxy === 'v1' || sendProxy === 'v2') this.#targetSteps.push(sendProxyHeader(sendProxy))
+    if (targetTls) {
+      const { dialTls } = await import('./tls-out.ts')
+      this.#tlsOut = await dialTls(this.options, report)
+      this.#targetSteps.push(this.#tlsOut.step)
+    }
+  }
+
+  /** Reads certificates and authorities again, as their files' change does by itself. No connection is touched. */
+  async reloadCertificates(): Promise<void> {
+    await Promise.all([this.#tlsIn?.reload(), this.#tlsOut?.reload()])
+  }
+
+  /** A target with its steps done, for the gate. */
+  #dialPrepared(outcome: DialOutcome): () => void {
+    if (this.#targetSteps.length === 0) return this.#dialer.dial(() => {}, outcome)
+    let cancelSteps = () => {}
+    const cancelDial = this.#dialer.dial(
+      () => {},
+      (failure, dialled) => {
+        if (dialled === undefined) return outcome(failure, undefined)
+        const { socket, host, retries } = dialled
+        socket.on('error', () => {})
+        cancelSteps = runSteps(this.#targetSteps, socket, { host, connection: undefined }, (result) => {
+          dialled.prepared(result)
+          if (result.ok) return outcome(undefined, { ...dialled, socket: result.socket })
+          resetSocket(socket)
+          const { step, message } = result.failure
+          outcome({ reason: 'target-error', message: `${step.name}: ${message}`, retries }, undefined)
+        })
+      },
+    )
+    return () => {
+      cancelDial()
+      cancelSteps()
+    }
   }
 
   /** Stops accepting, lets connections finish for up to `drainMs`, then resets the rest. */
@@ -201,6 +284,8 @@ export class Forwarder {
     this.#draining = true
     for (const timer of this.#timers) clearInterval(timer)
     this.#cancelChecks?.()
+    this.#tlsIn?.close()
+    this.#tlsOut?.close()
     this.#listeners.close()
     this.#gate?.close()
   }
@@ -259,8 +344,32 @@ export class Forwarder {
         refused: { ...this.#refused },
         ended: Object.fromEntries(this.#ended),
       },
+      tls: {
+        certificate: this.#tlsIn?.certificate ?? null,
+        target: this.options.targetTls ? (this.options.targetTlsInsecure ? 'insecure' : 'verified') : null,
+      },
+      warnings: this.#warnings(),
       bytes: { fromClients: this.#totals.bytesFromClient, fromTarget: this.#totals.bytesFromTarget },
     }
+  }
+
+  #warnings(): string[] {
+    const warnings: string[] = []
+    const { certificate, problem } = this.#tlsIn ?? {}
+    if (problem !== undefined) warnings.push(`the certificate from before is kept: ${problem}`)
+    if (certificate !== undefined && Date.parse(certificate.validTo) < Date.now()) {
+      warnings.push(`its certificate expired at ${certificate.validTo}`)
+    }
+    if (this.#tlsOut?.problem !== undefined) {
+      warnings.push(`the authorities from before are kept: ${this.#tlsOut.problem}`)
+    }
+    if (this.options.targetTlsInsecure) {
+      warnings.push('the target’s certificate is not verified (--target-tls-insecure)')
+    }
+    if (this.options.acceptProxy.includes('any')) {
+      warnings.push('every source may say who it is (--accept-proxy any)')
+    }
+    return warnings
   }
 
   /** Why nothing could be bound, if that is so. */
@@ -301,16 +410,41 @@ export class Forwarder {
     if (source === undefined && this.#isExpectedProbe(client))
       return resetSocket(client.on('error', () => {}))
     const connection = new Connection(++this.#lastId, from, client, this.#pipeline)
-    if (source === undefined && !this.#admission.admits(from.address)) {
-      return connection.refuse('admission', 'its network is not admitted; --allow names others')
-    }
+    if (source === undefined && !this.#mayKnock(connection)) return
     const full = this.#capacity.refusal(this.#connections.size)
     if (full !== undefined) return connection.refuse(full, this.#whyFull())
-    const limited = source === undefined ? this.#sourceLimits.admit(from.address) : undefined
-    if (limited !== undefined) return connection.refuse(limited, this.#whyLimited(limited))
+    // Whom a proxy speaks for is judged when that is known.
+    if (source === undefined && this.#isProxy === undefined && !this.#isWithinLimits(connection)) return
     this.#total++
     this.#connections.add(connection)
     connection.start()
+  }
+
+  /** Judges a new connection by the address its socket came from. False when it was turned away. */
+  #mayKnock(connection: Connection): boolean {
+    if (this.#isProxy === undefined) return this.#isAdmitted(connection)
+    if (this.#isProxy(connection.source.address)) return true
+    connection.refuse('not-a-proxy', 'it is not in a network of --accept-proxy')
+    return false
+  }
+
+  /** Judges a connection by the source that its PROXY header names. False when it was turned away. */
+  #admit(connection: Connection): boolean {
+    return this.#isAdmitted(connection) && this.#isWithinLimits(connection)
+  }
+
+  #isAdmitted(connection: Connection): boolean {
+    if (this.#admission.admits(connection.source.address)) return true
+    connection.refuse('admission', 'its network is not admitted; --allow names others')
+    return false
+  }
+
+  #isWithinLimits(connection: Connection): boolean {
+    const { address } = connection.source
+    const limited = this.#sourceLimits.admit(address)
+    if (limited === undefined) connection.countedFor = address
+    else connection.refuse(limited, this.#whyLimited(limited))
+    return limited === undefined
   }
 
   #accepted(client: Socket, place: ListenPlace): void {
@@ -335,13 +469,13 @@ export class Forwarder {
   }
 
   #connectionEnded(connection: Connection, cause: EndCause): void {
-    const wasOpen = this.#connections.delete(connection)
+    this.#connections.delete(connection)
     const open = this.#connections.size
-    // The source it was admitted by, which a step may have replaced since.
-    if (wasOpen) this.#sourceLimits.release(connection.acceptedFrom)
+    if (connection.countedFor !== undefined) this.#sourceLimits.release(connection.countedFor)
     const termination = terminationOf(cause)
     this.#ended.set(termination.code, (this.#ended.get(termination.code) ?? 0) + 1)
     if (cause.kind === 'refused') this.#countRefusal(connection, cause.reason, cause.message)
+    if (cause.kind === 'step-failed') this.#reportFailure(connection, cause.failure)
     this.#capacity.ended(open)
     this.#listener.ended?.(accessRecord(connection, termination, { port: this.options.listenPort, open }))
     if (open === 0) for (const resolve of this.#onEmpty.splice(0)) resolve()
@@ -356,6 +490,12 @@ export class Forwarder {
     const untold = this.#refusalReport.next(reason)
     if (untold === undefined) return
     this.#listener.event({ kind: 'refused', source: connection.source.address, reason, message, untold })
+  }
+
+  #reportFailure({ source }: Connection, failure: StepFailure): void {
+    const untold = this.#refusalReport.next(`${failure.step.side} ${failure.step.name} ${failure.reason}`)
+    if (untold === undefined) return
+    this.#listener.event({ kind: 'step-failed', source: source.address, failure, untold })
   }
 
   #dialTarget(target: { readonly host: string; readonly port: number }): DialTarget {

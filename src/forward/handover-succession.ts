@@ -32,8 +32,9 @@ export class Succession {
     })
     process.once('SIGTERM', (signal) => this.#signalled(signal))
     process.once('SIGINT', (signal) => this.#signalled(signal))
-    // A terminal that closes is no order to end: the forward outlives whoever started it.
-    process.on('SIGHUP', () => {})
+    // The signal by which daemons are told to read their files again. A terminal that closes sends it too, and is no order to end:
+    // the forward outlives whoever started it.
+    process.on('SIGHUP', () => void forwarder.reloadCertificates())
     process.on('SIGUSR2', () => void this.#replaceByItself())
   }
 

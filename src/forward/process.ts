@@ -2,7 +2,7 @@ import { lookup } from 'node:dns/promises'
 import { fstatSync, statSync } from 'node:fs'
 import { isIP } from 'node:net'
 import path from 'node:path'
-import { type ForwardOptions, targetsOf } from '../config/forward-options.ts'
+import { contradictionIn, type ForwardOptions, targetsOf } from '../config/forward-options.ts'
 import type { ForwarderIdentity } from '../control/forwarder-health.ts'
 import {
   type CommandHandlers,
@@ -29,6 +29,7 @@ import { isFixed, takeInheritance } from './inherited-listeners.ts'
 import { isSamePort, loopbackAddresses, planListeners, reachesListener } from './listen-plan.ts'
 import { bindProblem } from './listeners.ts'
 import type { MetricsServer } from './metrics-server.ts'
+import type { CertificateFiles } from './tls-files.ts'
 
 export interface ForwarderProcessOptions {
   readonly forward: ForwardOptions
@@ -55,15 +56,18 @@ export async function runForwarder(options: ForwarderProcessOptions): Promise<nu
 
 async function run({ forward, stateDirectory, reportDescriptor }: ForwarderProcessOptions): Promise<number> {
   const inheritance = takeInheritance(process.env, process.pid)
+  const contradiction = contradictionIn(forward)
+  if (contradiction !== undefined) throw new Failure(contradiction, exitCode.configuration)
   if (!isFixed(inheritance)) await refuseImpossible(forward)
   prepareStateDirectory(stateDirectory)
   const file = (name: (port: number) => string) => path.join(stateDirectory, name(forward.listenPort))
   const log = openLog(file(fileNames.forwarderLog), forward)
+  const certificate = await certificateFiles(forward, stateDirectory)
   const listener = {
     event: (event: ForwarderEvent) => logEvent(log, forward, event),
     ended: openAccessLog(forward.accessLog),
   }
-  const forwarder = new Forwarder(forward, listener, inheritance)
+  const forwarder = new Forwarder(forward, listener, inheritance, certificate)
   const succession = new Succession(forwarder, inheritance, log)
   const hold = () => holdSocket(file(fileNames.forwarderSocket), forwarder, succession)
   // An heir takes the name last of all: until it is ready, the one before must be found there.
@@ -77,6 +81,7 @@ async function run({ forward, stateDirectory, reportDescriptor }: ForwarderProce
     control ??= await hold()
     writePidFile(file(fileNames.pidFile))
     warnOfOpenDoor(log, forward)
+    for (const warning of forwarder.health().warnings) log('warn', `Port ${forward.listenPort}: ${warning}`)
     sendStartReport(reportDescriptor, { ready: true })
     if (forward.metrics !== '') metrics = await openMetrics(log, forwarder)
     await succession.end(() => metrics?.close())
@@ -87,6 +92,19 @@ async function run({ forward, stateDirectory, reportDescriptor }: ForwarderProce
     removeOwnPidFile(file(fileNames.pidFile))
     control?.close()
   }
+}
+
+/** Where the forward's own certificate is; undefined when its clients speak plain TCP. */
+async function certificateFiles(
+  { tlsCert, tlsKey, tlsSelfSigned, tlsClientCa }: ForwardOptions,
+  stateDirectory: string,
+): Promise<CertificateFiles | undefined> {
+  const clientCa = tlsClientCa === '' ? undefined : tlsClientCa
+  if (tlsCert !== '') return { cert: tlsCert, key: tlsKey, clientCa }
+  if (!tlsSelfSigned) return undefined
+  const { selfSignedCertificate } = await import('./tls-self-signed.ts')
+  const pair = await selfSignedCertificate(stateDirectory)
+  return { cert: pair, key: pair, clientCa }
 }
 
 /** Dials that can never be right are refused before anything is opened. */
@@ -245,10 +263,26 @@ function logEvent(log: Log, forward: ForwardOptions, event: ForwarderEvent): voi
       return event.answeredBefore
         ? log('error', `Target ${event.target} no longer answers: ${event.message}`)
         : log('info', `Waiting for target ${event.target}: ${event.message}`)
-    case 'refused': {
-      const others = event.untold > 0 ? ` (and ${event.untold} others before it)` : ''
-      return log('warn', `Connection from ${event.source} refused: ${event.message}${others}`)
+    case 'refused':
+      return log(
+        'warn',
+        `Connection from ${event.source} refused: ${event.message}${othersBefore(event.untold)}`,
+      )
+    case 'step-failed': {
+      const { reason, step, message } = event.failure
+      const what = `${step.side === 'client' ? '' : 'target, '}${step.name}: ${message}`
+      return log(
+        reason === 'gone' ? 'info' : 'warn',
+        `Connection from ${event.source} ended: ${what}${othersBefore(event.untold)}`,
+      )
     }
+    case 'certificate-loaded': {
+      const { subject, names, validTo, fingerprint } = event.certificate
+      const what = `${subject || 'without a subject'} (${names || 'no names'}), valid to ${validTo}`
+      return log('info', `Certificate in use: ${what}, SHA-256 ${fingerprint}`, true)
+    }
+    case 'certificate-kept':
+      return log('error', `What was loaded before is kept: ${event.problem}`)
     case 'full':
       return event.reason === 'descriptors'
         ? log(
@@ -259,6 +293,10 @@ function logEvent(log: Log, forward: ForwardOptions, event: ForwarderEvent): voi
     case 'room':
       return log('info', `New connections are taken again, ${event.open} are open`, true)
   }
+}
+
+function othersBefore(untold: number): string {
+  return untold > 0 ? ` (and ${untold} others before it)` : ''
 }
 
 function warnOfOpenDoor(log: Log, { allow, listenPort }: ForwardOptions): void {

@@ -1,5 +1,3 @@
-import type { RefusalReason } from '../control/forwarder-health.ts'
-
 /** One line a reason within so many ms: a flood of clients must not become a flood of lines. Every refusal is counted all the same. */
 const quietMs = 1_000
 
@@ -12,10 +10,10 @@ interface Told {
 
 /** Decides which refusals get a line in the log. */
 export class RefusalReport {
-  readonly #told = new Map<RefusalReason, Told>()
+  readonly #told = new Map<string, Told>()
 
   /** @returns how many of this reason went untold before this one, when it is to be told; undefined when it is not. */
-  next(reason: RefusalReason): number | undefined {
+  next(reason: string): number | undefined {
     const now = performance.now()
     const last = this.#told.get(reason)
     if (last !== undefined && now - last.at < quietMs) {

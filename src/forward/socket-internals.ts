@@ -102,3 +102,9 @@ function findOnreadSlots(): OnreadSlots | undefined {
   const nextBuffer = slot('kBufferGen')
   return buffer && callback && nextBuffer ? { buffer, callback, nextBuffer } : undefined
 }
+
+/** The socket that a TLS one was made around; undefined when this Node does not tell. */
+export function carrierOf(socket: Socket): Socket | undefined {
+  const carrier: unknown = Reflect.get(socket, '_parent')
+  return carrier instanceof Socket ? carrier : undefined
+}

@@ -7,7 +7,7 @@ import type { Connection } from './connection.ts'
  *
  *   accept -> ClientStep… -> dial -> TargetStep… -> relay
  */
-interface Step {
+interface Step<For> {
   /** In logs and access records, in the singular: `PROXY header`, `TLS handshake`. */
   readonly name: string
   /** Until it must be done, in ms. 0 = it may take for ever. The deadline is kept for the step, not by it. */
@@ -16,20 +16,31 @@ interface Step {
    * Begins. `done` is called at most once, within this call or later. The socket is paused and nothing was read from it, unless the step
    * before left bytes in it by `unshift`; so must this step leave what it does not need. Its 'error' is handled already.
    *
-   * `connection.source` may be changed (a PROXY header tells the true one). Sockets are not to be destroyed: who fails says so.
+   * A client's `connection.source` may be changed (a PROXY header tells the true one). Sockets are not to be destroyed: who fails says so.
    * @returns a function that gives up and takes the step's listeners off; `done` is then never called.
    */
-  run(socket: Socket, connection: Connection, done: StepDone): () => void
+  run(socket: Socket, what: For, done: StepDone): () => void
 }
 
 /** Runs on the accepted socket, before the target is dialled: PROXY header in, TLS in, wait for the first byte. */
-export interface ClientStep extends Step {
+export interface ClientStep extends Step<Connection> {
   readonly side: 'client'
 }
 
-/** Runs on the dialled socket, before the first byte is relayed: TLS out, PROXY header out. */
-export interface TargetStep extends Step {
+/**
+ * Runs on the dialled socket, before the first byte is relayed: PROXY header out, TLS out. A check of the target goes through the
+ * same steps.
+ */
+export interface TargetStep extends Step<Errand> {
   readonly side: 'target'
+}
+
+/** What a target is prepared for. */
+export interface Errand {
+  /** The target as it was given: host name, IP address or `unix:/path`. */
+  readonly host: string
+  /** Undefined = a check, or the gate, whose connections to the target are its own. */
+  readonly connection: Connection | undefined
 }
 
 export type StepDone = (result: StepResult) => void
@@ -54,10 +65,10 @@ export interface StepFailure {
  * Runs steps one after another, each against its own deadline.
  * @returns a function that gives up; `done` is then never called.
  */
-export function runSteps(
-  steps: readonly (ClientStep | TargetStep)[],
+export function runSteps<For>(
+  steps: readonly (Step<For> & (ClientStep | TargetStep))[],
   socket: Socket,
-  connection: Connection,
+  what: For,
   done: StepDone,
 ): () => void {
   let over = false
@@ -73,7 +84,7 @@ export function runSteps(
     const step = steps[index]
     if (step === undefined) return finish({ ok: true, socket: current })
     let ended = false
-    const cancel = step.run(current, connection, (result) => {
+    const cancel = step.run(current, what, (result) => {
       if (ended || over) return
       ended = true
       clearTimeout(deadline)

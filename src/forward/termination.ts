@@ -60,6 +60,7 @@ export function terminationOf(cause: EndCause): Termination {
 
 const refusalCodes: Readonly<Record<RefusalReason, string>> = {
   admission: 'PR',
+  'not-a-proxy': 'PR',
   'max-connections': 'PC',
   'max-connections-per-source': 'PC',
   'max-rate-per-source': 'PC',

@@ -25,6 +25,7 @@ export const fileNames = {
   alerts: 'alerts.json',
   /** The queue and health of one channel. */
   alertChannel: (channel: string) => `alert_${channel}.json`,
+  selfSigned: 'tls_self_signed.pem',
 } as const
 
 /** A Unix socket's path holds at most 107 bytes (unix(7)); the longest name used here is `tcp_proxy_65535.sock.NEW`. */

@@ -536,7 +536,9 @@ function answeringVerdict(
   if (target.state === 'unknown') return { state: 'waiting', reason: `nobody has tried target ${to} yet` }
   const shortcoming = shortcomingOf(health)
   if (shortcoming !== undefined) return { state: 'degraded', reason: shortcoming }
-  return { state: 'healthy', reason: health.admission === 'any' ? 'admits every source (--allow any)' : null }
+  const warnings = health.admission === 'any' ? ['admits every source (--allow any)'] : []
+  warnings.push(...health.warnings)
+  return { state: 'healthy', reason: warnings.length === 0 ? null : warnings.join('; ') }
 }
 
 /** What is not as it should be although connections get through; undefined when all is. */

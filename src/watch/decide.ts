@@ -331,8 +331,14 @@ function foundDead(
       return prepend(cleared.effects, failAndRestart(state, fault.words, context))
     case 'blocked':
       if (portHolder === undefined) return prepend(cleared.effects, start(state, context))
-      if (state.phase.why.includes(portHolder)) return cleared
-      return prepend(cleared.effects, blocked(state, `the port is taken by ${portHolder}`, context))
+      return prepend(
+        cleared.effects,
+        blocked(
+          state,
+          state.phase.why.includes(portHolder) ? state.phase.why : `the port is taken by ${portHolder}`,
+          context,
+        ),
+      )
     case 'backoff':
     case 'flapping':
       return prepend(cleared.effects, startIfDue(state, state.phase.until, context))
@@ -651,13 +657,24 @@ function stop(
   }
 }
 
-function blocked(state: ForwardState, why: string, { port }: Context): Decision {
+/** Something stands in the way: every round that finds it there is a failure, said once and alerted as any other. */
+function blocked(state: ForwardState, why: string, { port, now, policy }: Context): Decision {
   const isNews = state.phase.id !== 'blocked' || state.phase.why !== why
+  const failures = state.failures + 1
+  const what = `Proxy for port ${port} cannot be started: ${why}`
+  const effects: Effect[] = isNews ? [bad(`${what}; looking again every round (failure #${failures})`)] : []
+  if (failures === policy.failureThreshold)
+    effects.push(alert('opened', 'forward', `${what} (failure #${failures})`))
   return {
-    state: { ...state, phase: { id: 'blocked', why }, lastFault: why },
-    effects: isNews
-      ? [bad(`Proxy for port ${port} cannot be started: ${why}; looking again every round`)]
-      : [],
+    state: {
+      ...state,
+      phase: { id: 'blocked', why },
+      failures,
+      failingSince: state.failingSince ?? now,
+      healthySince: undefined,
+      lastFault: `cannot be started: ${why}`,
+    },
+    effects,
   }
 }
 

@@ -45,7 +45,7 @@ export function startForwarder(
   const child = spawn(node, [...words, '--report-fd', String(reportDescriptor)], {
     detached: true,
     stdio: ['ignore', log, log, 'pipe'],
-    env: forwarderEnvironment(process.env),
+    env: forwarderEnvironment(process.env, options),
   })
   closeSync(log)
   child.unref()
@@ -79,10 +79,13 @@ async function startOutcome(
 }
 
 /**
- * A forwarder is no service of its own: it must not speak to systemd in the monitor's name. It speaks no TLS either, and a
- * Node that is told of more certificates reads them all before it does anything else: 35 ms of every restart.
+ * A forwarder is no service of its own: it must not speak to systemd in the monitor's name. One that verifies no certificate is not told
+ * of more authorities either: Node reads them all before it does anything else, 35 ms of every restart.
  */
-function forwarderEnvironment(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+function forwarderEnvironment(
+  environment: NodeJS.ProcessEnv,
+  { targetTls }: ForwardOptions,
+): NodeJS.ProcessEnv {
   const {
     NOTIFY_SOCKET,
     WATCHDOG_USEC,
@@ -93,7 +96,7 @@ function forwarderEnvironment(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv
     NODE_EXTRA_CA_CERTS,
     ...rest
   } = environment
-  return rest
+  return targetTls && NODE_EXTRA_CA_CERTS !== undefined ? { ...rest, NODE_EXTRA_CA_CERTS } : rest
 }
 
 /** ms between two looks at a process that was told to end. */

@@ -112,7 +112,14 @@ describe('Values', () => {
   it('the words that start a forwarder give its options again', () => {
     const options = withDefaults(
       { listenPort: 6274, targetHost: 'localhost', targetPort: 6274 },
-      { allow: ['10.0.0.0/8', 'private'], connectTimeout: 1234, maxConnections: 5 },
+      {
+        allow: ['10.0.0.0/8', 'private'],
+        connectTimeout: 1234,
+        maxConnections: 5,
+        sendProxy: 'v2',
+        targetTls: true,
+        targetTlsCa: '/etc/ca.pem',
+      },
     )
     assert.deepEqual(parseWords(optionWords(options)), options)
   })
@@ -129,6 +136,10 @@ function parseWords([
   for (const { key, flag, specification } of optionList) {
     const at = words.indexOf(flag)
     if (at < 0) continue
+    if (specification.kind === 'flag') {
+      given[key] = true
+      continue
+    }
     const end = words.findIndex((word, i) => i > at && word.startsWith('--'))
     const values = words.slice(at + 1, end < 0 ? undefined : end).map((word) => {
       const parsed = parserOf(specification)(word)

@@ -173,7 +173,9 @@ describe('the parsers of values', () => {
     parseSocketPath,
     parseTarget,
     parseTargetHost,
-    ...optionList.map(({ specification }) => parserOf(specification)),
+    ...optionList.flatMap(({ specification }) =>
+      specification.kind === 'flag' ? [] : [parserOf(specification)],
+    ),
   ]
   const text = fc.oneof(
     fc.string({ unit: 'binary' }),

@@ -59,9 +59,12 @@ export const wellHealth: ForwarderHealth = {
       'target-timeout': 0,
       'target-error': 0,
       'self-dial': 0,
+      'not-a-proxy': 0,
     },
     ended: {},
   },
+  tls: { certificate: null, target: null },
+  warnings: [],
   bytes: { fromClients: 12_345, fromTarget: 678_901 },
 }
 

@@ -1,0 +1,284 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import fc from 'fast-check'
+import {
+  longestHeader,
+  type ProxyHeader,
+  type ProxyParse,
+  parseProxyHeader,
+  serializeOwnHeader,
+  serializeProxyHeader,
+} from '../../src/forward/proxy-protocol.ts'
+import { crc32c } from '../../src/forward/proxy-protocol-checksum.ts'
+
+const signature = Buffer.from('0d0a0d0a000d0a515549540a', 'hex')
+
+/** A header of version 2 from its parts. */
+function v2(versionAndCommand: number, family: number, body: Buffer, length = body.length): Buffer {
+  const fixed = Buffer.from([versionAndCommand, family, length >> 8, length & 0xff])
+  return Buffer.concat([signature, fixed, body])
+}
+
+function tlv(type: number, value: Buffer): Buffer {
+  return Buffer.concat([Buffer.from([type, value.length >> 8, value.length & 0xff]), value])
+}
+
+function parseText(text: string): ProxyParse {
+  return parseProxyHeader(Buffer.from(text, 'latin1'))
+}
+
+function headerOf(parsed: ProxyParse): ProxyHeader {
+  assert.equal(parsed.kind, 'header', JSON.stringify(parsed))
+  return parsed.kind === 'header' ? parsed.header : { kind: 'unknown' }
+}
+
+const ipv4Block = Buffer.from('c0000201c6336402dc0401bb', 'hex')
+const ipv4Addresses: ProxyHeader = {
+  kind: 'addresses',
+  source: { address: '192.0.2.1', port: 56324 },
+  destination: { address: '198.51.100.2', port: 443 },
+}
+
+describe('PROXY protocol version 1', () => {
+  it('reads the lines of the specification', () => {
+    assert.deepEqual(
+      headerOf(parseText('PROXY TCP4 192.0.2.1 198.51.100.2 56324 443\r\nGET /')),
+      ipv4Addresses,
+    )
+    assert.deepEqual(headerOf(parseText('PROXY TCP6 2001:db8::1 ::1 0 65535\r\n')), {
+      kind: 'addresses',
+      source: { address: '2001:db8::1', port: 0 },
+      destination: { address: '::1', port: 65535 },
+    })
+    assert.deepEqual(headerOf(parseText('PROXY UNKNOWN\r\n')), { kind: 'unknown' })
+    const longest = 'ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff'
+    assert.deepEqual(headerOf(parseText(`PROXY UNKNOWN ${longest} ${longest} 65535 65535\r\n`)), {
+      kind: 'unknown',
+    })
+  })
+
+  const wrongLines = [
+    'GET / HTTP/1.1\r\n',
+    'proxy TCP4 192.0.2.1 192.0.2.2 1 2\r\n',
+    'PROXY TCP5 192.0.2.1 192.0.2.2 1 2\r\n',
+    'PROXY TCP4\r\n',
+    'PROXY TCP4 192.0.2.1 192.0.2.2 1\r\n',
+    'PROXY TCP4 192.0.2.1 192.0.2.2 1 2 3\r\n',
+    'PROXY TCP4  192.0.2.1 192.0.2.2 1 2\r\n',
+    'PROXY TCP4 192.0.2.1 192.0.2.2 1 2 \r\n',
+    'PROXY TCP4 192.0.2.256 192.0.2.2 1 2\r\n',
+    'PROXY TCP4 192.0.2.01 192.0.2.2 1 2\r\n',
+    'PROXY TCP4 ::1 ::1 1 2\r\n',
+    'PROXY TCP6 192.0.2.1 192.0.2.2 1 2\r\n',
+    'PROXY TCP6 fe80::1%eth0 ::1 1 2\r\n',
+    'PROXY TCP4 192.0.2.1 192.0.2.2 01 2\r\n',
+    'PROXY TCP4 192.0.2.1 192.0.2.2 65536 2\r\n',
+    'PROXY TCP4 192.0.2.1 192.0.2.2 -1 2\r\n',
+    'PROXY TCP4 192.0.2.1 192.0.2.2 1 2\n',
+    'PROXY TCP4 192.0.2.1\r192.0.2.2 1 2\r\n',
+    'PROXY UNKNOWN\u0000\r\n',
+    `PROXY UNKNOWN ${'x'.repeat(92)}\r\n`,
+    'PROXY  TCP4 192.0.2.1 192.0.2.2 1 2\r\n',
+  ]
+  for (const line of wrongLines) {
+    it(`refuses ${JSON.stringify(line)}`, () => assert.equal(parseText(line).kind, 'wrong'))
+  }
+
+  it('takes 107 bytes and not one more, and waits for no more than those', () => {
+    const line = (length: number) => `PROXY UNKNOWN ${'x'.repeat(length - 16)}\r\n`
+    assert.equal(line(107).length, 107)
+    assert.equal(parseText(line(107)).kind, 'header')
+    assert.equal(parseText(line(108)).kind, 'wrong')
+    assert.equal(parseText(line(108).slice(0, 106)).kind, 'more')
+    assert.equal(parseText(line(108).slice(0, 107)).kind, 'wrong')
+  })
+})
+
+describe('PROXY protocol version 2', () => {
+  it('reads IPv4, IPv6, Unix, unspecified and LOCAL', () => {
+    assert.deepEqual(headerOf(parseProxyHeader(v2(0x21, 0x11, ipv4Block))), ipv4Addresses)
+    assert.deepEqual(headerOf(parseProxyHeader(v2(0x21, 0x12, ipv4Block))), ipv4Addresses)
+    const ipv6Block = Buffer.from(`20010db8${'0'.repeat(23)}1${'0'.repeat(31)}10001ffff`, 'hex')
+    assert.deepEqual(headerOf(parseProxyHeader(v2(0x21, 0x21, ipv6Block))), {
+      kind: 'addresses',
+      source: { address: '2001:db8::1', port: 1 },
+      destination: { address: '::1', port: 65535 },
+    })
+    assert.deepEqual(headerOf(parseProxyHeader(v2(0x21, 0x31, Buffer.alloc(216)))), { kind: 'unknown' })
+    assert.deepEqual(headerOf(parseProxyHeader(v2(0x21, 0x00, Buffer.alloc(0)))), { kind: 'unknown' })
+    assert.deepEqual(headerOf(parseProxyHeader(v2(0x20, 0x00, Buffer.alloc(0)))), { kind: 'local' })
+    // Family and addresses of LOCAL are to be ignored.
+    assert.deepEqual(headerOf(parseProxyHeader(v2(0x20, 0x11, ipv4Block))), { kind: 'local' })
+    assert.deepEqual(headerOf(parseProxyHeader(v2(0x20, 0xff, Buffer.from('junk')))), { kind: 'local' })
+  })
+
+  it('refuses other versions, commands, families and lengths as soon as it can tell', () => {
+    const early = (...bytes: number[]) =>
+      parseProxyHeader(Buffer.concat([signature, Buffer.from(bytes)])).kind
+    assert.equal(early(0x11), 'wrong')
+    assert.equal(early(0x31), 'wrong')
+    assert.equal(early(0x22), 'wrong')
+    assert.equal(early(0x21), 'more')
+    for (const family of [0x01, 0x10, 0x13, 0x20, 0x41]) assert.equal(early(0x21, family), 'wrong')
+    assert.equal(early(0x21, 0x11, 0, 11), 'wrong')
+    assert.equal(early(0x21, 0x21, 0, 35), 'wrong')
+    assert.equal(early(0x21, 0x31, 0, 215), 'wrong')
+    assert.equal(early(0x21, 0x11, 0xff, 0xff), 'wrong')
+    assert.equal(early(0x21, 0x00, 0xff, 0xff), 'wrong')
+    const longest = longestHeader - 16
+    assert.equal(early(0x21, 0x00, longest >> 8, longest & 0xff), 'more')
+    assert.equal(early(0x21, 0x00, (longest + 1) >> 8, (longest + 1) & 0xff), 'wrong')
+  })
+
+  it('walks over TLVs to their very end', () => {
+    const alpn = tlv(0x01, Buffer.from('h2'))
+    const parse = (...tlvs: Buffer[]) => parseProxyHeader(v2(0x21, 0x11, Buffer.concat([ipv4Block, ...tlvs])))
+    assert.deepEqual(
+      headerOf(parse(alpn, tlv(0x04, Buffer.alloc(300)), tlv(0xe0, Buffer.alloc(0)))),
+      ipv4Addresses,
+    )
+    assert.equal(parse(alpn, Buffer.from([1])).kind, 'wrong')
+    assert.equal(parse(alpn, Buffer.from([1, 0])).kind, 'wrong')
+    assert.equal(parse(alpn, Buffer.from([1, 0, 2, 0])).kind, 'wrong')
+  })
+
+  it('checks a checksum that is there', () => {
+    const withChecksum = (command: number, family: number, block: Buffer) => {
+      const header = v2(
+        command,
+        family,
+        Buffer.concat([block, tlv(0x03, Buffer.alloc(4)), tlv(0x01, Buffer.from('h2'))]),
+      )
+      header.writeUInt32BE(crc32c(header), 16 + block.length + 3)
+      return header
+    }
+    const right = withChecksum(0x21, 0x11, ipv4Block)
+    assert.deepEqual(headerOf(parseProxyHeader(right)), ipv4Addresses)
+    const checksumType = 16 + ipv4Block.length
+    for (let at = 16; at < right.length; at++) {
+      // Another type, and there is no checksum any more.
+      if (at === checksumType) continue
+      const damaged = Buffer.from(right)
+      damaged[at] = (damaged[at] ?? 0) ^ 0x10
+      assert.equal(parseProxyHeader(damaged).kind, 'wrong', `byte ${at}`)
+    }
+    const local = withChecksum(0x20, 0x00, Buffer.alloc(0))
+    assert.equal(parseProxyHeader(local).kind, 'header')
+    local[20] = (local[20] ?? 0) ^ 1
+    assert.equal(parseProxyHeader(local).kind, 'wrong')
+    const twice = v2(0x21, 0x11, Buffer.concat([ipv4Block, tlv(3, Buffer.alloc(4)), tlv(3, Buffer.alloc(4))]))
+    assert.equal(parseProxyHeader(twice).kind, 'wrong')
+    assert.equal(
+      parseProxyHeader(v2(0x21, 0x11, Buffer.concat([ipv4Block, tlv(3, Buffer.alloc(3))]))).kind,
+      'wrong',
+    )
+  })
+
+  it('has the CRC-32C of RFC 3720', () => {
+    assert.equal(crc32c(Buffer.from('123456789')), 0xe3069283)
+    assert.equal(crc32c(Buffer.alloc(32)), 0x8a9136aa)
+    assert.equal(crc32c(Buffer.alloc(32, 0xff)), 0x62a8ab43)
+    assert.equal(crc32c(Buffer.from(Array.from({ length: 32 }, (_, index) => index))), 0x46dd794e)
+  })
+})
+
+const port = fc.integer({ min: 0, max: 65535 })
+const endpoint = (address: fc.Arbitrary<string>) => fc.record({ address, port })
+const samePair = (address: fc.Arbitrary<string>) => fc.tuple(endpoint(address), endpoint(address))
+const version = fc.constantFrom('v1' as const, 'v2' as const)
+
+describe('PROXY protocol, both versions', () => {
+  it('reads what it has written, at every split, and leaves what follows alone', () => {
+    fc.assert(
+      fc.property(
+        version,
+        fc.oneof(samePair(fc.ipV4()), samePair(fc.ipV6())),
+        fc.uint8Array({ maxLength: 20 }),
+        (form, [source, destination], after) => {
+          const header = serializeProxyHeader(form, source, destination)
+          for (let split = 0; split < header.length; split++) {
+            assert.equal(parseProxyHeader(header.subarray(0, split)).kind, 'more', `at ${split}`)
+          }
+          const parsed = parseProxyHeader(Buffer.concat([header, after]))
+          assert.equal(parsed.kind === 'header' && parsed.length, header.length)
+          const told = headerOf(parsed)
+          assert.ok(told.kind === 'addresses')
+          // The same address may be written in several ways; what matters is that it comes out as it went in.
+          assert.deepEqual(
+            serializeProxyHeader('v2', told.source, told.destination),
+            serializeProxyHeader('v2', source, destination),
+          )
+        },
+      ),
+      { numRuns: 500 },
+    )
+  })
+
+  it('writes one family: a client on IPv4 at a forward on IPv6, zones and mapped addresses', () => {
+    const line = (source: string, destination: string) =>
+      serializeProxyHeader('v1', { address: source, port: 1 }, { address: destination, port: 2 }).toString()
+    assert.equal(line('::ffff:192.0.2.1', '::ffff:192.0.2.2'), 'PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n')
+    assert.equal(line('192.0.2.1', '2001:db8::2'), 'PROXY TCP6 ::ffff:192.0.2.1 2001:db8::2 1 2\r\n')
+    assert.equal(line('fe80::1%eth0', 'fe80::2%eth0'), 'PROXY TCP6 fe80::1 fe80::2 1 2\r\n')
+    assert.equal(line('', ''), 'PROXY UNKNOWN\r\n')
+    const mixed = serializeProxyHeader(
+      'v2',
+      { address: '192.0.2.1', port: 1 },
+      { address: '2001:db8::2', port: 2 },
+    )
+    const told = headerOf(parseProxyHeader(mixed))
+    assert.equal(told.kind === 'addresses' && told.source.address, '::ffff:192.0.2.1')
+  })
+
+  it('says of its own connections that they are its own', () => {
+    assert.deepEqual(headerOf(parseProxyHeader(serializeOwnHeader('v1'))), { kind: 'unknown' })
+    assert.deepEqual(headerOf(parseProxyHeader(serializeOwnHeader('v2'))), { kind: 'local' })
+  })
+
+  const garbage = fc.oneof(
+    fc.uint8Array({ maxLength: 300 }),
+    fc.uint8Array({ maxLength: 300 }).map((rest) => Buffer.concat([signature, rest])),
+    fc.uint8Array({ maxLength: 120 }).map((rest) => Buffer.concat([Buffer.from('PROXY '), rest])),
+    fc
+      .tuple(fc.constantFrom('TCP4', 'TCP6', 'UNKNOWN'), fc.string({ maxLength: 90 }))
+      .map(([protocol, rest]) => Buffer.from(`PROXY ${protocol} ${rest}\r\n`, 'latin1')),
+    fc
+      .tuple(
+        fc.constantFrom(0x20, 0x21),
+        fc.constantFrom(0, 0x11, 0x21, 0x31),
+        fc.uint8Array({ maxLength: 240 }),
+      )
+      .map(([command, family, body]) => v2(command, family, Buffer.from(body))),
+  )
+
+  it('never throws, never takes back what it said, and asks for no more than the longest header', () => {
+    fc.assert(
+      fc.property(garbage, (noise) => {
+        const bytes = Buffer.from(noise)
+        let before: ProxyParse = { kind: 'more' }
+        for (let length = 0; length <= bytes.length; length++) {
+          const now = parseProxyHeader(bytes.subarray(0, length))
+          if (before.kind !== 'more') assert.equal(now.kind, before.kind)
+          if (now.kind === 'header') assert.ok(now.length <= Math.min(length, longestHeader))
+          before = now
+        }
+        const end = parseProxyHeader(Buffer.concat([bytes, Buffer.alloc(longestHeader)]))
+        assert.notEqual(end.kind, 'more')
+      }),
+      { numRuns: 2000 },
+    )
+  })
+
+  it('accepts nothing that does not say what it says: a header that is taken is the one that would be written', () => {
+    fc.assert(
+      fc.property(garbage, (noise) => {
+        const parsed = parseProxyHeader(Buffer.from(noise))
+        if (parsed.kind !== 'header' || parsed.header.kind !== 'addresses') return
+        const { source, destination } = parsed.header
+        const again = parseProxyHeader(serializeProxyHeader('v1', source, destination))
+        assert.equal(again.kind, 'header')
+      }),
+      { numRuns: 2000 },
+    )
+  })
+})
