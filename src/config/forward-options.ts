@@ -6,6 +6,7 @@ import {
   parseDuration,
   parseGate,
   parseHost,
+  parseHttpPlace,
   parseMode,
   parseNetwork,
   parseOutput,
@@ -101,6 +102,8 @@ export interface ForwardOptions {
   readonly targetTlsName: string
   /** Take whatever certificate the target shows: whoever stands in between can read and change everything. */
   readonly targetTlsInsecure: boolean
+  /** ADDRESS:PORT of metrics and health over HTTP. Empty = none are served. */
+  readonly metrics: string
 }
 
 /** The options that may be left out. */
@@ -339,6 +342,13 @@ export const tunableOptions: {
     kind: 'flag',
     default: false,
     help: 'do not verify the target’s certificate: whoever stands in between can read and change everything',
+  },
+  metrics: {
+    kind: 'text',
+    placeholder: 'ADDRESS:PORT',
+    parse: parseHttpPlace,
+    default: '',
+    help: 'serve /metrics for Prometheus, /healthz, /livez and /readyz there (default: off)',
   },
 }
 

@@ -110,6 +110,15 @@ export function parseServer(text: string): Parsed<string> {
   return good(text)
 }
 
+/** Where an HTTP server listens: an IP address of this machine, or localhost, and a port. */
+export function parseHttpPlace(text: string): Parsed<string> {
+  const parsed = parseHostAndPort(text)
+  if (!parsed.ok) return parsed
+  const { host } = parsed.value
+  if (host === 'localhost' || isIP(host) !== 0) return good(text)
+  return bad(`"${text}" does not begin with an address of this machine, as 127.0.0.1:9090 does`)
+}
+
 /** A file, or `-` for standard output. */
 export function parseOutput(text: string): Parsed<string> {
   return text === '' || text.includes('\0')

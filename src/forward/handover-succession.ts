@@ -61,11 +61,17 @@ export class Succession {
     return { identity: await this.#replace(run, timeoutMs) }
   }
 
-  /** Waits for the end, whatever brings it, and carries it out. */
-  async end(): Promise<void> {
+  /**
+   * Waits for the end, whatever brings it, and carries it out.
+   * @param leave called when a successor has taken over, for what two processes cannot have at once.
+   */
+  async end(leave: () => void): Promise<void> {
     const ending = await this.#ending
     if (ending.by === 'signal') this.#forwarder.close()
-    else this.#forwarder.leaveListeners()
+    else {
+      this.#forwarder.leaveListeners()
+      leave()
+    }
     const open = this.#forwarder.openConnections
     if (ending.by === 'signal') {
       this.#sayEnding(ending.signal, open)

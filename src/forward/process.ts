@@ -22,11 +22,13 @@ import { formatForPeople, type LogEntry } from '../record/log-entry.ts'
 import { removeOwnPidFile, writePidFile } from '../record/pid-file.ts'
 import { fileNames, prepareStateDirectory } from '../record/state-directory.ts'
 import type { AccessRecord } from './access-record.ts'
+import { createAdmission } from './admission.ts'
 import { Forwarder, type ForwarderEvent } from './forwarder.ts'
 import { Succession } from './handover-succession.ts'
 import { isFixed, takeInheritance } from './inherited-listeners.ts'
 import { isSamePort, loopbackAddresses, planListeners, reachesListener } from './listen-plan.ts'
 import { bindProblem } from './listeners.ts'
+import type { MetricsServer } from './metrics-server.ts'
 import type { CertificateFiles } from './tls-files.ts'
 
 export interface ForwarderProcessOptions {
@@ -74,6 +76,7 @@ async function run({ forward, stateDirectory, reportDescriptor }: ForwarderProce
       if (!existsSync(pidFile)) keepPidFile()
     })
   // An heir takes the name last of all: until it is ready, the one before must be found there.
+  let metrics: MetricsServer | undefined
   let control = succession.isHeir() ? undefined : await hold()
   try {
     if (forward.gate !== '') await openGate(log, forwarder, stateDirectory)
@@ -85,10 +88,12 @@ async function run({ forward, stateDirectory, reportDescriptor }: ForwarderProce
     warnOfOpenDoor(log, forward)
     for (const warning of forwarder.health().warnings) log('warn', `Port ${forward.listenPort}: ${warning}`)
     sendStartReport(reportDescriptor, { ready: true })
-    await succession.end()
+    if (forward.metrics !== '') metrics = await openMetrics(log, forwarder)
+    await succession.end(() => metrics?.close())
     return exitCode.ok
   } finally {
     forwarder.close()
+    metrics?.close()
     removeOwnPidFile(pidFile)
     control?.close()
   }
@@ -191,6 +196,7 @@ async function holdSocket(
       },
       connections: () => forwarder.connections(),
       kill: (order) => ({ killed: forwarder.kill(killOrder(order)) }),
+      metrics: async () => (await import('./metrics.ts')).exposition(forwarder.health()),
       'hand-over': (order) => succession.handOver(order),
     }
     return await holdControlSocket(socketPath, handlers, () => succession.isHeir())
@@ -323,4 +329,12 @@ async function openGate(log: Log, forwarder: Forwarder, stateDirectory: string):
   await forwarder.putUpGate(secrets, stateDirectory)
   log('info', `Gate: visitors log in with the token in ${secrets.tokenPlace}`)
   if (process.stdout.isTTY) process.stdout.write(`Gate token: ${secrets.token}\n`)
+}
+
+/** Loaded only now: a forwarder that nobody scrapes starts without it. */
+async function openMetrics(log: Log, forwarder: Forwarder): Promise<MetricsServer> {
+  const { serveMetrics } = await import('./metrics-server.ts')
+  const admission = createAdmission(forwarder.options.allow)
+  const source = { health: () => forwarder.health(), admission, log }
+  return serveMetrics(forwarder.options.metrics, source)
 }
