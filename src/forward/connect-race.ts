@@ -94,7 +94,7 @@ export function raceToConnect(
     socket.once('error', failed)
     socket.once('connect', () => {
       if (over) return
-      if (isSelfConnected(socket)) return failed(selfConnectedError(port))
+      if (isSelfConnected(socket, port)) return failed(selfConnectedError(port))
       socket.removeListener('error', failed)
       attempts.delete(socket)
       finish()
@@ -124,10 +124,11 @@ function openSocket(address: string, port: number): Socket {
  * although nobody listens there (TCP simultaneous open, RFC 9293 section 3.5). A Unix socket has no ports.
  */
 export function isSelfConnected(
-  socket: Pick<Socket, 'localPort' | 'remotePort' | 'localAddress' | 'remoteAddress'>,
+  socket: Pick<Socket, 'localPort' | 'localAddress' | 'remoteAddress'>,
+  port: number,
 ): boolean {
-  const { localPort, remotePort, localAddress, remoteAddress } = socket
-  return localPort !== undefined && localPort === remotePort && localAddress === remoteAddress
+  // The other end's address is a system call more, and only ever needed when the ports are the same.
+  return socket.localPort === port && socket.localAddress === socket.remoteAddress
 }
 
 function selfConnectedError(port: number): Error {

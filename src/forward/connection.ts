@@ -57,8 +57,6 @@ export class Connection {
   readonly id: number
   /** As a PROXY header tells it, where there is one. */
   source: Source
-  /** Where it connected to: an address of this machine, or what a PROXY header says. */
-  destination: Source
   /** The address whose limits it counts against; undefined = none's. */
   countedFor: string | undefined
   /** ms of `performance.now()`. */
@@ -70,6 +68,8 @@ export class Connection {
   /** Dials that failed. */
   retries = 0
   #phase: Phase = { kind: 'accepted' }
+  readonly #accepted: Socket
+  #destination: Source | undefined
   #client: Socket
   #relay: Relay | undefined
   #stopReason: StopReason = 'shutdown'
@@ -79,10 +79,24 @@ export class Connection {
   constructor(id: number, source: Source, client: Socket, pipeline: Pipeline) {
     this.id = id
     this.source = source
-    this.destination = { address: client.localAddress ?? '', port: client.localPort ?? 0 }
+    this.#accepted = client
     this.#client = client
     this.#pipeline = pipeline
     client.on('error', () => this.#clientFailed())
+  }
+
+  /** Where it connected to: an address of this machine, or what a PROXY header says. */
+  get destination(): Source {
+    if (this.#destination === undefined) {
+      // A system call that most forwards have no use for.
+      const { localAddress = '', localPort = 0 } = this.#accepted
+      this.#destination = { address: localAddress, port: localPort }
+    }
+    return this.#destination
+  }
+
+  set destination(destination: Source) {
+    this.#destination = destination
   }
 
   get phase(): ConnectionPhase {

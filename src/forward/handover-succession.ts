@@ -1,8 +1,8 @@
 import { errorText } from '../os/failure.ts'
 import { judgeProcess, type ProcessIdentity, signalProcess } from '../os/process-identity.ts'
+import type { Inheritance } from '../os/socket-activation.ts'
 import type { Forwarder } from './forwarder.ts'
 import { livingPredecessors, type Replacement, startReplacement } from './handover.ts'
-import type { Inheritance } from './inherited-listeners.ts'
 
 type Log = (level: 'info' | 'error', message: string, good?: boolean) => void
 

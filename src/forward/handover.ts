@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import type { Readable } from 'node:stream'
 import { readStartReport } from '../control/start-report.ts'
 import { identityOf, judgeProcess, ownIdentity, type ProcessIdentity } from '../os/process-identity.ts'
-import { type Inheritance, inheritanceVariable, isFixed } from './inherited-listeners.ts'
+import { type Inheritance, inheritanceVariable, isFixed } from '../os/socket-activation.ts'
 
 /**
  * A planned restart. The forwarder that runs starts its own replacement and leaves it its listening sockets, which no third process

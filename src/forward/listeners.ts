@@ -1,7 +1,8 @@
 import { closeSync, linkSync, renameSync, rmSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import { errorCode, errorText } from '../os/failure.ts'
-import { adoptListener, type Inheritance, isFixed } from './inherited-listeners.ts'
+import { type Inheritance, isFixed } from '../os/socket-activation.ts'
+import { adoptListener } from './inherited-listeners.ts'
 import { fileDescriptor } from './socket-internals.ts'
 import { listenOnPath } from './unix-listener.ts'
 

@@ -45,28 +45,46 @@ function findInProc(port: number, address: string): PortHolder | undefined {
 }
 
 interface Listener {
+  readonly port: number
   readonly address: string
   readonly inode: string
 }
 
-/** The listening sockets of a port, from /proc/net/tcp or tcp6 (proc(5)). */
 function listeners(table: 'tcp' | 'tcp6', port: number): Listener[] {
+  return allListeners(table).filter((one) => one.port === port)
+}
+
+/** Every listening socket, from /proc/net/tcp or tcp6 (proc(5)). */
+function allListeners(table: 'tcp' | 'tcp6'): Listener[] {
   let text: string
   try {
     text = readFileSync(`/proc/self/net/${table}`, 'utf8')
   } catch {
     return []
   }
-  const wanted = port.toString(16).toUpperCase().padStart(4, '0')
   const found: Listener[] = []
   for (const line of text.split('\n').slice(1)) {
     const [, local = '', , state, , , , , , inode] = line.trim().split(/\s+/)
-    const [hexAddress = '', hexPort] = local.split(':')
-    if (state === STATE_LISTEN && hexPort === wanted && inode) {
-      found.push({ address: addressFromHex(hexAddress), inode })
+    const [hexAddress = '', hexPort = ''] = local.split(':')
+    if (state === STATE_LISTEN && inode) {
+      found.push({ port: Number.parseInt(hexPort, 16), address: addressFromHex(hexAddress), inode })
     }
   }
   return found
+}
+
+/**
+ * The TCP port that a descriptor of this process listens on. Undefined when it is no listening TCP socket, or the system does not
+ * tell.
+ */
+export function listeningPortOf(descriptor: number): number | undefined {
+  try {
+    const inode = /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/self/fd/${descriptor}`))?.[1]
+    const found = [...allListeners('tcp'), ...allListeners('tcp6')].find((one) => one.inode === inode)
+    return found?.port
+  } catch {
+    return undefined
+  }
 }
 
 /** Addresses stand in that file as 32-bit words in the machine's own byte order. */

@@ -8,6 +8,7 @@ import { errorCode, errorText } from '../os/failure.ts'
 import { hostAndPort, machineAddresses } from '../os/interfaces.ts'
 import { describeHolder, findPortHolder } from '../os/port-holder.ts'
 import type { ProcessIdentity } from '../os/process-identity.ts'
+import type { InheritedSocket } from '../os/socket-activation.ts'
 import type { LogLevel } from '../record/log-entry.ts'
 import { judgePidFile, readPidFile, removeStalePidFile } from '../record/pid-file.ts'
 import { fileNames } from '../record/state-directory.ts'
@@ -33,6 +34,8 @@ import {
 /** What a watcher needs of the world around it. */
 export interface WatcherSurroundings {
   readonly stateDirectory: string
+  /** Listening sockets of the forward's port that this process holds. */
+  readonly sockets: readonly InheritedSocket[]
   readonly log: (level: LogLevel, message: string, good: boolean) => void
   readonly alert: (
     event: 'opened' | 'resolved' | 'flapping',
@@ -222,10 +225,10 @@ export class ForwardWatcher {
 
   #start(generation: number): void {
     const { options } = this.configuration
-    const { stateDirectory } = this.#around
+    const { stateDirectory, sockets } = this.#around
     let started: StartedForwarder
     try {
-      started = startForwarder(options, stateDirectory, this.#file(fileNames.forwarderLog))
+      started = startForwarder(options, stateDirectory, this.#file(fileNames.forwarderLog), sockets)
     } catch (error) {
       const message = `it could not be run: ${(error as Error).message}`
       setImmediate(() => this.observe({ kind: 'start-failed', generation, message, portTaken: false }))

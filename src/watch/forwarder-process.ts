@@ -6,6 +6,7 @@ import { type ForwardOptions, optionWords } from '../config/forward-options.ts'
 import { readStartReport } from '../control/start-report.ts'
 import { exitCode } from '../os/failure.ts'
 import { identityOf, judgeProcess, type ProcessIdentity, signalProcess } from '../os/process-identity.ts'
+import { type Inheritance, type InheritedSocket, inheritanceVariable } from '../os/socket-activation.ts'
 
 /** What became of a start. */
 export type StartOutcome =
@@ -34,18 +35,21 @@ export function forwarderCommand(options: ForwardOptions, stateDirectory: string
 
 /**
  * Starts a forwarder in a session of its own: it outlives the monitor, its terminal and its signals. What it prints goes to its log.
+ * @param sockets held by this process, on which it listens instead of binding: while they are held, a connect to a forwarder that
+ *   has died waits for the next one. None = it binds its own.
  */
 export function startForwarder(
   options: ForwardOptions,
   stateDirectory: string,
   logFile: string,
+  sockets: readonly InheritedSocket[],
 ): StartedForwarder {
   const log = openSync(logFile, 'a', 0o600)
   const [node, ...words] = forwarderCommand(options, stateDirectory)
   const child = spawn(node, [...words, '--report-fd', String(reportDescriptor)], {
     detached: true,
-    stdio: ['ignore', log, log, 'pipe'],
-    env: forwarderEnvironment(process.env, options),
+    stdio: ['ignore', log, log, 'pipe', ...sockets.map(({ descriptor }) => descriptor)],
+    env: { ...forwarderEnvironment(process.env, options), ...inherited(sockets) },
   })
   closeSync(log)
   child.unref()
@@ -63,6 +67,14 @@ export function startForwarder(
     exited,
     abandon: () => child.kill('SIGKILL'),
   }
+}
+
+/** What tells a forwarder of the sockets that it gets after its report's descriptor. */
+function inherited(sockets: readonly InheritedSocket[]): NodeJS.ProcessEnv {
+  if (sockets.length === 0) return {}
+  const passed = sockets.map(({ name }, index) => ({ descriptor: reportDescriptor + 1 + index, name }))
+  const inheritance: Inheritance = { kind: 'activation', sockets: passed }
+  return { [inheritanceVariable]: JSON.stringify(inheritance) }
 }
 
 async function startOutcome(

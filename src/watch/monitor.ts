@@ -17,6 +17,7 @@ import { errorText, exitCode, Failure } from '../os/failure.ts'
 import { hostAndPort, isLinkLocal, isLoopback, isWildcard, machineAddresses } from '../os/interfaces.ts'
 import { ownIdentity, type ProcessIdentity } from '../os/process-identity.ts'
 import { notifyServiceManager, watchdogPingsExpected } from '../os/service-manager.ts'
+import { socketsByPort, takeInheritance } from '../os/socket-activation.ts'
 import { version } from '../os/version.ts'
 import { DesiredState } from '../record/desired-state.ts'
 import { Journal, type JournalEvent } from '../record/journal.ts'
@@ -135,6 +136,8 @@ class Monitor {
   #watchers: readonly ForwardWatcher[]
   #configurationProblem: RuntimeState['configurationProblem'] = null
   #tick: NodeJS.Timeout | undefined
+  /** Held for the forwards by their ports, as a service manager passed them on. */
+  readonly #sockets = socketsByPort(takeInheritance(process.env, process.pid))
   #sequence = 0
   #lastRoundAt: number | undefined
   #round: Promise<void> | undefined
@@ -173,6 +176,7 @@ class Monitor {
     process.on('SIGHUP', () => void this.#configurationFile?.reload())
     const ports = this.#watchers.map(({ configuration }) => configuration.options.listenPort).join(', ')
     this.#say('info', `Monitor started (PID: ${process.pid}), watching ${ports || 'no port'}`, true)
+    this.#sayUnusedSockets()
     this.#keepWantedDown()
     await Promise.race([this.#startRound(), ending])
     notifyServiceManager('READY=1', this.#statusLine())
@@ -252,6 +256,7 @@ class Monitor {
   #watcher(forward: ForwardConfiguration, memory: WatcherMemory | undefined): ForwardWatcher {
     const watcher = new ForwardWatcher(forward, memory, {
       stateDirectory: this.#options.stateDirectory,
+      sockets: this.#sockets.get(forward.options.listenPort) ?? [],
       log: (level, message, good) => this.#say(level, message, good, forward.name),
       alert: (event, subject, message) =>
         this.#alerts.report(event, incidentFacts(watcher, subject, message, monotonicMs())),
@@ -322,6 +327,17 @@ class Monitor {
       this.#say(
         'info',
         `Nothing listens at ${target} yet: start it there, and port ${listenPort} works at once`,
+      )
+    }
+  }
+
+  /** A socket that nobody accepts from lets its clients wait for ever. */
+  #sayUnusedSockets(): void {
+    for (const port of this.#sockets.keys()) {
+      if (this.#watchers.some(({ configuration }) => configuration.options.listenPort === port)) continue
+      this.#say(
+        'warn',
+        `A socket for port ${port} was passed on, and no forward has that port: its clients wait in vain`,
       )
     }
   }

@@ -292,12 +292,12 @@ describe('names', { timeout: 30_000 }, () => {
 describe('a socket that met itself', { timeout: 60_000 }, () => {
   it('is known for what it is', async () => {
     const socket = await selfConnected()
-    assert.equal(isSelfConnected(socket), true)
+    assert.equal(isSelfConnected(socket, socket.remotePort ?? 0), true)
     socket.destroy()
     const to = await target(silence)
     const other = net.connect(to.port, to.host)
     await once(other, 'connect')
-    assert.equal(isSelfConnected(other), false)
+    assert.equal(isSelfConnected(other, to.port), false)
     other.destroy()
   })
 })

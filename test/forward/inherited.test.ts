@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { takeInheritance } from '../../src/forward/inherited-listeners.ts'
+import { takeInheritance } from '../../src/os/socket-activation.ts'
 import { healthWhen, type PassedSocket, withSockets } from '../support/inherited.ts'
 import { Resident } from '../support/resident.ts'
 import { askThrough, command, echoServer, freePort, type Watched, withWatched } from '../support/watched.ts'
