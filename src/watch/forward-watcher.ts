@@ -132,7 +132,7 @@ export class ForwardWatcher {
     void this.#checkAnew()
   }
 
-  /** Orders the forward down and resolves when it is. */
+  /** Orders the forward down and resolves when it is, or when not even SIGKILL ends it. */
   async stop(why: string): Promise<void> {
     const settled = new Promise<void>((resolve) => this.#onSettled.push(resolve))
     this.observe({ kind: 'order', order: 'stop', why })
@@ -184,7 +184,8 @@ export class ForwardWatcher {
   }
 
   #settleIfDown(): void {
-    if (this.#state.phase.id !== 'down') return
+    const { id } = this.#state.phase
+    if (id !== 'down' && id !== 'blocked') return
     for (const resolve of this.#onSettled.splice(0)) resolve()
   }
 

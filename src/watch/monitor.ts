@@ -134,6 +134,8 @@ class Monitor {
   readonly #configurationFile: ConfigurationFile | undefined
   readonly #alerts: Alerts
   #watchers: readonly ForwardWatcher[]
+  /** One change of the configuration after another: what leaves is waited for, and the next change must not come in between. */
+  #applied: Promise<void> = Promise.resolve()
   #configurationProblem: RuntimeState['configurationProblem'] = null
   #tick: NodeJS.Timeout | undefined
   /** Held for the forwards by their ports, as a service manager passed them on. */
@@ -205,7 +207,9 @@ class Monitor {
   #follow(file: string | undefined): ConfigurationFile | undefined {
     if (file === undefined) return undefined
     return new ConfigurationFile(file, {
-      changed: (configuration) => void this.#apply(configuration),
+      changed: (configuration) => {
+        this.#applied = this.#applied.then(() => this.#apply(configuration))
+      },
       refused: (problem) => {
         this.#configurationProblem = { since: wallTime(), reason: problem }
         this.#say('error', `The new configuration is not used, the one before goes on: ${problem}`)
@@ -221,6 +225,7 @@ class Monitor {
 
   /** Only what the change names is touched; every other forward goes on as it is. */
   async #apply(configuration: Configuration): Promise<void> {
+    if (this.#ending) return
     const change = compareConfigurations(this.#configuration, configuration)
     const said = changeInWords(change)
     const hasOtherAlerts = !isDeepStrictEqual(configuration.alerts, this.#configuration.alerts)

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { renameSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
 import { describe, it } from 'node:test'
 import { askThrough, echoServer, freePort, type Watched, withWatched } from '../support/watched.ts'
 
@@ -91,6 +93,34 @@ describe('A configuration that changes under the monitor', { timeout: 120_000 },
       )
       assert.deepEqual([valid.code, valid.stderr], [0, ''])
       assert.match(valid.stdout, /is valid: 1 forwards\n {2}one: port \d+ to localhost:\d+\n/)
+      await echo.close()
+    }))
+
+  it('takes a second change while the first one still waits for connections: what came back is watched again', () =>
+    withWatched(async (watched) => {
+      const echo = await echoServer()
+      const target = `localhost:${echo.port}`
+      const [port, other] = [await freePort(), await freePort()]
+      const forward = { name: 'back', listen: port, target, drain: '2s' }
+      await watched.monitor([forward])
+      const first = await watched.statusWhen('healthy', ({ exitCode }) => exitCode === 0)
+      const client = connect(port, '127.0.0.1')
+      await once(client, 'connect')
+      client.on('error', () => {}).write('held open')
+      await once(client, 'data')
+      write(watched, JSON.stringify({ forwards: [{ name: 'other', listen: other, target }] }))
+      await watched.logLine(/Configuration changed: added other; removed back/)
+      write(watched, JSON.stringify({ forwards: [{ name: 'other', listen: other, target }, forward] }))
+      const after = await watched.statusWhen('both healthy', ({ forwards, exitCode }) => {
+        return exitCode === 0 && forwards.length === 2
+      })
+      assert.notEqual(after.forwards.find(({ name }) => name === 'back')?.pid, first.forwards[0]?.pid)
+      process.kill(watched.pid(port), 'SIGKILL')
+      await watched.logLine(
+        new RegExp(`Proxy for port ${port} is not running: PID \\d+ was killed by SIGKILL`),
+      )
+      await watched.statusWhen('healthy again', ({ exitCode }) => exitCode === 0)
+      client.destroy()
       await echo.close()
     }))
 

@@ -60,8 +60,8 @@ export class GateGroup {
   }
 
   #others(): GateMember[] {
-    const names = readdirSync(this.#directory).filter((name) => /^tcp_proxy_\d+\.gate$/.test(name))
-    return names
+    return list(this.#directory)
+      .filter((name) => /^tcp_proxy_\d+\.gate$/.test(name))
       .map((name) => readEntry(path.join(this.#directory, name)))
       .filter((entry) => entry !== undefined)
       .filter(({ group, listenPort }) => group === this.#group && listenPort !== this.#self.listenPort)
@@ -69,9 +69,19 @@ export class GateGroup {
   }
 }
 
+/** Asked within requests: a directory that has vanished, or no descriptor to read it with, must not end the forwarder. */
+function list(directory: string): string[] {
+  try {
+    return readdirSync(directory)
+  } catch {
+    return []
+  }
+}
+
 function readEntry(file: string): Entry | undefined {
   try {
-    return JSON.parse(readFileSync(file, 'utf8')) as Entry
+    const entry = JSON.parse(readFileSync(file, 'utf8')) as Partial<Entry> | null
+    return typeof entry?.identity === 'object' && entry.identity !== null ? (entry as Entry) : undefined
   } catch {
     // Gone since it was listed.
     return undefined

@@ -47,6 +47,13 @@ export class Upstream {
     this.#proxy.on('proxyRes', (answer, request, response) => {
       this.#answer(answer, request as IncomingMessage, response as ServerResponse)
     })
+    this.#proxy.on('proxyReq', (outgoing, _request, response) => {
+      // An answer to what nobody asked; Node would drop it in silence and let the visitor wait.
+      outgoing.once('upgrade', (_answer, target) => {
+        target.destroy()
+        failVisitor(response as ServerResponse)
+      })
+    })
     this.#proxy.on('proxyReqWs', (request, _incoming, client) => {
       client.once('close', () => request.destroy())
       const stopWatching = endWhenGone(client)
@@ -83,16 +90,25 @@ export class Upstream {
         treatment === 'document' ? translateDocument(text, origins) : translateOrigins(text, origins),
       )
     } else {
-      sendHead(answer, response, answer.headers)
-      answer.pipe(response)
+      if (sendHead(answer, response, answer.headers)) answer.pipe(response)
     }
   }
 }
 
-function sendHead(answer: IncomingMessage, response: ServerResponse, headers: OutgoingHttpHeaders): void {
-  response.writeHead(answer.statusCode ?? 502, answer.statusMessage, headers)
+/** @returns false when the target's answer is none that can be passed on, and the visitor was told so. */
+function sendHead(answer: IncomingMessage, response: ServerResponse, headers: OutgoingHttpHeaders): boolean {
+  try {
+    response.writeHead(answer.statusCode ?? 502, answer.statusMessage, headers)
+  } catch {
+    // Node reads more than it writes: a status of 000, control characters in the reason.
+    answer.destroy()
+    response.statusMessage = ''
+    failVisitor(response)
+    return false
+  }
   // Else the head would wait for the first byte of the body, and an event stream may have none for hours.
   response.flushHeaders()
+  return true
 }
 
 /** ms after which a page that is still being written is passed on as far as it has come. */
@@ -125,15 +141,14 @@ function sendTranslated(
   const passOn = () => {
     clearTimeout(deadline)
     answer.removeListener('data', gather).removeListener('end', send)
-    sendHead(answer, response, headers)
+    if (!sendHead(answer, response, headers)) return
     response.write(translated())
     answer.pipe(response)
   }
   const send = () => {
     clearTimeout(deadline)
     const body = translated()
-    sendHead(answer, response, { ...headers, 'content-length': body.length })
-    response.end(body)
+    if (sendHead(answer, response, { ...headers, 'content-length': body.length })) response.end(body)
   }
   const deadline = setTimeout(passOn, gatherMs)
   answer.on('data', gather).once('end', send)
