@@ -1,6 +1,7 @@
 import type { ChannelHealth } from '../alert/channel-health.ts'
 import type { ForwarderHealth, RefusalReason } from '../control/forwarder-health.ts'
 import type { ProcessIdentity, ProcessVerdict } from '../os/process-identity.ts'
+import type { WantedDown } from '../record/desired-state.ts'
 import type { ForwardEvent, ForwardEventKind, JournalEntry } from '../record/journal.ts'
 import type { LogEntry } from '../record/log-entry.ts'
 import {
@@ -32,7 +33,7 @@ export type MonitorState = 'RUNNING' | 'STALE' | 'STOPPED' | 'UNKNOWN'
  * - `hung`: its process is there and does not answer.
  * - `suspended`: its process is held by SIGSTOP.
  * - `dead`: its process is not there.
- * - `down`: ended because somebody wanted it.
+ * - `down`: ended by an order, or with the monitor.
  * - `unverifiable`: a process may be it, and nothing proves it.
  */
 export type ForwardStatusState =
@@ -121,6 +122,8 @@ export interface ForwardStatus {
   readonly gateToken: string | null
   readonly lastCheckAgeMs: number | null
   readonly nextTryInMs: number | null
+  /** Since when an order wants it down, ISO 8601; null when none does. */
+  readonly orderedDownAt: string | null
 }
 
 export interface StatusReport {
@@ -168,6 +171,8 @@ export interface ForwardFacts {
   readonly control: 'answered' | 'silent' | 'absent'
   /** What the PID file says; undefined when there is none or it names nobody. */
   readonly process: { readonly pid: number; readonly verdict: ProcessVerdict } | undefined
+  /** The order that wants it down; undefined when there is none. */
+  readonly wantedDown: WantedDown | undefined
 }
 
 /** What was read of the forwards that were asked for by name. */
@@ -216,6 +221,7 @@ export function assess(facts: StatusFacts): StatusReport {
     now: facts.nowMonotonicMs,
     sameBoot: reading.kind === 'read' && reading.state.writer.identity.bootId === facts.bootId,
     watched: monitor.state === 'RUNNING',
+    monitorEnded: monitor.cause === 'ended',
   }
   const forwards = facts.forwards
     .filter((forward) => !isLeftover(forward, reading))
@@ -242,6 +248,8 @@ interface Times {
   readonly sameBoot: boolean
   /** A living monitor looks after the forwards. */
   readonly watched: boolean
+  /** It ended in order. */
+  readonly monitorEnded: boolean
 }
 
 /** Files of a forward that no monitor knows any more and nobody runs. */
@@ -426,6 +434,7 @@ function assessForward(facts: ForwardFacts, times: Times): ForwardStatus {
     gateToken: health?.gate?.tokenPlace ?? null,
     lastCheckAgeMs: lastCheckAt === null ? null : Math.max(0, Math.round(now - lastCheckAt)),
     nextTryInMs: nextTryAt === null ? null : Math.max(0, Math.round(nextTryAt - now)),
+    orderedDownAt: state === 'down' ? (facts.wantedDown?.since ?? null) : null,
   }
 }
 
@@ -462,9 +471,9 @@ interface Verdict {
   readonly reason: string | null
 }
 
-function forwardVerdict(facts: ForwardFacts, { watched, sameBoot }: Times): Verdict {
-  if (facts.health !== undefined) return answeringVerdict(facts.health, facts.record, sameBoot)
-  const doing = monitorsDoing(facts.record, watched)
+function forwardVerdict(facts: ForwardFacts, times: Times): Verdict {
+  if (facts.health !== undefined) return answeringVerdict(facts.health, facts.record, times.sameBoot)
+  const doing = monitorsDoing(facts, times)
   const { process, control } = facts
   switch (process?.verdict) {
     case 'alive':
@@ -495,11 +504,17 @@ function forwardVerdict(facts: ForwardFacts, { watched, sameBoot }: Times): Verd
 }
 
 /**
- * What a living monitor is doing about a forward that does not answer; undefined when it does not know yet. That somebody wants it down
- * holds without a monitor too.
+ * What a living monitor is doing about a forward that does not answer; undefined when it does not know yet. That it is wanted down holds
+ * without a monitor too.
  */
-function monitorsDoing(record: ForwardRecord | undefined, watched: boolean): Verdict | undefined {
-  if (record?.phase === 'down') return { state: 'down', reason: 'somebody wants it down' }
+function monitorsDoing(
+  { record, wantedDown }: ForwardFacts,
+  { watched, monitorEnded }: Times,
+): Verdict | undefined {
+  if (record?.phase === 'down') {
+    if (wantedDown !== undefined) return { state: 'down', reason: `ended by an order: ${wantedDown.why}` }
+    return { state: 'down', reason: monitorEnded ? 'ended with the monitor' : 'ended by an order' }
+  }
   if (!watched) return undefined
   switch (record?.phase) {
     case 'starting':

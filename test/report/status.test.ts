@@ -78,7 +78,10 @@ const forwards: Readonly<Record<ForwardStatusState, StatusFacts>> = {
   hung: forwardFacts(silentForward({ pid, verdict: 'alive' }, {}, 'silent')),
   suspended: forwardFacts(silentForward({ pid, verdict: 'stopped' }, {}, 'silent')),
   dead: forwardFacts(silentForward({ pid, verdict: 'gone' })),
-  down: forwardFacts(silentForward(undefined, { phase: 'down' })),
+  down: forwardFacts({
+    ...silentForward(undefined, { phase: 'down' }),
+    wantedDown: { since: '2026-11-21T00:55:01.000Z', why: 'maintenance' },
+  }),
   unverifiable: forwardFacts(silentForward({ pid, verdict: 'unverifiable' })),
 }
 
@@ -173,6 +176,10 @@ const cases: readonly (readonly [string, StatusFacts])[] = [
   ...Object.entries(forwards).map(([name, facts]) => [`forward-${name}`, facts] as const),
   ...Object.entries(monitors).map(([name, facts]) => [`monitor-${name}`, facts] as const),
   ['gated', gated],
+  [
+    'ended-with-forwards',
+    { ...(monitors.ended ?? wellFacts), forwards: [silentForward(undefined, { phase: 'down' })] },
+  ],
   ['asked-for', detailed],
 ]
 

@@ -93,6 +93,7 @@ export const wellForward: ForwardFacts = {
   health: wellHealth,
   control: 'answered',
   process: { pid: 4188, verdict: 'alive' },
+  wantedDown: undefined,
 }
 
 /** A forward that does not answer, with what is changed in its record. */
@@ -101,7 +102,14 @@ export function silentForward(
   record: Partial<ForwardRecord> = {},
   control: ForwardFacts['control'] = 'absent',
 ): ForwardFacts {
-  return { port: 6277, record: { ...wellRecord, ...record }, health: undefined, control, process }
+  return {
+    port: 6277,
+    record: { ...wellRecord, ...record },
+    health: undefined,
+    control,
+    process,
+    wantedDown: undefined,
+  }
 }
 
 /** A forward that answers, with what is changed in its answer. */
