@@ -19,6 +19,7 @@ import {
 import { fileNames } from '../record/state-directory.ts'
 import { readLogs } from './log-reader.ts'
 import { logSources } from './log-source.ts'
+import { ownPrograms } from './own-programs.ts'
 import type { DetailFacts, ForwardFacts, StatusFacts } from './status.ts'
 
 /** ms that a forwarder may take to answer before it counts as silent. Its answer takes less than one when it is well. */
@@ -52,6 +53,7 @@ export async function gather(stateDirectory: string, asked: readonly string[] = 
   return {
     takenAt: wallTime(),
     stateDirectory,
+    programs: ownPrograms(),
     nowMonotonicMs: monotonicMs(),
     bootId: bootId(),
     reading,

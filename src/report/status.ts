@@ -11,6 +11,7 @@ import {
   type StateReading,
 } from '../record/runtime-state.ts'
 import { type AlertChannelStatus, alertChannelSteps, assessAlertChannels } from './alert-channels.ts'
+import { type OwnPrograms, shellWord } from './own-programs.ts'
 
 /** The version of the shape of `proxy-status --json`. It rises when something is taken away or changes its meaning. */
 export const statusSchemaVersion = 1
@@ -186,6 +187,7 @@ export interface DetailFacts {
 export interface StatusFacts {
   readonly takenAt: string
   readonly stateDirectory: string
+  readonly programs: OwnPrograms
   readonly nowMonotonicMs: number
   readonly bootId: string
   /** What the monitor itself answered just now, or else its file. */
@@ -238,7 +240,7 @@ export function assess(facts: StatusFacts): StatusReport {
     alertChannels,
     details: facts.details.flatMap((detail) => detailOf(detail, forwards, facts.forwards)),
     log: facts.log,
-    next: [...nextSteps(monitor, forwards, facts.stateDirectory), ...alertChannelSteps(alertChannels)],
+    next: [...nextSteps(monitor, forwards, facts), ...alertChannelSteps(alertChannels)],
   }
 }
 
@@ -614,22 +616,18 @@ function exitCodeOf(
   }
 }
 
-function nextSteps(
-  monitor: MonitorStatus,
-  forwards: readonly ForwardStatus[],
-  stateDirectory: string,
-): string[] {
-  const ofForwards = forwards.flatMap((forward) => forwardStep(forward) ?? [])
-  return [...new Set([...monitorStep(monitor, stateDirectory), ...ofForwards])]
+function nextSteps(monitor: MonitorStatus, forwards: readonly ForwardStatus[], facts: StatusFacts): string[] {
+  const ofForwards = forwards.flatMap((forward) => forwardStep(forward, facts.programs) ?? [])
+  return [...new Set([...monitorStep(monitor, facts), ...ofForwards])]
 }
 
 function monitorStep(
   { cause, pid, serviceManager, configuration }: MonitorStatus,
-  stateDirectory: string,
+  { stateDirectory, programs }: StatusFacts,
 ): string[] {
   const directory = shellWord(stateDirectory)
   const configured = configuration === null ? '' : ` --config ${shellWord(configuration)}`
-  const start = `proxy-monitor --state-dir ${directory}${configured}`
+  const start = `${programs.monitor} --state-dir ${directory}${configured}`
   const isSystems = /^\/(?:var\/lib|run)\/(?!user\/)/.test(stateDirectory)
   const service = (verb: string) => `systemctl ${isSystems ? '' : '--user '}${verb} proxy-monitor`
   const isService = serviceManager === 'systemd'
@@ -654,11 +652,11 @@ function monitorStep(
     case 'records':
       return [`df -h ${directory}; df -i ${directory}`]
     case 'configuration':
-      return [`proxy-monitor --check${configured}`]
+      return [`${programs.monitor} --check${configured}`]
   }
 }
 
-function forwardStep({ state, target, port, pid }: ForwardStatus): string | undefined {
+function forwardStep({ state, target, port, pid }: ForwardStatus, programs: OwnPrograms): string | undefined {
   switch (state) {
     case 'unreachable':
       return `start what listens at ${target}; port ${port} then works at once`
@@ -670,7 +668,7 @@ function forwardStep({ state, target, port, pid }: ForwardStatus): string | unde
       return `look at it: ps -fp ${pid}`
     case 'backoff':
     case 'flapping':
-      return `see why: proxy-log --why ${port}`
+      return `see why: ${programs.log} --why ${port}`
     case 'healthy':
     case 'degraded':
     case 'draining':
@@ -681,9 +679,4 @@ function forwardStep({ state, target, port, pid }: ForwardStatus): string | unde
     case 'down':
       return undefined
   }
-}
-
-/** A word as a POSIX shell reads it back. */
-function shellWord(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`
 }

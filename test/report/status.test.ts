@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
 import { z } from 'zod'
 import type { ProcessVerdict } from '../../src/os/process-identity.ts'
+import { ownPrograms } from '../../src/report/own-programs.ts'
 import { renderStatus } from '../../src/report/render.ts'
 import { assess, type ForwardStatusState, type StatusFacts } from '../../src/report/status.ts'
+import { temporaryDirectory } from '../support/children.ts'
 import { matchesGolden } from '../support/golden.ts'
 import {
   answeringForward,
@@ -355,6 +357,18 @@ test('the next step is the one that mends', () => {
   )
   assert.equal(next('never-ran', {}, "/tmp/it's"), "proxy-monitor --state-dir '/tmp/it'\\''s'")
   assert.equal(next('records'), 'df -h /var/lib/port-watchdog; df -i /var/lib/port-watchdog')
+})
+
+test('the next step names a program that is found as typed', (t) => {
+  const folder = temporaryDirectory(t)
+  writeFileSync(path.join(folder, 'proxy-log'), '', { mode: 0o755 })
+  writeFileSync(path.join(folder, 'proxy-monitor'), '', { mode: 0o644 })
+  const programs = ownPrograms(`/nowhere:${folder}`)
+  assert.equal(programs.log, 'proxy-log')
+  const own = path.join(checkout, 'dist', 'src', 'cli', 'proxy-monitor.js')
+  assert.match(programs.monitor, new RegExp(`^(?:node )?'?${own}'?$`))
+  const { next } = assess({ ...(monitors.ended ?? wellFacts), programs })
+  assert.equal(next[0]?.startsWith(`${programs.monitor} --state-dir `), true)
 })
 
 test('control characters of a target do not reach the terminal', () => {
