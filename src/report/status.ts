@@ -223,10 +223,11 @@ export function assess(facts: StatusFacts): StatusReport {
     now: facts.nowMonotonicMs,
     sameBoot: reading.kind === 'read' && reading.state.writer.identity.bootId === facts.bootId,
     watched: monitor.state === 'RUNNING',
+    unwatched: monitor.state === 'STOPPED' || monitor.state === 'STALE',
     monitorEnded: monitor.cause === 'ended',
   }
   const forwards = facts.forwards
-    .filter((forward) => !isLeftover(forward, reading))
+    .filter((forward) => !isLitter(forward, reading))
     .map((forward) => assessForward(forward, times))
     .sort((a, b) => severity(b.state) - severity(a.state) || a.port - b.port)
   const alertChannels = assessAlertChannels(facts.alertChannels, facts)
@@ -250,12 +251,14 @@ interface Times {
   readonly sameBoot: boolean
   /** A living monitor looks after the forwards. */
   readonly watched: boolean
+  /** It is known that no monitor looks after anything. */
+  readonly unwatched: boolean
   /** It ended in order. */
   readonly monitorEnded: boolean
 }
 
 /** Files of a forward that no monitor knows any more and nobody runs. */
-function isLeftover({ record, health, control, process }: ForwardFacts, reading: StateReading): boolean {
+function isLitter({ record, health, control, process }: ForwardFacts, reading: StateReading): boolean {
   const isRunning = process !== undefined && process.verdict !== 'gone' && process.verdict !== 'reused'
   return (
     reading.kind === 'read' &&
@@ -474,7 +477,12 @@ interface Verdict {
 }
 
 function forwardVerdict(facts: ForwardFacts, times: Times): Verdict {
-  if (facts.health !== undefined) return answeringVerdict(facts.health, facts.record, times.sameBoot)
+  if (facts.health !== undefined) {
+    const verdict = answeringVerdict(facts.health, facts.record, times.sameBoot)
+    if (!isLeftOver(facts, times)) return verdict
+    const said = verdict.reason === null ? '' : `${verdict.reason}; `
+    return { ...verdict, reason: `${said}nobody watches it` }
+  }
   const doing = monitorsDoing(facts, times)
   const { process, control } = facts
   switch (process?.verdict) {
@@ -503,6 +511,11 @@ function forwardVerdict(facts: ForwardFacts, times: Times): Verdict {
       }
       return doing ?? { state: 'dead', reason: 'no process' }
   }
+}
+
+/** It runs, and no monitor will bring it back when it dies. */
+function isLeftOver({ record }: ForwardFacts, { watched, unwatched }: Times): boolean {
+  return unwatched || (watched && record === undefined)
 }
 
 /**
@@ -618,7 +631,18 @@ function exitCodeOf(
 
 function nextSteps(monitor: MonitorStatus, forwards: readonly ForwardStatus[], facts: StatusFacts): string[] {
   const ofForwards = forwards.flatMap((forward) => forwardStep(forward, facts.programs) ?? [])
-  return [...new Set([...monitorStep(monitor, facts), ...ofForwards])]
+  const steps = [...monitorStep(monitor, facts), ...ofForwards, ...leftOverSteps(monitor, facts.forwards)]
+  return [...new Set(steps)]
+}
+
+/** What no monitor knows, none that is started takes over: it ends only when somebody ends it. */
+function leftOverSteps({ state }: MonitorStatus, forwards: readonly ForwardFacts[]): string[] {
+  if (state === 'UNKNOWN') return []
+  return forwards.flatMap(({ record, health, port }) =>
+    record === undefined && health !== undefined
+      ? [`kill ${health.identity.pid}   (ends the forward of port ${port}, when it is not wanted)`]
+      : [],
+  )
 }
 
 function monitorStep(

@@ -310,6 +310,11 @@ test('files of a forward that is no longer watched and does not run are not held
     forwards: [wellForward, { ...wellForward, port: 7000, record: undefined }],
   })
   assert.equal(running.forwards.length, 2, 'started by hand beside the monitor')
+  assert.deepEqual(
+    running.forwards.map(({ reason }) => reason),
+    [null, 'nobody watches it'],
+  )
+  assert.match(running.next[0] ?? '', /^kill 4188 /)
 })
 
 test('what falls short of healthy is said: a full forward, one target of several away; a Unix socket is an address', () => {
