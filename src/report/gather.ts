@@ -6,6 +6,7 @@ import type { ForwarderHealth } from '../control/forwarder-health.ts'
 import { bootId, monotonicMs, wallTime } from '../os/clock.ts'
 import { errorCode, exitCode, Failure } from '../os/failure.ts'
 import { judgeProcess } from '../os/process-identity.ts'
+import { readDesiredState, type WantedDown } from '../record/desired-state.ts'
 import { type ForwardEvent, type JournalEntry, readJournal } from '../record/journal.ts'
 import { judgePidFile, readPidFile } from '../record/pid-file.ts'
 import { readRing } from '../record/ring-log.ts'
@@ -18,6 +19,7 @@ import {
 import { fileNames } from '../record/state-directory.ts'
 import { readLogs } from './log-reader.ts'
 import { logSources } from './log-source.ts'
+import { ownPrograms } from './own-programs.ts'
 import type { DetailFacts, ForwardFacts, StatusFacts } from './status.ts'
 
 /** ms that a forwarder may take to answer before it counts as silent. Its answer takes less than one when it is well. */
@@ -41,10 +43,17 @@ export async function gather(stateDirectory: string, asked: readonly string[] = 
   const all = [...new Set([...records.map(({ port }) => port), ...portsOnDisk(stateDirectory)])]
   const ports = choose(all, records, asked)
   const recordOf = (port: number) => records.find((record) => record.port === port)
-  const forwards = await Promise.all(ports.map((port) => lookAt(stateDirectory, port, recordOf(port))))
+  const wanted = readDesiredState(stateDirectory)
+  const forwards = await Promise.all(
+    ports.map((port) => {
+      const record = recordOf(port)
+      return lookAt(stateDirectory, port, record, record && wanted.get(record.name))
+    }),
+  )
   return {
     takenAt: wallTime(),
     stateDirectory,
+    programs: ownPrograms(),
     nowMonotonicMs: monotonicMs(),
     bootId: bootId(),
     reading,
@@ -125,6 +134,7 @@ async function lookAt(
   stateDirectory: string,
   port: number,
   record: ForwardRecord | undefined,
+  wantedDown: WantedDown | undefined,
 ): Promise<ForwardFacts> {
   const pidFile = readPidFile(path.join(stateDirectory, fileNames.pidFile(port)))
   const verdict = judgePidFile(pidFile)
@@ -133,8 +143,8 @@ async function lookAt(
   const process = verdict === undefined || pid === undefined ? undefined : { pid, verdict }
   const answer = await askHealth(path.join(stateDirectory, fileNames.forwarderSocket(port)))
   return typeof answer === 'string'
-    ? { port, record, process, control: answer, health: undefined }
-    : { port, record, process, control: 'answered', health: answer }
+    ? { port, record, process, wantedDown, control: answer, health: undefined }
+    : { port, record, process, wantedDown, control: 'answered', health: answer }
 }
 
 async function askHealth(socket: string): Promise<ForwarderHealth | 'silent' | 'absent'> {

@@ -32,7 +32,7 @@ export function wantsColour(stream: { readonly isTTY?: boolean }, environment: N
 export function renderStatus(report: StatusReport, { colour, width }: RenderOptions): string {
   const paint: Paint = (text, name) => (colour ? `\u001b[${codes[name]}m${text}\u001b[0m` : text)
   const parts = monitorLines(report.monitor, width, paint)
-  if (report.forwards.length > 0) parts.push('', ...forwardTable(report.forwards, width, paint))
+  if (report.forwards.length > 0) parts.push('', ...forwardTable(report, width, paint))
   const alerts = alertChannelsText(report.alertChannels)
   if (alerts !== undefined) parts.push('', ...wrap(`  alerts: ${printable(alerts)}`, width, '          '))
   for (const detail of report.details) parts.push('', ...detailLines(detail, report, width, paint))
@@ -174,7 +174,8 @@ const columns: readonly Column[] = [
   },
 ]
 
-function forwardTable(forwards: readonly ForwardStatus[], width: number, paint: Paint): string[] {
+function forwardTable(report: StatusReport, width: number, paint: Paint): string[] {
+  const { forwards } = report
   const shown = fitting(forwards, width)
   const widths = shown.map((column) => columnWidth(column, forwards))
   const row = (cells: readonly string[]) =>
@@ -187,8 +188,7 @@ function forwardTable(forwards: readonly ForwardStatus[], width: number, paint: 
     )
   const lines = [paint(`  ${row(shown.map(({ title }) => title))}`, 'dim')]
   for (const forward of forwards) {
-    const mark = forward.state === 'waiting' ? '…' : (['✓', '!', '✗'][severity(forward.state)] ?? '?')
-    const colour = (['green', 'yellow', 'red'] as const)[severity(forward.state)]
+    const { mark, colour } = signOf(forward)
     const text = row(shown.map((column) => column.text(forward)))
     // Behind the name, which may hold the same word.
     const state = text.indexOf(` ${forward.state}`, forward.name.length) + 1
@@ -196,10 +196,30 @@ function forwardTable(forwards: readonly ForwardStatus[], width: number, paint: 
     const painted =
       state === 0 ? text : `${text.slice(0, state)}${paint(forward.state, colour)}${text.slice(end)}`
     lines.push(`${paint(mark, colour)} ${painted}`)
-    const notes = [forward.reason, nextTry(forward), gateNote(forward)].filter((note) => note !== null)
+    const notes = [reasonText(forward, report), nextTry(forward), gateNote(forward)].filter(
+      (note) => note !== null,
+    )
     if (notes.length > 0) lines.push(...wrap(`    ${printable(notes.join('; '))}`, width, '    '))
   }
   return lines
+}
+
+/** A tick stands for a port that is open, nothing else. */
+function signOf({ state }: ForwardStatus): { readonly mark: string; readonly colour: keyof typeof codes } {
+  if (state === 'down') return { mark: '–', colour: 'dim' }
+  if (state === 'waiting') return { mark: '…', colour: 'green' }
+  const signs = [
+    { mark: '✓', colour: 'green' },
+    { mark: '!', colour: 'yellow' },
+    { mark: '✗', colour: 'red' },
+  ] as const
+  return signs[severity(state)]
+}
+
+function reasonText({ reason, orderedDownAt }: ForwardStatus, { takenAt }: StatusReport): string | null {
+  if (reason === null || orderedDownAt === null) return reason
+  const ms = Date.parse(takenAt) - Date.parse(orderedDownAt)
+  return Number.isNaN(ms) ? reason : `${reason}, ${duration(Math.max(0, ms))} ago`
 }
 
 function fitting(forwards: readonly ForwardStatus[], width: number): readonly Column[] {

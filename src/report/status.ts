@@ -1,6 +1,7 @@
 import type { ChannelHealth } from '../alert/channel-health.ts'
 import type { ForwarderHealth, RefusalReason } from '../control/forwarder-health.ts'
 import type { ProcessIdentity, ProcessVerdict } from '../os/process-identity.ts'
+import type { WantedDown } from '../record/desired-state.ts'
 import type { ForwardEvent, ForwardEventKind, JournalEntry } from '../record/journal.ts'
 import type { LogEntry } from '../record/log-entry.ts'
 import {
@@ -10,6 +11,7 @@ import {
   type StateReading,
 } from '../record/runtime-state.ts'
 import { type AlertChannelStatus, alertChannelSteps, assessAlertChannels } from './alert-channels.ts'
+import { type OwnPrograms, shellWord } from './own-programs.ts'
 
 /** The version of the shape of `proxy-status --json`. It rises when something is taken away or changes its meaning. */
 export const statusSchemaVersion = 1
@@ -32,7 +34,7 @@ export type MonitorState = 'RUNNING' | 'STALE' | 'STOPPED' | 'UNKNOWN'
  * - `hung`: its process is there and does not answer.
  * - `suspended`: its process is held by SIGSTOP.
  * - `dead`: its process is not there.
- * - `down`: ended because somebody wanted it.
+ * - `down`: ended by an order, or with the monitor.
  * - `unverifiable`: a process may be it, and nothing proves it.
  */
 export type ForwardStatusState =
@@ -121,6 +123,8 @@ export interface ForwardStatus {
   readonly gateToken: string | null
   readonly lastCheckAgeMs: number | null
   readonly nextTryInMs: number | null
+  /** Since when an order wants it down, ISO 8601; null when none does. */
+  readonly orderedDownAt: string | null
 }
 
 export interface StatusReport {
@@ -168,6 +172,8 @@ export interface ForwardFacts {
   readonly control: 'answered' | 'silent' | 'absent'
   /** What the PID file says; undefined when there is none or it names nobody. */
   readonly process: { readonly pid: number; readonly verdict: ProcessVerdict } | undefined
+  /** The order that wants it down; undefined when there is none. */
+  readonly wantedDown: WantedDown | undefined
 }
 
 /** What was read of the forwards that were asked for by name. */
@@ -181,6 +187,7 @@ export interface DetailFacts {
 export interface StatusFacts {
   readonly takenAt: string
   readonly stateDirectory: string
+  readonly programs: OwnPrograms
   readonly nowMonotonicMs: number
   readonly bootId: string
   /** What the monitor itself answered just now, or else its file. */
@@ -216,9 +223,11 @@ export function assess(facts: StatusFacts): StatusReport {
     now: facts.nowMonotonicMs,
     sameBoot: reading.kind === 'read' && reading.state.writer.identity.bootId === facts.bootId,
     watched: monitor.state === 'RUNNING',
+    unwatched: monitor.state === 'STOPPED' || monitor.state === 'STALE',
+    monitorEnded: monitor.cause === 'ended',
   }
   const forwards = facts.forwards
-    .filter((forward) => !isLeftover(forward, reading))
+    .filter((forward) => !isLitter(forward, reading))
     .map((forward) => assessForward(forward, times))
     .sort((a, b) => severity(b.state) - severity(a.state) || a.port - b.port)
   const alertChannels = assessAlertChannels(facts.alertChannels, facts)
@@ -232,7 +241,7 @@ export function assess(facts: StatusFacts): StatusReport {
     alertChannels,
     details: facts.details.flatMap((detail) => detailOf(detail, forwards, facts.forwards)),
     log: facts.log,
-    next: [...nextSteps(monitor, forwards, facts.stateDirectory), ...alertChannelSteps(alertChannels)],
+    next: [...nextSteps(monitor, forwards, facts), ...alertChannelSteps(alertChannels)],
   }
 }
 
@@ -242,10 +251,14 @@ interface Times {
   readonly sameBoot: boolean
   /** A living monitor looks after the forwards. */
   readonly watched: boolean
+  /** It is known that no monitor looks after anything. */
+  readonly unwatched: boolean
+  /** It ended in order. */
+  readonly monitorEnded: boolean
 }
 
 /** Files of a forward that no monitor knows any more and nobody runs. */
-function isLeftover({ record, health, control, process }: ForwardFacts, reading: StateReading): boolean {
+function isLitter({ record, health, control, process }: ForwardFacts, reading: StateReading): boolean {
   const isRunning = process !== undefined && process.verdict !== 'gone' && process.verdict !== 'reused'
   return (
     reading.kind === 'read' &&
@@ -426,6 +439,7 @@ function assessForward(facts: ForwardFacts, times: Times): ForwardStatus {
     gateToken: health?.gate?.tokenPlace ?? null,
     lastCheckAgeMs: lastCheckAt === null ? null : Math.max(0, Math.round(now - lastCheckAt)),
     nextTryInMs: nextTryAt === null ? null : Math.max(0, Math.round(nextTryAt - now)),
+    orderedDownAt: state === 'down' ? (facts.wantedDown?.since ?? null) : null,
   }
 }
 
@@ -462,9 +476,14 @@ interface Verdict {
   readonly reason: string | null
 }
 
-function forwardVerdict(facts: ForwardFacts, { watched, sameBoot }: Times): Verdict {
-  if (facts.health !== undefined) return answeringVerdict(facts.health, facts.record, sameBoot)
-  const doing = monitorsDoing(facts.record, watched)
+function forwardVerdict(facts: ForwardFacts, times: Times): Verdict {
+  if (facts.health !== undefined) {
+    const verdict = answeringVerdict(facts.health, facts.record, times.sameBoot)
+    if (!isLeftOver(facts, times)) return verdict
+    const said = verdict.reason === null ? '' : `${verdict.reason}; `
+    return { ...verdict, reason: `${said}nobody watches it` }
+  }
+  const doing = monitorsDoing(facts, times)
   const { process, control } = facts
   switch (process?.verdict) {
     case 'alive':
@@ -494,12 +513,23 @@ function forwardVerdict(facts: ForwardFacts, { watched, sameBoot }: Times): Verd
   }
 }
 
+/** It runs, and no monitor will bring it back when it dies. */
+function isLeftOver({ record }: ForwardFacts, { watched, unwatched }: Times): boolean {
+  return unwatched || (watched && record === undefined)
+}
+
 /**
- * What a living monitor is doing about a forward that does not answer; undefined when it does not know yet. That somebody wants it down
- * holds without a monitor too.
+ * What a living monitor is doing about a forward that does not answer; undefined when it does not know yet. That it is wanted down holds
+ * without a monitor too.
  */
-function monitorsDoing(record: ForwardRecord | undefined, watched: boolean): Verdict | undefined {
-  if (record?.phase === 'down') return { state: 'down', reason: 'somebody wants it down' }
+function monitorsDoing(
+  { record, wantedDown }: ForwardFacts,
+  { watched, monitorEnded }: Times,
+): Verdict | undefined {
+  if (record?.phase === 'down') {
+    if (wantedDown !== undefined) return { state: 'down', reason: `ended by an order: ${wantedDown.why}` }
+    return { state: 'down', reason: monitorEnded ? 'ended with the monitor' : 'ended by an order' }
+  }
   if (!watched) return undefined
   switch (record?.phase) {
     case 'starting':
@@ -599,22 +629,29 @@ function exitCodeOf(
   }
 }
 
-function nextSteps(
-  monitor: MonitorStatus,
-  forwards: readonly ForwardStatus[],
-  stateDirectory: string,
-): string[] {
-  const ofForwards = forwards.flatMap((forward) => forwardStep(forward) ?? [])
-  return [...new Set([...monitorStep(monitor, stateDirectory), ...ofForwards])]
+function nextSteps(monitor: MonitorStatus, forwards: readonly ForwardStatus[], facts: StatusFacts): string[] {
+  const ofForwards = forwards.flatMap((forward) => forwardStep(forward, facts.programs) ?? [])
+  const steps = [...monitorStep(monitor, facts), ...ofForwards, ...leftOverSteps(monitor, facts.forwards)]
+  return [...new Set(steps)]
+}
+
+/** What no monitor knows, none that is started takes over: it ends only when somebody ends it. */
+function leftOverSteps({ state }: MonitorStatus, forwards: readonly ForwardFacts[]): string[] {
+  if (state === 'UNKNOWN') return []
+  return forwards.flatMap(({ record, health, port }) =>
+    record === undefined && health !== undefined
+      ? [`kill ${health.identity.pid}   (ends the forward of port ${port}, when it is not wanted)`]
+      : [],
+  )
 }
 
 function monitorStep(
   { cause, pid, serviceManager, configuration }: MonitorStatus,
-  stateDirectory: string,
+  { stateDirectory, programs }: StatusFacts,
 ): string[] {
   const directory = shellWord(stateDirectory)
   const configured = configuration === null ? '' : ` --config ${shellWord(configuration)}`
-  const start = `proxy-monitor --state-dir ${directory}${configured}`
+  const start = `${programs.monitor} --state-dir ${directory}${configured}`
   const isSystems = /^\/(?:var\/lib|run)\/(?!user\/)/.test(stateDirectory)
   const service = (verb: string) => `systemctl ${isSystems ? '' : '--user '}${verb} proxy-monitor`
   const isService = serviceManager === 'systemd'
@@ -639,11 +676,11 @@ function monitorStep(
     case 'records':
       return [`df -h ${directory}; df -i ${directory}`]
     case 'configuration':
-      return [`proxy-monitor --check${configured}`]
+      return [`${programs.monitor} --check${configured}`]
   }
 }
 
-function forwardStep({ state, target, port, pid }: ForwardStatus): string | undefined {
+function forwardStep({ state, target, port, pid }: ForwardStatus, programs: OwnPrograms): string | undefined {
   switch (state) {
     case 'unreachable':
       return `start what listens at ${target}; port ${port} then works at once`
@@ -655,7 +692,7 @@ function forwardStep({ state, target, port, pid }: ForwardStatus): string | unde
       return `look at it: ps -fp ${pid}`
     case 'backoff':
     case 'flapping':
-      return `see why: proxy-log --why ${port}`
+      return `see why: ${programs.log} --why ${port}`
     case 'healthy':
     case 'degraded':
     case 'draining':
@@ -666,9 +703,4 @@ function forwardStep({ state, target, port, pid }: ForwardStatus): string | unde
     case 'down':
       return undefined
   }
-}
-
-/** A word as a POSIX shell reads it back. */
-function shellWord(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`
 }

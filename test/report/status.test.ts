@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
 import { z } from 'zod'
 import type { ProcessVerdict } from '../../src/os/process-identity.ts'
+import { ownPrograms } from '../../src/report/own-programs.ts'
 import { renderStatus } from '../../src/report/render.ts'
 import { assess, type ForwardStatusState, type StatusFacts } from '../../src/report/status.ts'
+import { temporaryDirectory } from '../support/children.ts'
 import { matchesGolden } from '../support/golden.ts'
 import {
   answeringForward,
@@ -78,7 +80,10 @@ const forwards: Readonly<Record<ForwardStatusState, StatusFacts>> = {
   hung: forwardFacts(silentForward({ pid, verdict: 'alive' }, {}, 'silent')),
   suspended: forwardFacts(silentForward({ pid, verdict: 'stopped' }, {}, 'silent')),
   dead: forwardFacts(silentForward({ pid, verdict: 'gone' })),
-  down: forwardFacts(silentForward(undefined, { phase: 'down' })),
+  down: forwardFacts({
+    ...silentForward(undefined, { phase: 'down' }),
+    wantedDown: { since: '2026-11-21T00:55:01.000Z', why: 'maintenance' },
+  }),
   unverifiable: forwardFacts(silentForward({ pid, verdict: 'unverifiable' })),
 }
 
@@ -173,6 +178,10 @@ const cases: readonly (readonly [string, StatusFacts])[] = [
   ...Object.entries(forwards).map(([name, facts]) => [`forward-${name}`, facts] as const),
   ...Object.entries(monitors).map(([name, facts]) => [`monitor-${name}`, facts] as const),
   ['gated', gated],
+  [
+    'ended-with-forwards',
+    { ...(monitors.ended ?? wellFacts), forwards: [silentForward(undefined, { phase: 'down' })] },
+  ],
   ['asked-for', detailed],
 ]
 
@@ -301,6 +310,11 @@ test('files of a forward that is no longer watched and does not run are not held
     forwards: [wellForward, { ...wellForward, port: 7000, record: undefined }],
   })
   assert.equal(running.forwards.length, 2, 'started by hand beside the monitor')
+  assert.deepEqual(
+    running.forwards.map(({ reason }) => reason),
+    [null, 'nobody watches it'],
+  )
+  assert.match(running.next[0] ?? '', /^kill 4188 /)
 })
 
 test('what falls short of healthy is said: a full forward, one target of several away; a Unix socket is an address', () => {
@@ -348,6 +362,18 @@ test('the next step is the one that mends', () => {
   )
   assert.equal(next('never-ran', {}, "/tmp/it's"), "proxy-monitor --state-dir '/tmp/it'\\''s'")
   assert.equal(next('records'), 'df -h /var/lib/port-watchdog; df -i /var/lib/port-watchdog')
+})
+
+test('the next step names a program that is found as typed', (t) => {
+  const folder = temporaryDirectory(t)
+  writeFileSync(path.join(folder, 'proxy-log'), '', { mode: 0o755 })
+  writeFileSync(path.join(folder, 'proxy-monitor'), '', { mode: 0o644 })
+  const programs = ownPrograms(`/nowhere:${folder}`)
+  assert.equal(programs.log, 'proxy-log')
+  const own = path.join(checkout, 'dist', 'src', 'cli', 'proxy-monitor.js')
+  assert.match(programs.monitor, new RegExp(`^(?:node )?'?${own}'?$`))
+  const { next } = assess({ ...(monitors.ended ?? wellFacts), programs })
+  assert.equal(next[0]?.startsWith(`${programs.monitor} --state-dir `), true)
 })
 
 test('control characters of a target do not reach the terminal', () => {

@@ -93,6 +93,7 @@ export const wellForward: ForwardFacts = {
   health: wellHealth,
   control: 'answered',
   process: { pid: 4188, verdict: 'alive' },
+  wantedDown: undefined,
 }
 
 /** A forward that does not answer, with what is changed in its record. */
@@ -101,7 +102,14 @@ export function silentForward(
   record: Partial<ForwardRecord> = {},
   control: ForwardFacts['control'] = 'absent',
 ): ForwardFacts {
-  return { port: 6277, record: { ...wellRecord, ...record }, health: undefined, control, process }
+  return {
+    port: 6277,
+    record: { ...wellRecord, ...record },
+    health: undefined,
+    control,
+    process,
+    wantedDown: undefined,
+  }
 }
 
 /** A forward that answers, with what is changed in its answer. */
@@ -136,6 +144,7 @@ export const wellState: RuntimeState = {
 export const wellFacts: StatusFacts = {
   takenAt: '2026-11-21T01:00:01.000Z',
   stateDirectory: '/run/user/1000/port-watchdog',
+  programs: { monitor: 'proxy-monitor', log: 'proxy-log' },
   nowMonotonicMs: now,
   bootId: 'this-boot',
   reading: { kind: 'read', state: wellState },
