@@ -83,6 +83,8 @@ export interface ForwarderHealth {
   readonly startedAt: string
   readonly uptimeMs: number
   readonly draining: boolean
+  /** Who started this process and starts another one when it ends; null = nobody, or a monitor of ours. */
+  readonly supervisor: 'systemd' | null
   /** Forwarders that this one has replaced and that still finish their connections. */
   readonly predecessors: readonly ProcessIdentity[]
   readonly listen: {

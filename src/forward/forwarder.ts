@@ -5,6 +5,7 @@ import { monotonicMs, wallTime } from '../os/clock.ts'
 import { hostAndPort, machineAddresses } from '../os/interfaces.ts'
 import { ownIdentity } from '../os/process-identity.ts'
 import { type Inheritance, isFixed } from '../os/socket-activation.ts'
+import { ownSupervisor } from '../os/service-manager.ts'
 import { version } from '../os/version.ts'
 import { type AccessRecord, accessRecord, connectionFacts } from './access-record.ts'
 import { createAdmission, networks } from './admission.ts'
@@ -320,6 +321,7 @@ export class Forwarder {
       startedAt: this.#startedAt.wall,
       uptimeMs: Math.round(monotonicMs() - this.#startedAt.monotonic),
       draining: this.#draining,
+      supervisor: this.#inheritance.kind === 'handover' ? null : ownSupervisor,
       predecessors: livingPredecessors(this.#inheritance),
       listen: {
         port: listenPort,

@@ -17,6 +17,7 @@ import { hostAndPort, isLoopback, machineAddresses, withoutZone } from '../os/in
 import { describeHolder, findPortHolder } from '../os/port-holder.ts'
 import { ownIdentity } from '../os/process-identity.ts'
 import { isFixed, takeInheritance } from '../os/socket-activation.ts'
+import { notifyServiceManager } from '../os/service-manager.ts'
 import { version } from '../os/version.ts'
 import { isSameFile, LineLog } from '../record/line-log.ts'
 import { formatForPeople, type LogEntry } from '../record/log-entry.ts'
@@ -89,6 +90,7 @@ async function run({ forward, stateDirectory, reportDescriptor }: ForwarderProce
     for (const warning of forwarder.health().warnings) log('warn', `Port ${forward.listenPort}: ${warning}`)
     sendStartReport(reportDescriptor, { ready: true })
     if (forward.metrics !== '') metrics = await openMetrics(log, forwarder)
+    notifyServiceManager('READY=1')
     await succession.end(() => metrics?.close())
     return exitCode.ok
   } finally {

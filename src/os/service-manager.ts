@@ -15,3 +15,16 @@ export function notifyServiceManager(...states: string[]): void {
 export function watchdogPingsExpected(): boolean {
   return Number(process.env.WATCHDOG_USEC) > 0
 }
+
+/**
+ * Whether this process is one that systemd itself started, and will start again: not a child of such a one, which has the same
+ * variables. Before systemd 248 only a service with sockets can tell.
+ */
+export function supervisorOf(environment: NodeJS.ProcessEnv, pid: number): 'systemd' | null {
+  const { SYSTEMD_EXEC_PID, INVOCATION_ID, LISTEN_PID } = environment
+  const meant = SYSTEMD_EXEC_PID ?? (INVOCATION_ID === undefined ? undefined : LISTEN_PID)
+  return meant === String(pid) ? 'systemd' : null
+}
+
+/** Told once, because what is inherited is taken out of the environment. */
+export const ownSupervisor = supervisorOf(process.env, process.pid)

@@ -22,6 +22,7 @@ export interface ForwardRecord {
     | 'stopping'
     | 'backoff'
     | 'flapping'
+    | 'awaiting'
     | 'blocked'
     | 'down'
   /** Why it is not running, in words; null while it is. */
@@ -45,6 +46,8 @@ export interface ForwardRecord {
     readonly recentRestarts: readonly number[]
     readonly backoffLevel: number
     readonly healthySince: number | null
+    /** Who starts its process; missing or null = the monitor. */
+    readonly supervisor?: 'systemd' | null
   }
   /** The forwarder's last answer; null while there is none. */
   readonly health: ForwarderHealth | null

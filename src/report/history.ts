@@ -201,6 +201,7 @@ function conditionAfter(event: ForwardEvent, before: Condition | undefined): Con
       return undefined
     case 'backoff':
     case 'flapping':
+    case 'awaiting':
     case 'blocked':
       return 'down'
     case 'starting':

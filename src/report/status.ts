@@ -537,6 +537,8 @@ function monitorsDoing(
     case 'flapping':
     case 'blocked':
       return { state: record.phase, reason: record.reason ?? 'the monitor has it in hand' }
+    case 'awaiting':
+      return { state: record.failures > 1 ? 'dead' : 'starting', reason: record.reason ?? 'systemd runs it' }
     case 'stopping':
       return { state: 'draining', reason: record.reason ?? 'the monitor ends it' }
     case 'running':

@@ -17,6 +17,9 @@ import type { Diagnosis, Fault } from './diagnose.ts'
  *                       │  ▼            dead   ▼  faulty              │
  *                    backoff ◀──────────── (failure) ──▶ stopping ────┘
  *                    flapping ◀─ too many restarts      blocked ◀─ port taken, or a process that is not proven
+ *
+ * A forward whose process systemd runs is watched all the same, but started by systemd alone: every road to `starting` leads to
+ * `awaiting` instead, and an order that would end it for good is not carried out.
  */
 export type ForwardPhase =
   /** The monitor has not looked yet. */
@@ -37,6 +40,8 @@ export type ForwardPhase =
     }
   | { readonly id: 'backoff'; readonly until: number; readonly why: string }
   | { readonly id: 'flapping'; readonly until: number; readonly why: string }
+  /** Whoever runs it has to bring it back. Looked at often until `until`, then every round. */
+  | { readonly id: 'awaiting'; readonly until: number; readonly why: string }
   /** Something that is not ours stands in the way. Looked at again every round. */
   | { readonly id: 'blocked'; readonly why: string }
   /** Ended because somebody wanted it. */
@@ -65,6 +70,14 @@ export interface ForwardState {
   readonly failingSince: number | undefined
   readonly lastFault: string | undefined
   readonly target: TargetMemory
+  /** Who starts its process again; undefined = this monitor does. */
+  readonly supervisor: Supervised | undefined
+}
+
+export interface Supervised {
+  readonly by: 'systemd'
+  /** It was said that its options are not those that are configured. */
+  readonly toldOfOptions: boolean
 }
 
 export interface TargetMemory {
@@ -86,7 +99,11 @@ export const initialState: ForwardState = {
   failingSince: undefined,
   lastFault: undefined,
   target: { everAnswered: false, failures: 0, failingSince: undefined },
+  supervisor: undefined,
 }
+
+/** ms between two looks for a process that somebody else is about to start. */
+const lookForItEveryMs = 250
 
 /** What was seen. `generation` is the start that the news belongs to. */
 export type Observation =
@@ -205,6 +222,7 @@ function checked(
     case 'running':
     case 'backoff':
     case 'flapping':
+    case 'awaiting':
     case 'blocked':
       return judged(state, seen, context)
   }
@@ -250,8 +268,10 @@ function healthy(
   const healthySince = state.healthySince ?? now
   const isReset = now - healthySince >= policy.resetAfterMs
   effects.push(...recovered(state, context))
+  const supervisor = supervisorNow(state, health)
   const seen: ForwardState = {
     ...state,
+    supervisor,
     phase,
     failures: 0,
     failingSince: undefined,
@@ -261,8 +281,37 @@ function healthy(
   }
   const withTarget = judgeTarget(seen, health, context)
   const all = [...effects, ...withTarget.effects]
+  if (supervisor !== undefined)
+    return prepend(all, judgeSupervisedOptions(withTarget.state, supervisor, optionsMatch, context))
   if (optionsMatch || !mayReplace(phase, now)) return { state: withTarget.state, effects: all }
   return prepend(all, replace(withTarget.state, 'its options have changed', context))
+}
+
+function supervisorNow({ supervisor }: ForwardState, health: ForwarderHealth): Supervised | undefined {
+  // A forwarder of an older version does not say.
+  const by = health.supervisor ?? undefined
+  if (by === undefined || supervisor?.by === by) return by && supervisor
+  return { by, toldOfOptions: false }
+}
+
+/** What its unit says is for whoever wrote the unit to change: ending it would bring it back as it was. */
+function judgeSupervisedOptions(
+  state: ForwardState,
+  supervisor: Supervised,
+  optionsMatch: boolean,
+  { port }: Context,
+): Decision {
+  if (optionsMatch === !supervisor.toldOfOptions) return nothing(state)
+  return {
+    state: { ...state, supervisor: { ...supervisor, toldOfOptions: !optionsMatch } },
+    effects: optionsMatch
+      ? []
+      : [
+          warn(
+            `Proxy for port ${port} is run by ${supervisor.by} with other options than are configured here; they are its unit's and left as they are`,
+          ),
+        ],
+  }
 }
 
 function recovered(state: ForwardState, { port, now, policy }: Context): Effect[] {
@@ -321,6 +370,8 @@ function foundDead(
   const cleared = clearStale(state, stalePidFile, context)
   switch (state.phase.id) {
     case 'unknown':
+      if (state.supervisor !== undefined)
+        return prepend(cleared.effects, awaitSupervisor(state, state.supervisor, context))
       // Never started is no failure; a PID file that was left behind tells of one.
       if (stalePidFile === undefined) {
         const line = info(`Proxy for port ${context.port} is not running, starting it`)
@@ -342,6 +393,8 @@ function foundDead(
     case 'backoff':
     case 'flapping':
       return prepend(cleared.effects, startIfDue(state, state.phase.until, context))
+    case 'awaiting':
+      return prepend(cleared.effects, stillAwaited(state, state.phase, portHolder, context))
     case 'starting':
     case 'stopping':
     case 'down':
@@ -496,6 +549,8 @@ function woken(state: ForwardState, context: Context): Decision {
     case 'starting':
       if (context.now < state.phase.deadline) return nothing(state)
       return startTimedOut(state, context)
+    case 'awaiting':
+      return lookForIt(state, state.phase.until, context)
     case 'blocked':
     case 'unknown':
     case 'running':
@@ -539,6 +594,7 @@ function endOnOrder(state: ForwardState, order: 'stop' | 'restart', why: string,
   const afterwards = order === 'stop' ? 'stay' : 'start'
   switch (state.phase.id) {
     case 'running':
+      if (state.supervisor !== undefined) return leftToSupervisor(state, state.supervisor, order, context)
       if (order === 'stop') return stop(state, state.phase.identity, 'stay', why, context)
       return state.phase.replacement?.state === 'starting' ? nothing(state) : replace(state, why, context)
     case 'stopping':
@@ -547,6 +603,7 @@ function endOnOrder(state: ForwardState, order: 'stop' | 'restart', why: string,
       if (order === 'restart') return nothing(state)
       return { state: { ...state, phase: { id: 'down' } }, effects: [{ kind: 'abandon-start' }] }
     case 'unknown':
+    case 'awaiting':
     case 'blocked':
       // Whether a process is there is not known: looking comes before starting.
       if (order === 'restart') return { state, effects: [{ kind: 'check' }] }
@@ -557,6 +614,58 @@ function endOnOrder(state: ForwardState, order: 'stop' | 'restart', why: string,
       return order === 'restart'
         ? start(state, context)
         : { state: { ...state, phase: { id: 'down' } }, effects: [] }
+  }
+}
+
+/** It would be back at once: whoever wants it down, or anew, tells systemd. */
+function leftToSupervisor(
+  state: ForwardState,
+  { by }: Supervised,
+  order: 'stop' | 'restart',
+  { port }: Context,
+): Decision {
+  const line = info(`Proxy for port ${port} is run by ${by} and goes on; systemctl ends or restarts it`)
+  if (order === 'restart') return { state, effects: [line] }
+  return { state: { ...state, phase: { id: 'down' }, healthySince: undefined }, effects: [line] }
+}
+
+function awaitSupervisor(state: ForwardState, { by }: Supervised, { now, port, policy }: Context): Decision {
+  const until = now + policy.startTimeoutMs
+  return {
+    state: { ...state, phase: { id: 'awaiting', until, why: `${by} runs it and starts it again` } },
+    effects: [
+      info(`Proxy for port ${port} is run by ${by}, which starts it again`),
+      { kind: 'wake', at: Math.min(until, now + lookForItEveryMs) },
+    ],
+  }
+}
+
+function lookForIt(state: ForwardState, until: number, { now }: Context): Decision {
+  const next: Effect[] = now < until ? [{ kind: 'wake', at: Math.min(until, now + lookForItEveryMs) }] : []
+  return { state, effects: [{ kind: 'check' }, ...next] }
+}
+
+/** While somebody holds the port, starting it is not for this monitor. A port that is free has been given up. */
+function stillAwaited(
+  state: ForwardState,
+  phase: Extract<ForwardPhase, { id: 'awaiting' }>,
+  portHolder: string | undefined,
+  context: Context,
+): Decision {
+  const { now, policy, port } = context
+  if (now < phase.until || state.supervisor === undefined) return nothing(state)
+  const { by } = state.supervisor
+  if (portHolder === undefined) {
+    const line = warn(
+      `Proxy for port ${port} was not started again by ${by}, and the port is free: starting it here`,
+    )
+    return prepend([line], start({ ...state, supervisor: undefined }, context))
+  }
+  const failed = countFailure(state, `was not started again by ${by}`, context)
+  const why = `${by} has not started it again; the port is held by ${portHolder}`
+  return {
+    state: { ...failed.state, phase: { id: 'awaiting', until: now + policy.startTimeoutMs, why } },
+    effects: failed.effects,
   }
 }
 
@@ -588,6 +697,8 @@ function planRestart(state: ForwardState, why: string, context: Context): Decisi
   const { policy, now, port, random } = context
   const recentRestarts = state.recentRestarts.filter((at) => now - at < policy.flappingWindowMs)
   const pruned = { ...state, recentRestarts }
+  // How soon and how often is for it to say.
+  if (pruned.supervisor !== undefined) return start(pruned, context)
   if (policy.flappingRestarts > 0 && recentRestarts.length >= policy.flappingRestarts) {
     const until = now + policy.flappingPauseMs
     const message =
@@ -623,18 +734,19 @@ function startIfDue(state: ForwardState, until: number, context: Context): Decis
 }
 
 /** @param count whether it follows a failure or an order, and so counts as a restart. */
-function start(state: ForwardState, { now, policy }: Context, count: 'first' | 'again' = 'again'): Decision {
-  const generation = state.generation + 1
+function start(state: ForwardState, context: Context, count: 'first' | 'again' = 'again'): Decision {
+  const { now, policy } = context
   const isFirst = count === 'first'
+  const counted: ForwardState = {
+    ...state,
+    restarts: isFirst ? state.restarts : state.restarts + 1,
+    recentRestarts: isFirst ? state.recentRestarts : [...state.recentRestarts, now],
+  }
+  if (state.supervisor !== undefined) return awaitSupervisor(counted, state.supervisor, context)
+  const generation = state.generation + 1
   const deadline = now + policy.startTimeoutMs
   return {
-    state: {
-      ...state,
-      generation,
-      phase: { id: 'starting', deadline },
-      restarts: isFirst ? state.restarts : state.restarts + 1,
-      recentRestarts: isFirst ? state.recentRestarts : [...state.recentRestarts, now],
-    },
+    state: { ...counted, generation, phase: { id: 'starting', deadline } },
     effects: [
       { kind: 'start', generation },
       { kind: 'wake', at: deadline },
@@ -701,6 +813,7 @@ const prepend = (effects: readonly Effect[], decision: Decision): Decision => ({
   effects: [...effects, ...decision.effects],
 })
 
+const warn = (message: string): Effect => ({ kind: 'log', level: 'warn', message, good: false })
 const info = (message: string): Effect => ({ kind: 'log', level: 'info', message, good: false })
 const good = (message: string): Effect => ({ kind: 'log', level: 'info', message, good: true })
 const bad = (message: string): Effect => ({ kind: 'log', level: 'error', message, good: false })

@@ -194,6 +194,8 @@ function decisionInWords({ before, observation, decision, context }: Decided) {
         `start it again only after a pause of ${preciseDuration(phase.until - now)}`,
         `it is flapping: ${decision.state.recentRestarts.length} restarts within ${preciseDuration(policy.flappingWindowMs)}`,
       )
+    case 'awaiting':
+      return words('leave it to systemd to start it again', 'systemd runs it')
     case 'blocked':
       return words('wait until the way is free, looking every round', phase.why)
     case 'down':
@@ -212,6 +214,8 @@ function whyAtOnce(before: ForwardState, observation: Observation, { policy }: C
     case 'backoff':
     case 'flapping':
       return null
+    case 'awaiting':
+      return 'systemd has given its port up'
     case 'blocked':
       return 'the way is free'
     case 'stopping':

@@ -150,7 +150,7 @@ export class ForwardWatcher {
   async #check(): Promise<void> {
     const { options } = this.configuration
     const handovers = this.#handovers
-    const portHolder = this.#state.phase.id === 'blocked' ? this.#findHolder() : undefined
+    const portHolder = this.#holderMatters() ? this.#findHolder() : undefined
     const found = await checkForward({
       options,
       pidFile: this.#file(fileNames.pidFile),
@@ -288,6 +288,12 @@ export class ForwardWatcher {
     const isOwners = found.kind === 'identified' && (verdict === 'alive' || verdict === 'stopped')
     if (isOwners || verdict === 'unverifiable') return
     removeStalePidFile(file, found)
+  }
+
+  /** Looking it up takes its time, so it is done only where the answer counts. */
+  #holderMatters(): boolean {
+    const { phase } = this.#state
+    return phase.id === 'blocked' || (phase.id === 'awaiting' && monotonicMs() >= phase.until)
   }
 
   #findHolder(): string | undefined {

@@ -52,6 +52,7 @@ function forwardCondition({ configuration, state }: Watched): SubjectCondition['
     case 'starting':
     case 'stopping':
     case 'backoff':
+    case 'awaiting':
     case 'blocked':
       return byFailures(failures, configuration)
   }

@@ -542,6 +542,7 @@ function forwardRecord({ configuration, state, health, lastCheckAt }: ForwardWat
       recentRestarts: state.recentRestarts,
       backoffLevel: state.backoffLevel,
       healthySince: state.healthySince ?? null,
+      supervisor: state.supervisor?.by ?? null,
     },
     health: health ?? null,
   }
@@ -569,5 +570,6 @@ function memoryOf(record: ForwardRecord, sameBoot: boolean): WatcherMemory {
       failures: sameBoot ? targetMemory.failures : 0,
       failingSince: time(targetMemory.failingSince),
     },
+    supervisor: memory.supervisor ? { by: memory.supervisor, toldOfOptions: false } : undefined,
   }
 }

@@ -22,6 +22,7 @@ export const wellHealth: ForwarderHealth = {
   uptimeMs: 3_600_000,
   draining: false,
   predecessors: [],
+  supervisor: null,
   listen: {
     port: 6277,
     rule: 'same-port',
