@@ -2,9 +2,9 @@
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { removeCgroups } from '../../lib/systemd-user.ts'
 import { killEverything } from '../forwarders/processes.ts'
 import { killStrays } from './forwards.ts'
-import { removeCgroups } from './systemd.ts'
 
 export async function inFolder(prefix: string, work: (folder: string) => Promise<void>): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), prefix))
