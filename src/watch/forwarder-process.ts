@@ -47,9 +47,16 @@ export function startForwarder(
       resolve(signal === null ? `ended with exit code ${code}` : `was killed by ${signal}`),
     )
   })
+  if (child.pid === undefined) return neverRan(exited)
   // Taken before anything else happens: a child that ends is a zombie until the event loop turns, so the PID is still its own.
-  const identity = child.pid === undefined ? undefined : identityOf(child.pid)
+  const identity = identityOf(child.pid)
   return { outcome: startOutcome(child, identity, exited), exited, abandon: () => child.kill('SIGKILL') }
+}
+
+/** A child that could not be run has no pipes either where the descriptors were short (EMFILE). */
+function neverRan(exited: Promise<string>): StartedForwarder {
+  const outcome = exited.then((how) => ({ ok: false, message: `it ${how}`, portTaken: false }) as const)
+  return { outcome, exited, abandon: () => {} }
 }
 
 async function startOutcome(
