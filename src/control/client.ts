@@ -1,4 +1,5 @@
 import { connect, type Socket } from 'node:net'
+import { timeLimit } from '../os/time-limit.ts'
 import { type ControlAnswer, lineSplitter, parseAnswer } from './protocol.ts'
 
 /**
@@ -30,15 +31,15 @@ interface Waiting {
 export function connectControl(path: string, timeoutMs = defaultTimeoutMs): Promise<ControlClient> {
   return new Promise((resolve, reject) => {
     const socket = connect(path)
-    const timer = setTimeout(() => {
+    const inTime = timeLimit(timeoutMs, () => {
       socket.destroy(Object.assign(new Error(`no answer from ${path}`), { code: 'ETIMEDOUT' }))
-    }, timeoutMs)
+    })
     socket.once('error', (error) => {
-      clearTimeout(timer)
+      inTime()
       reject(error)
     })
     socket.once('connect', () => {
-      clearTimeout(timer)
+      inTime()
       socket.removeAllListeners('error')
       resolve(speak(socket))
     })
@@ -79,11 +80,10 @@ function speak(socket: Socket): ControlClient {
     new Promise((resolve, reject) => {
       if (socket.destroyed) return reject(new Error('the control connection was closed'))
       const id = ++lastId
-      const timer = setTimeout(() => {
+      const finish = timeLimit(timeoutMs, () => {
         waiting.delete(id)
         reject(Object.assign(new Error(`no answer within ${timeoutMs} ms`), { code: 'ETIMEDOUT' }))
-      }, timeoutMs)
-      const finish = () => clearTimeout(timer)
+      })
       waiting.set(id, {
         resolve: (result) => {
           finish()

@@ -22,6 +22,21 @@ export interface ForwarderIdentity {
   readonly options: string
 }
 
+/** Whether an answer to `health` is one: whatever holds the socket may answer anything. */
+export function isForwarderHealth(value: unknown): value is ForwarderHealth {
+  if (typeof value !== 'object' || value === null) return false
+  const { identity, uptimeMs, listen, target, connections } = value as Partial<ForwarderHealth>
+  return (
+    typeof identity?.pid === 'number' &&
+    typeof identity.startTime === 'string' &&
+    typeof uptimeMs === 'number' &&
+    Array.isArray(listen?.addresses) &&
+    Array.isArray(listen.failed) &&
+    typeof target?.state === 'string' &&
+    typeof connections?.open === 'number'
+  )
+}
+
 export interface ListeningAddress {
   readonly address: string
   readonly port: number

@@ -1,4 +1,5 @@
-import { connectionBudget, hasDescriptorsLeft } from './descriptor-budget.ts'
+import { hasDescriptorsLeft } from '../os/descriptor-limit.ts'
+import { connectionBudget } from './descriptor-budget.ts'
 
 export type FullReason = 'max-connections' | 'descriptors'
 

@@ -1,4 +1,4 @@
-import { closeSync, openSync, readdirSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
 import { descriptorLimit } from '../os/descriptor-limit.ts'
 
 /** Descriptors kept for what is no connection: DNS, control socket, logs, new listeners, a refused client's moment. */
@@ -27,19 +27,5 @@ function openDescriptors(): number {
     return readdirSync('/dev/fd').length
   } catch {
     return leastReserve
-  }
-}
-
-/** Whether there is room for one more connection, whatever the budget says: others may have taken descriptors, too. */
-export function hasDescriptorsLeft(): boolean {
-  const opened: number[] = []
-  try {
-    // A connection needs two, and a handful must stay.
-    for (let count = 0; count < 6; count++) opened.push(openSync('/dev/null', 'r'))
-    return true
-  } catch {
-    return false
-  } finally {
-    for (const descriptor of opened) closeSync(descriptor)
   }
 }

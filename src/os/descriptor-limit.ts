@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { closeSync, openSync, readFileSync } from 'node:fs'
 
 /** Where the limit cannot be read: what macOS and old shells give. */
 const assumedLimit = 256
@@ -12,5 +12,18 @@ export function descriptorLimit(): number {
     return limit === 'unlimited' ? Number.MAX_SAFE_INTEGER : Number(limit)
   } catch {
     return assumedLimit
+  }
+}
+
+/** Whether this process can open a handful more descriptors. The limit alone does not tell: the whole machine has one, too. */
+export function hasDescriptorsLeft(): boolean {
+  const opened: number[] = []
+  try {
+    for (let count = 0; count < 6; count++) opened.push(openSync('/dev/null', 'r'))
+    return true
+  } catch {
+    return false
+  } finally {
+    for (const descriptor of opened) closeSync(descriptor)
   }
 }

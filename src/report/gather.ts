@@ -2,7 +2,7 @@ import { readdirSync } from 'node:fs'
 import path from 'node:path'
 import { readChannelHealth } from '../alert/channel-records.ts'
 import { askControl } from '../control/client.ts'
-import type { ForwarderHealth } from '../control/forwarder-health.ts'
+import { type ForwarderHealth, isForwarderHealth } from '../control/forwarder-health.ts'
 import { bootId, monotonicMs, wallTime } from '../os/clock.ts'
 import { errorCode, exitCode, Failure } from '../os/failure.ts'
 import { judgeProcess } from '../os/process-identity.ts'
@@ -149,7 +149,8 @@ async function lookAt(
 
 async function askHealth(socket: string): Promise<ForwarderHealth | 'silent' | 'absent'> {
   try {
-    return (await askControl(socket, 'health', {}, answerWithinMs)) as ForwarderHealth
+    const answer = await askControl(socket, 'health', {}, answerWithinMs)
+    return isForwarderHealth(answer) ? answer : 'absent'
   } catch (error) {
     // EAGAIN: nobody takes connections from the full queue of the socket.
     const code = errorCode(error)

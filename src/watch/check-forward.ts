@@ -2,8 +2,13 @@ import { connect } from 'node:net'
 import { isDeepStrictEqual } from 'node:util'
 import type { ForwardOptions } from '../config/forward-options.ts'
 import type { ControlClient } from '../control/client.ts'
-import type { ForwarderHealth, ListeningAddress } from '../control/forwarder-health.ts'
+import {
+  type ForwarderHealth,
+  isForwarderHealth,
+  type ListeningAddress,
+} from '../control/forwarder-health.ts'
 import { errorCode } from '../os/failure.ts'
+import { timeLimit } from '../os/time-limit.ts'
 import { judgePidFile, type PidFile, readPidFile } from '../record/pid-file.ts'
 import type { ForwardCheck } from './diagnose.ts'
 
@@ -60,7 +65,8 @@ interface Asked {
 async function askHealth(connection: ControlClient): Promise<Asked | 'silent' | 'absent'> {
   for (const _attempt of [1, 2]) {
     try {
-      const health = (await connection.request('health', {}, answerWithinMs)) as ForwarderHealth
+      const health = await connection.request('health', {}, answerWithinMs)
+      if (!isForwarderHealth(health)) return 'absent'
       const { options } = (await connection.request('identify', {}, answerWithinMs)) as { options: string }
       return { health, options: JSON.parse(options) }
     } catch (error) {
@@ -132,9 +138,9 @@ function probeFrom(
   return new Promise((resolve) => {
     const socket = connect({ host, port, localPort, autoSelectFamily: false })
     let connected = false
-    const timer = setTimeout(() => finish('silent'), acceptWithinMs)
+    const inTime = timeLimit(acceptWithinMs, () => finish('silent'))
     const finish = (outcome: ForwardCheck['listener'] | 'source-port-taken') => {
-      clearTimeout(timer)
+      inTime()
       socket.destroy()
       resolve(outcome)
     }
@@ -144,7 +150,9 @@ function probeFrom(
     socket.on('error', (error) => {
       const code = errorCode(error)
       if (connected || code === 'ECONNRESET') return finish('accepting')
-      finish(code === 'EADDRINUSE' || code === 'EADDRNOTAVAIL' ? 'source-port-taken' : 'refused')
+      if (code === 'EADDRINUSE' || code === 'EADDRNOTAVAIL') return finish('source-port-taken')
+      // Any other error is this process's own: without a descriptor (EMFILE) for example it learns nothing of the listener.
+      finish(code === 'ECONNREFUSED' ? 'refused' : 'unprobed')
     })
     socket.on('close', () => finish(connected ? 'accepting' : 'refused'))
     socket.resume()

@@ -4,11 +4,13 @@ import { type ControlClient, connectControl } from '../control/client.ts'
 import type { ForwarderHealth } from '../control/forwarder-health.ts'
 import { planListeners } from '../forward/listen-plan.ts'
 import { monotonicMs } from '../os/clock.ts'
+import { hasDescriptorsLeft } from '../os/descriptor-limit.ts'
 import { errorCode, errorText } from '../os/failure.ts'
 import { hostAndPort, machineAddresses } from '../os/interfaces.ts'
 import { describeHolder, findPortHolder } from '../os/port-holder.ts'
 import type { ProcessIdentity } from '../os/process-identity.ts'
 import type { InheritedSocket } from '../os/socket-activation.ts'
+import { timeLimit } from '../os/time-limit.ts'
 import type { LogLevel } from '../record/log-entry.ts'
 import { judgePidFile, readPidFile, removeStalePidFile } from '../record/pid-file.ts'
 import { fileNames } from '../record/state-directory.ts'
@@ -75,7 +77,8 @@ export class ForwardWatcher {
   #checking: Promise<void> | undefined
   #turn = 0
   #handovers = 0
-  #wake: NodeJS.Timeout | undefined
+  #cancelWake: (() => void) | undefined
+  #blindness: string | undefined
   #inbox: Observation[] = []
   #deciding = false
   #closed = false
@@ -111,9 +114,14 @@ export class ForwardWatcher {
 
   /** Looks at the forward once. A look that is still under way is joined, never doubled. */
   check(): Promise<void> {
-    this.#checking ??= this.#check().finally(() => {
-      this.#checking = undefined
-    })
+    this.#checking ??= this.#check()
+      .then(
+        () => this.#seeing(),
+        (error) => this.#blinded(errorText(error)),
+      )
+      .finally(() => {
+        this.#checking = undefined
+      })
     return this.#checking
   }
 
@@ -143,11 +151,27 @@ export class ForwardWatcher {
   /** Stops watching; the forward goes on. */
   close(): void {
     this.#closed = true
-    clearTimeout(this.#wake)
+    this.#cancelWake?.()
     this.#connection?.close()
   }
 
+  /** A look that could not be taken says nothing about the forward, and ends nobody's watch. */
+  #blinded(why: string): void {
+    if (this.#closed || this.#blindness === why) return
+    this.#blindness = why
+    const { listenPort } = this.configuration.options
+    this.#around.log('error', `Proxy for port ${listenPort} cannot be looked at: ${why}`, false)
+  }
+
+  #seeing(): void {
+    if (this.#blindness === undefined) return
+    this.#blindness = undefined
+    const { listenPort } = this.configuration.options
+    this.#around.log('info', `Proxy for port ${listenPort} can be looked at again`, true)
+  }
+
   async #check(): Promise<void> {
+    if (!hasDescriptorsLeft()) throw new Error('no file descriptor is left (ulimit -n)')
     const { options } = this.configuration
     const handovers = this.#handovers
     const portHolder = this.#holderMatters() ? this.#findHolder() : undefined
@@ -276,8 +300,16 @@ export class ForwardWatcher {
   }
 
   #wakeAt(at: number): void {
-    clearTimeout(this.#wake)
-    this.#wake = setTimeout(() => this.observe({ kind: 'woken' }), Math.max(0, at - monotonicMs()) + 1)
+    this.#cancelWake?.()
+    const ms = Math.max(0, at - monotonicMs()) + 1
+    const woken = () => this.observe({ kind: 'woken' })
+    // A start that stood still together with this process has not failed; a wait that is over is over.
+    if (this.#state.phase.id === 'starting') {
+      this.#cancelWake = timeLimit(ms, woken)
+      return
+    }
+    const timer = setTimeout(woken, ms)
+    this.#cancelWake = () => clearTimeout(timer)
   }
 
   /** Removes the PID file only if it still names nobody, or nobody alive who is ours. */

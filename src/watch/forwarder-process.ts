@@ -59,8 +59,9 @@ export function startForwarder(
       resolve(signal === null ? `ended with exit code ${code}` : `was killed by ${signal}`),
     )
   })
+  if (child.pid === undefined) return neverRan(exited)
   // Taken before anything else happens: a child that ends is a zombie until the event loop turns, so the PID is still its own.
-  const identity = child.pid === undefined ? undefined : identityOf(child.pid)
+  const identity = identityOf(child.pid)
   return {
     pid: child.pid,
     outcome: startOutcome(child, identity, exited),
@@ -75,6 +76,12 @@ function inherited(sockets: readonly InheritedSocket[]): NodeJS.ProcessEnv {
   const passed = sockets.map(({ name }, index) => ({ descriptor: reportDescriptor + 1 + index, name }))
   const inheritance: Inheritance = { kind: 'activation', sockets: passed }
   return { [inheritanceVariable]: JSON.stringify(inheritance) }
+}
+
+/** A child that could not be run has no pipes either where the descriptors were short (EMFILE). */
+function neverRan(exited: Promise<string>): StartedForwarder {
+  const outcome = exited.then((how) => ({ ok: false, message: `it ${how}`, portTaken: false }) as const)
+  return { pid: undefined, outcome, exited, abandon: () => {} }
 }
 
 async function startOutcome(

@@ -22,7 +22,7 @@ const manners: Record<ControlManner, string> = {
   flood: `s.once('data', () => { const more = () => { while (s.write(Buffer.alloc(65536, 120))); }; s.on('drain', more); more() })`,
   // What is closed with bytes unread is reset.
   reset: `s.on('readable', () => s.destroy())`,
-  garbage: `s.on('data', (d) => { for (const l of String(d).trim().split('\\n')) s.write(JSON.stringify({ id: JSON.parse(l).id, ok: true, result: {} }) + '\\n') })`,
+  garbage: `s.on('data', (d) => { for (const l of String(d).trim().split('\\n')) s.write(JSON.stringify({ id: JSON.parse(l).id, ok: true, result: { options: '{}' } }) + '\\n') })`,
 }
 
 const script = (socket: string, manner: ControlManner) => `

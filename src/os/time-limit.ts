@@ -1,0 +1,31 @@
+import { monotonicMs } from './clock.ts'
+
+/** ms by which a timer is late when this process did not run meanwhile, rather than being busy. */
+const lateMs = 200
+
+/** A machine that is always late must find what hangs all the same. */
+const mostRenewals = 3
+
+/**
+ * Calls back when so many ms have passed in which this process ran. One that was stopped, or whose machine was paused, finds every limit
+ * exceeded when it goes on although nobody was slow: then the limit begins anew. What has arrived by then is heard first.
+ * @returns what cancels it.
+ */
+export function timeLimit(ms: number, exceeded: () => void): () => void {
+  let timer: NodeJS.Timeout | undefined
+  let turn: NodeJS.Immediate | undefined
+  let renewals = 0
+  const begin = () => {
+    const dueAt = monotonicMs() + ms
+    timer = setTimeout(() => {
+      if (monotonicMs() - dueAt > lateMs && renewals++ < mostRenewals) return begin()
+      // Timers come before sockets in a turn of the event loop, this comes after them.
+      turn = setImmediate(exceeded)
+    }, ms)
+  }
+  begin()
+  return () => {
+    clearTimeout(timer)
+    clearImmediate(turn)
+  }
+}

@@ -1,0 +1,44 @@
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { readdirSync } from 'node:fs'
+import { describe, it } from 'node:test'
+import { forwardersOf, healthyAs, restartsOf, startMonitor } from '../support/monitored.ts'
+import { askThrough, echoServer, freePort, withWatched } from '../support/watched.ts'
+
+/** Sets how many descriptors a process may have open from now on; what it has stays open. */
+function limitDescriptors(pid: number, limit: number | undefined): void {
+  execFileSync('prlimit', ['--pid', String(pid), `--nofile=${limit ?? 1024}:`])
+}
+
+describe('EMFILE: the monitor has no descriptor left', { timeout: 60_000 }, () => {
+  for (const spare of [0, 1, 3, 6]) {
+    it(`but ${spare}: what is well is left alone, what dies is back when there are some again`, () =>
+      withWatched(async (watched) => {
+        const echo = await echoServer()
+        const [kept, killed] = [await freePort(), await freePort()]
+        const target = `localhost:${echo.port}`
+        const forwards = [
+          { name: 'kept', listen: kept, target },
+          { name: 'killed', listen: killed, target },
+        ]
+        const monitor = await startMonitor(watched, { forwards, interval: '100ms' })
+        const { pid: keptPid } = await healthyAs(watched, kept)
+        const { pid: killedPid } = await healthyAs(watched, killed)
+        const open = readdirSync(`/proc/${monitor.pid}/fd`).map(Number)
+        limitDescriptors(monitor.pid, Math.max(...open) + 1 + spare)
+        if (spare < 6) await monitor.line(/cannot be looked at: no file descriptor is left/)
+        process.kill(killedPid, 'SIGKILL')
+        await monitor.line(new RegExp(`Proxy for port ${killed} (is not running|could not be started)`))
+        if (spare < 3) await monitor.line(new RegExp(`Proxy for port ${killed} could not be started`))
+        assert.equal(await askThrough(kept), 'hello')
+        limitDescriptors(monitor.pid, undefined)
+        const { pid } = await healthyAs(watched, killed, killedPid)
+        assert.deepEqual(forwardersOf(watched, killed), [pid])
+        assert.equal(await askThrough(killed), 'hello')
+        assert.deepEqual(forwardersOf(watched, kept), [keptPid])
+        assert.equal(restartsOf(watched, kept), 0)
+        assert.equal(await monitor.stop(), 0)
+        await echo.close()
+      }))
+  }
+})
