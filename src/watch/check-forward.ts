@@ -39,20 +39,26 @@ export async function checkForward(input: CheckInput): Promise<ForwardCheck> {
   const isStopped = before.kind === 'process' && before.verdict === 'stopped'
   const asked =
     typeof connection === 'string' ? connection : isStopped ? 'silent' : await askHealth(connection)
-  const pidFile = pidFileFacts(readPidFile(input.pidFile))
+  const unanswered = { health: undefined, optionsMatch: true, listener: 'unprobed' } as const
   if (typeof asked === 'string' || typeof connection === 'string') {
     const control = typeof asked === 'string' ? asked : 'silent'
-    const unanswered = { health: undefined, optionsMatch: true, listener: 'unprobed' } as const
+    const pidFile = pidFileFacts(readPidFile(input.pidFile))
     return { pidFile, control, ...unanswered, portHolder: input.portHolder }
   }
   const { addresses } = asked.health.listen
   const address = addresses[input.turn % Math.max(1, addresses.length)]
+  const listener = address === undefined ? 'unprobed' : await probeListener(connection, address)
+  const pidFile = pidFileFacts(readPidFile(input.pidFile))
+  // Stopped since it answered: that is what is to be told, not what became of the probe.
+  if (listener === 'silent' && pidFile.kind === 'process' && pidFile.verdict === 'stopped') {
+    return { pidFile, control: 'silent', ...unanswered, portHolder: input.portHolder }
+  }
   return {
     pidFile,
     control: 'answered',
     health: asked.health,
     optionsMatch: isDeepStrictEqual(asked.options, options),
-    listener: address === undefined ? 'unprobed' : await probeListener(connection, address),
+    listener,
     portHolder: input.portHolder,
   }
 }
