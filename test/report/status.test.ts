@@ -179,6 +179,17 @@ const cases: readonly (readonly [string, StatusFacts])[] = [
   ...Object.entries(monitors).map(([name, facts]) => [`monitor-${name}`, facts] as const),
   ['gated', gated],
   [
+    'no-directory',
+    {
+      ...wellFacts,
+      directoryExists: false,
+      reading: { kind: 'missing' },
+      writerVerdict: undefined,
+      forwards: [],
+      log: [],
+    },
+  ],
+  [
     'ended-with-forwards',
     { ...(monitors.ended ?? wellFacts), forwards: [silentForward(undefined, { phase: 'down' })] },
   ],
