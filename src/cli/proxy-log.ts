@@ -8,6 +8,7 @@ import { readersDirectory } from '../record/state-directory.ts'
 import { LogFollower, onChange } from '../report/log-follower.ts'
 import { isWorthy, readLogs } from '../report/log-reader.ts'
 import { chooseSources, type LogSource, logSources } from '../report/log-source.ts'
+import { demandReadable, unreadableLogs } from '../report/readable.ts'
 import { wantsColour } from '../report/render.ts'
 import { type LogStyle, renderEntry } from '../report/render-log.ts'
 import { parseSince } from '../report/since.ts'
@@ -34,7 +35,7 @@ const levels: readonly LogLevel[] = ['info', 'warn', 'error']
 const command = newCommand('proxy-log', 'Show the logs of the monitor and of the forwards. Reads only.')
   .argument('[NAME|PORT]', '"monitor", or a forward by name or port (default: all logs, merged by time)')
   .option(
-    '--tail <N>',
+    '-n, --tail <N>',
     `the newest N entries; 0 = all (default: ${defaultTail}, all with --since)`,
     argument(parseCount),
   )
@@ -57,7 +58,7 @@ const command = newCommand('proxy-log', 'Show the logs of the monitor and of the
     'after',
     `
 Signs: ✓ good news, • information, ! warning, ✗ error.
-Exit codes: 0 printed, 64 usage.
+Exit codes: 0 printed, 64 usage, 66 there is no such state directory, 77 no permission to read it.
 
 Examples:
   proxy-log                            the last ${defaultTail} entries of everything
@@ -69,6 +70,7 @@ Examples:
 
 await runCommand(command, (asked: string | undefined, options: Options) => {
   const directory = readersDirectory(options.stateDir)
+  demandReadable(directory)
   if (options.why !== undefined) return tellWhy(directory, options.why, options)
   const find = () => logSources(directory)
   const sources = chooseSources(find(), asked)
@@ -78,8 +80,14 @@ await runCommand(command, (asked: string | undefined, options: Options) => {
 })
 
 function show(directory: string, sources: readonly LogSource[], options: Options): number {
+  const hidden = unreadableLogs(sources)
+  for (const { file } of hidden)
+    process.stderr.write(`proxy-log: ${file} cannot be read: permission denied\n`)
+  const entries = readLogs(sources, query(options))
+  print(entries, styleOf(sources, options))
+  if (sources.length > 0 && hidden.length === sources.length) return exitCode.noPermission
   if (sources.length === 0) process.stderr.write(`proxy-log: nothing has been logged in ${directory} yet\n`)
-  print(readLogs(sources, query(options)), styleOf(sources, options))
+  else if (entries.length === 0) process.stderr.write('proxy-log: no such entries\n')
   return exitCode.ok
 }
 

@@ -4,6 +4,7 @@ import { exitCode, Failure } from '../os/failure.ts'
 import { readersDirectory } from '../record/state-directory.ts'
 import { gather } from '../report/gather.ts'
 import { gatherHistory } from '../report/gather-history.ts'
+import { demandReadable } from '../report/readable.ts'
 import { renderStatus, wantsColour } from '../report/render.ts'
 import { renderHistory } from '../report/render-history.ts'
 import { assess, type StatusReport } from '../report/status.ts'
@@ -52,6 +53,7 @@ const command = newCommand('proxy-status', 'Say how the forwards and their monit
     `
 Exit codes: 0 all is well · 1 the monitor died or hangs · 3 no monitor runs · 4 its records cannot be used
             150 somebody cannot get through · 151 not all is as it should be · 124 --wait took too long · 64 usage
+            with --history: 66 there is no such state directory · 77 no permission to read it
 
 Examples:
   proxy-status 6277                             what is wrong with it, and what to do
@@ -62,7 +64,10 @@ Examples:
 
 await runCommand(command, async (asked: string[], options: Options) => {
   const directory = readersDirectory(options.stateDir)
-  if (options.history === true) return printHistory(directory, asked, options)
+  if (options.history === true) {
+    demandReadable(directory)
+    return printHistory(directory, asked, options)
+  }
   const look = async () => assess(await gather(directory, asked))
   if (options.wait !== undefined) return waitFor(options.wait, look, options)
   if (options.timeout !== undefined) throw new Failure('--timeout goes with --wait', exitCode.usage)

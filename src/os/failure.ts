@@ -2,8 +2,10 @@
 export const exitCode = {
   ok: 0,
   usage: 64,
+  noInput: 66,
   unavailable: 69,
   internal: 70,
+  noPermission: 77,
   configuration: 78,
 } as const
 

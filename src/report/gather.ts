@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import path from 'node:path'
 import { readChannelHealth } from '../alert/channel-records.ts'
 import { askControl } from '../control/client.ts'
@@ -53,6 +53,7 @@ export async function gather(stateDirectory: string, asked: readonly string[] = 
   return {
     takenAt: wallTime(),
     stateDirectory,
+    directoryExists: existsSync(stateDirectory),
     programs: ownPrograms(),
     nowMonotonicMs: monotonicMs(),
     bootId: bootId(),

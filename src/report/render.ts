@@ -38,7 +38,7 @@ export function renderStatus(report: StatusReport, { colour, width }: RenderOpti
   for (const detail of report.details) parts.push('', ...detailLines(detail, report, width, paint))
   // Whoever asks for one forward wants its log, not everybody's.
   if (report.details.length === 0 && report.log.length > 0) {
-    parts.push('', ...report.log.map((entry) => paint(logLine(entry, width), 'dim')))
+    parts.push('', ...report.log.flatMap((entry) => logLines(entry, width, paint)))
   }
   const steps = report.next.flatMap((step) => wrap(`next: ${printable(step)}`, width, '      '))
   if (steps.length > 0) parts.push('', ...steps.map((line) => line.replace(/^next:/, paint('next:', 'bold'))))
@@ -55,29 +55,33 @@ export function renderChanges(report: StatusReport): string[] {
   ]
 }
 
-function logLine(entry: LogEntry, width: number): string {
+/** Lines that one entry may take; the whole of it stands in the log. */
+const linesOfEntry = 3
+
+function logLines(entry: LogEntry, width: number, paint: Paint): string[] {
   const [line = ''] = formatForPeople(entry).split('\n')
   const time = localTime(new Date(entry.time))
   // Milliseconds and offset are for the log itself; on a narrow terminal the day is too.
   const text = line.replace(/^\S+ \S+/, width < 80 ? time.slice(11) : time)
-  return cut(`  ${printable(text)}`, width)
+  const lines = wrap(`  ${printable(text)}`, width, '    ')
+  const shown = lines.slice(0, linesOfEntry)
+  const last = shown.at(-1)
+  if (lines.length > shown.length && last !== undefined) shown.splice(-1, 1, cut(`${last} …`, width))
+  return shown.map((shownLine) => paint(shownLine, 'dim'))
 }
 
 function monitorLines(monitor: MonitorStatus, width: number, paint: Paint): string[] {
   const colour = { RUNNING: 'green', STALE: 'red', STOPPED: 'yellow', UNKNOWN: 'red' } as const
   const facts: string[] = []
-  if (monitor.pid !== null) facts.push(`pid ${monitor.pid}`)
-  if (monitor.uptimeMs !== null) facts.push(`up ${duration(monitor.uptimeMs)}${sinceText(monitor)}`)
-  if (monitor.lastCheckAgeMs !== null) facts.push(`last check ${duration(monitor.lastCheckAgeMs)} ago`)
-  if (monitor.state === 'RUNNING' && monitor.intervalMs !== null)
-    facts.push(`every ${duration(monitor.intervalMs)}`)
-  if (monitor.serviceManager !== null) facts.push(monitor.serviceManager)
-  const unbroken = facts.map((fact) => fact.replaceAll(' ', noBreak))
-  if (monitor.reason !== null) unbroken.push(printable(monitor.reason))
+  const { pid, uptimeMs, lastCheckAgeMs, intervalMs, serviceManager, reason } = monitor
+  if (pid !== null) facts.push(solid(`pid ${pid}`))
+  if (uptimeMs !== null) facts.push(`${solid(`up ${duration(uptimeMs)}`)}${sinceText(monitor)}`)
+  if (lastCheckAgeMs !== null) facts.push(solid(`last check ${duration(lastCheckAgeMs)} ago`))
+  if (monitor.state === 'RUNNING' && intervalMs !== null) facts.push(solid(`every ${duration(intervalMs)}`))
+  if (serviceManager !== null) facts.push(serviceManager)
+  if (reason !== null) facts.push(withLocalTimes(printable(reason)))
   const painted = monitor.state === 'RUNNING' && monitor.cause !== null ? 'yellow' : colour[monitor.state]
-  const text = wrap(`● proxy-monitor ${monitor.state}  ${unbroken.join(' · ')}`, width, '  ').map((line) =>
-    line.replaceAll(noBreak, ' '),
-  )
+  const text = wrapSolid(`● proxy-monitor ${monitor.state}  ${facts.join(' · ')}`, width, '  ')
   const [first = '', ...others] = text
   return [
     first.replace('●', paint('●', painted)).replace(monitor.state, paint(monitor.state, painted)),
@@ -86,7 +90,24 @@ function monitorLines(monitor: MonitorStatus, width: number, paint: Paint): stri
 }
 
 function sinceText({ startedAt }: MonitorStatus): string {
-  return startedAt === null ? '' : ` since ${localTime(new Date(startedAt))}`
+  return startedAt === null ? '' : ` ${solid(`since ${localTime(new Date(startedAt))}`)}`
+}
+
+/** Stays on one line. */
+function solid(text: string): string {
+  return text.replaceAll(' ', noBreak)
+}
+
+/** The lines of a text with solid parts. */
+function wrapSolid(text: string, width: number, indent: string): string[] {
+  return wrap(text, width, indent).map((line) => line.replaceAll(noBreak, ' '))
+}
+
+/** Times as the log has them, none of them broken. */
+function withLocalTimes(text: string): string {
+  return text.replaceAll(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z/g, (time) =>
+    solid(localTime(new Date(time))),
+  )
 }
 
 function detailLines(detail: ForwardDetail, report: StatusReport, width: number, paint: Paint): string[] {
@@ -106,7 +127,7 @@ function detailLines(detail: ForwardDetail, report: StatusReport, width: number,
   }
   if (detail.log.length > 0) {
     lines.push('', title(`${detail.name}: last lines of its log`))
-    lines.push(...detail.log.map((entry) => paint(logLine(entry, width), 'dim')))
+    lines.push(...detail.log.flatMap((entry) => logLines(entry, width, paint)))
   }
   return [title(detail.name), ...lines]
 }
@@ -157,22 +178,22 @@ const columns: readonly Column[] = [
   { title: 'NAME', text: ({ name }) => name, dispensable: 0 },
   { title: 'STATE', text: ({ state }) => state, dispensable: 0 },
   { title: 'LISTEN', text: listenText, dispensable: 1 },
-  { title: 'TARGET', text: ({ target }) => target ?? '–', dispensable: 4 },
+  { title: 'TARGET', text: ({ target }) => target ?? '–', dispensable: 2 },
   { title: 'PID', text: ({ pid }) => orDash(pid), dispensable: 5 },
   { title: 'UP', text: ({ uptimeMs }) => (uptimeMs === null ? '–' : duration(uptimeMs)), dispensable: 6 },
-  { title: 'RESTARTS', text: ({ restarts }) => String(restarts), dispensable: 2 },
-  { title: 'FAILURES', text: ({ failures }) => String(failures), dispensable: 3 },
-  {
-    title: 'CONNECTIONS',
-    text: ({ connections }) => (connections === null ? '–' : `${connections.open} of ${connections.total}`),
-    dispensable: 7,
-  },
+  { title: 'RESTARTS', text: ({ restarts }) => String(restarts), dispensable: 3 },
+  { title: 'FAILURES', text: ({ failures }) => String(failures), dispensable: 4 },
+  { title: 'OPEN', text: ({ connections }) => orDash(connections?.open ?? null), dispensable: 7 },
+  { title: 'TOTAL', text: ({ connections }) => orDash(connections?.total ?? null), dispensable: 8 },
   {
     title: 'CHECKED',
     text: ({ lastCheckAgeMs }) => (lastCheckAgeMs === null ? '–' : `${duration(lastCheckAgeMs)} ago`),
-    dispensable: 8,
+    dispensable: 9,
   },
 ]
+
+/** In the place of LISTEN where there is no room for it. */
+const portColumn: Column = { title: 'PORT', text: ({ port }) => String(port), dispensable: 0 }
 
 function forwardTable(report: StatusReport, width: number, paint: Paint): string[] {
   const { forwards } = report
@@ -199,7 +220,8 @@ function forwardTable(report: StatusReport, width: number, paint: Paint): string
     const notes = [reasonText(forward, report), nextTry(forward), gateNote(forward)].filter(
       (note) => note !== null,
     )
-    if (notes.length > 0) lines.push(...wrap(`    ${printable(notes.join('; '))}`, width, '    '))
+    if (notes.length > 0)
+      lines.push(...wrapSolid(`    ${withLocalTimes(printable(notes.join('; ')))}`, width, '    '))
   }
   return lines
 }
@@ -230,7 +252,11 @@ function fitting(forwards: readonly ForwardStatus[], width: number): readonly Co
     if (dispensable === 0) break
     shown = shown.filter((column) => column.dispensable !== dispensable)
   }
-  return shown
+  if (shown.some(({ title }) => title === 'LISTEN')) return shown
+  const withPort = [...shown, portColumn]
+  return withPort.reduce((sum, column) => sum + columnWidth(column, forwards) + 2, 0) > width
+    ? shown
+    : withPort
 }
 
 function columnWidth({ title, text }: Column, forwards: readonly ForwardStatus[]): number {

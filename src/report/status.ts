@@ -187,6 +187,7 @@ export interface DetailFacts {
 export interface StatusFacts {
   readonly takenAt: string
   readonly stateDirectory: string
+  readonly directoryExists: boolean
   readonly programs: OwnPrograms
   readonly nowMonotonicMs: number
   readonly bootId: string
@@ -290,13 +291,15 @@ function detailOf(
 }
 
 function assessMonitor(facts: StatusFacts): MonitorStatus {
-  const { reading, nowMonotonicMs, stateDirectory } = facts
+  const { reading, nowMonotonicMs, stateDirectory, directoryExists } = facts
   switch (reading.kind) {
     case 'missing':
       return monitorStatus(
         'STOPPED',
         'never-ran',
-        `it has never run with the state directory ${stateDirectory}`,
+        directoryExists
+          ? `it has never run with the state directory ${stateDirectory}`
+          : `the folder ${stateDirectory} does not exist: it has never run with it`,
       )
     case 'unreadable':
     case 'corrupt':

@@ -8,6 +8,7 @@ import { LineLog } from '../../src/record/line-log.ts'
 import { formatForPeople, type LogEntry, type LogLevel } from '../../src/record/log-entry.ts'
 import { readLogs, splitBackwards } from '../../src/report/log-reader.ts'
 import { logSources } from '../../src/report/log-source.ts'
+import { directoryFailure } from '../../src/report/readable.ts'
 import { parseSince } from '../../src/report/since.ts'
 import { commandFile, RunningCommand, run, temporaryDirectory } from '../support/children.ts'
 
@@ -77,6 +78,7 @@ test('--tail, --level and --since choose', async (t) => {
   const of = async (...words: string[]) =>
     messages((await run('proxy-log', ['--json', '--state-dir', directory, ...words])).stdout)
   assert.deepEqual(await of('--tail', '2'), ['Listening again', 'Careful'])
+  assert.deepEqual(await of('-n', '1'), ['Careful'])
   assert.equal((await of('--tail', '0')).length, 6)
   assert.deepEqual(await of('--level', 'error'), ['/app/relay.js:12', 'Proxy for port 6274 died'])
   assert.deepEqual(await of('--level', 'warn', '--tail', '1'), ['Careful'])
@@ -109,6 +111,27 @@ test('no log yet is said and is no error', async (t) => {
   const { code, stderr } = await run('proxy-log', ['--state-dir', temporaryDirectory(t)])
   assert.equal(code, 0)
   assert.match(stderr, /nothing has been logged/)
+})
+
+test('a directory that is not there, or may not be read, is not called empty', async (t) => {
+  const missing = path.join(temporaryDirectory(t), 'none')
+  for (const words of [[], ['--why', '6274'], ['--follow']]) {
+    const { code, stdout, stderr } = await run('proxy-log', [...words, '--state-dir', missing])
+    assert.deepEqual([code, stdout], [66, ''])
+    assert.match(stderr, /none does not exist: no such folder; look at --state-dir\n$/)
+  }
+  const denied = Object.assign(new Error('EACCES'), { code: 'EACCES' })
+  const { message, exitCode } = directoryFailure('/x', denied)
+  assert.deepEqual([message, exitCode], ['/x cannot be read: permission denied', 77])
+  const status = await run('proxy-status', ['--state-dir', missing])
+  assert.equal(status.code, 3)
+  assert.match(status.stdout, /the folder \S+none does not exist/)
+})
+
+test('that nothing fits the question is said', async (t) => {
+  const words = ['--level', 'error', '--since', '2026-11-21T01:00:03Z', '--state-dir', twoLogs(t)]
+  const { code, stdout, stderr } = await run('proxy-log', words)
+  assert.deepEqual([code, stdout, stderr], [0, '', 'proxy-log: no such entries\n'])
 })
 
 test('control characters in a message do not reach the terminal', async (t) => {

@@ -179,6 +179,17 @@ const cases: readonly (readonly [string, StatusFacts])[] = [
   ...Object.entries(monitors).map(([name, facts]) => [`monitor-${name}`, facts] as const),
   ['gated', gated],
   [
+    'no-directory',
+    {
+      ...wellFacts,
+      directoryExists: false,
+      reading: { kind: 'missing' },
+      writerVerdict: undefined,
+      forwards: [],
+      log: [],
+    },
+  ],
+  [
     'ended-with-forwards',
     { ...(monitors.ended ?? wellFacts), forwards: [silentForward(undefined, { phase: 'down' })] },
   ],
@@ -207,6 +218,20 @@ for (const [name, facts] of cases) {
 test('each made-up state is the one it is meant to be', () => {
   for (const [state, facts] of Object.entries(forwards)) assert.equal(assess(facts).forwards[0]?.state, state)
   for (const [cause, facts] of Object.entries(monitors)) assert.equal(assess(facts).monitor.cause, cause)
+})
+
+test('on a narrow terminal what matters stays, and no time is torn apart', () => {
+  const message = `Proxy for port 6277 is not running: ${'it was killed '.repeat(20)}`
+  const log = [{ time: '2026-11-21T00:59:56.000Z', level: 'error', source: 'monitor', message } as const]
+  const at = (width: number) =>
+    renderStatus(assess({ ...(forwards.unreachable ?? wellFacts), log }), { colour: false, width })
+  assert.match(at(80), /NAME +STATE +LISTEN +TARGET/)
+  assert.match(at(60), /NAME +STATE +LISTEN/)
+  assert.match(at(40), /NAME +STATE +PORT\n✗ inspector-proxy +unreachable +6277/)
+  for (const width of [40, 60, 80]) {
+    assert.match(at(width), /since 2026-11-21 00:00:00/)
+    assert.match(at(width), /00:59:56 ✗ Proxy for port 6277[\s\S]*killed/)
+  }
 })
 
 test('the schema refuses what the report never says', () => {

@@ -145,6 +145,7 @@ export const wellState: RuntimeState = {
 export const wellFacts: StatusFacts = {
   takenAt: '2026-11-21T01:00:01.000Z',
   stateDirectory: '/run/user/1000/port-watchdog',
+  directoryExists: true,
   programs: { monitor: 'proxy-monitor', log: 'proxy-log' },
   nowMonotonicMs: now,
   bootId: 'this-boot',
