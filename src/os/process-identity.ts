@@ -53,10 +53,12 @@ export function ownIdentity(): ProcessIdentity {
 
 /** Says what has become of the process that was recorded. Costs one small read on Linux (about 40 µs). */
 export function judgeProcess(recorded: ProcessIdentity): ProcessVerdict {
-  if (recorded.pidNamespace !== pidNamespace()) return 'unverifiable'
+  const isOfThisBoot = recorded.bootId === bootId()
+  if (isOfThisBoot && recorded.pidNamespace !== pidNamespace()) return 'unverifiable'
   const facts = readFacts(recorded.pid)
   if (facts === undefined) return 'gone'
-  if (recorded.bootId !== bootId()) return 'reused'
+  // Whatever namespace it was in, it has not outlived the machine.
+  if (!isOfThisBoot) return 'reused'
   if (facts === 'unreadable' || recorded.startTime === 'unknown') return 'unverifiable'
   if (facts.startTime !== recorded.startTime) return 'reused'
   if (facts.state === 'Z' || facts.state === 'X') return 'zombie'

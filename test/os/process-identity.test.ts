@@ -69,6 +69,12 @@ sys.stdin.read()`
     }
   })
 
+  it('of another boot has ended, whatever its PID namespace was', () => {
+    const recorded = { ...ownIdentity(), bootId: 'another', pidNamespace: 'pid:[1]' }
+    assert.equal(judgeProcess(recorded), 'reused')
+    assert.equal(judgeProcess({ ...recorded, pid: 2 ** 22 + 1 }), 'gone')
+  })
+
   it('is read whatever its name is', () => {
     const rest = 'S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711 20 21'
     fc.assert(
