@@ -46,8 +46,21 @@ export function writersDirectory(asked: string | undefined): string {
 export function readersDirectory(asked: string | undefined): string {
   if (asked !== undefined) return path.resolve(asked)
   const candidates = [...defaultDirectories(), ...serviceDirectories()]
-  const used = candidates.find((directory) => existsSync(path.join(directory, fileNames.runtimeState)))
-  return used ?? writersDirectory(undefined)
+  const used = candidates.find((directory) => {
+    return existsSync(path.join(directory, fileNames.runtimeState)) && !isPlanted(directory)
+  })
+  const directory = used ?? writersDirectory(undefined)
+  if (existsSync(directory) && isPlanted(directory)) {
+    throw refusal(directory, 'somebody else has put it there', 'name the right one with --state-dir')
+  }
+  return directory
+}
+
+/** The temp folder is everybody's: what another user has put there under our name tells lies, or never ends when it is read. */
+function isPlanted(directory: string): boolean {
+  if (directory !== temporaryDirectory()) return false
+  const facts = lstatSync(directory)
+  return !facts.isDirectory() || facts.uid !== ownUid()
 }
 
 function defaultDirectories(): string[] {
@@ -64,8 +77,8 @@ function defaultDirectories(): string[] {
 function serviceDirectories(): string[] {
   const { XDG_STATE_HOME, XDG_CONFIG_HOME } = process.env
   return [
-    path.join(XDG_STATE_HOME ?? path.join(homedir(), '.local', 'state'), 'port-watchdog'),
-    path.join(XDG_CONFIG_HOME ?? path.join(homedir(), '.config'), 'port-watchdog'),
+    path.join(XDG_STATE_HOME || path.join(homedir(), '.local', 'state'), 'port-watchdog'),
+    path.join(XDG_CONFIG_HOME || path.join(homedir(), '.config'), 'port-watchdog'),
     '/var/lib/port-watchdog',
   ]
 }
