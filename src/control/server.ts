@@ -1,6 +1,6 @@
 import { closeSync, linkSync, lstatSync, openSync, renameSync, statSync, unlinkSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
-import { errorCode, errorText } from '../os/failure.ts'
+import { errorCode, errorText, exitCode, Failure } from '../os/failure.ts'
 import { removeQuietly } from '../record/atomic-file.ts'
 import { connectControl } from './client.ts'
 import { type ControlAnswer, lineSplitter, parseRequest } from './protocol.ts'
@@ -107,6 +107,9 @@ async function refuseIfHeld(path: string): Promise<void> {
 /** ms after which a claim was left behind by a process that died while it held it: it is held for microseconds. */
 const claimExpiresMs = 5000
 
+/** ms between two looks at somebody else's claim. */
+const claimLookMs = 5
+
 async function removeDeadSocket(path: string): Promise<void> {
   const claim = `${path}.claim`
   try {
@@ -114,13 +117,13 @@ async function removeDeadSocket(path: string): Promise<void> {
   } catch (error) {
     if (errorCode(error) !== 'EEXIST') throw error
     removeExpiredClaim(claim)
-    await new Promise((resolve) => setImmediate(resolve))
+    await new Promise((resolve) => setTimeout(resolve, claimLookMs))
     return
   }
   try {
     // Again under the claim: another process may have removed the dead one and taken the name meanwhile.
     await refuseIfHeld(path)
-    removeQuietly(path)
+    removeOrRefuse(path)
   } finally {
     removeQuietly(claim)
   }
@@ -128,9 +131,24 @@ async function removeDeadSocket(path: string): Promise<void> {
 
 function removeExpiredClaim(claim: string): void {
   try {
-    if (Date.now() - lstatSync(claim).mtimeMs > claimExpiresMs) unlinkSync(claim)
+    // One from the future was left behind, too: the clock was set back.
+    if (Math.abs(Date.now() - lstatSync(claim).mtimeMs) <= claimExpiresMs) return
   } catch {
-    // Gone already.
+    return
+  }
+  removeOrRefuse(claim)
+}
+
+/** What cannot be removed, a directory say, would be tried for ever. */
+function removeOrRefuse(path: string): void {
+  try {
+    unlinkSync(path)
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return
+    throw new Failure(
+      `${path} is in the way and cannot be removed: ${errorText(error)}; remove it, or choose another --state-dir`,
+      exitCode.configuration,
+    )
   }
 }
 
@@ -151,9 +169,12 @@ function serve(socket: Socket, handlers: CommandHandlers, connections: Set<Socke
   socket.on('close', () => connections.delete(socket))
   const feed = lineSplitter((line) => {
     void answer(line, handlers).then((reply) => {
-      if (!socket.destroyed) socket.write(`${JSON.stringify(reply)}\n`)
+      if (socket.destroyed) return
+      // Whoever does not read its answers is not heard until it does; else they would pile up here.
+      if (!socket.write(`${JSON.stringify(reply)}\n`)) socket.pause()
     })
   })
+  socket.on('drain', () => socket.resume())
   socket.on('data', (chunk) => {
     if (!feed(chunk)) socket.destroy()
   })

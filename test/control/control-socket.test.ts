@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -136,3 +136,54 @@ describe('The control socket', () => {
     )
   })
 })
+
+describe('A control socket in whose way something is', { timeout: 20_000 }, () => {
+  const inFolder = async (use: (path: string) => Promise<void>) => {
+    const folder = mkdtempSync(join(tmpdir(), 'pw-control-'))
+    try {
+      await use(join(folder, 'c.sock'))
+    } finally {
+      rmSync(folder, { recursive: true })
+    }
+  }
+
+  it('is taken over although the claim on it is from the future, as after a clock that was set back', () =>
+    inFolder(async (path) => {
+      writeFileSync(path, '')
+      writeFileSync(`${path}.claim`, '')
+      const tomorrow = Date.now() / 1000 + 86_400
+      utimesSync(`${path}.claim`, tomorrow, tomorrow)
+      const server = await holdControlSocket(path, handlers)
+      server.close()
+    }))
+
+  it('is refused, not tried for ever, when that cannot be removed', () =>
+    inFolder(async (path) => {
+      mkdirSync(path)
+      await assert.rejects(holdControlSocket(path, handlers), /is in the way and cannot be removed/)
+    }))
+})
+
+it('Whoever asks without reading the answers is not heard until it reads', () =>
+  new Promise<void>((resolve, reject) => {
+    const folder = mkdtempSync(join(tmpdir(), 'pw-control-'))
+    const path = join(folder, 'c.sock')
+    let asked = 0
+    const long = 'x'.repeat(10_000)
+    const count = () => {
+      asked++
+      return long
+    }
+    holdControlSocket(path, { count }).then((server) => {
+      const socket = connect(path).on('error', () => {})
+      socket.pause()
+      socket.write('{"id":1,"command":"count"}\n'.repeat(50_000))
+      setTimeout(() => {
+        socket.destroy()
+        server.close()
+        rmSync(folder, { recursive: true })
+        if (asked < 20_000) resolve()
+        else reject(new Error(`${asked} answers were made for somebody who reads none`))
+      }, 1500)
+    }, reject)
+  }))
