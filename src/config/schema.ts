@@ -20,7 +20,10 @@ const restart = z.strictObject({
     .describe('restarts within flappingWindow that pause restarts; 0 = never'),
   flappingWindow: duration.optional(),
   flappingPause: duration.optional(),
-  startTimeout: duration.optional().describe('until a forwarder that was started must be ready'),
+  startTimeout: duration
+    .refine((ms) => ms > 0, 'a start takes time; without a limit it cannot be')
+    .optional()
+    .describe('until a forwarder that was started must be ready'),
   killAfter: duration.optional().describe('from SIGTERM to SIGKILL for a forwarder that hangs'),
 })
 
@@ -54,9 +57,15 @@ const forward = z.strictObject({
     .describe('HOST:PORT or unix:/path to connect to; of several the first that can be reached'),
 })
 
+/** A round asks every forwarder and writes the state: without a pause the monitor would do nothing else. */
+const shortestIntervalMs = 100
+
 const file = z.strictObject({
   $schema: z.string().optional(),
-  interval: duration.optional().describe('between two rounds of checks; default 10s'),
+  interval: duration
+    .refine((ms) => ms >= shortestIntervalMs, 'rounds come every 100ms at most')
+    .optional()
+    .describe('between two rounds of checks; default 10s'),
   restart: restart.optional().describe('for every forward that does not say otherwise'),
   forwards: z.array(forward),
   alerts: alerts.optional().describe('where incidents are told'),

@@ -93,6 +93,11 @@ forwards:
     await refused(/forwards\[0\]\.name/, 'forwards: [{ name: "a b", listen: 1, target: "b:1" }]')
   })
 
+  it('refuses times that would keep the monitor busy for ever, or let no forward start', async () => {
+    await refused(/interval: rounds come every 100ms at most/, 'interval: 0\nforwards: []')
+    await refused(/startTimeout: a start takes time/, 'restart: { startTimeout: 0 }\nforwards: []')
+  })
+
   it('refuses two forwards of one name or one port', async () => {
     const two = (b: string) => `forwards: [{ name: a, listen: 1, target: "b:1" }, ${b}]`
     await refused(/forwards\[1\]\.name: a is there twice/, two('{ name: a, listen: 2, target: "b:1" }'))
