@@ -71,8 +71,10 @@ export class UserManager {
   /** Properties of a unit, by name. */
   async show(unit: string, ...properties: string[]): Promise<Readonly<Record<string, string>>> {
     const { stdout } = await this.ctl('show', unit, ...properties.map((name) => `--property=${name}`))
-    const pairs = stdout.split('\n').map((line) => /^([^=]+)=(.*)$/.exec(line) ?? [])
-    return Object.fromEntries(pairs.map(([, name = '', value = '']) => [name, value]))
+    const lines = stdout.split('\n').filter((line) => line.includes('='))
+    return Object.fromEntries(
+      lines.map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]),
+    )
   }
 
   /** Waits until the properties of a unit are these. */
