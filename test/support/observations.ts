@@ -11,17 +11,31 @@ export function identity(pid: number): ProcessIdentity {
 export function health(
   pid: number,
   state: ForwarderHealth['target']['state'] = 'reachable',
+  supervisor: ForwarderHealth['supervisor'] = null,
 ): ForwarderHealth {
-  return { identity: identity(pid), uptimeMs: 0, target: { state, lastError: 'refused' } } as ForwarderHealth
+  return {
+    supervisor,
+    identity: identity(pid),
+    uptimeMs: 0,
+    target: { state, lastError: 'refused' },
+  } as ForwarderHealth
 }
 
 interface HealthyFacts {
   readonly target?: ForwarderHealth['target']['state']
   readonly optionsMatch?: boolean
+  readonly supervisor?: ForwarderHealth['supervisor']
 }
 
-export function healthyCheck(pid: number, { target, optionsMatch = true }: HealthyFacts = {}): Checked {
-  const diagnosis = { condition: 'healthy', health: health(pid, target), stalePidFile: undefined } as const
+export function healthyCheck(
+  pid: number,
+  { target, optionsMatch = true, supervisor }: HealthyFacts = {},
+): Checked {
+  const diagnosis = {
+    condition: 'healthy',
+    health: health(pid, target, supervisor),
+    stalePidFile: undefined,
+  } as const
   return { kind: 'checked', diagnosis, optionsMatch, portHolder: undefined }
 }
 

@@ -29,7 +29,7 @@ export class UserManager {
   /** Where services with StateDirectory=port-watchdog keep their records. */
   readonly stateDirectory = join(this.home, '.config', 'port-watchdog')
   #launcher: Resident | undefined
-  #pid = 0
+  #pid = ''
 
   static async start(): Promise<UserManager> {
     const manager = new UserManager()
@@ -71,8 +71,10 @@ export class UserManager {
   /** Properties of a unit, by name. */
   async show(unit: string, ...properties: string[]): Promise<Readonly<Record<string, string>>> {
     const { stdout } = await this.ctl('show', unit, ...properties.map((name) => `--property=${name}`))
-    const pairs = stdout.split('\n').map((line) => /^([^=]+)=(.*)$/.exec(line) ?? [])
-    return Object.fromEntries(pairs.map(([, name = '', value = '']) => [name, value]))
+    const lines = stdout.split('\n').filter((line) => line.includes('='))
+    return Object.fromEntries(
+      lines.map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]),
+    )
   }
 
   /** Waits until the properties of a unit are these. */
@@ -94,12 +96,17 @@ export class UserManager {
     writeFileSync(file, text)
   }
 
+  /** A record in the state directory of the services; empty while there is none. */
+  record(name: string): string {
+    return read(join(this.stateDirectory, name))
+  }
+
   /** PIDs, as seen from outside, of a program of a unit. systemd tells those inside its namespace. */
   pids(unit: string, program: string): number[] {
-    return readdirSync('/proc')
-      .filter((name) => /^\d+$/.test(name))
-      .filter((pid) => proc(pid, 'cgroup').includes(`/${unit}`) && proc(pid, 'cmdline').includes(program))
-      .filter((pid) => !/^\d+ \(.*\) Z/s.test(proc(pid, 'stat')))
+    const [own = ''] = readFileSync(join(this.home, 'cgroups'), 'utf8').split('\n')
+    return foldersNamed(own, unit)
+      .flatMap((folder) => read(join(folder, 'cgroup.procs')).split('\n'))
+      .filter((pid) => pid !== '' && read(`/proc/${pid}/cmdline`).includes(program))
       .map(Number)
   }
 
@@ -133,12 +140,13 @@ export class UserManager {
     symlinkSync(this.units, join(this.home, '.config', 'systemd', 'user'))
     const launcher = new Resident(userManagerCommand(checkout, this.home), {})
     this.#launcher = launcher
-    this.#pid = await until('the manager', async () =>
+    this.#pid = await until('the manager', async () => {
       // The launcher has its name among its words, too.
-      this.pids(cgroupOf(launcher.pid), managerProgram).find((pid) =>
-        proc(String(pid), 'cmdline').startsWith(managerProgram),
-      ),
-    )
+      const isIt = (pid: string) => read(`/proc/${pid}/cmdline`).startsWith(managerProgram)
+      return readdirSync('/proc').find(
+        (pid) => isIt(pid) && read(`/proc/${pid}/cgroup`).includes(`/${cgroupOf(launcher.pid)}/`),
+      )
+    })
     await until('the manager', async () => {
       const { stdout, stderr } = await this.ctl('is-system-running')
       if (stdout.trim() === 'running') return true
@@ -147,10 +155,31 @@ export class UserManager {
   }
 }
 
-function proc(pid: string, file: string): string {
+function foldersNamed(folder: string, name: string): string[] {
+  if (folder.endsWith(`/${name}`)) return [folder]
   try {
-    return readFileSync(`/proc/${pid}/${file}`, 'utf8')
+    const entries = readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory())
+    return entries.flatMap((entry) => foldersNamed(join(folder, entry.name), name))
+  } catch {
+    // systemd has just removed it.
+    return []
+  }
+}
+
+function read(file: string): string {
+  try {
+    return readFileSync(file, 'utf8')
   } catch {
     return ''
+  }
+}
+
+/** Gives a test a manager of its own and takes it down after it. */
+export async function withUserManager(use: (manager: UserManager) => Promise<void>): Promise<void> {
+  const manager = await UserManager.start()
+  try {
+    await use(manager)
+  } finally {
+    await manager.remove()
   }
 }

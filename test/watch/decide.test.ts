@@ -284,4 +284,80 @@ describe('decide', () => {
     assert.equal(play.state.phase.id, 'blocked')
     assert.match(play.said(), /PID 3 does not end, not even by SIGKILL/)
   })
+
+  describe('for a forward whose process systemd runs', () => {
+    const running = (pid = 7) => new Play().see(healthyCheck(pid, { supervisor: 'systemd' }))
+    const died = (play: Play, pid = 7) => play.see({ kind: 'died', identity: identity(pid), how: 'is gone' })
+
+    it('waits for systemd to start it again, looking often, and starts nothing', () => {
+      const play = died(running())
+      assert.equal(play.state.phase.id, 'awaiting')
+      assert.deepEqual(play.kinds().slice(-3), ['log', 'log', 'wake'])
+      assert.match(
+        play.said(),
+        /is gone \(failure #1\)\nProxy for port 6274 is run by systemd, which starts it again/,
+      )
+      play.see({ kind: 'woken' }, 250)
+      assert.deepEqual(play.kinds(), ['check', 'wake'])
+      play.see(deadCheck('PID 7 is gone'), 10)
+      assert.equal(play.state.phase.id, 'awaiting')
+      play.see(healthyCheck(8, { supervisor: 'systemd' }), 100)
+      assert.equal(play.state.phase.id, 'running')
+      assert.equal(play.state.failures, 0)
+      assert.equal(play.state.restarts, 1)
+    })
+
+    it('never starts one while the port is held, and alerts when systemd does not either', () => {
+      const play = died(running())
+      const events: string[] = []
+      for (let round = 0; round < 5; round++) {
+        play.see(deadCheck(undefined, 'PID 1 (systemd)'), policy.startTimeoutMs)
+        assert.ok(!play.kinds().includes('start'))
+        for (const effect of play.effects) if (effect.kind === 'alert') events.push(effect.event)
+      }
+      assert.deepEqual(events, ['opened'])
+      assert.match(play.state.lastFault ?? '', /not started again by systemd/)
+      play.see(healthyCheck(8, { supervisor: 'systemd' }), 10_000)
+      assert.equal(play.state.phase.id, 'running')
+    })
+
+    it('starts it when systemd has given the port up', () => {
+      const play = died(running())
+      play.see(deadCheck(), policy.startTimeoutMs - 1)
+      assert.equal(play.state.phase.id, 'awaiting')
+      play.see(deadCheck(), 1)
+      assert.equal(play.state.phase.id, 'starting')
+      assert.equal(play.state.supervisor, undefined)
+    })
+
+    it('ends one that hangs, for systemd to start it again', () => {
+      const play = running().see(faultyCheck(7, 'hangs'))
+      assert.deepEqual(play.kinds(), ['log', 'stop'])
+      play.see({ kind: 'ended', identity: identity(7) })
+      assert.equal(play.state.phase.id, 'awaiting')
+      assert.ok(!play.kinds().includes('start'))
+    })
+
+    it('leaves it alone when its options differ, which is said once, and when its end is ordered', () => {
+      const play = running()
+      const other = healthyCheck(7, { supervisor: 'systemd', optionsMatch: false })
+      play.see(other)
+      assert.match(play.said(), /with other options than are configured here/)
+      play.see(other, 10_000)
+      assert.deepEqual(play.effects, [])
+      play.see({ kind: 'order', order: 'restart', why: 'asked' })
+      assert.deepEqual(play.kinds(), ['log'])
+      assert.equal(play.state.phase.id, 'running')
+      play.see({ kind: 'order', order: 'stop', why: 'asked' })
+      assert.deepEqual(play.kinds(), ['log'])
+      assert.equal(play.state.phase.id, 'down')
+    })
+
+    it('remembers it over a restart of the monitor', () => {
+      const play = running()
+      play.state = { ...play.state, phase: { id: 'unknown' } }
+      play.see(deadCheck('PID 7 is gone'))
+      assert.equal(play.state.phase.id, 'awaiting')
+    })
+  })
 })
