@@ -186,7 +186,7 @@ describe('PROXY header to the target', { timeout: 60_000 }, () => {
       }))
 
     it(`${version}: a check of the target says that nobody is behind it`, () =>
-      withPlace({ sendProxy: version, targetCheckMs: 50 }, async ({ target, forwarder }) => {
+      withPlace({ sendProxy: version, targetCheckMs: 10_000 }, async ({ target, forwarder }) => {
         const { bytes } = await receive(await target.next())
         const parsed = parseProxyHeader(bytes)
         assert.ok(parsed.kind === 'header' && parsed.length === bytes.length)
