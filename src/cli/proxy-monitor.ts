@@ -48,6 +48,11 @@ async function checkConfiguration(file: string | undefined): Promise<number> {
     return `  ${name}: port ${listenPort} to ${hostAndPort(targetHost, targetPort)}\n`
   })
   const what = file === undefined ? 'without a file' : `${file} is valid`
-  process.stdout.write(`${what}: ${forwards.length} forwards\n${lines.join('')}`)
+  process.stdout.write(`${what}: ${countOf(forwards.length)}\n${lines.join('')}`)
   return exitCode.ok
+}
+
+function countOf(forwards: number): string {
+  if (forwards === 0) return 'no forwards: nothing would be watched'
+  return forwards === 1 ? '1 forward' : `${forwards} forwards`
 }

@@ -1,6 +1,8 @@
 #!/usr/bin/env node
-import { parseDuration } from '../config/values.ts'
+import { type Parsed, parseDuration } from '../config/values.ts'
+import { preciseDuration } from '../os/duration.ts'
 import { exitCode, Failure } from '../os/failure.ts'
+import { localTime } from '../record/log-entry.ts'
 import { readersDirectory } from '../record/state-directory.ts'
 import { gather } from '../report/gather.ts'
 import { gatherHistory } from '../report/gather-history.ts'
@@ -8,18 +10,25 @@ import { demandReadable } from '../report/readable.ts'
 import { renderStatus, wantsColour } from '../report/render.ts'
 import { renderHistory } from '../report/render-history.ts'
 import { assess, type StatusReport } from '../report/status.ts'
+import { cut } from '../report/text.ts'
 import { isReached, timedOut, type WaitGoal, waitGoals, whatIsMissing } from '../report/wait.ts'
 import { lookAgain, type Screen, watchInLines, watchOnTerminal } from '../report/watch.ts'
 import { argument, newCommand, runCommand } from './command.ts'
 
 interface Options {
   json?: boolean
-  watch?: true | number
+  watch?: true | WatchWord
   wait?: WaitGoal
   timeout?: number
   history?: boolean
   stateDir?: string
 }
+
+/** What follows --watch: a time in ms, or, because the time may be left out, a forward. */
+type WatchWord = { readonly everyMs: number } | { readonly asked: string }
+
+/** ms between two looks of --watch at least. */
+const shortestWatchMs = 100
 
 /** ms between two looks of --watch when it does not say. */
 const defaultWatchMs = 2000
@@ -38,8 +47,8 @@ const command = newCommand('proxy-status', 'Say how the forwards and their monit
   .option('--json', 'one JSON object and nothing else (schema/status.schema.json); with --watch one a line')
   .option(
     '--watch [TIME]',
-    'look again and again (default: every 2s); not on a terminal: a line for every change',
-    argument(parseDuration),
+    'look again and again (default: every 2s; TIME with its unit); not on a terminal: a line for every change',
+    argument(parseWatchWord),
   )
   .option('--wait <GOAL>', 'wait until the forwards are "running" or "healthy"', argument(parseGoal))
   .option('--timeout <TIME>', 'how long --wait waits (default: 30s; 0 = for ever)', argument(parseDuration))
@@ -62,7 +71,8 @@ Examples:
   proxy-status --history 6277                   how often did it fail this week`,
   )
 
-await runCommand(command, async (asked: string[], options: Options) => {
+await runCommand(command, async (words: string[], options: Options) => {
+  const asked = [...words, ...askedBehindWatch(options)]
   const directory = readersDirectory(options.stateDir)
   if (options.history === true) {
     demandReadable(directory)
@@ -98,7 +108,7 @@ async function waitFor(goal: WaitGoal, look: () => Promise<StatusReport>, option
 
 function watch(look: () => Promise<StatusReport>, options: Options): Promise<number> {
   const { signal } = endedBySignals()
-  const intervalMs = options.watch === undefined || options.watch === true ? defaultWatchMs : options.watch
+  const intervalMs = watchIntervalMs(options)
   const json = options.json === true
   if (!process.stdout.isTTY || json) {
     return watchInLines(look, (text) => process.stdout.write(text), { json, intervalMs, signal })
@@ -109,7 +119,10 @@ function watch(look: () => Promise<StatusReport>, options: Options): Promise<num
     rows: () => process.stdout.rows,
     onResize: (redraw) => process.stdout.on('resize', redraw),
   }
-  const render = (report: StatusReport) => renderStatus(report, { colour, width: width() })
+  const render = (report: StatusReport) => {
+    const looked = `last look ${localTime(new Date(report.takenAt)).slice(11)}, every ${preciseDuration(intervalMs)}; Ctrl-C ends`
+    return `${cut(looked, width())}\n${renderStatus(report, { colour, width: width() })}`
+  }
   return watchOnTerminal(look, render, screen, { intervalMs, signal })
 }
 
@@ -131,6 +144,31 @@ function print(report: StatusReport, { json }: Options): number {
     json === true ? `${JSON.stringify(report, null, 2)}\n` : renderStatus(report, { colour, width: width() }),
   )
   return report.exitCode
+}
+
+function watchIntervalMs({ watch }: Options): number {
+  return typeof watch === 'object' && 'everyMs' in watch ? watch.everyMs : defaultWatchMs
+}
+
+function askedBehindWatch({ watch }: Options): string[] {
+  return typeof watch === 'object' && 'asked' in watch ? [watch.asked] : []
+}
+
+/** A number alone could be a port as well as seconds: it is a time only where it cannot be anything else. */
+function parseWatchWord(text: string): Parsed<WatchWord> {
+  const isGlued = process.argv.includes(`--watch=${text}`)
+  const isNumber = /^\d+(?:\.\d+)?$/.test(text)
+  if (!isGlued && isNumber && Number(text) > 0 && Number(text) <= 1000) {
+    return {
+      ok: false,
+      problem: `"${text}" has no unit; write ${text}s, or ${text} before --watch when it is a port`,
+    }
+  }
+  if (!isGlued && !/^0$|^\d+(?:\.\d+)?[a-z]+$/.test(text)) return { ok: true, value: { asked: text } }
+  const parsed = parseDuration(text)
+  if (!parsed.ok) return parsed
+  if (parsed.value >= shortestWatchMs) return { ok: true, value: { everyMs: parsed.value } }
+  return { ok: false, problem: `"${text}" is too short; at least ${shortestWatchMs}ms lie between two looks` }
 }
 
 function parseGoal(text: string) {

@@ -74,7 +74,8 @@ function portOf(targetHost: string, targetPort: number | undefined): number {
   if (isUnix && targetPort !== undefined) {
     throw new InvalidArgumentError(`a Unix socket has no port; leave ${targetPort} out`)
   }
-  if (!isUnix && targetPort === undefined) throw new InvalidArgumentError("missing argument 'TARGET_PORT'")
+  if (!isUnix && targetPort === undefined)
+    throw new InvalidArgumentError("missing required argument 'TARGET_PORT'")
   return targetPort ?? 0
 }
 

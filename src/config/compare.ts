@@ -24,15 +24,25 @@ export function compareConfigurations(before: Configuration, after: Configuratio
   }
 }
 
-/** The change in words: `added web, removed api, changed inspector`; undefined when nothing changed. */
+/**
+ * The change in words: `added web; removed api; changed inspector; files moved from port 1 to 2`; undefined when nothing changed.
+ */
 export function changeInWords({ added, removed, changed }: ConfigurationChange): string | undefined {
+  const moved = added.flatMap((to) => {
+    const from = removed.find(({ name }) => name === to.name)
+    return from === undefined ? [] : [{ name: to.name, from: from.options, to: to.options }]
+  })
+  const isMoved = ({ name }: ForwardConfiguration) => moved.some((one) => one.name === name)
   const parts = [
-    ['added', added],
-    ['removed', removed],
+    ['added', added.filter((one) => !isMoved(one))],
+    ['removed', removed.filter((one) => !isMoved(one))],
     ['changed', changed],
   ] as const
-  const said = parts
-    .filter(([, forwards]) => forwards.length > 0)
-    .map(([verb, forwards]) => `${verb} ${forwards.map(({ name }) => name).join(', ')}`)
+  const said = [
+    ...parts
+      .filter(([, forwards]) => forwards.length > 0)
+      .map(([verb, forwards]) => `${verb} ${forwards.map(({ name }) => name).join(', ')}`),
+    ...moved.map(({ name, from, to }) => `${name} moved from port ${from.listenPort} to ${to.listenPort}`),
+  ]
   return said.length === 0 ? undefined : said.join('; ')
 }

@@ -42,14 +42,14 @@ export function renderHistory(history: History, width: number): string {
 function forwardLines({ name, port, days, weeks, lastFailure }: ForwardHistory, width: number): string[] {
   const thisWeek = weeks.at(-1)
   const times = (count: number) => `${count} ${count === 1 ? 'time' : 'times'}`
-  const summary =
-    thisWeek === undefined
-      ? ''
-      : `failed ${times(thisWeek.failures)} this week, its target ${times(thisWeek.targetFailures)}`
+  const { failures = 0, targetFailures = 0 } = thisWeek ?? {}
   const last =
     lastFailure === null
-      ? 'no failure is on record'
-      : `last failure ${localTime(new Date(lastFailure.at))}: ${printable(lastFailure.saw)}`
+      ? ''
+      : `; last failure ${localTime(new Date(lastFailure.at))}: ${printable(lastFailure.saw)}`
+  const own =
+    lastFailure === null && failures === 0 ? 'has not failed' : `failed ${times(failures)} this week`
+  const ofTarget = targetFailures === 0 ? '' : `; its target was away ${times(targetFailures)} this week`
   const rows = [
     ...days.map((day) => ({ label: dayLabel(day), period: day })),
     ...weeks.map((week) => ({
@@ -59,7 +59,7 @@ function forwardLines({ name, port, days, weeks, lastFailure }: ForwardHistory, 
   ]
   const table = tableLines(rows, width)
   return [
-    ...wrap(`${name} (port ${port}) ${summary}; ${last}`, width, '  '),
+    ...wrap(`${name} (port ${port}) ${own}${last}${ofTarget}`, width, '  '),
     ...table.slice(0, days.length + 1),
     '',
     ...table.slice(days.length + 1),

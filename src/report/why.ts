@@ -32,7 +32,15 @@ export interface RestartStory {
 /** What the journal can tell. */
 export type Why =
   | { readonly kind: 'unknown-forward'; readonly known: readonly string[] }
-  | { readonly kind: 'no-restart'; readonly name: string; readonly port: number; readonly since: string }
+  | {
+      readonly kind: 'no-restart'
+      readonly name: string
+      readonly port: number
+      /** When the journal begins. */
+      readonly since: string
+      /** When it was last started, not after a failure and not by an order; null when it never was. */
+      readonly startedAt: string | null
+    }
   | { readonly kind: 'restart'; readonly story: RestartStory }
 
 /**
@@ -51,13 +59,17 @@ export function whyRestarted(
   if (first === undefined) return { kind: 'unknown-forward', known: knownForwards(all) }
   const { forward: name, port } = first
   const start = own.findLastIndex(isRestart)
-  if (start < 0) return { kind: 'no-restart', name, port, since: first.time }
+  if (start < 0) {
+    const startedAt = own.findLast(({ to, from }) => to === 'starting' && from !== to)?.time ?? null
+    return { kind: 'no-restart', name, port, since: first.time, startedAt }
+  }
   const begin = beginOf(own, start)
-  const ready = own.findIndex((entry, i) => i >= start && entry.to === 'running')
+  const ready = endOf(own, start)
   const end = ready < 0 ? own.length - 1 : ready
   const events = own.slice(begin, end + 1)
   const [cause] = events
-  const readyEntry = own[ready]
+  const readyEntry = own[ready]?.to === 'running' ? own[ready] : undefined
+  const lastStart = own.findLast(({ kind }, i) => i > end && kind === 'started')
   const tookMs = cause === undefined || readyEntry === undefined ? null : between(cause, readyEntry)
   const since = own.slice(end + 1)
   return {
@@ -68,7 +80,7 @@ export function whyRestarted(
       lines: events.map(lineOf),
       tookMs,
       since: since.map(lineOf),
-      standing: standing(own.at(-1) ?? first, readyEntry, now),
+      standing: standing(own.at(-1) ?? first, lastStart ?? readyEntry, now),
     },
   }
 }
@@ -77,11 +89,30 @@ function knownForwards(entries: readonly Entry[]): string[] {
   return [...new Map(entries.map(({ forward, port }) => [forward, `${forward} (${port})`])).values()]
 }
 
-/** A start that follows a failure or an order; the first start of all is none. */
+/**
+ * A start that follows a failure or an order. That a monitor begins and starts what is not running is none, unless it had been running
+ * when nobody watched.
+ */
 function isRestart(entry: Entry, i: number, own: readonly Entry[]): boolean {
-  const before = own[i - 1]
-  const isStart = entry.to === 'starting' && entry.from !== 'starting'
-  return isStart && (before !== undefined || entry.failures > 0)
+  if (isReplacement(entry)) return true
+  if (entry.to !== 'starting' || entry.from === 'starting') return false
+  if (entry.from !== 'unknown' || entry.kind === 'order' || entry.failures > 0) return true
+  return own[i - 1]?.to === 'running'
+}
+
+/** Another one is started beside the one that runs, to take over. */
+function isReplacement({ from, to, kind, did }: Entry): boolean {
+  const isBegun = kind === 'order' || kind === 'starting'
+  return from === 'running' && to === 'running' && isBegun && did.length > 0
+}
+
+/** Where it was ready, or given up; -1 while it is neither. */
+function endOf(own: readonly Entry[], start: number): number {
+  const isOver = (entry: Entry) =>
+    own[start]?.to === 'running'
+      ? entry.kind === 'started' || entry.kind === 'start-failed' || entry.to !== 'running'
+      : entry.to === 'running'
+  return own.findIndex((entry, i) => i > start && isOver(entry))
 }
 
 /** What began it: the event by which it left the state of running, or by which a monitor found it not running. */
@@ -111,7 +142,10 @@ function standing(last: Entry, ready: Entry | undefined, now: Parameters<typeof 
 export function renderWhy(why: Exclude<Why, { kind: 'unknown-forward' }>): string {
   if (why.kind === 'no-restart') {
     const since = localTime(new Date(why.since))
-    return `${why.name} (port ${why.port}) has not been restarted since the journal begins at ${since}.\n`
+    const started =
+      why.startedAt === null ? '' : ` only ever started, last at ${localTime(new Date(why.startedAt))},`
+    const not = started === '' ? ' has not been' : ` was${started} and never`
+    return `${why.name} (port ${why.port})${not} restarted after a failure or by an order since the journal begins at ${since}.\n`
   }
   const { story } = why
   const day = localTime(new Date(story.lines[0]?.time ?? 0)).slice(0, 10)

@@ -4,10 +4,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { inspect } from 'node:util'
+import { changeInWords, compareConfigurations } from '../../src/config/compare.ts'
 import { defaultConfiguration } from '../../src/config/configuration.ts'
 import { loadConfiguration } from '../../src/config/load.ts'
 import { configurationJsonSchema } from '../../src/config/schema.ts'
 import { Failure } from '../../src/os/failure.ts'
+import { run, temporaryDirectory } from '../support/children.ts'
 import { checkout } from '../support/tools.ts'
 
 async function load(name: string, text: string) {
@@ -119,6 +121,34 @@ forwards:
       readFileSync(join(checkout, 'schema', 'port-watchdog.schema.json'), 'utf8'),
     )
     assert.deepEqual(shipped, JSON.parse(JSON.stringify(configurationJsonSchema())))
+  })
+})
+
+describe('A change of the configuration', () => {
+  it('is told by what was added, removed, changed, and moved to another port', async () => {
+    const of = (entries: string) => load('port-watchdog.yaml', `forwards: [${entries}]`)
+    const before = await of('{ name: a, listen: 1, target: "b:1" }, { name: b, listen: 2, target: "b:1" }')
+    const after = await of('{ name: a, listen: 3, target: "b:1" }, { name: c, listen: 4, target: "b:1" }')
+    const change = compareConfigurations(before, after)
+    assert.equal(changeInWords(change), 'added c; removed b; a moved from port 1 to 3')
+    assert.equal(changeInWords(compareConfigurations(before, before)), undefined)
+  })
+})
+
+describe('proxy-monitor --check', () => {
+  it('counts the forwards as a person does', async (t) => {
+    const file = join(temporaryDirectory(t), 'c.yaml')
+    const check = async (text: string) => {
+      writeFileSync(file, text)
+      const { code, stdout } = await run('proxy-monitor', ['--check', '--config', file])
+      assert.equal(code, 0)
+      return stdout
+    }
+    assert.match(await check('forwards: []'), /is valid: no forwards: nothing would be watched\n$/)
+    assert.match(
+      await check('forwards: [{ name: a, listen: 1, target: "b:1" }]'),
+      /is valid: 1 forward\n {2}a: port 1 to b:1\n$/,
+    )
   })
 })
 

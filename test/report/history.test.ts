@@ -181,7 +181,16 @@ test('six weeks are told, each from Monday on', () => {
     [0, 1, 0, 0, 0, 0],
   )
   const text = renderHistory(history, 80)
-  assert.match(text, /web \(port 8080\) failed 0 times this week/)
+  assert.match(
+    text,
+    /web \(port 8080\) failed 0 times this week; last failure 2026-10-22 12:00:00: saw\s+died/,
+  )
+  const away = [
+    ...entries.slice(0, 2),
+    at(noon - 50, forward('target-down', 'running', 'running', { target: 'silent' })),
+  ]
+  const ofTarget = renderHistory(historyOf({ entries: away, now: noon, watchedUntil: noon }), 200)
+  assert.match(ofTarget, /^web \(port 8080\) has not failed; its target was away 1 time this week\n/)
 })
 
 const events: fc.Arbitrary<JournalEvent> = fc.oneof(
@@ -346,6 +355,34 @@ Since then:
 By the journal, it runs (PID 42), ready 29 min 57 s ago; proxy-status tells how it is now.
 `,
   )
+  const again = [
+    ...entries,
+    at(noon - 20 * minute, forward('order', 'running', 'stopping')),
+    at(noon - 20 * minute, forward('ended', 'stopping', 'down')),
+    started(noon - 10 * minute),
+    at(noon - 10 * minute, forward('starting', 'unknown', 'starting', { did: ['start number 3'] })),
+    at(noon - 9 * minute, forward('started', 'starting', 'running', { pid: 43 })),
+  ]
+  const before = whyRestarted(again, 'web', now)
+  assert.ok(before.kind === 'restart')
+  assert.deepEqual(before.story.lines, why.story.lines, 'a plain start is no restart')
+  assert.equal(before.story.standing, 'it runs (PID 43), ready 9 min ago')
+  const onlyStarted = whyRestarted(again.slice(-5), 'web', now)
+  assert.ok(onlyStarted.kind === 'no-restart')
+  assert.match(
+    renderWhy(onlyStarted),
+    /^web \(port 8080\) was only ever started, last at 2026-11-21 11:50:00, and never restarted after a failure/,
+  )
+  const unwatched = [...again.slice(0, 1), ...again.slice(-3)]
+  assert.equal(whyRestarted(unwatched, 'web', now).kind, 'restart', 'it died while nobody watched')
+  const replaced = [
+    ...again,
+    at(noon - 5 * minute, forward('order', 'running', 'running', { did: ['start number 4, beside'] })),
+    at(noon - 5 * minute + 300, forward('started', 'running', 'running', { pid: 44 })),
+  ]
+  const replacement = whyRestarted(replaced, 'web', now)
+  assert.ok(replacement.kind === 'restart')
+  assert.deepEqual([replacement.story.lines.length, replacement.story.tookMs], [2, 300])
   assert.equal(whyRestarted(entries.slice(0, 1), 'web', now).kind, 'no-restart')
   assert.deepEqual(whyRestarted(entries, 'other', now), { kind: 'unknown-forward', known: ['web (8080)'] })
 })

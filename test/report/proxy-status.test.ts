@@ -140,10 +140,26 @@ test('on a terminal each picture is one write, as high as the terminal at most, 
   assert.equal(frame('a\nb\n', 24), '\u001b[Ha\u001b[K\nb\u001b[K\n\u001b[J')
 })
 
+test('--watch takes a number for a port, not for seconds, and no time that is too short', async (t) => {
+  const state = ['--state-dir', temporaryDirectory(t)]
+  for (const [words, said] of [
+    [['--watch', '6274'], /no forward "6274"/],
+    [['--watch', 'web'], /no forward "web"/],
+    [['--watch', '5'], /"5" has no unit; write 5s, or 5 before --watch/],
+    [['--watch', '0'], /at least 100ms/],
+    [['--watch=50ms'], /at least 100ms/],
+    [['--watch=x'], /not a duration/],
+  ] as const) {
+    const { code, stderr } = await run('proxy-status', [...words, ...state])
+    assert.equal(code, 64, words.join(' '))
+    assert.match(stderr, said)
+  }
+})
+
 test('--watch --json: a line when something changed, and quiet when the reader goes away', async (t) => {
   const command = new RunningCommand(commandFile('proxy-status'), [
     '--watch',
-    '20ms',
+    '100ms',
     '--json',
     '--state-dir',
     temporaryDirectory(t),
