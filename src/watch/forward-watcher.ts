@@ -13,7 +13,7 @@ import type { InheritedSocket } from '../os/socket-activation.ts'
 import { timeLimit } from '../os/time-limit.ts'
 import type { LogLevel } from '../record/log-entry.ts'
 import { judgePidFile, readPidFile, removeStalePidFile } from '../record/pid-file.ts'
-import { fileNames } from '../record/state-directory.ts'
+import { fileNames, prepareStateDirectory } from '../record/state-directory.ts'
 import { checkForward } from './check-forward.ts'
 import {
   type Context,
@@ -253,6 +253,8 @@ export class ForwardWatcher {
     const { stateDirectory, sockets } = this.#around
     let started: StartedForwarder
     try {
+      // It may have vanished, cleaned away with the temp folder: without it nothing could ever be started again.
+      prepareStateDirectory(stateDirectory)
       started = startForwarder(options, stateDirectory, this.#file(fileNames.forwarderLog), sockets)
     } catch (error) {
       const message = `it could not be run: ${(error as Error).message}`
