@@ -13,6 +13,8 @@ export type CommandHandlers = Readonly<Record<string, CommandHandler>>
 export interface ControlServer {
   /** Stops listening, removes the socket's name, ends its connections. */
   close(): void
+  /** False when the socket's name is gone or somebody else's: this process cannot be found there any more. */
+  isHeld(): boolean
 }
 
 /** Somebody else holds the control socket; `identify` is what that process answered to `identify`, if it answered. */
@@ -63,7 +65,7 @@ export async function holdControlSocket(
   }
   const { ino } = statSync(path)
   server.unref()
-  return { close: () => close(server, connections, path, ino) }
+  return { close: () => close(server, connections, path, ino), isHeld: () => isInode(path, ino) }
 }
 
 function listen(server: Server, path: string): Promise<void> {
@@ -196,5 +198,13 @@ async function answer(line: string, handlers: CommandHandlers): Promise<ControlA
     return { id, ok: true, result: await handler(args) }
   } catch (error) {
     return { id, ok: false, error: errorText(error) }
+  }
+}
+
+function isInode(path: string, ino: number): boolean {
+  try {
+    return lstatSync(path).ino === ino
+  } catch {
+    return false
   }
 }

@@ -4,6 +4,7 @@ import { SocketAddress } from 'node:net'
 import { endianness } from 'node:os'
 import { isWildcard, unmapped, withoutZone } from './interfaces.ts'
 import { isLinux } from './platform.ts'
+import { printable } from './printable.ts'
 import { commandLine } from './process-identity.ts'
 
 export interface PortHolder {
@@ -137,6 +138,6 @@ function findWithLsof(port: number): PortHolder | undefined {
 const LONGEST_COMMAND = 80
 
 function describeCommand(pid: number): string {
-  const words = commandLine(pid)?.join(' ') ?? 'unknown'
+  const words = printable(commandLine(pid)?.join(' ') ?? 'unknown')
   return words.length > LONGEST_COMMAND ? `${words.slice(0, LONGEST_COMMAND - 1)}…` : words
 }

@@ -1,3 +1,5 @@
+import { printable } from '../os/printable.ts'
+
 export type LogLevel = 'info' | 'warn' | 'error'
 
 /** One line of a log, before it is written for people or for machines. */
@@ -15,11 +17,11 @@ export interface LogEntry {
 /**
  * The line that operators read: local time, sign, message. The time carries its offset from UTC, so that the hour that comes twice when
  * summer time ends is told apart and logs of several processes can be merged. Further lines of a message are indented: what
- * looks like a line of the log is one.
+ * looks like a line of the log is one. What a stranger put into a message, escape sequences say, works on no terminal.
  */
 export function formatForPeople({ time, level, message, good }: LogEntry): string {
   const sign = good === true ? goodSign : signs[level]
-  return `${localStamp(new Date(time))} ${sign} ${message.replaceAll(/\r?\n|\r/g, `\n${indent}`)}`
+  return `${localStamp(new Date(time))} ${sign} ${printable(message.replaceAll(/\r\n?/g, '\n')).replaceAll('\n', `\n${indent}`)}`
 }
 
 const signs: Readonly<Record<LogLevel, string>> = { info: '•', warn: '!', error: '✗' }

@@ -38,6 +38,11 @@ export class RingLog {
     if (this.#lines >= ringLines + slack) this.#cut()
   }
 
+  /** Opens the file anew at the next line: for when it was removed. */
+  reopen(): void {
+    this.#log.close()
+  }
+
   #cut(): void {
     this.#log.close()
     const kept = readRing(this.#file)

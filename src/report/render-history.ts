@@ -1,7 +1,8 @@
 import { preciseDuration } from '../os/duration.ts'
+import { printable } from '../os/printable.ts'
 import { localTime } from '../record/log-entry.ts'
 import type { ForwardHistory, History, Period } from './history.ts'
-import { cut, printable, wrap } from './text.ts'
+import { cut, wrap } from './text.ts'
 
 interface Column {
   readonly title: string

@@ -1,5 +1,5 @@
+import { printable } from '../os/printable.ts'
 import { formatForPeople, type LogEntry, type LogLevel } from '../record/log-entry.ts'
-import { printable } from './text.ts'
 
 export interface LogStyle {
   readonly json: boolean

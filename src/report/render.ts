@@ -1,4 +1,5 @@
 import { duration } from '../os/duration.ts'
+import { printable } from '../os/printable.ts'
 import { formatForPeople, type LogEntry, localTime } from '../record/log-entry.ts'
 import { alertChannelsText } from './alert-channels.ts'
 import {
@@ -8,7 +9,7 @@ import {
   type StatusReport,
   severity,
 } from './status.ts'
-import { cut, printable, wrap } from './text.ts'
+import { cut, wrap } from './text.ts'
 
 export interface RenderOptions {
   readonly colour: boolean

@@ -66,15 +66,34 @@ export async function runMonitor(options: MonitorOptions): Promise<number> {
   prepareStateDirectory(options.stateDirectory)
   const startedAt = wallTime()
   let monitor: Monitor | undefined
-  const control = await holdSocket(options.stateDirectory, startedAt, () => monitor?.runtimeState())
+  const hold = () => holdSocket(options.stateDirectory, startedAt, () => monitor?.runtimeState())
+  let control = await hold()
+  // The directory may be cleaned away under a running monitor. Who holds the name there is the one monitor, so it is held again.
+  const guard = setInterval(() => {
+    if (control.isHeld()) return
+    takeAgain(options.stateDirectory, hold).then(
+      (again) => {
+        control.close()
+        control = again
+        monitor?.recordsWereRemoved()
+      },
+      (error) => monitor?.giveWay(errorText(error)),
+    )
+  }, heartbeatIntervalMs)
   try {
     if (process.stdout.isTTY) await showGateTokens(configuration, options.stateDirectory)
     monitor = new Monitor(options, configuration, startedAt)
     await monitor.run()
     return exitCode.ok
   } finally {
+    clearInterval(guard)
     control.close()
   }
+}
+
+async function takeAgain<T>(stateDirectory: string, hold: () => Promise<T>): Promise<T> {
+  prepareStateDirectory(stateDirectory)
+  return await hold()
 }
 
 /** A person at the terminal is about to log in. The token goes to nobody else, and into no log. */
@@ -433,6 +452,20 @@ class Monitor {
     } catch {
       // Told by the write of the state, which follows.
     }
+  }
+
+  /** Somebody removed the records: they are begun anew, and what is in memory is written down. */
+  recordsWereRemoved(): void {
+    this.#log.close()
+    this.#ring.reopen()
+    this.#say('warn', 'The state directory was removed under the running monitor: its records begin anew')
+    this.#write(true)
+  }
+
+  /** Another monitor watches now. Two would fight. */
+  giveWay(why: string): void {
+    this.#say('error', `This monitor ends: ${why}`)
+    process.kill(process.pid, 'SIGTERM')
   }
 
   /** The records as they are now. */

@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import fc from 'fast-check'
+import { printable } from '../../src/os/printable.ts'
 import { formatForPeople, type LogEntry, localStamp, parseForPeople } from '../../src/record/log-entry.ts'
 import { entriesOf } from '../../src/report/log-text.ts'
 
@@ -23,9 +24,22 @@ test('what is written is read back, with several lines, bars and signs in it', (
   fc.assert(
     fc.property(entries, (entry) => {
       const [head = '', ...further] = formatForPeople(entry).split('\n')
-      assert.deepEqual(entriesOf({ head, further }, 'monitor', ''), [entry])
+      assert.deepEqual(entriesOf({ head, further }, 'monitor', ''), [
+        { ...entry, message: printable(entry.message) },
+      ])
     }),
   )
+})
+
+test('escape sequences in a message work on no terminal', () => {
+  const time = '2026-11-21T01:47:16.482Z'
+  const line = formatForPeople({
+    time,
+    level: 'warn',
+    source: 'monitor',
+    message: 'taken by \u001b[2J\u0007x',
+  })
+  assert.ok(!line.includes('\u001b') && !line.includes('\u0007'))
 })
 
 test('good news are kept apart from plain ones', () => {
