@@ -62,11 +62,13 @@ async function run({ forward, stateDirectory, reportDescriptor }: ForwarderProce
   if (!isFixed(inheritance)) await refuseImpossible(forward)
   prepareStateDirectory(stateDirectory)
   const file = (name: (port: number) => string) => path.join(stateDirectory, name(forward.listenPort))
-  const log = openLog(file(fileNames.forwarderLog), forward)
+  const logFile = file(fileNames.forwarderLog)
+  const lines = new LineLog(logFile)
+  const log = openLog(lines, logFile, forward)
   const certificate = await certificateFiles(forward, stateDirectory)
   const listener = {
     event: (event: ForwarderEvent) => logEvent(log, forward, event),
-    ended: openAccessLog(forward.accessLog),
+    ended: openAccessLog(forward.accessLog, isSameFile(1, logFile) ? lines : undefined),
   }
   const forwarder = new Forwarder(forward, listener, inheritance, certificate)
   const succession = new Succession(forwarder, inheritance, log)
@@ -244,16 +246,25 @@ function refuseIfTaken(forwarder: Forwarder): void {
   )
 }
 
-/** Undefined when nobody wants one. */
-function openAccessLog(place: string): ((record: AccessRecord) => void) | undefined {
+/**
+ * Undefined when nobody wants one.
+ * @param stdoutLog the log that stdout goes to, which is to be rotated; undefined when stdout is something else.
+ */
+function openAccessLog(
+  place: string,
+  stdoutLog: LineLog | undefined,
+): ((record: AccessRecord) => void) | undefined {
   if (place === '') return undefined
-  if (place === '-') return (record) => void process.stdout.write(`${JSON.stringify(record)}\n`)
-  const lines = new LineLog(path.resolve(place))
+  if (place !== '-') return recorder(new LineLog(path.resolve(place)))
+  if (stdoutLog !== undefined) return recorder(stdoutLog)
+  return (record) => void process.stdout.write(`${JSON.stringify(record)}\n`)
+}
+
+function recorder(lines: LineLog): (record: AccessRecord) => void {
   return (record) => void lines.write(JSON.stringify(record))
 }
 
-function openLog(file: string, { listenPort }: ForwardOptions): Log {
-  const lines = new LineLog(file)
+function openLog(lines: LineLog, file: string, { listenPort }: ForwardOptions): Log {
   const echoes = !isSameFile(1, file)
   return (level, message, good = false) => {
     const line = formatForPeople({ time: wallTime(), level, source: String(listenPort), message, good })

@@ -383,6 +383,8 @@ class Monitor {
     const { wall, monotonic } = this.#lastBeat
     this.#lastBeat = now
     const passed = Date.parse(now.wall) - Date.parse(wall)
+    if (passed < -longestGapMs)
+      this.#say('warn', `The clock was set back by ${duration(-passed)}; nothing depends on it`)
     if (passed <= longestGapMs) return
     const reason =
       now.monotonic - monotonic > longestGapMs
