@@ -69,20 +69,23 @@ const channel = z.discriminatedUnion(
   { error: 'a channel has a type: slack, discord, webhook or command' },
 )
 
+const ping = z.strictObject({
+  url,
+  interval: duration.optional().describe('between two pings; default 1m'),
+  fail: z.boolean().optional().describe('fetch URL/fail while an incident is open'),
+})
+
+/** The keys of a channel, whatever its type, and of the dead man's switch. */
+export const channelKeys = [...new Set(channel.options.flatMap(({ shape }) => Object.keys(shape)))]
+export const pingKeys = Object.keys(ping.shape)
+
 export const alerts = z.strictObject({
   reminder: reminder
     .optional()
     .describe('tell an open incident again after so long, then doubling up to 6h; 0 = never (default)'),
   group: duration.optional().describe('collect changes for so long into one message; default 5s'),
   channels: z.array(channel).optional(),
-  ping: z
-    .strictObject({
-      url,
-      interval: duration.optional().describe('between two pings; default 1m'),
-      fail: z.boolean().optional().describe('fetch URL/fail while an incident is open'),
-    })
-    .optional()
-    .describe('a dead man’s switch: fetched as long as the monitor does its work'),
+  ping: ping.optional().describe('a dead man’s switch: fetched as long as the monitor does its work'),
 })
 
 type AlertsEntry = z.output<typeof alerts> | undefined

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
-import { errorText, exitCode, Failure } from '../os/failure.ts'
+import { errorCode, errorText, exitCode, Failure } from '../os/failure.ts'
 import type { Configuration } from './configuration.ts'
+import type { Place } from './problems.ts'
 
 /**
  * Reads and checks a configuration file, `.yaml`, `.yml` or `.json`. The schema is loaded only now: it costs 50 ms that a
@@ -10,21 +11,44 @@ import type { Configuration } from './configuration.ts'
  */
 export async function loadConfiguration(file: string): Promise<Configuration> {
   const { parseConfiguration } = await import('./schema.ts')
-  const parsed = parseConfiguration(await parseFile(file))
+  const { content, lineOf } = await parseFile(file)
+  const parsed = parseConfiguration(content, lineOf)
   if (!parsed.ok) throw new Failure(`${file}: ${parsed.problem}`, exitCode.configuration)
   return parsed.value
 }
 
-async function parseFile(file: string): Promise<unknown> {
+interface ParsedFile {
+  readonly content: unknown
+  /** The line, from 1, at which a place stands, or what holds it. */
+  readonly lineOf: (place: Place) => number | undefined
+}
+
+async function parseFile(file: string): Promise<ParsedFile> {
   const text = readText(file)
+  if (text.trim() === '') return { content: null, lineOf: () => undefined }
+  const { isNode, LineCounter, parseDocument } = await import('yaml')
+  const lines = new LineCounter()
+  // JSON is YAML: its lines are found in the same way.
+  const document = parseDocument(text, { prettyErrors: true, uniqueKeys: true, lineCounter: lines })
   try {
-    if (path.extname(file) === '.json') return JSON.parse(text)
-    const { parse } = await import('yaml')
-    return parse(text, { prettyErrors: true, uniqueKeys: true })
+    const isJson = path.extname(file) === '.json'
+    const [problem] = document.errors
+    if (!isJson && problem !== undefined) throw problem
+    const content: unknown = isJson ? JSON.parse(text) : document.toJS()
+    const lineOf = (place: Place) => {
+      for (let length = place.length; length > 0; length--) {
+        const node = document.getIn(place.slice(0, length), true)
+        const at = isNode(node) ? node.range?.[0] : undefined
+        if (at !== undefined) return lines.linePos(at).line
+      }
+      return undefined
+    }
+    return { content, lineOf }
   } catch (error) {
     const what = errorText(error)
       .trim()
-      .replace(/\s*\n[\s\S]*$/, '')
+      .replace(/:?\s*\n[\s\S]*$/, '')
+      .replace(/:$/, '')
     throw new Failure(`${file}: ${what}`, exitCode.configuration)
   }
 }
@@ -33,6 +57,19 @@ function readText(file: string): string {
   try {
     return readFileSync(file, 'utf8')
   } catch (error) {
-    throw new Failure(`the configuration cannot be read: ${errorText(error)}`, exitCode.configuration)
+    throw new Failure(`the configuration cannot be read: ${whyUnread(file, error)}`, exitCode.configuration)
+  }
+}
+
+function whyUnread(file: string, error: unknown): string {
+  switch (errorCode(error)) {
+    case 'ENOENT':
+      return `${file} does not exist`
+    case 'EISDIR':
+      return `${file} is a folder, not a file`
+    case 'EACCES':
+      return `${file}: permission denied`
+    default:
+      return errorText(error)
   }
 }

@@ -1,9 +1,10 @@
 import { z } from 'zod'
 import { hostAndPort } from '../os/interfaces.ts'
-import { alertConfiguration, alertDuplicates, alerts } from './alert-schema.ts'
+import { alertConfiguration, alertDuplicates, alerts, channelKeys, pingKeys } from './alert-schema.ts'
 import type { Configuration, ForwardConfiguration } from './configuration.ts'
 import { defaultIntervalMs } from './configuration.ts'
 import { contradictionIn, type OptionSpecification, optionList, withDefaults } from './forward-options.ts'
+import { inOneLine, type Place, problemsOf } from './problems.ts'
 import { restartDefaults } from './restart-policy.ts'
 import { count, duration, oneOrMore, port, text } from './schema-parts.ts'
 import { type Parsed, parseTarget } from './values.ts'
@@ -80,18 +81,25 @@ export function configurationJsonSchema(): unknown {
 }
 
 /** Turns what a file holds into a configuration, or says in words what is wrong and where. */
-export function parseConfiguration(value: unknown): Parsed<Configuration> {
-  const result = file.safeParse(value ?? {})
+export function parseConfiguration(
+  value: unknown,
+  lineOf: (place: Place) => number | undefined = () => undefined,
+): Parsed<Configuration> {
+  if (value === undefined || value === null) {
+    const least = 'forwards: [{ name: web, listen: 8080, target: "localhost:80" }]'
+    return { ok: false, problem: `it is empty; the least that works is: ${least}` }
+  }
+  const result = file.safeParse(value)
   if (!result.success) {
-    const { issues } = result.error
-    // A misspelt key explains a missing one.
-    const issue = issues.find(({ code }) => code === 'unrecognized_keys') ?? issues[0]
-    return { ok: false, problem: issue === undefined ? 'it is not valid' : issueText(issue) }
+    const problems = problemsOf(result.error.issues, value, keysAt)
+    return { ok: false, problem: inKeys(inOneLine(problems, lineOf)) }
   }
   const { forwards, interval, restart: shared } = result.data
   const configured = forwards.map((entry) => forwardConfiguration(entry, shared))
   const problem = duplicates(forwards) ?? contradictions(configured) ?? alertDuplicates(result.data.alerts)
-  if (problem !== undefined) return { ok: false, problem }
+  if (problem !== undefined) {
+    return { ok: false, problem: inOneLine([{ place: placeOf(problem), text: problem }], lineOf) }
+  }
   return {
     ok: true,
     value: {
@@ -116,19 +124,32 @@ function inKeys(problem: string): string {
   return problem.replaceAll(/--[a-z][a-z-]*[a-z]/g, (flag) => keys.get(flag) ?? flag)
 }
 
-function issueText(issue: z.core.$ZodIssue): string {
-  const where = issue.path
-    .map((step) => (typeof step === 'number' ? `[${step}]` : `.${String(step)}`))
-    .join('')
-  const at = where === '' ? 'the file' : where.replace(/^\./, '')
-  if (issue.code === 'unrecognized_keys')
-    return `${at}: unknown key ${issue.keys.map((key) => `"${key}"`).join(', ')}`
-  if (issue.code === 'invalid_union') {
-    // What a parser of ours says is worth more than that it is no list.
-    const inner = issue.errors.flat().find(({ code }) => code === 'custom') ?? issue.errors.flat()[0]
-    if (inner !== undefined) return `${at}: ${inner.message}`
+/** The keys that may stand at a place. */
+function keysAt(place: Place): readonly string[] {
+  switch (place.findLast((step) => typeof step === 'string')) {
+    case undefined:
+      return Object.keys(file.shape)
+    case 'forwards':
+      return Object.keys(forward.shape)
+    case 'restart':
+      return Object.keys(restart.shape)
+    case 'alerts':
+      return Object.keys(alerts.shape)
+    case 'channels':
+      return channelKeys
+    case 'ping':
+      return pingKeys
+    default:
+      return []
   }
-  return `${at}: ${issue.message}`
+}
+
+/** The place that a sentence begins with: `forwards[1].name: …`. */
+function placeOf(problem: string): Place {
+  const [written = ''] = /^[\w.[\]]+/.exec(problem) ?? []
+  return [...written.matchAll(/(\w+)|\[(\d+)\]/g)].map(([step]) =>
+    step.startsWith('[') ? Number(step.slice(1, -1)) : step,
+  )
 }
 
 function duplicates(forwards: readonly ForwardEntry[]): string | undefined {

@@ -100,6 +100,33 @@ forwards:
     await refused(/startTimeout: a start takes time/, 'restart: { startTimeout: 0 }\nforwards: []')
   })
 
+  it('tells what is wrong in plain words, on which line, and how much more there is', async () => {
+    const least = '{ name: a, listen: 1, target: "b:1" }'
+    for (const empty of ['', '# nothing\n', '\n\n'])
+      await refused(/: it is empty; the least that works is/, empty)
+    await refused(/: it is empty; /, '', 'x.json')
+    await refused(/: it has no forwards$/, 'interval: 5s')
+    await refused(/: line 1: forwards must be a list$/, 'forwards: { a: 1 }')
+    await refused(/: it must be keys with values$/, '- 1')
+    await refused(/: line 2: forwards\[0\] has no name$/, 'forwards:\n  - { listen: 1, target: "b:1" }')
+    await refused(
+      /: line 3: forwards\[0\]: unknown key "lisen" \(did you mean listen\?\)$/,
+      'forwards:\n  - name: a\n    lisen: 1\n    target: "b:1"',
+    )
+    await refused(
+      /: line 3: forwards\[0\]\.listen must be a number$/,
+      '{\n "forwards": [{ "name": "a",\n "listen": "x", "target": "b:1" }] }',
+      'x.json',
+    )
+    await refused(
+      /: line 2: interval must be a text or a number \(and 2 more: forwards\[0\]\.listen, forwards\[1\]\.target\)$/,
+      `forwards: [{ name: a, listen: 70000, target: "b:1" }, { name: b, listen: 2 }]\ninterval: []`,
+    )
+    await refused(/: line 2: forwards\[1\]\.name: a is there twice$/, `forwards: [${least},\n ${least}]`)
+    await refused(/bind.*not an IP address; bind takes/, `forwards: [${least.replace(' }', ', bind: x }')}]`)
+    await refused(/end with a } at line 3, column 1$/, 'forwards:\n  - { name: a\nrest: ]')
+  })
+
   it('refuses two forwards of one name or one port', async () => {
     const two = (b: string) => `forwards: [{ name: a, listen: 1, target: "b:1" }, ${b}]`
     await refused(/forwards\[1\]\.name: a is there twice/, two('{ name: a, listen: 2, target: "b:1" }'))
@@ -113,7 +140,11 @@ forwards:
   })
 
   it('that is not there is refused', async () => {
-    await assert.rejects(loadConfiguration('/nowhere/at/all.yaml'), /cannot be read: ENOENT/)
+    await assert.rejects(
+      loadConfiguration('/nowhere/at/all.yaml'),
+      /cannot be read: \/nowhere\/at\/all\.yaml does not exist$/,
+    )
+    await assert.rejects(loadConfiguration('/'), /cannot be read: \/ is a folder, not a file$/)
   })
 
   it('has its JSON Schema for editors as shipped (npm run schema)', () => {
