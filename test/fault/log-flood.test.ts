@@ -77,7 +77,7 @@ it(
       await healthyAs(watched, port)
       for (let connection = 0; connection < 100; connection++) assert.equal(await askThrough(port), 'hello')
       assert.equal(await monitor.stop(), 0)
-    await echo.close()
+      await echo.close()
       assert.ok(statSync(log).size < defaultLogLimits.maxBytes)
       assert.ok(statSync(`${log}.1`).size <= defaultLogLimits.maxBytes)
     }),

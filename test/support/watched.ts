@@ -35,6 +35,8 @@ export async function echoServer(
   })
   server.listen(port, '127.0.0.1')
   await once(server, 'listening')
+  // A test that fails before it closes this must not hold its file open.
+  server.unref()
   const close = async () => {
     server.close()
     await once(server, 'close')
