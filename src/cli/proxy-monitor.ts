@@ -4,7 +4,7 @@ import { loadConfiguration } from '../config/load.ts'
 import { exitCode } from '../os/failure.ts'
 import { hostAndPort } from '../os/interfaces.ts'
 import { writersDirectory } from '../record/state-directory.ts'
-import { runMonitor } from '../watch/monitor.ts'
+import { runMonitor } from '../watch/monitor-process.ts'
 import { newCommand, runCommand } from './command.ts'
 
 interface Options {

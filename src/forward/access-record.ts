@@ -1,6 +1,6 @@
-import type { ConnectionFacts } from '../control/forwarder-health.ts'
 import { wallTime } from '../os/clock.ts'
 import { hostAndPort } from '../os/interfaces.ts'
+import type { ConnectionFacts } from '../record/forwarder-health.ts'
 import type { Connection, ConnectionPhase } from './connection.ts'
 import type { Termination } from './termination.ts'
 

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net'
-import type { RefusalReason } from '../control/forwarder-health.ts'
+import type { RefusalReason } from '../record/forwarder-health.ts'
 import type { Dialled, DialOutcome } from './dialer.ts'
 import { type Relay, type RelayEnd, type RelayLimits, type RelayTotals, startRelay } from './relay.ts'
 import { resetSocket } from './reset.ts'

@@ -1,5 +1,5 @@
-import type { TargetFacts, TargetState } from '../control/forwarder-health.ts'
 import { hostAndPort } from '../os/interfaces.ts'
+import type { TargetFacts, TargetState } from '../record/forwarder-health.ts'
 import type { Connected } from './connect-race.ts'
 import { type DialFailure, type DialTarget, dialTarget, type TargetDialled } from './dial.ts'
 import type { NameCache } from './name-cache.ts'

@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { type HostAndPort, parseHostAndPort } from '../config/values.ts'
-import type { ForwarderHealth } from '../control/forwarder-health.ts'
 import { errorCode, errorText } from '../os/failure.ts'
+import type { ForwarderHealth } from '../record/forwarder-health.ts'
 import type { Admission } from './admission.ts'
 import { exposition } from './metrics.ts'
 import { healthVerdict } from './metrics-health.ts'

@@ -1,6 +1,6 @@
 import { Counter, Gauge, Registry } from 'prom-client'
-import type { ForwarderHealth } from '../control/forwarder-health.ts'
 import { hostAndPort } from '../os/interfaces.ts'
+import type { ForwarderHealth } from '../record/forwarder-health.ts'
 
 export interface Exposition {
   readonly contentType: string

@@ -3,7 +3,6 @@ import { existsSync } from 'node:fs'
 import { isIP } from 'node:net'
 import path from 'node:path'
 import { contradictionIn, type ForwardOptions, targetsOf } from '../config/forward-options.ts'
-import type { ForwarderIdentity } from '../control/forwarder-health.ts'
 import {
   type CommandHandlers,
   type ControlServer,
@@ -19,6 +18,7 @@ import { ownIdentity } from '../os/process-identity.ts'
 import { notifyServiceManager } from '../os/service-manager.ts'
 import { isFixed, takeInheritance } from '../os/socket-activation.ts'
 import { version } from '../os/version.ts'
+import type { ForwarderIdentity } from '../record/forwarder-health.ts'
 import { isSameFile, LineLog } from '../record/line-log.ts'
 import { formatForPeople, type LogEntry } from '../record/log-entry.ts'
 import { removeOwnPidFile, writePidFile } from '../record/pid-file.ts'

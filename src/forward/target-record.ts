@@ -1,5 +1,5 @@
-import type { TargetFacts, TargetState } from '../control/forwarder-health.ts'
 import { monotonicMs } from '../os/clock.ts'
+import type { TargetFacts, TargetState } from '../record/forwarder-health.ts'
 
 /** Remembers how the target answered; every dial, a client's or a check's, is told to it. */
 export class TargetRecord {

@@ -1,4 +1,4 @@
-import type { RefusalReason } from '../control/forwarder-health.ts'
+import type { RefusalReason } from '../record/forwarder-health.ts'
 import type { ConnectionPhase } from './connection.ts'
 import type { RelayEnd } from './relay.ts'
 import type { StepFailure } from './steps.ts'

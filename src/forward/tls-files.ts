@@ -1,8 +1,8 @@
 import { X509Certificate } from 'node:crypto'
 import { readFile, stat } from 'node:fs/promises'
 import { createSecureContext } from 'node:tls'
-import type { CertificateFacts } from '../control/forwarder-health.ts'
 import { errorCode, errorText, exitCode, Failure } from '../os/failure.ts'
+import type { CertificateFacts } from '../record/forwarder-health.ts'
 
 /** Where a forward's own certificate is; both may be one file. */
 export interface CertificateFiles {

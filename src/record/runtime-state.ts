@@ -1,7 +1,7 @@
 import { readFileSync, renameSync } from 'node:fs'
-import type { ForwarderHealth } from '../control/forwarder-health.ts'
 import type { ProcessIdentity } from '../os/process-identity.ts'
 import { writeFileAtomically } from './atomic-file.ts'
+import type { ForwarderHealth } from './forwarder-health.ts'
 
 /** The version of the file's shape. A reader that meets a higher one says so and believes nothing. */
 export const stateSchemaVersion = 1

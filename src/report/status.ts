@@ -1,7 +1,7 @@
 import type { ChannelHealth } from '../alert/channel-health.ts'
-import type { ForwarderHealth, RefusalReason } from '../control/forwarder-health.ts'
 import type { ProcessIdentity, ProcessVerdict } from '../os/process-identity.ts'
 import type { WantedDown } from '../record/desired-state.ts'
+import type { ForwarderHealth, RefusalReason } from '../record/forwarder-health.ts'
 import type { ForwardEvent, ForwardEventKind, JournalEntry } from '../record/journal.ts'
 import type { LogEntry } from '../record/log-entry.ts'
 import {

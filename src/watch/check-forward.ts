@@ -2,13 +2,9 @@ import { connect } from 'node:net'
 import { isDeepStrictEqual } from 'node:util'
 import type { ForwardOptions } from '../config/forward-options.ts'
 import type { ControlClient } from '../control/client.ts'
-import {
-  type ForwarderHealth,
-  isForwarderHealth,
-  type ListeningAddress,
-} from '../control/forwarder-health.ts'
 import { errorCode } from '../os/failure.ts'
 import { timeLimit } from '../os/time-limit.ts'
+import { type ForwarderHealth, isForwarderHealth, type ListeningAddress } from '../record/forwarder-health.ts'
 import { judgePidFile, type PidFile, readPidFile } from '../record/pid-file.ts'
 import type { ForwardCheck } from './diagnose.ts'
 

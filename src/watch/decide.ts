@@ -1,6 +1,6 @@
 import type { RestartPolicy } from '../config/restart-policy.ts'
-import type { ForwarderHealth } from '../control/forwarder-health.ts'
 import type { ProcessIdentity } from '../os/process-identity.ts'
+import type { ForwarderHealth } from '../record/forwarder-health.ts'
 import type { LogLevel } from '../record/log-entry.ts'
 import type { Diagnosis, Fault } from './diagnose.ts'
 

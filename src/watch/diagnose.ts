@@ -1,5 +1,5 @@
-import type { ForwarderHealth } from '../control/forwarder-health.ts'
 import type { ProcessIdentity, ProcessVerdict } from '../os/process-identity.ts'
+import type { ForwarderHealth } from '../record/forwarder-health.ts'
 
 /** What one look at a forward found. Plain facts; what they mean is said by `diagnose`. */
 export interface ForwardCheck {

@@ -3,19 +3,13 @@ import path from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { Alerts } from '../alert/alerts.ts'
 import { changeInWords, compareConfigurations } from '../config/compare.ts'
-import {
-  type Configuration,
-  defaultConfiguration,
-  type ForwardConfiguration,
-} from '../config/configuration.ts'
+import type { Configuration, ForwardConfiguration } from '../config/configuration.ts'
 import { ConfigurationFile } from '../config/configuration-file.ts'
-import { loadConfiguration } from '../config/load.ts'
-import { ControlSocketHeld, holdControlSocket } from '../control/server.ts'
 import { bootId, monotonicMs, wallTime } from '../os/clock.ts'
 import { duration } from '../os/duration.ts'
 import { errorText, exitCode, Failure } from '../os/failure.ts'
 import { hostAndPort, isLinkLocal, isLoopback, isWildcard, machineAddresses } from '../os/interfaces.ts'
-import { ownIdentity, type ProcessIdentity } from '../os/process-identity.ts'
+import { ownIdentity } from '../os/process-identity.ts'
 import { notifyServiceManager, watchdogPingsExpected } from '../os/service-manager.ts'
 import { socketsByPort, takeInheritance } from '../os/socket-activation.ts'
 import { version } from '../os/version.ts'
@@ -25,7 +19,6 @@ import { LineLog } from '../record/line-log.ts'
 import { formatForPeople, type LogLevel } from '../record/log-entry.ts'
 import { RingLog } from '../record/ring-log.ts'
 import {
-  type ForwardRecord,
   heartbeatIntervalMs,
   type RuntimeState,
   type StateReading,
@@ -33,9 +26,9 @@ import {
   takeOverRuntimeState,
   writeRuntimeState,
 } from '../record/runtime-state.ts'
-import { fileNames, prepareStateDirectory } from '../record/state-directory.ts'
-import type { ForwardPhase } from './decide.ts'
+import { fileNames } from '../record/state-directory.ts'
 import { explainStanding } from './explain.ts'
+import { forwardRecord, memoryOf } from './forward-record.ts'
 import { ForwardWatcher, type WatcherMemory } from './forward-watcher.ts'
 import { incidentFacts, subjectConditions } from './incident-facts.ts'
 
@@ -47,102 +40,11 @@ export interface MonitorOptions {
   readonly stopForwards: boolean
 }
 
-/** What a monitor answers to `identify`. */
-export interface MonitorIdentity {
-  readonly role: 'monitor'
-  readonly identity: ProcessIdentity
-  readonly version: string
-  readonly startedAt: string
-  readonly workingDirectory: string
-}
-
-/**
- * Runs the watchdog until SIGTERM or SIGINT; resolves with the exit code.
- * @throws Failure when it cannot start: another one runs (69), the configuration or the state directory is not usable (78).
- */
-export async function runMonitor(options: MonitorOptions): Promise<number> {
-  const file = options.configurationFile
-  const configuration = file === undefined ? defaultConfiguration : await loadConfiguration(file)
-  prepareStateDirectory(options.stateDirectory)
-  const startedAt = wallTime()
-  let monitor: Monitor | undefined
-  const hold = () => holdSocket(options.stateDirectory, startedAt, () => monitor?.runtimeState())
-  let control = await hold()
-  // The directory may be cleaned away under a running monitor. Who holds the name there is the one monitor, so it is held again.
-  const guard = setInterval(() => {
-    if (control.isHeld()) return
-    takeAgain(options.stateDirectory, hold).then(
-      (again) => {
-        control.close()
-        control = again
-        monitor?.recordsWereRemoved()
-      },
-      (error) => monitor?.giveWay(errorText(error)),
-    )
-  }, heartbeatIntervalMs)
-  try {
-    if (process.stdout.isTTY) await showGateTokens(configuration, options.stateDirectory)
-    monitor = new Monitor(options, configuration, startedAt)
-    await monitor.run()
-    return exitCode.ok
-  } finally {
-    clearInterval(guard)
-    control.close()
-  }
-}
-
-async function takeAgain<T>(stateDirectory: string, hold: () => Promise<T>): Promise<T> {
-  prepareStateDirectory(stateDirectory)
-  return await hold()
-}
-
-/** A person at the terminal is about to log in. The token goes to nobody else, and into no log. */
-async function showGateTokens({ forwards }: Configuration, stateDirectory: string): Promise<void> {
-  const gated = forwards.filter(({ options }) => options.gate !== '')
-  if (gated.length === 0) return
-  const { loadSecrets } = await import('../forward/gate/secrets.ts')
-  const namesByToken = new Map<string, string[]>()
-  for (const { name, options } of gated) {
-    const { token } = loadSecrets(stateDirectory, options.gateTokenFile)
-    namesByToken.set(token, [...(namesByToken.get(token) ?? []), name])
-  }
-  for (const [token, names] of namesByToken) {
-    process.stdout.write(`Log in at ${names.join(' and ')} with the token ${token}\n`)
-  }
-}
-
-async function holdSocket(stateDirectory: string, startedAt: string, state: () => RuntimeState | undefined) {
-  const identity: MonitorIdentity = {
-    role: 'monitor',
-    identity: ownIdentity(),
-    version,
-    startedAt,
-    workingDirectory: process.cwd(),
-  }
-  try {
-    return await holdControlSocket(path.join(stateDirectory, fileNames.monitorSocket), {
-      identify: () => identity,
-      // The records as they would be written now: the file may be old because the disk is full.
-      state: () => state() ?? null,
-    })
-  } catch (error) {
-    if (!(error instanceof ControlSocketHeld)) throw error
-    const holder = error.holder as Partial<MonitorIdentity> | undefined
-    const who =
-      holder?.identity === undefined
-        ? 'and does not answer'
-        : `as PID ${holder.identity.pid} since ${holder.startedAt}, started in ${holder.workingDirectory}`
-    throw new Failure(
-      `a monitor already runs here, ${who}; see proxy-status --state-dir ${stateDirectory}`,
-      exitCode.unavailable,
-    )
-  }
-}
-
 /** ms between two heartbeats after which nobody watched in between. */
 const longestGapMs = 30_000
 
-class Monitor {
+/** The watchdog's loop: rounds, heartbeats, what is said and written down. */
+export class Monitor {
   readonly #options: MonitorOptions
   #configuration: Configuration
   readonly #startedAt: { readonly wall: string; readonly monotonic: number }
@@ -549,62 +451,4 @@ function endingSignal(): Promise<string> {
     process.once('SIGTERM', resolve)
     process.once('SIGINT', resolve)
   })
-}
-
-function forwardRecord({ configuration, state, health, lastCheckAt }: ForwardWatcher): ForwardRecord {
-  const { options, name } = configuration
-  const { phase } = state
-  return {
-    name,
-    port: options.listenPort,
-    target: hostAndPort(options.targetHost, options.targetPort),
-    phase: phase.id,
-    reason: reasonOf(phase) ?? state.lastFault ?? null,
-    nextTryAt: phase.id === 'backoff' || phase.id === 'flapping' ? phase.until : null,
-    identity: phase.id === 'running' || phase.id === 'stopping' ? phase.identity : null,
-    runningSince: phase.id === 'running' ? phase.since : null,
-    lastCheckAt: lastCheckAt ?? null,
-    restarts: state.restarts,
-    failures: state.failures,
-    failingSince: state.failingSince ?? null,
-    targetMemory: {
-      everAnswered: state.target.everAnswered,
-      failures: state.target.failures,
-      failingSince: state.target.failingSince ?? null,
-    },
-    memory: {
-      generation: state.generation,
-      recentRestarts: state.recentRestarts,
-      backoffLevel: state.backoffLevel,
-      healthySince: state.healthySince ?? null,
-      supervisor: state.supervisor?.by ?? null,
-    },
-    health: health ?? null,
-  }
-}
-
-function reasonOf(phase: ForwardPhase): string | undefined {
-  return 'why' in phase ? phase.why : undefined
-}
-
-/** Monotonic times count from boot: after another boot they say nothing. */
-function memoryOf(record: ForwardRecord, sameBoot: boolean): WatcherMemory {
-  const { memory, targetMemory } = record
-  const time = (at: number | null) => (sameBoot && at !== null ? at : undefined)
-  return {
-    generation: memory.generation,
-    failures: record.failures,
-    restarts: record.restarts,
-    recentRestarts: sameBoot ? memory.recentRestarts : [],
-    backoffLevel: sameBoot ? memory.backoffLevel : 0,
-    healthySince: time(memory.healthySince),
-    failingSince: time(record.failingSince),
-    lastFault: undefined,
-    target: {
-      everAnswered: sameBoot && targetMemory.everAnswered,
-      failures: sameBoot ? targetMemory.failures : 0,
-      failingSince: time(targetMemory.failingSince),
-    },
-    supervisor: memory.supervisor ? { by: memory.supervisor, toldOfOptions: false } : undefined,
-  }
 }

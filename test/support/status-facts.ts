@@ -1,5 +1,5 @@
-import type { ForwarderHealth } from '../../src/control/forwarder-health.ts'
 import type { ProcessIdentity } from '../../src/os/process-identity.ts'
+import type { ForwarderHealth } from '../../src/record/forwarder-health.ts'
 import type { ForwardRecord, RuntimeState } from '../../src/record/runtime-state.ts'
 import type { ForwardFacts, StatusFacts } from '../../src/report/status.ts'
 

@@ -3,7 +3,7 @@ import { it } from 'node:test'
 import { withDefaults } from '../../src/config/forward-options.ts'
 import type { ControlClient } from '../../src/control/client.ts'
 import { checkForward } from '../../src/watch/check-forward.ts'
-import { health } from '../support/observations.ts'
+import { wellHealth } from '../support/status-facts.ts'
 
 const options = withDefaults({ listenPort: 6274, targetHost: 'localhost', targetPort: 6274 }, {})
 
@@ -11,7 +11,7 @@ const options = withDefaults({ listenPort: 6274, targetHost: 'localhost', target
 function hangsAtTheProbe(): ControlClient {
   const address = { address: '192.0.2.1', port: 6274 }
   const answers: Record<string, unknown> = {
-    health: { ...health(100), listen: { port: 6274, rule: 'addresses', addresses: [address], failed: [] } },
+    health: { ...wellHealth, listen: { ...wellHealth.listen, addresses: [address] } },
     identify: { options: JSON.stringify(options) },
   }
   return {

@@ -72,7 +72,7 @@ describe('A configuration that changes under the monitor', { timeout: 120_000 },
         refused.monitor.reason ?? '',
         /configuration file is not used since .*, the one before goes on: .*listen/,
       )
-      assert.match(refused.next.join('\n'), /proxy-monitor --check --config /)
+      assert.match(refused.next.join('\n'), /proxy-monitor(\.js)? --check --config /)
       const check = await watched.run(
         'proxy-monitor',
         '--check',

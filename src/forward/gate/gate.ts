@@ -28,7 +28,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import type { ForwarderHealth } from '../../control/forwarder-health.ts'
+import type { ForwarderHealth } from '../../record/forwarder-health.ts'
 import { type Access, Guard } from './access.ts'
 import { bodyTreatment } from './document.ts'
 import type { GateGroup, GateMember } from './group.ts'

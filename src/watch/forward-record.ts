@@ -1,0 +1,63 @@
+import { hostAndPort } from '../os/interfaces.ts'
+import type { ForwardRecord } from '../record/runtime-state.ts'
+import type { ForwardPhase } from './decide.ts'
+import type { ForwardWatcher, WatcherMemory } from './forward-watcher.ts'
+
+/** What the monitor writes down about a forward. */
+export function forwardRecord({ configuration, state, health, lastCheckAt }: ForwardWatcher): ForwardRecord {
+  const { options, name } = configuration
+  const { phase } = state
+  return {
+    name,
+    port: options.listenPort,
+    target: hostAndPort(options.targetHost, options.targetPort),
+    phase: phase.id,
+    reason: reasonOf(phase) ?? state.lastFault ?? null,
+    nextTryAt: phase.id === 'backoff' || phase.id === 'flapping' ? phase.until : null,
+    identity: phase.id === 'running' || phase.id === 'stopping' ? phase.identity : null,
+    runningSince: phase.id === 'running' ? phase.since : null,
+    lastCheckAt: lastCheckAt ?? null,
+    restarts: state.restarts,
+    failures: state.failures,
+    failingSince: state.failingSince ?? null,
+    targetMemory: {
+      everAnswered: state.target.everAnswered,
+      failures: state.target.failures,
+      failingSince: state.target.failingSince ?? null,
+    },
+    memory: {
+      generation: state.generation,
+      recentRestarts: state.recentRestarts,
+      backoffLevel: state.backoffLevel,
+      healthySince: state.healthySince ?? null,
+      supervisor: state.supervisor?.by ?? null,
+    },
+    health: health ?? null,
+  }
+}
+
+function reasonOf(phase: ForwardPhase): string | undefined {
+  return 'why' in phase ? phase.why : undefined
+}
+
+/** Monotonic times count from boot: after another boot they say nothing. */
+export function memoryOf(record: ForwardRecord, sameBoot: boolean): WatcherMemory {
+  const { memory, targetMemory } = record
+  const time = (at: number | null) => (sameBoot && at !== null ? at : undefined)
+  return {
+    generation: memory.generation,
+    failures: record.failures,
+    restarts: record.restarts,
+    recentRestarts: sameBoot ? memory.recentRestarts : [],
+    backoffLevel: sameBoot ? memory.backoffLevel : 0,
+    healthySince: time(memory.healthySince),
+    failingSince: time(record.failingSince),
+    lastFault: undefined,
+    target: {
+      everAnswered: sameBoot && targetMemory.everAnswered,
+      failures: sameBoot ? targetMemory.failures : 0,
+      failingSince: time(targetMemory.failingSince),
+    },
+    supervisor: memory.supervisor ? { by: memory.supervisor, toldOfOptions: false } : undefined,
+  }
+}
