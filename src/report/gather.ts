@@ -151,7 +151,7 @@ async function lookAt(
 async function askHealth(socket: string): Promise<ForwarderHealth | 'silent' | 'absent'> {
   try {
     const answer = await askControl(socket, 'health', {}, answerWithinMs)
-    return isForwarderHealth(answer) ? answer : 'absent'
+    return isForwarderHealth(answer) ? answer : 'silent'
   } catch (error) {
     // EAGAIN: nobody takes connections from the full queue of the socket.
     const code = errorCode(error)

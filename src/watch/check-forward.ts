@@ -68,7 +68,8 @@ async function askHealth(connection: ControlClient): Promise<Asked | 'silent' | 
   for (const _attempt of [1, 2]) {
     try {
       const health = await connection.request('health', {}, answerWithinMs)
-      if (!isForwarderHealth(health)) return 'absent'
+      // It is held by somebody, and what that says is of no use.
+      if (!isForwarderHealth(health)) return 'silent'
       const { options } = (await connection.request('identify', {}, answerWithinMs)) as { options: string }
       return { health, options: JSON.parse(options) }
     } catch (error) {
