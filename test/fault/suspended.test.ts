@@ -40,12 +40,12 @@ describe('A machine, or a monitor, that stands still for a while', { timeout: 60
       const echo = await echoServer()
       const port = await freePort()
       const forwards = [{ name: 'one', listen: port, target: `localhost:${echo.port}` }]
-      const monitor = await startMonitor(watched, { forwards, interval: '50ms' })
+      const monitor = await startMonitor(watched, { forwards, interval: '100ms' })
       const { pid } = await healthyAs(watched, port)
       for (let round = 0; round < 2; round++) {
         // A look is under way at nearly every moment: the forwarder no longer answers it, and then nobody asks.
         process.kill(pid, 'SIGSTOP')
-        standStill(120)
+        standStill(220)
         process.kill(monitor.pid, 'SIGSTOP')
         standStill(2300)
         process.kill(monitor.pid, 'SIGCONT')
