@@ -88,10 +88,8 @@ describe('kill -9 of the monitor in a loop', () => {
         )
         const last = await startMonitor(watched, { forwards })
         const report = await watched.statusWhen('all healthy', ({ exitCode }) => exitCode === 0)
-        assert.deepEqual(
-          report.forwards.map(({ pid }) => pid),
-          ports.map((port) => copies.get(port)),
-        )
+        assert.equal(report.forwards.length, ports.length)
+        for (const { port, pid } of report.forwards) assert.equal(pid, copies.get(port))
         assert.equal(await last.stop(), 0)
         await echo.close()
       }),
