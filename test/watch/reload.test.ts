@@ -92,7 +92,7 @@ describe('A configuration that changes under the monitor', { timeout: 120_000 },
         watched.file('configuration.json'),
       )
       assert.deepEqual([valid.code, valid.stderr], [0, ''])
-      assert.match(valid.stdout, /is valid: 1 forwards\n {2}one: port \d+ to localhost:\d+\n/)
+      assert.match(valid.stdout, /is valid: 1 forward\n {2}one: port \d+ to localhost:\d+\n/)
       await echo.close()
     }))
 
