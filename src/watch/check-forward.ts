@@ -27,7 +27,7 @@ export interface CheckInput {
   readonly portHolder: string | undefined
 }
 
-/** Looks at one forward: process, event loop, listener, target. Takes a few ms when it is well, 4 s at most when it hangs. */
+/** Looks at one forward: process, event loop, listener, target. Takes a few ms when it is well, a few seconds when it hangs: each question has its own limit. */
 export async function checkForward(input: CheckInput): Promise<ForwardCheck> {
   const { connection, options } = input
   const before = pidFileFacts(readPidFile(input.pidFile))
