@@ -1,6 +1,6 @@
 import { preciseDuration } from '../os/duration.ts'
 import type { ForwardEvent, ForwardEventKind, TargetCondition } from '../record/journal.ts'
-import type { Context, Decision, Effect, ForwardPhase, ForwardState, Observation } from './decide.ts'
+import type { Context, Decision, Effect, ForwardPhase, ForwardState, Observation } from './decide/state.ts'
 
 /** A decision for the journal, without the forward's name. */
 export type Explanation = Omit<ForwardEvent, 'event' | 'forward'>

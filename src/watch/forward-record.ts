@@ -1,6 +1,6 @@
 import { hostAndPort } from '../os/interfaces.ts'
 import type { ForwardRecord } from '../record/runtime-state.ts'
-import type { ForwardPhase } from './decide.ts'
+import type { ForwardPhase } from './decide/state.ts'
 import type { ForwardWatcher, WatcherMemory } from './forward-watcher.ts'
 
 /** What the monitor writes down about a forward. */

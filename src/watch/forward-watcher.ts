@@ -17,12 +17,12 @@ import { fileNames, prepareStateDirectory } from '../record/state-directory.ts'
 import { checkForward } from './check-forward.ts'
 import {
   type Context,
-  decide,
   type Effect,
   type ForwardState,
   initialState,
   type Observation,
-} from './decide.ts'
+} from './decide/state.ts'
+import { decide } from './decide.ts'
 import { diagnose } from './diagnose.ts'
 import { type Explanation, explain } from './explain.ts'
 import {

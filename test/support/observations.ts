@@ -1,6 +1,6 @@
 import type { ProcessIdentity } from '../../src/os/process-identity.ts'
 import type { ForwarderHealth } from '../../src/record/forwarder-health.ts'
-import type { Observation } from '../../src/watch/decide.ts'
+import type { Observation } from '../../src/watch/decide/state.ts'
 
 type Checked = Extract<Observation, { kind: 'checked' }>
 

@@ -4,12 +4,12 @@ import fc from 'fast-check'
 import { restartDefaults } from '../../src/config/restart-policy.ts'
 import {
   type Context,
-  decide,
   type Effect,
   type ForwardState,
   initialState,
   type Observation,
-} from '../../src/watch/decide.ts'
+} from '../../src/watch/decide/state.ts'
+import { decide } from '../../src/watch/decide.ts'
 import { deadCheck, faultyCheck, healthyCheck, identity, unverifiableCheck } from '../support/observations.ts'
 
 /**

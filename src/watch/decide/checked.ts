@@ -1,0 +1,104 @@
+import type { ProcessIdentity } from '../../os/process-identity.ts'
+import type { Fault } from '../diagnose.ts'
+import { blocked } from './blocked.ts'
+import { stop } from './ending.ts'
+import { healthy } from './healthy.ts'
+import { countFailure, failAndRestart } from './restarting.ts'
+import { clearStale } from './stale-pid-file.ts'
+import { awaitSupervisor, start, startIfDue } from './starting.ts'
+import type { Context, Decision, ForwardState, Observation } from './state.ts'
+import { stillAwaited } from './supervised.ts'
+import { info, nothing, prepend } from './words.ts'
+
+/** What a look at the forward means, by the phase it is in. */
+export function checked(
+  state: ForwardState,
+  seen: Extract<Observation, { kind: 'checked' }>,
+  context: Context,
+): Decision {
+  const { diagnosis } = seen
+  switch (state.phase.id) {
+    // The outcome of a start or a stop is an event of its own.
+    case 'starting':
+    case 'stopping':
+      return nothing(state)
+    case 'down':
+      return diagnosis.condition === 'dead'
+        ? clearStale(state, diagnosis.stalePidFile, context)
+        : nothing(state)
+    case 'unknown':
+    case 'running':
+    case 'backoff':
+    case 'flapping':
+    case 'awaiting':
+    case 'blocked':
+      return judged(state, seen, context)
+  }
+}
+
+function judged(
+  state: ForwardState,
+  seen: Extract<Observation, { kind: 'checked' }>,
+  context: Context,
+): Decision {
+  const { diagnosis, optionsMatch, portHolder } = seen
+  switch (diagnosis.condition) {
+    case 'draining':
+      return nothing(state)
+    case 'healthy':
+      return healthy(state, diagnosis.health, optionsMatch, diagnosis.stalePidFile, context)
+    case 'faulty':
+      return faulty(state, diagnosis.fault, diagnosis.identity, context)
+    case 'unverifiable':
+      return blocked(state, diagnosis.words, context)
+    case 'dead':
+      return foundDead(state, diagnosis.fault, diagnosis.stalePidFile, portHolder, context)
+  }
+}
+
+function faulty(state: ForwardState, fault: Fault, identity: ProcessIdentity, context: Context): Decision {
+  const failed = countFailure(state, fault.words, context)
+  return prepend(failed.effects, stop(failed.state, identity, 'restart', fault.words, context))
+}
+
+function foundDead(
+  state: ForwardState,
+  fault: Fault,
+  stalePidFile: string | undefined,
+  portHolder: string | undefined,
+  context: Context,
+): Decision {
+  const cleared = clearStale(state, stalePidFile, context)
+  switch (state.phase.id) {
+    case 'unknown':
+      if (state.supervisor !== undefined)
+        return prepend(cleared.effects, awaitSupervisor(state, state.supervisor, context))
+      // Never started is no failure; a PID file that was left behind tells of one.
+      if (stalePidFile === undefined) {
+        const line = info(`Proxy for port ${context.port} is not running, starting it`)
+        return prepend([...cleared.effects, line], start(state, context, 'first'))
+      }
+      return prepend(cleared.effects, failAndRestart(state, fault.words, context))
+    case 'running':
+      return prepend(cleared.effects, failAndRestart(state, fault.words, context))
+    case 'blocked':
+      if (portHolder === undefined) return prepend(cleared.effects, start(state, context))
+      return prepend(
+        cleared.effects,
+        blocked(
+          state,
+          state.phase.why.includes(portHolder) ? state.phase.why : `the port is taken by ${portHolder}`,
+          context,
+        ),
+      )
+    case 'backoff':
+    case 'flapping':
+      return prepend(cleared.effects, startIfDue(state, state.phase.until, context))
+    case 'awaiting':
+      return prepend(cleared.effects, stillAwaited(state, state.phase, portHolder, context))
+    case 'starting':
+    case 'stopping':
+    case 'down':
+      return cleared
+  }
+}

@@ -1,0 +1,60 @@
+import type { ForwarderHealth } from '../../record/forwarder-health.ts'
+import { mayReplace, replace } from './replacing.ts'
+import { staleEffects } from './stale-pid-file.ts'
+import type { Context, Decision, Effect, ForwardPhase, ForwardState, Supervised } from './state.ts'
+import { judgeSupervisedOptions } from './supervised.ts'
+import { judgeTarget } from './target.ts'
+import { alert, good, prepend, seconds } from './words.ts'
+
+/** The forwarder answers and accepts: adopted when it was not known, counted as well, its target judged. */
+export function healthy(
+  state: ForwardState,
+  health: ForwarderHealth,
+  optionsMatch: boolean,
+  stalePidFile: string | undefined,
+  context: Context,
+): Decision {
+  const { port, now, policy } = context
+  const known = state.phase.id === 'running' && state.phase.identity.pid === health.identity.pid
+  const effects: Effect[] = []
+  if (stalePidFile !== undefined) effects.push(...staleEffects(stalePidFile, port))
+  if (!known) {
+    effects.push(good(`Proxy for port ${port} is already running (PID: ${health.identity.pid}), adopted`))
+  }
+  const phase: ForwardPhase = known
+    ? state.phase
+    : { id: 'running', identity: health.identity, since: now - health.uptimeMs }
+  const healthySince = state.healthySince ?? now
+  const isReset = now - healthySince >= policy.resetAfterMs
+  effects.push(...recovered(state, context))
+  const supervisor = supervisorNow(state, health)
+  const seen: ForwardState = {
+    ...state,
+    supervisor,
+    phase,
+    failures: 0,
+    failingSince: undefined,
+    lastFault: undefined,
+    healthySince,
+    backoffLevel: isReset ? 0 : state.backoffLevel,
+  }
+  const withTarget = judgeTarget(seen, health, context)
+  const all = [...effects, ...withTarget.effects]
+  if (supervisor !== undefined)
+    return prepend(all, judgeSupervisedOptions(withTarget.state, supervisor, optionsMatch, context))
+  if (optionsMatch || !mayReplace(phase, now)) return { state: withTarget.state, effects: all }
+  return prepend(all, replace(withTarget.state, 'its options have changed', context))
+}
+
+function supervisorNow({ supervisor }: ForwardState, health: ForwarderHealth): Supervised | undefined {
+  // A forwarder of an older version does not say.
+  const by = health.supervisor ?? undefined
+  if (by === undefined || supervisor?.by === by) return by && supervisor
+  return { by, toldOfOptions: false }
+}
+
+function recovered(state: ForwardState, { port, now, policy }: Context): Effect[] {
+  if (state.failures < policy.failureThreshold && state.phase.id !== 'flapping') return []
+  const lasted = state.failingSince === undefined ? '' : ` after ${seconds(now - state.failingSince)}`
+  return [alert('resolved', 'forward', `Proxy for port ${port} works again${lasted}`)]
+}

@@ -1,0 +1,57 @@
+import { stop } from './ending.ts'
+import { replace } from './replacing.ts'
+import { start } from './starting.ts'
+import type { Context, Decision, ForwardState, Observation } from './state.ts'
+import { leftToSupervisor } from './supervised.ts'
+import { nothing } from './words.ts'
+
+/** What a person, a configuration or the end of the monitor wants. */
+export function ordered(
+  state: ForwardState,
+  seen: Extract<Observation, { kind: 'order' }>,
+  context: Context,
+): Decision {
+  switch (seen.order) {
+    case 'start':
+      return startOnOrder(state, context)
+    case 'stop':
+    case 'restart':
+      return endOnOrder(state, seen.order, seen.why, context)
+  }
+}
+
+function startOnOrder(state: ForwardState, context: Context): Decision {
+  if (state.phase.id === 'down') return start(state, context)
+  // It is still ending: what was ordered last counts.
+  if (state.phase.id === 'stopping' && state.phase.afterwards === 'stay') {
+    return { state: { ...state, phase: { ...state.phase, afterwards: 'start' } }, effects: [] }
+  }
+  return nothing(state)
+}
+
+function endOnOrder(state: ForwardState, order: 'stop' | 'restart', why: string, context: Context): Decision {
+  const afterwards = order === 'stop' ? 'stay' : 'start'
+  switch (state.phase.id) {
+    case 'running':
+      if (state.supervisor !== undefined) return leftToSupervisor(state, state.supervisor, order, context)
+      if (order === 'stop') return stop(state, state.phase.identity, 'stay', why, context)
+      return state.phase.replacement?.state === 'starting' ? nothing(state) : replace(state, why, context)
+    case 'stopping':
+      return { state: { ...state, phase: { ...state.phase, afterwards, why } }, effects: [] }
+    case 'starting':
+      if (order === 'restart') return nothing(state)
+      return { state: { ...state, phase: { id: 'down' } }, effects: [{ kind: 'abandon-start' }] }
+    case 'unknown':
+    case 'awaiting':
+    case 'blocked':
+      // Whether a process is there is not known: looking comes before starting.
+      if (order === 'restart') return { state, effects: [{ kind: 'check' }] }
+      return { state: { ...state, phase: { id: 'down' } }, effects: [] }
+    case 'backoff':
+    case 'flapping':
+    case 'down':
+      return order === 'restart'
+        ? start(state, context)
+        : { state: { ...state, phase: { id: 'down' } }, effects: [] }
+  }
+}

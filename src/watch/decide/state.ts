@@ -1,0 +1,159 @@
+import type { RestartPolicy } from '../../config/restart-policy.ts'
+import type { ProcessIdentity } from '../../os/process-identity.ts'
+import type { LogLevel } from '../../record/log-entry.ts'
+import type { Diagnosis } from '../diagnose.ts'
+
+/** Where a forward stands. */
+export type ForwardPhase =
+  /** The monitor has not looked yet. */
+  | { readonly id: 'unknown' }
+  | { readonly id: 'starting'; readonly deadline: number }
+  | {
+      readonly id: 'running'
+      readonly identity: ProcessIdentity
+      readonly since: number
+      /** A planned restart: another one is being started beside it, which it leaves its sockets to. */
+      readonly replacement?: Replacement
+    }
+  | {
+      readonly id: 'stopping'
+      readonly identity: ProcessIdentity
+      readonly afterwards: 'restart' | 'start' | 'stay'
+      readonly why: string
+    }
+  | { readonly id: 'backoff'; readonly until: number; readonly why: string }
+  | { readonly id: 'flapping'; readonly until: number; readonly why: string }
+  /** Whoever runs it has to bring it back. Looked at often until `until`, then every round. */
+  | { readonly id: 'awaiting'; readonly until: number; readonly why: string }
+  /** Something that is not ours stands in the way. Looked at again every round. */
+  | { readonly id: 'blocked'; readonly why: string }
+  /** Ended because somebody wanted it. */
+  | { readonly id: 'down' }
+
+export type Replacement =
+  | { readonly state: 'starting'; readonly why: string }
+  /** It could not take over; the one that runs goes on. Not tried again by itself before `until`. */
+  | { readonly state: 'failed'; readonly until: number }
+
+export interface ForwardState {
+  readonly phase: ForwardPhase
+  /** Rises at every start; an answer that belongs to an earlier start is nobody's any more. */
+  readonly generation: number
+  /** Failures in a row. Only a healthy check sets it to zero. */
+  readonly failures: number
+  /** Restarts since this forward was first watched. */
+  readonly restarts: number
+  /** Monotonic times of the restarts within the flapping window. */
+  readonly recentRestarts: readonly number[]
+  /** How many waits have been doubled: 0 = the next restart does not wait. */
+  readonly backoffLevel: number
+  /** Since when every check has been healthy. */
+  readonly healthySince: number | undefined
+  /** When the failure that goes on began; undefined while there is none. */
+  readonly failingSince: number | undefined
+  readonly lastFault: string | undefined
+  readonly target: TargetMemory
+  /** Who starts its process again; undefined = this monitor does. */
+  readonly supervisor: Supervised | undefined
+}
+
+export interface Supervised {
+  readonly by: 'systemd'
+  /** It was said that its options are not those that are configured. */
+  readonly toldOfOptions: boolean
+}
+
+export interface TargetMemory {
+  /** A target that has never answered is waited for; that is no fault. */
+  readonly everAnswered: boolean
+  /** Checks in a row that found it unreachable after it had answered. */
+  readonly failures: number
+  readonly failingSince: number | undefined
+}
+
+export const initialState: ForwardState = {
+  phase: { id: 'unknown' },
+  generation: 0,
+  failures: 0,
+  restarts: 0,
+  recentRestarts: [],
+  backoffLevel: 0,
+  healthySince: undefined,
+  failingSince: undefined,
+  lastFault: undefined,
+  target: { everAnswered: false, failures: 0, failingSince: undefined },
+  supervisor: undefined,
+}
+
+/** What was seen. `generation` is the start that the news belongs to. */
+export type Observation =
+  | {
+      readonly kind: 'checked'
+      readonly diagnosis: Diagnosis
+      readonly optionsMatch: boolean
+      readonly portHolder: string | undefined
+    }
+  | { readonly kind: 'started'; readonly generation: number; readonly identity: ProcessIdentity }
+  | {
+      readonly kind: 'start-failed'
+      readonly generation: number
+      readonly message: string
+      readonly portTaken: boolean
+    }
+  /** The replacement took over, and the one before it only finishes its connections. */
+  | { readonly kind: 'replaced'; readonly generation: number; readonly identity: ProcessIdentity }
+  /** It did not, and nothing has changed. `unsupported`: the forwarder that runs knows no handover. */
+  | {
+      readonly kind: 'replace-failed'
+      readonly generation: number
+      readonly message: string
+      readonly unsupported: boolean
+    }
+  /** The process is proven to be gone. */
+  | { readonly kind: 'died'; readonly identity: ProcessIdentity; readonly how: string }
+  /** A stop that was asked for has ended the process. */
+  | { readonly kind: 'ended'; readonly identity: ProcessIdentity }
+  /** A stop that was asked for could not end it. */
+  | { readonly kind: 'survived'; readonly identity: ProcessIdentity }
+  /** The time asked for by a `wake` has come. */
+  | { readonly kind: 'woken' }
+  | { readonly kind: 'order'; readonly order: 'start' | 'stop' | 'restart'; readonly why: string }
+
+/** What is to be done, as data. */
+export type Effect =
+  | { readonly kind: 'start'; readonly generation: number }
+  /** The forwarder that runs starts its own replacement and hands over to it; answered by `replaced` or `replace-failed`. */
+  | { readonly kind: 'replace'; readonly generation: number; readonly timeoutMs: number }
+  /** SIGTERM and SIGCONT, then after `killAfterMs` SIGKILL; answered by `ended` or `survived`. */
+  | { readonly kind: 'stop'; readonly identity: ProcessIdentity; readonly killAfterMs: number }
+  /** The process that was started and has not become ready is killed; nobody waits for it any more. */
+  | { readonly kind: 'abandon-start' }
+  | { readonly kind: 'remove-pid-file' }
+  /** Look again now instead of at the next round. */
+  | { readonly kind: 'check' }
+  /** Come back with `woken` at this monotonic time. */
+  | { readonly kind: 'wake'; readonly at: number }
+  | { readonly kind: 'log'; readonly level: LogLevel; readonly message: string; readonly good: boolean }
+  | {
+      readonly kind: 'alert'
+      readonly event: 'opened' | 'resolved' | 'flapping'
+      readonly subject: 'forward' | 'target'
+      readonly message: string
+    }
+
+export interface Context {
+  readonly port: number
+  readonly target: string
+  readonly policy: RestartPolicy
+  /** How long an ending forwarder may take over its connections, in ms. */
+  readonly drainMs: number
+  /** Monotonic ms. */
+  readonly now: number
+  /** From 0 up to 1; chosen anew for every decision. */
+  readonly random: number
+}
+
+export interface Decision {
+  readonly state: ForwardState
+  readonly effects: readonly Effect[]
+}
