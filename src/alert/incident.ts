@@ -39,8 +39,8 @@ export interface Incident {
   readonly restarts: number
 }
 
-/** A forward can be down, and so can what it forwards to. */
-export type Subject = 'forward' | 'target'
+/** A forward can be down, and so can what it forwards to; it can use more memory or CPU time than it may. */
+export type Subject = 'forward' | 'target' | 'memory' | 'cpu'
 
 /** One thing to tell. */
 export interface IncidentChange {
@@ -300,10 +300,16 @@ function tick(state: IncidentState, now: Moment, policy: IncidentPolicy): Step {
     const { wellSince } = incident
     if (wellSince === null) return remind(before, incident, now, policy)
     if (elapsedMs(wellSince, now) < policy.settleMs) return nothing(before)
-    const what = incident.subject === 'forward' ? 'Proxy for port' : 'Target of port'
-    const message = `${what} ${incident.port} has settled: well since ${isoTime(wellSince)}`
+    const message = `${subjectWords[incident.subject]} ${incident.port} has settled: well since ${isoTime(wellSince)}`
     return resolve(before, incident, message, wellSince, now)
   })
+}
+
+const subjectWords: Readonly<Record<Subject, string>> = {
+  forward: 'Proxy for port',
+  target: 'Target of port',
+  memory: 'Memory of the proxy for port',
+  cpu: 'CPU time of the proxy for port',
 }
 
 function remind(state: IncidentState, incident: Incident, now: Moment, { reminderMs }: IncidentPolicy): Step {

@@ -1,6 +1,7 @@
 import { type AlertConfiguration, alertDefaults } from './alert-options.ts'
 import type { ForwardOptions } from './forward-options.ts'
 import { withDefaults } from './forward-options.ts'
+import { limitDefaults, type ResourceLimits } from './resource-limits.ts'
 import { type RestartPolicy, restartDefaults } from './restart-policy.ts'
 
 /** One forward as the monitor watches it. */
@@ -9,6 +10,7 @@ export interface ForwardConfiguration {
   readonly name: string
   readonly options: ForwardOptions
   readonly restart: RestartPolicy
+  readonly limits: ResourceLimits
 }
 
 export interface Configuration {
@@ -32,5 +34,6 @@ export const defaultConfiguration: Configuration = {
     name,
     options: withDefaults({ listenPort: port, targetHost: 'localhost', targetPort: port }, {}),
     restart: restartDefaults,
+    limits: limitDefaults,
   })),
 }

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { type Parsed, parseDuration } from './values.ts'
+import { type Parsed, parseCpuShare, parseDuration, parseMemory } from './values.ts'
 
 /** A string that one of the parsers of `values.ts` understands. */
 export function text<T>(parse: (text: string) => Parsed<T>) {
@@ -18,5 +18,15 @@ export const duration = z
   .transform(String)
   .pipe(text(parseDuration))
   .describe('250ms, 5s, 2m, 1h; a bare number counts seconds; 0 = off')
+export const memory = z
+  .union([z.string(), z.number()])
+  .transform(String)
+  .pipe(text(parseMemory))
+  .describe('512K, 256M, 1G, to the base 1024; 0 = off')
+export const cpuShare = z
+  .union([z.string(), z.number()])
+  .transform(String)
+  .pipe(text(parseCpuShare))
+  .describe('50% of one core, 200% for two cores; 0 = off')
 export const oneOrMore = <T extends z.ZodType>(item: T) =>
   z.union([z.array(item), item.transform((value) => [value])])

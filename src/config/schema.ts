@@ -5,8 +5,9 @@ import type { Configuration, ForwardConfiguration } from './configuration.ts'
 import { defaultIntervalMs } from './configuration.ts'
 import { contradictionIn, type OptionSpecification, optionList, withDefaults } from './forward-options.ts'
 import { inOneLine, type Place, problemsOf } from './problems.ts'
+import { limitDefaults } from './resource-limits.ts'
 import { restartDefaults } from './restart-policy.ts'
-import { count, duration, oneOrMore, port, text } from './schema-parts.ts'
+import { count, cpuShare, duration, memory, oneOrMore, port, text } from './schema-parts.ts'
 import { type Parsed, parseTarget } from './values.ts'
 
 const restart = z.strictObject({
@@ -26,6 +27,19 @@ const restart = z.strictObject({
     .optional()
     .describe('until a forwarder that was started must be ready'),
   killAfter: duration.optional().describe('from SIGTERM to SIGKILL for a forwarder that hangs'),
+})
+
+const limits = z.strictObject({
+  memory: memory
+    .optional()
+    .describe('memory of all processes of a forward together, such as 256M; more is alerted; 0 = no limit'),
+  cpu: cpuShare
+    .optional()
+    .describe('their CPU time, such as 50% of one core or 200% for two; more is alerted; 0 = no limit'),
+  action: z
+    .enum(['alert', 'restart'])
+    .optional()
+    .describe('what to do beyond a limit besides the alert: nothing, or a restart by handover'),
 })
 
 /** The schema of one option, from the table that the command line is made from. */
@@ -50,6 +64,7 @@ const forward = z.strictObject({
     .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/, 'a name is 1 to 63 letters, digits, ".", "_" or "-"'),
   listen: port.describe('port to listen on'),
   restart: restart.optional(),
+  limits: limits.optional(),
   ...Object.fromEntries(
     optionList.map(({ key, specification }) => [key, optionSchema(specification).optional()]),
   ),
@@ -68,12 +83,14 @@ const file = z.strictObject({
     .optional()
     .describe('between two rounds of checks; default 10s'),
   restart: restart.optional().describe('for every forward that does not say otherwise'),
+  limits: limits.optional().describe('for every forward that does not say otherwise'),
   forwards: z.array(forward),
   alerts: alerts.optional().describe('where incidents are told'),
 })
 
 type ForwardEntry = z.output<typeof forward>
 type RestartEntry = z.output<typeof restart>
+type LimitsEntry = z.output<typeof limits>
 
 /** The JSON Schema for editors, as it is shipped in `schema/`. */
 export function configurationJsonSchema(): unknown {
@@ -94,8 +111,8 @@ export function parseConfiguration(
     const problems = problemsOf(result.error.issues, value, keysAt)
     return { ok: false, problem: inKeys(inOneLine(problems, lineOf)) }
   }
-  const { forwards, interval, restart: shared } = result.data
-  const configured = forwards.map((entry) => forwardConfiguration(entry, shared))
+  const { forwards, interval } = result.data
+  const configured = forwards.map((entry) => forwardConfiguration(entry, result.data))
   const problem = duplicates(forwards) ?? contradictions(configured) ?? alertDuplicates(result.data.alerts)
   if (problem !== undefined) {
     return { ok: false, problem: inOneLine([{ place: placeOf(problem), text: problem }], lineOf) }
@@ -133,6 +150,8 @@ function keysAt(place: Place): readonly string[] {
       return Object.keys(forward.shape)
     case 'restart':
       return Object.keys(restart.shape)
+    case 'limits':
+      return Object.keys(limits.shape)
     case 'alerts':
       return Object.keys(alerts.shape)
     case 'channels':
@@ -163,8 +182,14 @@ function duplicates(forwards: readonly ForwardEntry[]): string | undefined {
   return undefined
 }
 
-function forwardConfiguration(entry: ForwardEntry, shared: RestartEntry | undefined): ForwardConfiguration {
-  const { name, listen, target: targets, restart: own, ...options } = entry
+/** What a file says for all its forwards. */
+interface Shared {
+  readonly restart?: RestartEntry | undefined
+  readonly limits?: LimitsEntry | undefined
+}
+
+function forwardConfiguration(entry: ForwardEntry, shared: Shared): ForwardConfiguration {
+  const { name, listen, target: targets, restart: ownRestart, limits: ownLimits, ...options } = entry
   const [first = { host: 'localhost', port: listen }, ...further] = targets
   const target = further.map(({ host, port }) => hostAndPort(host, port))
   return {
@@ -173,7 +198,16 @@ function forwardConfiguration(entry: ForwardEntry, shared: RestartEntry | undefi
       { listenPort: listen, targetHost: first.host, targetPort: first.port },
       { ...options, target },
     ),
-    restart: restartPolicy({ ...shared, ...own }),
+    restart: restartPolicy({ ...shared.restart, ...ownRestart }),
+    limits: resourceLimits({ ...shared.limits, ...ownLimits }),
+  }
+}
+
+function resourceLimits({ memory, cpu, action }: LimitsEntry): ForwardConfiguration['limits'] {
+  return {
+    memoryBytes: memory ?? limitDefaults.memoryBytes,
+    cpuPercent: cpu ?? limitDefaults.cpuPercent,
+    action: action ?? limitDefaults.action,
   }
 }
 

@@ -179,6 +179,26 @@ export function parseDuration(text: string): Parsed<number> {
   return good(ms)
 }
 
+const unitBytes = { K: 1024, M: 1024 ** 2, G: 1024 ** 3, T: 1024 ** 4 } as const
+
+/** An amount of memory in bytes: `64M`, `1.5G`, to the base 1024 as in systemd.resource-control(5); 0 = off. */
+export function parseMemory(text: string): Parsed<number> {
+  if (text === '0') return good(0)
+  const match = /^(\d{1,7}(?:\.\d{1,3})?)([KMGT])$/.exec(text)
+  if (match === null) return bad(`"${text}" is not an amount of memory; write 512K, 256M or 1G (0 = off)`)
+  return good(Math.round(Number(match[1]) * unitBytes[match[2] as keyof typeof unitBytes]))
+}
+
+/** A share of one CPU core in per cent: `50%`; `200%` are two whole cores; 0 = off. */
+export function parseCpuShare(text: string): Parsed<number> {
+  if (text === '0') return good(0)
+  const match = /^(\d{1,6}(?:\.\d{1,3})?)%$/.exec(text)
+  if (match === null) {
+    return bad(`"${text}" is not a share of a CPU core; write 50%, or 200% for two cores (0 = off)`)
+  }
+  return good(Number(match[1]))
+}
+
 /** A whole number from 0. */
 export function parseCount(text: string): Parsed<number> {
   const count = Number(text)

@@ -31,6 +31,15 @@ interface ProcessFacts {
   readonly startTime: string
 }
 
+/** One line of the process table. */
+export interface ProcessStat extends ProcessFacts {
+  readonly parent: number
+  readonly processGroup: number
+  readonly session: number
+  /** CPU time used so far, in user and kernel mode, in clock ticks: hundredths of a second. Ended children are not in it. */
+  readonly cpuTicks: number
+}
+
 /** The identity of a living process, or undefined when there is none with this PID. */
 export function identityOf(pid: number): ProcessIdentity | undefined {
   const facts = readFacts(pid)
@@ -108,7 +117,8 @@ function readFacts(pid: number): ProcessFacts | 'unreadable' | undefined {
   return isLinux ? readProcStat(pid) : readFromPs(pid)
 }
 
-function readProcStat(pid: number): ProcessFacts | 'unreadable' | undefined {
+/** What /proc says of a process; undefined when there is none with this PID. Linux only. */
+export function readProcStat(pid: number): ProcessStat | 'unreadable' | undefined {
   let text: string
   try {
     text = readFileSync(`/proc/${pid}/stat`, 'utf8')
@@ -120,15 +130,23 @@ function readProcStat(pid: number): ProcessFacts | 'unreadable' | undefined {
 }
 
 /** Reads one line of /proc/PID/stat. The name in brackets may itself hold brackets and spaces: the last `)` ends it. */
-export function parseProcStat(text: string): ProcessFacts | undefined {
+export function parseProcStat(text: string): ProcessStat | undefined {
   const nameEnd = text.lastIndexOf(')')
   if (nameEnd < 0) return undefined
   const fields = text.slice(nameEnd + 2).split(' ')
-  const state = fields[0]
-  // Field 22 of proc(5) counts from 1; the state, field 3, is the first one here.
-  const startTime = fields[22 - 3]
+  // Fields of proc(5) count from 1; the state, field 3, is the first one here.
+  const field = (number: number) => fields[number - 3]
+  const state = field(3)
+  const startTime = field(22)
   if (!state || !startTime || !/^\d+$/.test(startTime)) return undefined
-  return { state, startTime }
+  return {
+    state,
+    startTime,
+    parent: Number(field(4)),
+    processGroup: Number(field(5)),
+    session: Number(field(6)),
+    cpuTicks: Number(field(14)) + Number(field(15)),
+  }
 }
 
 function readFromPs(pid: number): ProcessFacts | undefined {

@@ -67,6 +67,8 @@ export type ForwardEventKind =
   | 'blocked'
   | 'target-down'
   | 'target-up'
+  | 'over-limit'
+  | 'within-limit'
   | 'order'
   | 'noticed'
 

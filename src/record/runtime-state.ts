@@ -9,6 +9,46 @@ export const stateSchemaVersion = 1
 /** ms between two heartbeats of the monitor. */
 export const heartbeatIntervalMs = 5000
 
+/** What the processes of a forward, its workers included, used within one round. */
+export interface ResourceUsage {
+  readonly pid: number
+  /** How many there are. */
+  readonly processes: number
+  /** PSS, in bytes; see `os/process-memory`. */
+  readonly memoryBytes: number
+  /** CPU time in per cent of one core. */
+  readonly cpuPercent: number
+}
+
+/** Samples in a row, of one limit. */
+export interface LimitStreak {
+  readonly over: number
+  readonly below: number
+  /** Monotonic time since when it counts as exceeded; null while it does not. */
+  readonly exceededSince: number | null
+}
+
+/** What is remembered of a forward's limits. Monotonic times. */
+export interface LimitsMemory {
+  /** The process of the last sample; null before the first. */
+  readonly pid: number | null
+  readonly memory: LimitStreak
+  readonly cpu: LimitStreak
+  /** Restarts because of a limit that doubled the wait: 0 = the next one does not wait. */
+  readonly backoffLevel: number
+  /** The restarts because of a limit within the flapping window. */
+  readonly restartedAt: readonly number[]
+  readonly restartNotBefore: number | null
+}
+
+/** One limit, and how a forward keeps it. */
+export interface LimitRecord {
+  /** Bytes, or per cent of one core; 0 = none. */
+  readonly limit: number
+  /** Monotonic time since when more is used; null while it is kept. */
+  readonly exceededSince: number | null
+}
+
 /** What the monitor writes down about one forward at every heartbeat. Times of the monotonic clock are in ms since boot. */
 export interface ForwardRecord {
   readonly name: string
@@ -48,7 +88,19 @@ export interface ForwardRecord {
     readonly healthySince: number | null
     /** Who starts its process; missing or null = the monitor. */
     readonly supervisor?: 'systemd' | null
+    /** How its limits were kept; missing in the records of an older monitor. */
+    readonly limits?: LimitsMemory
   }
+  /** The last sample; null when none was taken, missing in the records of an older monitor. */
+  readonly usage?: ResourceUsage | null
+  /** Missing or null = no limits. */
+  readonly limits?: {
+    readonly memory: LimitRecord
+    readonly cpu: LimitRecord
+    readonly action: 'alert' | 'restart'
+    /** Monotonic time before which it is not restarted again because of them; null when nothing holds it back. */
+    readonly restartNotBefore: number | null
+  } | null
   /** The forwarder's last answer; null while there is none. */
   readonly health: ForwarderHealth | null
 }

@@ -1,5 +1,6 @@
 import { duration } from '../os/duration.ts'
 import { printable } from '../os/printable.ts'
+import { amountInWords } from '../record/limit-words.ts'
 import { formatForPeople, type LogEntry, localTime } from '../record/log-entry.ts'
 import { alertChannelsText } from './alert-channels.ts'
 import {
@@ -160,8 +161,23 @@ function factsOf(forward: ForwardStatus, detail: ForwardDetail): (readonly [stri
     const by = reasons.map(([reason, count]) => `${count} ${reason}`).join(', ')
     facts.push(['refused', refused === 0 ? 'none' : by])
   }
+  if (forward.usage !== null) facts.push(['uses', usageText(forward.usage)])
+  if (forward.limits !== null) facts.push(['limits', limitsText(forward.limits)])
   facts.push(['restarts', `${forward.restarts}, failures in a row: ${forward.failures}`])
   return facts
+}
+
+function usageText({ memoryBytes, cpuPercent, processes }: NonNullable<ForwardStatus['usage']>): string {
+  const by = processes === 1 ? '' : `, in ${processes} processes`
+  return `${amountInWords('memory', memoryBytes)}, ${amountInWords('cpu', cpuPercent)}${by}`
+}
+
+function limitsText({ memoryBytes, cpuPercent, action }: NonNullable<ForwardStatus['limits']>): string {
+  const limits = [
+    memoryBytes === 0 ? [] : [amountInWords('memory', memoryBytes)],
+    cpuPercent === 0 ? [] : [amountInWords('cpu', cpuPercent)],
+  ].flat()
+  return `${limits.join(', ')}; more is ${action === 'alert' ? 'alerted' : 'alerted, and it is restarted'}`
 }
 
 function targetText({ target, targetAddress }: ForwardStatus): string {

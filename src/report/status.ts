@@ -12,6 +12,7 @@ import {
 } from '../record/runtime-state.ts'
 import { type AlertChannelStatus, alertChannelSteps, assessAlertChannels } from './alert-channels.ts'
 import { type OwnPrograms, shellWord } from './own-programs.ts'
+import { excessInStatus, type ResourceStatus, resourceStatus } from './resource-status.ts'
 
 /** The version of the shape of `proxy-status --json`. It rises when something is taken away or changes its meaning. */
 export const statusSchemaVersion = 1
@@ -28,7 +29,7 @@ export type MonitorState = 'RUNNING' | 'STALE' | 'STOPPED' | 'UNKNOWN'
  * - `healthy`: connections get through to the target.
  * - `waiting`: the forward works and its target has never answered. No fault.
  * - `unreachable`: the forward works, its target answered before and does not now.
- * - `degraded`: it works, but not on every address it should.
+ * - `degraded`: it works, but not as it should: not on every address, or with more memory or CPU time than its limits allow.
  * - `draining`: it was told to end and finishes its connections.
  * - `starting`, `backoff`, `flapping`, `blocked`: what the monitor is doing about a forward that is not there.
  * - `hung`: its process is there and does not answer.
@@ -92,7 +93,7 @@ export interface MonitorStatus {
   readonly serviceManager: 'systemd' | null
 }
 
-export interface ForwardStatus {
+export interface ForwardStatus extends ResourceStatus {
   readonly name: string
   readonly port: number
   readonly state: ForwardStatusState
@@ -247,7 +248,7 @@ export function assess(facts: StatusFacts): StatusReport {
 }
 
 /** Monotonic times of the records say something only in the boot in which they were written. */
-interface Times {
+export interface Times {
   readonly now: number
   readonly sameBoot: boolean
   /** A living monitor looks after the forwards. */
@@ -440,6 +441,7 @@ function assessForward(facts: ForwardFacts, times: Times): ForwardStatus {
     bytes: health?.bytes ?? null,
     admission: health?.admission ?? null,
     gateToken: health?.gate?.tokenPlace ?? null,
+    ...resourceStatus(facts, times),
     lastCheckAgeMs: lastCheckAt === null ? null : Math.max(0, Math.round(now - lastCheckAt)),
     nextTryInMs: nextTryAt === null ? null : Math.max(0, Math.round(nextTryAt - now)),
     orderedDownAt: state === 'down' ? (facts.wantedDown?.since ?? null) : null,
@@ -481,7 +483,10 @@ interface Verdict {
 
 function forwardVerdict(facts: ForwardFacts, times: Times): Verdict {
   if (facts.health !== undefined) {
-    const verdict = answeringVerdict(facts.health, facts.record, times.sameBoot)
+    const verdict = withExcess(
+      answeringVerdict(facts.health, facts.record, times.sameBoot),
+      excessInStatus(resourceStatus(facts, times)),
+    )
     if (!isLeftOver(facts, times)) return verdict
     const said = verdict.reason === null ? '' : `${verdict.reason}; `
     return { ...verdict, reason: `${said}nobody watches it` }
@@ -514,6 +519,14 @@ function forwardVerdict(facts: ForwardFacts, times: Times): Verdict {
       }
       return doing ?? { state: 'dead', reason: 'no process' }
   }
+}
+
+/** A forward that uses more than it may is no more than degraded: connections get through. */
+function withExcess(verdict: Verdict, excess: string | undefined): Verdict {
+  if (excess === undefined) return verdict
+  const reason = verdict.reason === null ? excess : `${verdict.reason}; ${excess}`
+  const { state } = verdict
+  return { state: state === 'healthy' || state === 'waiting' ? 'degraded' : state, reason }
 }
 
 /** It runs, and no monitor will bring it back when it dies. */

@@ -4,7 +4,13 @@ import { ordered } from './decide/ordered.ts'
 import { replaced, replaceFailed } from './decide/replacing.ts'
 import { started, startFailed, startTimedOut } from './decide/start-outcome.ts'
 import { startIfDue } from './decide/starting.ts'
-import type { Context, Decision, ForwardState, Observation } from './decide/state.ts'
+import {
+  type Context,
+  type Decision,
+  type ForwardState,
+  initialLimits,
+  type Observation,
+} from './decide/state.ts'
 import { lookForIt } from './decide/supervised.ts'
 import { nothing } from './decide/words.ts'
 
@@ -26,6 +32,13 @@ import { nothing } from './decide/words.ts'
  * `awaiting` instead, and an order that would end it for good is not carried out.
  */
 export function decide(state: ForwardState, observation: Observation, context: Context): Decision {
+  const decision = decideOn(state, observation, context)
+  if (decision.state.phase.id !== 'down' || decision.state.limits === initialLimits) return decision
+  // What is down uses nothing, and what is started after it is new.
+  return { state: { ...decision.state, limits: initialLimits }, effects: decision.effects }
+}
+
+function decideOn(state: ForwardState, observation: Observation, context: Context): Decision {
   switch (observation.kind) {
     case 'checked':
       return checked(state, observation, context)

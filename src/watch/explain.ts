@@ -1,5 +1,14 @@
+import type { ResourceLimits } from '../config/resource-limits.ts'
 import { preciseDuration } from '../os/duration.ts'
 import type { ForwardEvent, ForwardEventKind, TargetCondition } from '../record/journal.ts'
+import {
+  amountInWords,
+  excessInWords,
+  type LimitedResource,
+  limitedResources,
+} from '../record/limit-words.ts'
+import type { ResourceUsage } from '../record/runtime-state.ts'
+import { amountUsed, isExceeded, limitOf } from './decide/limits.ts'
 import type { Context, Decision, Effect, ForwardPhase, ForwardState, Observation } from './decide/state.ts'
 
 /** A decision for the journal, without the forward's name. */
@@ -89,6 +98,7 @@ function kindOfCheck(
   if (isBeingReplaced(after.phase) && !isBeingReplaced(before.phase)) return 'starting'
   if (before.phase.id !== after.phase.id && after.phase.id === 'running') return 'adopted'
   if (before.failures > 0 && after.failures === 0) return 'recovered'
+  if (areLimitsNews(before, after)) return exceededBy(after).length > 0 ? 'over-limit' : 'within-limit'
   if (targetCondition(before) === targetCondition(after)) return 'noticed'
   return targetCondition(after) === 'silent' ? 'target-down' : 'target-up'
 }
@@ -101,8 +111,21 @@ function isChanged(before: ForwardState, after: ForwardState): boolean {
     before.generation !== after.generation ||
     before.failures !== after.failures ||
     whyOf(before.phase) !== whyOf(after.phase) ||
-    targetCondition(before) !== targetCondition(after)
+    targetCondition(before) !== targetCondition(after) ||
+    areLimitsNews(before, after)
   )
+}
+
+/** A limit is exceeded or kept that was not before, or what is done about it has changed. */
+function areLimitsNews({ limits: before }: ForwardState, { limits: after }: ForwardState): boolean {
+  return (
+    before.restartNotBefore !== after.restartNotBefore ||
+    limitedResources.some((resource) => isExceeded(before[resource]) !== isExceeded(after[resource]))
+  )
+}
+
+function exceededBy({ limits }: ForwardState): LimitedResource[] {
+  return limitedResources.filter((resource) => isExceeded(limits[resource]))
 }
 
 function targetCondition({ target }: ForwardState): TargetCondition {
@@ -136,10 +159,10 @@ function saw({ before, observation, decision: { state: after }, context }: Decid
 }
 
 function sawInCheck(
-  { diagnosis, portHolder }: Extract<Observation, { kind: 'checked' }>,
+  { diagnosis, portHolder, usage }: Extract<Observation, { kind: 'checked' }>,
   before: ForwardState,
   after: ForwardState,
-  { target }: Context,
+  { target, limits }: Context,
 ): string {
   switch (diagnosis.condition) {
     case 'dead':
@@ -155,13 +178,23 @@ function sawInCheck(
       return `PID ${diagnosis.health.identity.pid} finishes its connections`
     case 'healthy': {
       const { identity, target: seen } = diagnosis.health
-      const ofProcess = `PID ${identity.pid} is well`
+      const isOfLimits = usage !== undefined && areLimitsNews(before, after)
+      const ofProcess = `PID ${identity.pid} ${isOfLimits ? usageInWords(usage, after, limits) : 'is well'}`
       if (targetCondition(before) === targetCondition(after)) return ofProcess
       return targetCondition(after) === 'silent'
         ? `${ofProcess}, target ${target} does not answer: ${seen.lastError ?? 'no reason known'}`
         : `${ofProcess}, target ${target} answers`
     }
   }
+}
+
+function usageInWords(usage: ResourceUsage, after: ForwardState, limits: ResourceLimits): string {
+  const over = exceededBy(after).map((resource) => {
+    return excessInWords(resource, amountUsed(resource, usage), limitOf(resource, limits))
+  })
+  if (over.length > 0) return `uses ${over.join(' and ')}`
+  const amounts = limitedResources.filter((resource) => limitOf(resource, limits) > 0)
+  return `keeps its limits: ${amounts.map((one) => amountInWords(one, amountUsed(one, usage))).join(', ')}`
 }
 
 function ranFor(phase: ForwardPhase, now: number): string {
@@ -178,7 +211,7 @@ function decisionInWords({ before, observation, decision, context }: Decided) {
     case 'starting':
       return words('start it now', whyAtOnce(before, observation, context))
     case 'running':
-      return runningInWords(before, decision.state, observation)
+      return runningInWords(before, decision.state, observation, context)
     case 'stopping':
       return words(
         `end PID ${phase.identity.pid} and ${afterStop[phase.afterwards]}`,
@@ -210,7 +243,7 @@ function whyAtOnce(before: ForwardState, observation: Observation, { policy }: C
   switch (before.phase.id) {
     case 'unknown':
       if (observation.kind === 'checked' && before.generation === 0) return 'it was not running yet'
-      return 'it was not running when the monitor came'
+      return 'it was not running'
     case 'backoff':
     case 'flapping':
       return null
@@ -233,11 +266,16 @@ function isBeingReplaced(phase: ForwardPhase): boolean {
   return phase.id === 'running' && phase.replacement?.state === 'starting'
 }
 
-function runningInWords(before: ForwardState, after: ForwardState, observation: Observation) {
+function runningInWords(
+  before: ForwardState,
+  after: ForwardState,
+  observation: Observation,
+  context: Context,
+) {
   if (observation.kind === 'replaced') return { decided: 'watch it', because: null }
   if (observation.kind === 'replace-failed') return { decided: 'let the one before go on', because: null }
   if (isBeingReplaced(after.phase) && !isBeingReplaced(before.phase)) {
-    const because = observation.kind === 'order' ? 'it was ordered' : 'its options have changed'
+    const because = observation.kind === 'order' ? 'it was ordered' : replacementCause(after.phase)
     return { decided: 'start another one beside it, to take over', because }
   }
   if (observation.kind === 'order') return { decided: 'nothing', because: 'it runs already' }
@@ -251,7 +289,27 @@ function runningInWords(before: ForwardState, after: ForwardState, observation: 
   if (before.failures > 0 && after.failures === 0) {
     return { decided: 'count it as well again', because: null }
   }
+  if (areLimitsNews(before, after)) return aboutLimitsInWords(after, context)
   return { decided: 'go on watching', because: null }
+}
+
+function aboutLimitsInWords(after: ForwardState, { limits, now }: Context) {
+  if (exceededBy(after).length === 0) return { decided: 'go on watching', because: null }
+  const { restartNotBefore } = after.limits
+  if (limits.action === 'alert')
+    return { decided: 'let it go on', because: 'its limits ask for an alert only' }
+  if (after.supervisor !== undefined)
+    return { decided: 'let it go on', because: `${after.supervisor.by} runs it` }
+  if (restartNotBefore === null || restartNotBefore <= now) return { decided: 'let it go on', because: null }
+  const wait = preciseDuration(restartNotBefore - now)
+  return {
+    decided: `let it go on for ${wait} at least`,
+    because: 'restarts because of its limits have not helped',
+  }
+}
+
+function replacementCause(phase: ForwardPhase): string | null {
+  return phase.id === 'running' && phase.replacement?.state === 'starting' ? phase.replacement.why : null
 }
 
 function didInWords(effect: Effect): string[] {

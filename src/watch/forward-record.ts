@@ -1,10 +1,17 @@
+import { hasLimits, type ResourceLimits } from '../config/resource-limits.ts'
 import { hostAndPort } from '../os/interfaces.ts'
-import type { ForwardRecord } from '../record/runtime-state.ts'
-import type { ForwardPhase } from './decide/state.ts'
+import type { ForwardRecord, LimitsMemory } from '../record/runtime-state.ts'
+import { type ForwardPhase, initialLimits } from './decide/state.ts'
 import type { ForwardWatcher, WatcherMemory } from './forward-watcher.ts'
 
 /** What the monitor writes down about a forward. */
-export function forwardRecord({ configuration, state, health, lastCheckAt }: ForwardWatcher): ForwardRecord {
+export function forwardRecord({
+  configuration,
+  state,
+  health,
+  usage,
+  lastCheckAt,
+}: ForwardWatcher): ForwardRecord {
   const { options, name } = configuration
   const { phase } = state
   return {
@@ -31,8 +38,25 @@ export function forwardRecord({ configuration, state, health, lastCheckAt }: For
       backoffLevel: state.backoffLevel,
       healthySince: state.healthySince ?? null,
       supervisor: state.supervisor?.by ?? null,
+      limits: state.limits,
     },
+    usage: usage ?? null,
+    limits: limitsRecord(configuration.limits, state.limits),
     health: health ?? null,
+  }
+}
+
+function limitsRecord(
+  limits: ResourceLimits,
+  { memory, cpu, restartNotBefore }: LimitsMemory,
+): NonNullable<ForwardRecord['limits']> | null {
+  if (!hasLimits(limits)) return null
+  const { memoryBytes, cpuPercent, action } = limits
+  return {
+    memory: { limit: memoryBytes, exceededSince: memory.exceededSince },
+    cpu: { limit: cpuPercent, exceededSince: cpu.exceededSince },
+    action,
+    restartNotBefore: action === 'restart' ? restartNotBefore : null,
   }
 }
 
@@ -58,6 +82,7 @@ export function memoryOf(record: ForwardRecord, sameBoot: boolean): WatcherMemor
       failures: sameBoot ? targetMemory.failures : 0,
       failingSince: time(targetMemory.failingSince),
     },
+    limits: (sameBoot ? memory.limits : undefined) ?? initialLimits,
     supervisor: memory.supervisor ? { by: memory.supervisor, toldOfOptions: false } : undefined,
   }
 }

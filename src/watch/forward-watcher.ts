@@ -1,5 +1,7 @@
 import path from 'node:path'
+import type { Subject } from '../alert/incident.ts'
 import type { ForwardConfiguration } from '../config/configuration.ts'
+import { hasLimits } from '../config/resource-limits.ts'
 import { type ControlClient, connectControl } from '../control/client.ts'
 import { planListeners } from '../forward/listen-plan.ts'
 import { monotonicMs } from '../os/clock.ts'
@@ -13,6 +15,7 @@ import { timeLimit } from '../os/time-limit.ts'
 import type { ForwarderHealth } from '../record/forwarder-health.ts'
 import type { LogLevel } from '../record/log-entry.ts'
 import { judgePidFile, readPidFile, removeStalePidFile } from '../record/pid-file.ts'
+import type { ResourceUsage } from '../record/runtime-state.ts'
 import { fileNames, prepareStateDirectory } from '../record/state-directory.ts'
 import { checkForward } from './check-forward.ts'
 import {
@@ -32,18 +35,17 @@ import {
   startForwarder,
   stopProcess,
 } from './forwarder-process.ts'
+import { UsageMeter } from './usage.ts'
 
 /** What a watcher needs of the world around it. */
 export interface WatcherSurroundings {
   readonly stateDirectory: string
+  /** ms between two rounds, as it is configured now. */
+  readonly intervalMs: () => number
   /** Listening sockets of the forward's port that this process holds. */
   readonly sockets: readonly InheritedSocket[]
   readonly log: (level: LogLevel, message: string, good: boolean) => void
-  readonly alert: (
-    event: 'opened' | 'resolved' | 'flapping',
-    subject: 'forward' | 'target',
-    message: string,
-  ) => void
+  readonly alert: (event: 'opened' | 'resolved' | 'flapping', subject: Subject, message: string) => void
   /** Called after every decision that changed the state. */
   readonly changed: () => void
   /** Called after every decision that is news, once it is carried out: a slow disk delays no restart. */
@@ -73,6 +75,8 @@ export class ForwardWatcher {
   #connection: ControlClient | undefined
   #started: StartedForwarder | undefined
   #health: ForwarderHealth | undefined
+  readonly #meter = new UsageMeter()
+  #usage: ResourceUsage | undefined
   #lastCheckAt: number | undefined
   #checking: Promise<void> | undefined
   #turn = 0
@@ -105,6 +109,11 @@ export class ForwardWatcher {
   /** The last answer of the forwarder; undefined while there is none running. */
   get health(): ForwarderHealth | undefined {
     return this.#health
+  }
+
+  /** The last sample of what its processes use; undefined while none was taken, or nothing is limited. */
+  get usage(): ResourceUsage | undefined {
+    return this.#usage
   }
 
   /** Monotonic ms of the last finished check. */
@@ -185,13 +194,26 @@ export class ForwardWatcher {
     // It looked at the one before; another look has been ordered.
     if (handovers !== this.#handovers) return
     this.#health = found.health
+    const usage = this.#measure(found.health)
     this.#lastCheckAt = monotonicMs()
     this.observe({
       kind: 'checked',
       diagnosis: diagnose(found),
       optionsMatch: found.optionsMatch,
       portHolder: found.portHolder,
+      usage,
     })
+  }
+
+  /** A forward without limits costs nothing here. */
+  #measure(health: ForwarderHealth | undefined): ResourceUsage | undefined {
+    if (health === undefined || health.draining || !hasLimits(this.configuration.limits)) {
+      this.#usage = undefined
+      return undefined
+    }
+    const usage = this.#meter.sample(health.identity, this.#around.intervalMs())
+    if (usage !== undefined || this.#usage?.pid !== health.identity.pid) this.#usage = usage
+    return usage
   }
 
   #decide(observation: Observation): void {
@@ -214,11 +236,12 @@ export class ForwardWatcher {
   }
 
   #context(): Context {
-    const { options, restart } = this.configuration
+    const { options, restart, limits } = this.configuration
     return {
       port: options.listenPort,
       target: hostAndPort(options.targetHost, options.targetPort),
       policy: restart,
+      limits,
       drainMs: options.drainMs,
       now: monotonicMs(),
       random: Math.random(),

@@ -1,9 +1,17 @@
 import type { SubjectCondition } from '../alert/alerts.ts'
 import type { Facts, Subject } from '../alert/incident.ts'
+import {
+  amountInWords,
+  excessInWords,
+  type LimitedResource,
+  limitedResources,
+  resourceNames,
+} from '../record/limit-words.ts'
+import { amountUsed, isExceeded, isKept, limitOf } from './decide/limits.ts'
 import type { ForwardWatcher } from './forward-watcher.ts'
 
 /** What the watcher of a forward is asked for. */
-type Watched = Pick<ForwardWatcher, 'configuration' | 'state' | 'health'>
+type Watched = Pick<ForwardWatcher, 'configuration' | 'state' | 'health' | 'usage'>
 
 /** What an incident needs to know about a forward or its target. @param now monotonic ms. */
 export function incidentFacts(
@@ -12,7 +20,7 @@ export function incidentFacts(
   message: string,
   now: number,
 ): Facts {
-  const failingSince = subject === 'forward' ? state.failingSince : state.target.failingSince
+  const failingSince = failingSinceOf(state, subject)
   return {
     forward: configuration.name,
     port: configuration.options.listenPort,
@@ -25,7 +33,19 @@ export function incidentFacts(
   }
 }
 
-/** How a forward and its target are after a round. @param now monotonic ms. */
+function failingSinceOf(state: Watched['state'], subject: Subject): number | undefined {
+  switch (subject) {
+    case 'forward':
+      return state.failingSince
+    case 'target':
+      return state.target.failingSince
+    case 'memory':
+    case 'cpu':
+      return state.limits[subject].exceededSince ?? undefined
+  }
+}
+
+/** How a forward, its target and its limits are after a round. @param now monotonic ms. */
 export function subjectConditions(watched: Watched, now: number): SubjectCondition[] {
   return [
     {
@@ -36,6 +56,10 @@ export function subjectConditions(watched: Watched, now: number): SubjectConditi
       condition: targetCondition(watched),
       facts: incidentFacts(watched, 'target', targetWords(watched), now),
     },
+    ...limitedResources.map((resource) => ({
+      condition: limitCondition(watched, resource),
+      facts: incidentFacts(watched, resource, limitText(watched, resource), now),
+    })),
   ]
 }
 
@@ -62,6 +86,29 @@ function targetCondition({ configuration, state, health }: Watched): SubjectCond
   if (state.phase.id === 'down') return 'ended'
   if (state.target.failures === 0 && health?.target.state === 'reachable') return 'well'
   return byFailures(state.target.failures, configuration)
+}
+
+/** Kept only when it is seen to be: a monitor that has just come knows nothing. */
+function limitCondition(
+  { configuration, state }: Watched,
+  resource: LimitedResource,
+): SubjectCondition['condition'] {
+  if (state.phase.id === 'down' || limitOf(resource, configuration.limits) === 0) return 'ended'
+  const streak = state.limits[resource]
+  if (isExceeded(streak)) return 'failing'
+  return isKept(streak) ? 'well' : 'unclear'
+}
+
+function limitText({ configuration, state, usage }: Watched, resource: LimitedResource): string {
+  const proxy = `Proxy for port ${configuration.options.listenPort}`
+  if (state.phase.id === 'down') return `${proxy} was ended by an order`
+  const limit = limitOf(resource, configuration.limits)
+  if (limit === 0) return `${proxy} has no limit of ${resourceNames[resource]} any more`
+  if (usage === undefined) return `${proxy} is over its limit of ${resourceNames[resource]}`
+  const amount = amountUsed(resource, usage)
+  return isExceeded(state.limits[resource])
+    ? `${proxy} uses ${excessInWords(resource, amount, limit)}`
+    : `${proxy} keeps its limit again with ${amountInWords(resource, amount)}`
 }
 
 function byFailures(failures: number, { restart }: Watched['configuration']): 'failing' | 'unclear' {

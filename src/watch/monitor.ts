@@ -5,10 +5,12 @@ import { Alerts } from '../alert/alerts.ts'
 import { changeInWords, compareConfigurations } from '../config/compare.ts'
 import type { Configuration, ForwardConfiguration } from '../config/configuration.ts'
 import { ConfigurationFile } from '../config/configuration-file.ts'
+import { hasLimits } from '../config/resource-limits.ts'
 import { bootId, monotonicMs, wallTime } from '../os/clock.ts'
 import { duration } from '../os/duration.ts'
 import { errorText, exitCode, Failure } from '../os/failure.ts'
 import { hostAndPort, isLinkLocal, isLoopback, isWildcard, machineAddresses } from '../os/interfaces.ts'
+import { isLinux } from '../os/platform.ts'
 import { ownIdentity } from '../os/process-identity.ts'
 import { notifyServiceManager, watchdogPingsExpected } from '../os/service-manager.ts'
 import { socketsByPort, takeInheritance } from '../os/socket-activation.ts'
@@ -100,6 +102,7 @@ export class Monitor {
     const ports = this.#watchers.map(({ configuration }) => configuration.options.listenPort).join(', ')
     this.#say('info', `Monitor started (PID: ${process.pid}), watching ${ports || 'no port'}`, true)
     this.#sayUnusedSockets()
+    this.#sayUnmeasured()
     this.#keepWantedDown()
     await Promise.race([this.#startRound(), ending])
     notifyServiceManager('READY=1', this.#statusLine())
@@ -182,6 +185,7 @@ export class Monitor {
   #watcher(forward: ForwardConfiguration, memory: WatcherMemory | undefined): ForwardWatcher {
     const watcher = new ForwardWatcher(forward, memory, {
       stateDirectory: this.#options.stateDirectory,
+      intervalMs: () => this.#configuration.intervalMs,
       sockets: this.#sockets.get(forward.options.listenPort) ?? [],
       log: (level, message, good) => this.#say(level, message, good, forward.name),
       alert: (event, subject, message) =>
@@ -266,6 +270,14 @@ export class Monitor {
         `A socket for port ${port} was passed on, and no forward has that port: its clients wait in vain`,
       )
     }
+  }
+
+  #sayUnmeasured(): void {
+    if (isLinux || !this.#watchers.some(({ configuration }) => hasLimits(configuration.limits))) return
+    this.#say(
+      'warn',
+      'Limits of memory and CPU time are not watched: this system has no /proc to measure them by',
+    )
   }
 
   #statusLine(): string {

@@ -55,10 +55,11 @@ forwards:
       idleTimeout: 90,
       drain: 0,
       restart: { backoff: '2s', flappingRestarts: 0 },
+      limits: { memory: '1G', action: 'restart' },
     }
     const { forwards, intervalMs } = await load(
       'x.json',
-      JSON.stringify({ interval: '5s', forwards: [forward] }),
+      JSON.stringify({ interval: '5s', limits: { memory: '256M', cpu: '50%' }, forwards: [forward] }),
     )
     assert.equal(intervalMs, 5000)
     const [all] = forwards
@@ -71,6 +72,7 @@ forwards:
     assert.equal(all?.options.drainMs, 0)
     assert.equal(all?.restart.backoffMs, 2000)
     assert.equal(all?.restart.flappingRestarts, 0)
+    assert.deepEqual(all?.limits, { memoryBytes: 1024 ** 3, cpuPercent: 50, action: 'restart' })
   })
 
   it('refuses what it does not know, and says where', async () => {
@@ -82,6 +84,9 @@ forwards:
   })
 
   it('refuses values that cannot be, and says what would be right', async () => {
+    await refused(/limits\.memory: "256" is not .*256M/, 'limits: { memory: 256 }\nforwards: []')
+    await refused(/limits\.cpu: "50" is not .*50%/, 'limits: { cpu: 50 }\nforwards: []')
+    await refused(/unknown key "memry" \(did you mean memory\?\)/, 'limits: { memry: 256M }\nforwards: []')
     await refused(/forwards\[0\]\.listen: .*65535/, 'forwards: [{ name: a, listen: 70000, target: "b:1" }]')
     await refused(/forwards\[0\]\.target: .*URL/, 'forwards: [{ name: a, listen: 1, target: "http://b:1" }]')
     await refused(

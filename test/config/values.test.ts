@@ -12,9 +12,11 @@ import {
   type Parsed,
   parseBindAddress,
   parseCount,
+  parseCpuShare,
   parseDuration,
   parseHost,
   parseHostAndPort,
+  parseMemory,
   parseNetwork,
   parsePort,
 } from '../../src/config/values.ts'
@@ -32,6 +34,13 @@ function refuses(parse: (text: string) => Parsed<unknown>, texts: readonly strin
 }
 
 describe('Values', () => {
+  it('amounts of memory, to the base 1024, and shares of a CPU core', () => {
+    accepts(parseMemory, { '512K': 524_288, '256M': 268_435_456, '1.5G': 1_610_612_736, 0: 0 })
+    refuses(parseMemory, ['256', '256MB', '256m', '-1M', '1e3M', '', ' 1M', '12345678901T'])
+    accepts(parseCpuShare, { '50%': 50, '200%': 200, '0.5%': 0.5, 0: 0 })
+    refuses(parseCpuShare, ['50', '0.5', '-1%', '%', '', '50 %', '1e3%'])
+  })
+
   it('ports', () => {
     accepts(parsePort, { 1: 1, 6274: 6274, 65535: 65535 })
     refuses(parsePort, ['0', '65536', '-1', '1.5', '0x50', '', ' 80', '80a', '1e3'])

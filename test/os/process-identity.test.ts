@@ -79,7 +79,8 @@ sys.stdin.read()`
     const rest = 'S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711 20 21'
     fc.assert(
       fc.property(fc.string(), (name) => {
-        assert.deepEqual(parseProcStat(`12 (${name}) ${rest}`), { state: 'S', startTime: '4711' })
+        const facts = { parent: 1, processGroup: 2, session: 3, cpuTicks: 11 + 12 }
+        assert.deepEqual(parseProcStat(`12 (${name}) ${rest}`), { state: 'S', startTime: '4711', ...facts })
       }),
     )
     assert.equal(parseProcStat(''), undefined)

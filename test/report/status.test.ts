@@ -124,6 +124,23 @@ const monitors: Readonly<Record<string, StatusFacts>> = {
   }),
 }
 
+/** It uses more than it may: degraded, with figure and limit. */
+const overLimit = forwardFacts(
+  answeringForward(
+    {},
+    {
+      usage: { pid, processes: 3, memoryBytes: 300 * 1024 ** 2, cpuPercent: 12.5 },
+      limits: {
+        memory: { limit: 256 * 1024 ** 2, exceededSince: now - 305_000 },
+        cpu: { limit: 50, exceededSince: null },
+        action: 'restart',
+        restartNotBefore: now + 60_000,
+      },
+    },
+  ),
+  { details: [{ port: 6277, identity: identity(pid), log: [], events: [] }] },
+)
+
 const detailed: StatusFacts = {
   ...(forwards.unreachable ?? wellFacts),
   details: [
@@ -194,6 +211,7 @@ const cases: readonly (readonly [string, StatusFacts])[] = [
     { ...(monitors.ended ?? wellFacts), forwards: [silentForward(undefined, { phase: 'down' })] },
   ],
   ['asked-for', detailed],
+  ['over-limit', overLimit],
 ]
 
 for (const [name, facts] of cases) {

@@ -25,18 +25,21 @@ interface HealthyFacts {
   readonly target?: ForwarderHealth['target']['state']
   readonly optionsMatch?: boolean
   readonly supervisor?: ForwarderHealth['supervisor']
+  /** What it used, as a sample of the last round; none when left out. */
+  readonly used?: { readonly memoryBytes?: number; readonly cpuPercent?: number }
 }
 
 export function healthyCheck(
   pid: number,
-  { target, optionsMatch = true, supervisor }: HealthyFacts = {},
+  { target, optionsMatch = true, supervisor, used }: HealthyFacts = {},
 ): Checked {
   const diagnosis = {
     condition: 'healthy',
     health: health(pid, target, supervisor),
     stalePidFile: undefined,
   } as const
-  return { kind: 'checked', diagnosis, optionsMatch, portHolder: undefined }
+  const usage = used && { pid, processes: 1, memoryBytes: 0, cpuPercent: 0, ...used }
+  return { kind: 'checked', diagnosis, optionsMatch, portHolder: undefined, usage }
 }
 
 export function deadCheck(stalePidFile?: string, portHolder?: string): Checked {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
+import { limitDefaults, type ResourceLimits } from '../../src/config/resource-limits.ts'
 import { restartDefaults } from '../../src/config/restart-policy.ts'
 import {
   type Context,
@@ -27,12 +28,16 @@ class World {
   wakeAt: number | undefined
   nextPid = 100
   readonly signalled: number[] = []
+  limits: ResourceLimits = limitDefaults
+  /** Incidents of limits that were told and are not over. */
+  readonly openLimits = new Set<string>()
 
   see(observation: Observation, random = 0.5): void {
     const context: Context = {
       port: 6274,
       target: 'localhost:6274',
       policy: restartDefaults,
+      limits: this.limits,
       drainMs: 10_000,
       now: this.now,
       random,
@@ -41,6 +46,7 @@ class World {
     const { state, effects } = decide(before, observation, context)
     this.state = state
     for (const effect of effects) this.#do(effect)
+    this.#holdsOfLimits(before, observation, effects)
     this.#holds(before, observation)
   }
 
@@ -62,12 +68,36 @@ class World {
       case 'wake':
         this.wakeAt = effect.at
         break
+      case 'alert':
+        this.#hear(effect)
+        break
       case 'remove-pid-file':
       case 'check':
       case 'log':
-      case 'alert':
         break
     }
+  }
+
+  #hear({ event, subject }: Extract<Effect, { kind: 'alert' }>): void {
+    if (subject !== 'memory' && subject !== 'cpu') return
+    const isOpen = this.openLimits.has(subject)
+    if (event === 'opened') assert.ok(!isOpen, 'told twice')
+    else assert.ok(isOpen, `${event}, and was never told`)
+    if (event === 'resolved') this.openLimits.delete(subject)
+    else this.openLimits.add(subject)
+  }
+
+  /** Limits end nobody; they replace only where that is asked for, and not again before its time. */
+  #holdsOfLimits(before: ForwardState, observation: Observation, effects: readonly Effect[]): void {
+    // An order to end it ends its incidents, too.
+    if (this.state.phase.id === 'down') this.openLimits.clear()
+    if (observation.kind !== 'checked' || observation.usage === undefined) return
+    assert.ok(!effects.some(({ kind }) => kind === 'stop'), 'a limit ended somebody')
+    if (!observation.optionsMatch || !effects.some(({ kind }) => kind === 'replace')) return
+    assert.equal(this.limits.action, 'restart')
+    assert.ok(this.openLimits.size > 0, 'restarted before anybody was told')
+    const { restartNotBefore } = before.limits
+    assert.ok(restartNotBefore === null || this.now >= restartNotBefore, 'restarted too soon')
   }
 
   /** What must be true after every decision. */
@@ -117,6 +147,9 @@ const happening = fc.oneof(
   fc.constant('takes over' as const),
   fc.constant('replacement fails' as const),
   fc.constant('no handover' as const),
+  fc.constant('uses much' as const),
+  fc.constant('uses little' as const),
+  fc.constant('other limits' as const),
 )
 
 type Happening = typeof happening extends fc.Arbitrary<infer T> ? T : never
@@ -176,6 +209,20 @@ function happen(world: World, what: Happening, random: number): void {
     case 'other options':
       if (running !== undefined) world.see(healthyCheck(running, { optionsMatch: false }), random)
       return
+    case 'uses much':
+    case 'uses little': {
+      world.now += 10_000
+      const used = { memoryBytes: what === 'uses much' ? 300 : 30, cpuPercent: 100 * random }
+      if (running !== undefined) world.see(healthyCheck(running, { used }), random)
+      return
+    }
+    case 'other limits':
+      world.limits = {
+        memoryBytes: random < 0.7 ? 200 : 0,
+        cpuPercent: random > 0.3 ? 50 : 0,
+        action: random > 0.2 ? 'restart' : 'alert',
+      }
+      return
     case 'takes over':
     case 'replacement fails':
     case 'no handover': {
@@ -203,7 +250,10 @@ describe('decide, whatever happens', () => {
   it('never runs two, never signals a stranger, always has a next try, forgets only when healthy', () => {
     fc.assert(
       fc.property(
-        fc.array(fc.tuple(happening, fc.double({ min: 0, max: 0.999, noNaN: true })), { maxLength: 120 }),
+        fc.array(fc.tuple(happening, fc.double({ min: 0, max: 0.999, noNaN: true })), {
+          maxLength: 120,
+          size: 'max',
+        }),
         (story) => {
           const world = new World()
           for (const [what, random] of story) happen(world, what, random)
@@ -213,9 +263,42 @@ describe('decide, whatever happens', () => {
     )
   })
 
+  it('restarts because of limits only as it may, however a forward comes and goes beyond them', () => {
+    let restarts = 0
+    const story = fc.array(
+      fc.constantFrom(
+        'uses much',
+        'uses much',
+        'uses much',
+        'uses little',
+        'takes over',
+        'ready',
+        'dies',
+        'time',
+        'replacement fails',
+        'round',
+      ),
+      {
+        minLength: 40,
+        maxLength: 200,
+        size: 'max',
+      },
+    )
+    fc.assert(
+      fc.property(story, (happenings) => {
+        const world = new World()
+        world.limits = { memoryBytes: 200, cpuPercent: 0, action: 'restart' }
+        for (const what of ['round', 'ready', ...happenings] as const) happen(world, what, 0.5)
+        restarts += world.state.limits.restartedAt.length
+      }),
+      { numRuns: 500 },
+    )
+    assert.ok(restarts > 0, 'the stories never come to a restart')
+  })
+
   it('brings a forward back from any state when the world is kind again, unless it was ordered down', () => {
     fc.assert(
-      fc.property(fc.array(happening, { maxLength: 80 }), (story) => {
+      fc.property(fc.array(happening, { maxLength: 80, size: 'max' }), (story) => {
         const world = new World()
         for (const what of story) happen(world, what, 0.5)
         happen(world, 'order start', 0.5)

@@ -1,63 +1,11 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { restartDefaults } from '../../src/config/restart-policy.ts'
-import {
-  type Context,
-  type Effect,
-  type ForwardState,
-  initialState,
-  type Observation,
-} from '../../src/watch/decide/state.ts'
-import { decide } from '../../src/watch/decide.ts'
+import type { Observation } from '../../src/watch/decide/state.ts'
 import { deadCheck, faultyCheck, healthyCheck, identity, unverifiableCheck } from '../support/observations.ts'
+import { Play } from '../support/play.ts'
 
 const policy = restartDefaults
-
-/** Plays observations one after another; each may say how much later than the one before it comes. */
-class Play {
-  state: ForwardState = initialState
-  now = 1_000_000
-  effects: readonly Effect[] = []
-
-  see(observation: Observation, laterMs = 0): this {
-    this.now += laterMs
-    const context: Context = {
-      port: 6274,
-      target: 'localhost:6274',
-      policy,
-      drainMs: 10_000,
-      now: this.now,
-      random: 0.5,
-    }
-    const decision = decide(this.state, observation, context)
-    this.state = decision.state
-    this.effects = decision.effects
-    return this
-  }
-
-  /** As after a start that went well. */
-  running(pid = 100): this {
-    this.see(deadCheck())
-    return this.see({ kind: 'started', generation: this.state.generation, identity: identity(pid) })
-  }
-
-  /** A death, and what follows until it runs again. */
-  dieAndReturn(pid: number, laterMs = 0): this {
-    const { phase } = this.state
-    assert.equal(phase.id, 'running')
-    this.see({ kind: 'died', identity: phase.identity, how: 'was killed by SIGKILL' }, laterMs)
-    if (this.state.phase.id === 'backoff') this.see({ kind: 'woken' }, this.state.phase.until - this.now)
-    return this.see({ kind: 'started', generation: this.state.generation, identity: identity(pid) })
-  }
-
-  kinds(): string[] {
-    return this.effects.map(({ kind }) => kind)
-  }
-
-  said(): string {
-    return this.effects.flatMap((effect) => ('message' in effect ? [effect.message] : [])).join('\n')
-  }
-}
 
 describe('decide', () => {
   it('starts a forward that has never run, which is no failure and no restart', () => {
@@ -273,7 +221,20 @@ describe('decide', () => {
     play.see(deadCheck(), 10_000).see({ kind: 'woken' }, 600_000)
     assert.equal(play.state.phase.id, 'down')
     play.see({ kind: 'order', order: 'start', why: 'asked' })
+    assert.deepEqual(play.kinds(), ['check'], 'it looks first')
+    play.see(deadCheck())
     assert.equal(play.state.phase.id, 'starting')
+  })
+
+  it('starts none beside one that did not end and was ordered down', () => {
+    const play = new Play().running(3).see(faultyCheck(3, 'hangs'))
+    play.see({ kind: 'survived', identity: identity(3) }).see({ kind: 'order', order: 'stop', why: 'asked' })
+    for (const order of ['start', 'restart'] as const) {
+      play.see({ kind: 'order', order, why: 'asked' })
+      assert.ok(!play.kinds().includes('start'))
+    }
+    play.see(healthyCheck(3))
+    assert.equal(play.state.phase.id, 'running')
   })
 
   it('says so when a process does not end', () => {

@@ -41,12 +41,12 @@ function judged(
   seen: Extract<Observation, { kind: 'checked' }>,
   context: Context,
 ): Decision {
-  const { diagnosis, optionsMatch, portHolder } = seen
+  const { diagnosis, optionsMatch, portHolder, usage } = seen
   switch (diagnosis.condition) {
     case 'draining':
       return nothing(state)
     case 'healthy':
-      return healthy(state, diagnosis.health, optionsMatch, diagnosis.stalePidFile, context)
+      return healthy(state, diagnosis.health, optionsMatch, diagnosis.stalePidFile, usage, context)
     case 'faulty':
       return faulty(state, diagnosis.fault, diagnosis.identity, context)
     case 'unverifiable':

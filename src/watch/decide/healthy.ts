@@ -1,4 +1,6 @@
 import type { ForwarderHealth } from '../../record/forwarder-health.ts'
+import type { ResourceUsage } from '../../record/runtime-state.ts'
+import { judgeLimits } from './limits.ts'
 import { mayReplace, replace } from './replacing.ts'
 import { staleEffects } from './stale-pid-file.ts'
 import type { Context, Decision, Effect, ForwardPhase, ForwardState, Supervised } from './state.ts'
@@ -12,6 +14,7 @@ export function healthy(
   health: ForwarderHealth,
   optionsMatch: boolean,
   stalePidFile: string | undefined,
+  usage: ResourceUsage | undefined,
   context: Context,
 ): Decision {
   const { port, now, policy } = context
@@ -39,11 +42,12 @@ export function healthy(
     backoffLevel: isReset ? 0 : state.backoffLevel,
   }
   const withTarget = judgeTarget(seen, health, context)
-  const all = [...effects, ...withTarget.effects]
+  const limited = judgeLimits(withTarget.state, usage, context)
+  const all = [...effects, ...withTarget.effects, ...limited.effects]
   if (supervisor !== undefined)
-    return prepend(all, judgeSupervisedOptions(withTarget.state, supervisor, optionsMatch, context))
-  if (optionsMatch || !mayReplace(phase, now)) return { state: withTarget.state, effects: all }
-  return prepend(all, replace(withTarget.state, 'its options have changed', context))
+    return prepend(all, judgeSupervisedOptions(limited.state, supervisor, optionsMatch, context))
+  if (optionsMatch || !mayReplace(limited.state.phase, now)) return { state: limited.state, effects: all }
+  return prepend(all, replace(limited.state, 'its options have changed', context))
 }
 
 function supervisorNow({ supervisor }: ForwardState, health: ForwarderHealth): Supervised | undefined {

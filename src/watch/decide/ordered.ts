@@ -13,20 +13,25 @@ export function ordered(
 ): Decision {
   switch (seen.order) {
     case 'start':
-      return startOnOrder(state, context)
+      return startOnOrder(state)
     case 'stop':
     case 'restart':
       return endOnOrder(state, seen.order, seen.why, context)
   }
 }
 
-function startOnOrder(state: ForwardState, context: Context): Decision {
-  if (state.phase.id === 'down') return start(state, context)
+function startOnOrder(state: ForwardState): Decision {
+  if (state.phase.id === 'down') return lookThenStart(state)
   // It is still ending: what was ordered last counts.
   if (state.phase.id === 'stopping' && state.phase.afterwards === 'stay') {
     return { state: { ...state, phase: { ...state.phase, afterwards: 'start' } }, effects: [] }
   }
   return nothing(state)
+}
+
+/** One that did not end, or that somebody has started since, may be there: looking comes before starting. */
+function lookThenStart(state: ForwardState): Decision {
+  return { state: { ...state, phase: { id: 'unknown' } }, effects: [{ kind: 'check' }] }
 }
 
 function endOnOrder(state: ForwardState, order: 'stop' | 'restart', why: string, context: Context): Decision {
@@ -47,9 +52,10 @@ function endOnOrder(state: ForwardState, order: 'stop' | 'restart', why: string,
       // Whether a process is there is not known: looking comes before starting.
       if (order === 'restart') return { state, effects: [{ kind: 'check' }] }
       return { state: { ...state, phase: { id: 'down' } }, effects: [] }
+    case 'down':
+      return order === 'restart' ? lookThenStart(state) : nothing(state)
     case 'backoff':
     case 'flapping':
-    case 'down':
       return order === 'restart'
         ? start(state, context)
         : { state: { ...state, phase: { id: 'down' } }, effects: [] }

@@ -1,6 +1,9 @@
+import type { Subject } from '../../alert/incident.ts'
+import type { ResourceLimits } from '../../config/resource-limits.ts'
 import type { RestartPolicy } from '../../config/restart-policy.ts'
 import type { ProcessIdentity } from '../../os/process-identity.ts'
 import type { LogLevel } from '../../record/log-entry.ts'
+import type { LimitsMemory, ResourceUsage } from '../../record/runtime-state.ts'
 import type { Diagnosis } from '../diagnose.ts'
 
 /** Where a forward stands. */
@@ -53,6 +56,7 @@ export interface ForwardState {
   readonly failingSince: number | undefined
   readonly lastFault: string | undefined
   readonly target: TargetMemory
+  readonly limits: LimitsMemory
   /** Who starts its process again; undefined = this monitor does. */
   readonly supervisor: Supervised | undefined
 }
@@ -71,6 +75,17 @@ export interface TargetMemory {
   readonly failingSince: number | undefined
 }
 
+const keptLimit = { over: 0, below: 0, exceededSince: null } as const
+
+export const initialLimits: LimitsMemory = {
+  pid: null,
+  memory: keptLimit,
+  cpu: keptLimit,
+  backoffLevel: 0,
+  restartedAt: [],
+  restartNotBefore: null,
+}
+
 export const initialState: ForwardState = {
   phase: { id: 'unknown' },
   generation: 0,
@@ -82,6 +97,7 @@ export const initialState: ForwardState = {
   failingSince: undefined,
   lastFault: undefined,
   target: { everAnswered: false, failures: 0, failingSince: undefined },
+  limits: initialLimits,
   supervisor: undefined,
 }
 
@@ -92,6 +108,8 @@ export type Observation =
       readonly diagnosis: Diagnosis
       readonly optionsMatch: boolean
       readonly portHolder: string | undefined
+      /** What it used within the last round; undefined when this look took no sample. */
+      readonly usage?: ResourceUsage | undefined
     }
   | { readonly kind: 'started'; readonly generation: number; readonly identity: ProcessIdentity }
   | {
@@ -137,7 +155,7 @@ export type Effect =
   | {
       readonly kind: 'alert'
       readonly event: 'opened' | 'resolved' | 'flapping'
-      readonly subject: 'forward' | 'target'
+      readonly subject: Subject
       readonly message: string
     }
 
@@ -145,6 +163,7 @@ export interface Context {
   readonly port: number
   readonly target: string
   readonly policy: RestartPolicy
+  readonly limits: ResourceLimits
   /** How long an ending forwarder may take over its connections, in ms. */
   readonly drainMs: number
   /** Monotonic ms. */

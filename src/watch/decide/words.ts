@@ -1,3 +1,4 @@
+import type { Subject } from '../../alert/incident.ts'
 import type { Decision, Effect, ForwardState } from './state.ts'
 
 /** Nothing changes and nothing is done. */
@@ -21,7 +22,7 @@ export const bad = (message: string): Effect => ({ kind: 'log', level: 'error', 
 /** An incident’s news. */
 export const alert = (
   event: 'opened' | 'resolved' | 'flapping',
-  subject: 'forward' | 'target',
+  subject: Subject,
   message: string,
 ): Effect => ({ kind: 'alert', event, subject, message })
 

@@ -1,0 +1,24 @@
+import { memorySize } from '../os/memory-size.ts'
+
+/** What can be limited. */
+export const limitedResources = ['memory', 'cpu'] as const
+
+export type LimitedResource = (typeof limitedResources)[number]
+
+/** What it is called in a sentence. */
+export const resourceNames: Readonly<Record<LimitedResource, string>> = { memory: 'memory', cpu: 'CPU time' }
+
+/** An amount of it in words: `48.2 MiB of memory`, `12.5% of a CPU core`. @param amount bytes, or per cent of one core. */
+export function amountInWords(resource: LimitedResource, amount: number): string {
+  return resource === 'memory' ? `${memorySize(amount)} of memory` : `${amount}% of a CPU core`
+}
+
+/** A limit of it in words: `256 MiB`, `50%`. */
+export function limitInWords(resource: LimitedResource, limit: number): string {
+  return resource === 'memory' ? memorySize(limit) : `${limit}%`
+}
+
+/** `300 MiB of memory, more than its limit of 256 MiB`. */
+export function excessInWords(resource: LimitedResource, amount: number, limit: number): string {
+  return `${amountInWords(resource, amount)}, more than its limit of ${limitInWords(resource, limit)}`
+}

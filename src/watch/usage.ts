@@ -1,0 +1,73 @@
+import { monotonicMs } from '../os/clock.ts'
+import type { ProcessIdentity } from '../os/process-identity.ts'
+import { processMemory } from '../os/process-memory.ts'
+import { processTable, processTree } from '../os/process-tree.ts'
+import type { ResourceUsage } from '../record/runtime-state.ts'
+
+/** What the processes of a forward use at one moment. */
+export interface Measurement {
+  readonly pid: number
+  readonly memoryBytes: number
+  /** CPU ticks used so far, by process: PID and start time. */
+  readonly cpuTicks: ReadonlyMap<string, number>
+  readonly monotonicMs: number
+  readonly wallMs: number
+}
+
+/** A forwarder with its workers; undefined when it is gone, or the system does not tell. */
+function measureUsage(identity: ProcessIdentity): Measurement | undefined {
+  const processes = processTree(identity, processTable())
+  if (processes.length === 0) return undefined
+  return {
+    pid: identity.pid,
+    memoryBytes: processes.reduce((sum, { pid }) => sum + (processMemory(pid) ?? 0), 0),
+    cpuTicks: new Map(processes.map(({ pid, startTime, cpuTicks }) => [`${pid} ${startTime}`, cpuTicks])),
+    monotonicMs: monotonicMs(),
+    wallMs: Date.now(),
+  }
+}
+
+/** Clock ticks a second in /proc (USER_HZ): 100 on every architecture that Node runs on. */
+const ticksPerSecond = 100
+
+/** Two clocks that go apart by more ms than this, and more than slewing does, between two rounds: the machine slept, or one was set. */
+const clockToleranceMs = 500
+const slewing = 0.001
+
+/**
+ * What two measurements a round apart say. Undefined = they make no sample: of two processes, too far apart because this process did not
+ * run, or across a suspend or a clock that was set.
+ */
+export function usageBetween(
+  before: Measurement,
+  now: Measurement,
+  intervalMs: number,
+): ResourceUsage | undefined {
+  const elapsedMs = now.monotonicMs - before.monotonicMs
+  const drift = Math.abs(now.wallMs - before.wallMs - elapsedMs)
+  const isInTime = elapsedMs > 0 && elapsedMs <= 2 * intervalMs + clockToleranceMs
+  if (before.pid !== now.pid || !isInTime || drift > clockToleranceMs + elapsedMs * slewing) return undefined
+  let ticks = 0
+  // A process that is new has used all its ticks since; one that is gone takes its last ones with it.
+  for (const [process, used] of now.cpuTicks) ticks += Math.max(0, used - (before.cpuTicks.get(process) ?? 0))
+  return {
+    pid: now.pid,
+    processes: now.cpuTicks.size,
+    memoryBytes: now.memoryBytes,
+    cpuPercent: Math.round((ticks / ticksPerSecond / (elapsedMs / 1000)) * 1000) / 10,
+  }
+}
+
+/** Takes a sample of one forward's processes in every round. A look between two rounds takes none. */
+export class UsageMeter {
+  #before: Measurement | undefined
+
+  sample(identity: ProcessIdentity, intervalMs: number): ResourceUsage | undefined {
+    const before = this.#before
+    const isSame = before?.pid === identity.pid
+    if (isSame && monotonicMs() - before.monotonicMs < intervalMs / 2) return undefined
+    const now = measureUsage(identity)
+    this.#before = now
+    return before === undefined || now === undefined ? undefined : usageBetween(before, now, intervalMs)
+  }
+}
