@@ -1,5 +1,6 @@
-import { closeSync, fsyncSync, openSync, renameSync, unlinkSync, writeSync } from 'node:fs'
+import { closeSync, fsyncSync, linkSync, openSync, renameSync, unlinkSync, writeSync } from 'node:fs'
 import path from 'node:path'
+import { errorCode } from '../os/failure.ts'
 
 /**
  * Replaces a file so that whoever reads it, and whoever finds it after a crash or a power loss at any instant, sees the old
@@ -9,21 +10,51 @@ import path from 'node:path'
  * @throws the system's error (ENOSPC, EROFS, EACCES), with the temporary file removed.
  */
 export function writeFileAtomically(file: string, content: string, durable = true): void {
-  const temporary = `${file}.${process.pid}.tmp`
+  const temporary = temporaryFor(file)
   try {
-    const descriptor = openSync(temporary, 'w', 0o600)
-    try {
-      writeAll(descriptor, Buffer.from(content))
-      if (durable) fsyncSync(descriptor)
-    } finally {
-      closeSync(descriptor)
-    }
+    writeWhole(temporary, content, durable)
     renameSync(temporary, file)
   } catch (error) {
     removeQuietly(temporary)
     throw error
   }
   if (durable) syncDirectory(path.dirname(file))
+}
+
+/**
+ * Makes a file unless there is one, as durably as `writeFileAtomically`. Of several who try at once one makes it, and none finds it
+ * before it is whole.
+ * @returns false when there is one already; it is left as it is.
+ * @throws the system's error, with the temporary file removed.
+ */
+export function createFileAtomically(file: string, content: string): boolean {
+  const temporary = temporaryFor(file)
+  try {
+    writeWhole(temporary, content, true)
+    // Unlike rename(2), link(2) never replaces.
+    linkSync(temporary, file)
+  } catch (error) {
+    if (errorCode(error) === 'EEXIST') return false
+    throw error
+  } finally {
+    removeQuietly(temporary)
+  }
+  syncDirectory(path.dirname(file))
+  return true
+}
+
+function temporaryFor(file: string): string {
+  return `${file}.${process.pid}.tmp`
+}
+
+function writeWhole(file: string, content: string, durable: boolean): void {
+  const descriptor = openSync(file, 'w', 0o600)
+  try {
+    writeAll(descriptor, Buffer.from(content))
+    if (durable) fsyncSync(descriptor)
+  } finally {
+    closeSync(descriptor)
+  }
 }
 
 /** Writes the whole buffer: write(2) may take less than it was given, on a disk that is nearly full for example. */

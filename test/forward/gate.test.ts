@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createServer, type IncomingMessage, type Server } from 'node:http'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -12,6 +12,7 @@ import { localPath } from '../../src/forward/gate/login-desk.ts'
 import { Sessions, sourceNetwork } from '../../src/forward/gate/session.ts'
 import { sha256 } from '../../src/forward/gate/sha256.ts'
 import { ask, type GateUnderTest, listen, logIn, sendForm, startGate } from '../support/gate.ts'
+import { checkout, run } from '../support/tools.ts'
 
 const page = { accept: 'text/html,application/xhtml+xml' }
 
@@ -462,6 +463,27 @@ describe('The secrets of a state directory', () => {
     for (const name of readdirSync(directory))
       assert.equal(statSync(join(directory, name)).mode & 0o777, 0o600)
     assert.equal(readFileSync(join(directory, 'gate_token'), 'utf8').trim(), first.token)
+  })
+
+  it('are the same for all who start at once', async () => {
+    const own = join(directory, 'at-once')
+    mkdirSync(own)
+    const secrets = join(checkout, 'dist', 'src', 'forward', 'gate', 'secrets.js')
+    const script = `import(${JSON.stringify(secrets)}).then(({ loadSecrets }) => {
+      const { token, key } = loadSecrets(${JSON.stringify(own)}, '')
+      console.log(token, key.toString('hex'))
+    })`
+    const all = await Promise.all(Array.from({ length: 8 }, () => run([process.execPath, '-e', script])))
+    const told = new Set(all.map(({ stdout }) => stdout))
+    assert.equal(told.size, 1, [...told].join())
+    assert.match([...told][0] ?? '', /^\S{32} [0-9a-f]{64}\n$/)
+  })
+
+  it('are not used when the key is damaged: it would sign sessions that anybody can sign', () => {
+    const own = join(directory, 'damaged')
+    mkdirSync(own)
+    writeFileSync(join(own, 'gate_key'), '')
+    assert.throws(() => loadSecrets(own, ''), /gate_key is damaged; remove it/)
   })
 
   it('take a token of one’s own, unless it is too short', () => {

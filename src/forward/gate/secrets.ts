@@ -1,8 +1,8 @@
 import { createHmac, hkdfSync, randomBytes } from 'node:crypto'
-import { chmodSync, linkSync, readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import path from 'node:path'
-import { errorText, exitCode, Failure } from '../../os/failure.ts'
-import { removeQuietly } from '../../record/atomic-file.ts'
+import { errorCode, errorText, exitCode, Failure } from '../../os/failure.ts'
+import { createFileAtomically } from '../../record/atomic-file.ts'
 import { fileNames } from '../../record/state-directory.ts'
 
 /** The variable that brings a token of one's own. */
@@ -10,6 +10,9 @@ export const tokenVariable = 'PORT_WATCHDOG_GATE_TOKEN'
 
 /** A token of one's own must have so many characters: with fewer, guessing it would be a plan. */
 const shortestToken = 16
+
+/** Ours have 64. With none at all, whoever knows the token could sign sessions for any address and any time. */
+const shortestKey = 32
 
 /** What a gate knows and its visitors do not. */
 export interface GateSecrets {
@@ -29,13 +32,18 @@ export interface GateSecrets {
  * Two secrets: the token, which people copy, and a key that never leaves the directory. Sessions are signed with both:
  * a cookie does not help to guess a short token, and replacing either file ends every session at the next restart.
  * @param tokenFile a file with a token of one's own; '' = none.
- * @throws Failure when a token that was asked for cannot be used, exit code 78.
+ * @throws Failure when the token that was asked for, or the key, cannot be used; exit code 78.
  */
 export function loadSecrets(stateDirectory: string, tokenFile: string): GateSecrets {
   const { token, tokenPlace } = findToken(stateDirectory, tokenFile)
-  const ownKey = readOrCreate(path.join(stateDirectory, fileNames.gateKey), () =>
-    randomBytes(32).toString('hex'),
-  )
+  const keyFile = path.join(stateDirectory, fileNames.gateKey)
+  const ownKey = readOrCreate(keyFile, () => randomBytes(32).toString('hex'))
+  if (ownKey.length < shortestKey) {
+    throw new Failure(
+      `the gate's key in ${keyFile} is damaged; remove it, and a new one is made, which ends every session`,
+      exitCode.configuration,
+    )
+  }
   const key = Buffer.from(hkdfSync('sha256', ownKey, token, 'port-watchdog gate session', 32))
   const group = createHmac('sha256', key).update('cookie name').digest('hex').slice(0, 8)
   return { token, tokenPlace, key, cookieName: `port_watchdog_${group}` }
@@ -71,22 +79,13 @@ function ownToken(text: string, place: string): string {
   )
 }
 
-/** Several forwarders may start at once: the link makes one of them the author, and the rest read what it wrote. */
+/** Several forwarders may start at once: one of them is the author, and the rest read what it wrote. */
 function readOrCreate(file: string, create: () => string): string {
   try {
     return readFileSync(file, 'utf8').trim()
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+    if (errorCode(error) !== 'ENOENT') throw error
   }
-  const draft = `${file}.${process.pid}.tmp`
-  writeFileSync(draft, `${create()}\n`, { mode: 0o600 })
-  chmodSync(draft, 0o600)
-  try {
-    linkSync(draft, file)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
-  } finally {
-    removeQuietly(draft)
-  }
+  createFileAtomically(file, `${create()}\n`)
   return readFileSync(file, 'utf8').trim()
 }
