@@ -24,6 +24,10 @@
  * - **DNS rebinding**: a request is answered only when its Host is an address, localhost, or a name that was given.
  * - **Request smuggling**: Node's strict parser refuses both Content-Length and Transfer-Encoding; each request gets its own
  *   connection to the target.
+ * - **Pipelined requests** are answered in order, so they are passed on one by one, however many Node has parsed: one
+ *   connection of a visitor is never more than one of the target.
+ * - **An upgrade to anything but a WebSocket** is not made, as a server may choose (RFC 9110 section 7.8): browsers and curl offer
+ *   HTTP/2 that way, and are served what they asked for as HTTP/1.1.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
@@ -65,6 +69,20 @@ const keepAliveMs = 60_000
 /** Bytes of a request's head; cookies of the host's other ports count, too. */
 const longestHead = 32 * 1024
 
+/** Pipelined requests of one connection that may wait for the answer before theirs. Nobody sends so many in good faith. */
+const mostWaiting = 100
+
+/** A visitor's connection. */
+interface Visitor {
+  readonly source: string
+  /** Runs while a request's head is awaited, or an upgrade waits for its turn. */
+  headTimer: NodeJS.Timeout | undefined
+  /** A request is being answered. */
+  isBusy: boolean
+  /** What begins with the requests after that one, in their order. */
+  readonly waiting: (() => void)[]
+}
+
 export class Gate {
   readonly #options: GateOptions
   readonly #server: Server
@@ -72,8 +90,7 @@ export class Gate {
   readonly #desk: LoginDesk
   readonly #upstream: Upstream
   #closed = false
-  /** Every visitor's connection, with the timer that runs while a request's head is awaited. */
-  readonly #sockets = new Map<Duplex, { readonly source: string; headTimer: NodeJS.Timeout | undefined }>()
+  readonly #visitors = new Map<Duplex, Visitor>()
 
   constructor(options: GateOptions) {
     this.#options = options
@@ -100,13 +117,13 @@ export class Gate {
    * @param source the visitor's address, which a PROXY header may have told.
    */
   accept(socket: Duplex, source: string): void {
-    this.#sockets.set(socket, { source, headTimer: undefined })
+    this.#visitors.set(socket, { source, headTimer: undefined, isBusy: false, waiting: [] })
     socket.on('error', () => {})
     socket.once('close', () => {
       this.#headArrived(socket)
-      this.#sockets.delete(socket)
+      this.#visitors.delete(socket)
     })
-    this.#expectHead(socket, this.#options.headTimeoutMs ?? headTimeoutMs)
+    this.#expectHead(socket, this.#headTimeoutMs)
     this.#server.emit('connection', socket)
     socket.resume()
   }
@@ -115,7 +132,7 @@ export class Gate {
   close(): void {
     this.#closed = true
     this.#options.group.leave()
-    for (const [socket, { headTimer }] of this.#sockets) if (headTimer !== undefined) socket.destroy()
+    for (const [socket, { headTimer }] of this.#visitors) if (headTimer !== undefined) socket.destroy()
   }
 
   health(): GateHealth {
@@ -124,17 +141,44 @@ export class Gate {
   }
 
   #expectHead(socket: Duplex, withinMs: number): void {
-    const entry = this.#sockets.get(socket)
+    const entry = this.#visitors.get(socket)
     if (entry === undefined) return
     clearTimeout(entry.headTimer)
     entry.headTimer = setTimeout(() => socket.destroy(), withinMs)
   }
 
   #headArrived(socket: Duplex): void {
-    const entry = this.#sockets.get(socket)
+    const entry = this.#visitors.get(socket)
     if (entry === undefined) return
     clearTimeout(entry.headTimer)
     entry.headTimer = undefined
+  }
+
+  get #headTimeoutMs(): number {
+    return this.#options.headTimeoutMs ?? headTimeoutMs
+  }
+
+  /** Begins with a request when those before it on the same connection are answered. */
+  #inTurn(socket: Duplex, begin: () => void): void {
+    const visitor = this.#visitors.get(socket)
+    if (visitor === undefined) return
+    if (visitor.isBusy) visitor.waiting.push(begin)
+    else {
+      visitor.isBusy = true
+      begin()
+    }
+    if (visitor.waiting.length > mostWaiting) socket.destroy()
+  }
+
+  #answered(socket: Socket): void {
+    const visitor = this.#visitors.get(socket)
+    // An answer that says so ends the connection, whatever else was asked on it.
+    if (visitor === undefined || socket.destroyed || socket.writableEnded) return
+    const next = visitor.waiting.shift()
+    if (next !== undefined) return next()
+    visitor.isBusy = false
+    if (this.#closed) socket.end()
+    else this.#expectHead(socket, keepAliveMs)
   }
 
   #request(request: IncomingMessage, response: ServerResponse): void {
@@ -142,13 +186,12 @@ export class Gate {
     this.#headArrived(socket)
     request.on('error', () => {})
     response.on('error', () => {})
-    response.once('close', () => {
-      if (this.#closed) socket.end()
-      else if (!socket.destroyed) this.#expectHead(socket, keepAliveMs)
-    })
-    this.#judge(request, response).catch(() => {
-      if (response.headersSent) response.destroy()
-      else refuse(request, response, 500, 'Something went wrong in the gate itself.')
+    response.once('close', () => this.#answered(socket))
+    this.#inTurn(socket, () => {
+      this.#judge(request, response).catch(() => {
+        if (response.headersSent) response.destroy()
+        else refuse(request, response, 500, 'Something went wrong in the gate itself.')
+      })
     })
   }
 
@@ -189,16 +232,29 @@ export class Gate {
   }
 
   #upgrade(request: IncomingMessage, socket: Socket, head: Buffer): void {
+    // Nothing is read while it waits, so that not even its end would be noticed.
+    this.#expectHead(socket, this.#headTimeoutMs)
+    this.#inTurn(socket, () => {
+      if (request.headers.upgrade?.toLowerCase() === 'websocket') this.#openWebSocket(request, socket, head)
+      else this.#serveWithoutUpgrade(request, socket, head)
+    })
+  }
+
+  /** Node has given the connection up to whatever follows the head; so it is taken over anew, from that same request on. */
+  #serveWithoutUpgrade(request: IncomingMessage, socket: Socket, head: Buffer): void {
+    const visitor = this.#visitors.get(socket)
+    if (visitor === undefined) return
+    visitor.isBusy = false
+    socket.unshift(Buffer.concat([Buffer.from(headWithoutUpgrade(request), 'latin1'), head]))
+    this.#server.emit('connection', socket)
+    socket.resume()
+  }
+
+  #openWebSocket(request: IncomingMessage, socket: Socket, head: Buffer): void {
     this.#headArrived(socket)
     const visit = this.#visit(request)
     if (typeof visit === 'string') return refuseUpgrade(socket, 400)
-    if (
-      request.method !== 'GET' ||
-      request.headers.upgrade?.toLowerCase() !== 'websocket' ||
-      hasBody(request)
-    ) {
-      return refuseUpgrade(socket, 400)
-    }
+    if (request.method !== 'GET' || hasBody(request)) return refuseUpgrade(socket, 400)
     const access = this.#guard.judge(request, visit.source)
     if (access.kind === 'refused') return refuseUpgrade(socket, access.waitMs > 0 ? 429 : 401)
     if (isStrangersPage(access, visit.origins.kindOf(request.headers.origin)))
@@ -234,7 +290,7 @@ export class Gate {
     if (host === undefined || hostHeaders.length !== 1) return 'The request names no host, or several.'
     if (!isTrustedHost(host, this.#options.hosts)) return notTrusted
     if (url?.startsWith('/') !== true) return 'The gate takes paths only, not whole addresses.'
-    const source = this.#sockets.get(socket)?.source
+    const source = this.#visitors.get(socket)?.source
     if (source === undefined) return 'The visitor is gone.'
     return { host, source, origins: new OriginMap(host, this.#options.group.members()) }
   }
@@ -262,6 +318,18 @@ function answerPreflight({ headers }: IncomingMessage, response: ServerResponse)
 
 function hasBody({ headers }: IncomingMessage): boolean {
   return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) !== 0
+}
+
+/** A request's head as it came, but for its wish to speak something else. */
+function headWithoutUpgrade({ method, url, httpVersion, rawHeaders }: IncomingMessage): string {
+  const lines = rawHeaders.flatMap((name, index) => {
+    const value = rawHeaders[index + 1] ?? ''
+    if (index % 2 === 1 || name.toLowerCase() === 'upgrade') return []
+    if (name.toLowerCase() !== 'connection') return [`${name}: ${value}`]
+    const kept = value.split(',').filter((token) => token.trim().toLowerCase() !== 'upgrade')
+    return kept.length === 0 ? [] : [`${name}: ${kept.join(',')}`]
+  })
+  return `${method} ${url} HTTP/${httpVersion}\r\n${lines.join('\r\n')}\r\n\r\n`
 }
 
 function sendScript(response: ServerResponse, origins: OriginMap): void {

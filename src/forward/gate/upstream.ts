@@ -69,6 +69,8 @@ export class Upstream {
   /** Passes a request on. Its headers must be rewritten already. */
   pass(request: IncomingMessage, response: ServerResponse, passage: Passage): void {
     this.#passages.set(request, passage)
+    // Said without `Connection: upgrade` it is no wish to upgrade, and must not become one.
+    delete request.headers.upgrade
     const options = { ...this.#options, selfHandleResponse: true, headers: { connection: 'close' } }
     this.#proxy.web(request, response, options).catch(() => failVisitor(response))
   }
