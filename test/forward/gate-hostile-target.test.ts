@@ -41,7 +41,8 @@ describe('A gate before a target that speaks no HTTP worth passing on', { timeou
 })
 
 describe('A group of gates', () => {
-  const self = { listenPort: 6274, targetHost: 'localhost', targetPort: 6274 }
+  const schemes = { scheme: 'http', targetScheme: 'http' } as const
+  const self = { listenPort: 6274, targetHost: 'localhost', targetPort: 6274, ...schemes }
 
   it('is this gate alone when its directory has vanished', () => {
     const directory = mkdtempSync(join(tmpdir(), 'pw-group-'))

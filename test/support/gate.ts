@@ -22,6 +22,8 @@ export interface GateSettings {
   readonly headTimeoutMs?: number
 }
 
+const plain = { scheme: 'http', targetScheme: 'http' } as const
+
 export async function startGate(targetPort: number, settings: GateSettings = {}): Promise<GateUnderTest> {
   const stateDirectory = settings.stateDirectory ?? mkdtempSync(join(tmpdir(), 'pw-gate-'))
   const secrets = loadSecrets(stateDirectory, '')
@@ -29,7 +31,7 @@ export async function startGate(targetPort: number, settings: GateSettings = {})
   // As the forward's own listeners are made.
   const server = createServer({ allowHalfOpen: true, pauseOnConnect: true })
   const port = await listen(server)
-  const member = { listenPort: port, targetHost: 'localhost', targetPort }
+  const member = { listenPort: port, targetHost: 'localhost', targetPort, ...plain }
   const group = new GateGroup(stateDirectory, secrets.cookieName, member)
   const gate = new Gate({
     member,

@@ -8,9 +8,15 @@ import { fileNames } from '../../record/state-directory.ts'
 /** One gated port: where visitors find it, and where its target is. */
 export interface GateMember {
   readonly listenPort: number
+  /** How visitors come: `https` when the forward itself speaks TLS with them. */
+  readonly scheme: Scheme
   readonly targetHost: string
   readonly targetPort: number
+  /** How the target is spoken to. */
+  readonly targetScheme: Scheme
 }
+
+export type Scheme = 'http' | 'https'
 
 interface Entry extends GateMember {
   readonly group: string

@@ -1,7 +1,7 @@
 import type { ForwardOptions } from '../../config/forward-options.ts'
 import type { DialOutcome } from '../dialer.ts'
 import { Gate } from './gate.ts'
-import { GateGroup } from './group.ts'
+import { GateGroup, type Scheme } from './group.ts'
 import type { GateSecrets } from './secrets.ts'
 
 export { Gate } from './gate.ts'
@@ -16,7 +16,13 @@ export function openGate(
   dial: (outcome: DialOutcome) => unknown,
 ): Gate {
   const { listenPort, targetHost, targetPort, gateHost, gateSessionMs } = options
-  const member = { listenPort, targetHost, targetPort }
+  const member = {
+    listenPort,
+    scheme: schemeOf(options.tlsCert !== '' || options.tlsSelfSigned),
+    targetHost,
+    targetPort,
+    targetScheme: schemeOf(options.targetTls),
+  }
   const group = new GateGroup(stateDirectory, secrets.cookieName, member)
   group.join()
   return new Gate({
@@ -30,4 +36,8 @@ export function openGate(
         dialled === undefined ? done(new Error(failure.message), undefined) : done(undefined, dialled.socket),
       ),
   })
+}
+
+function schemeOf(isTls: boolean): Scheme {
+  return isTls ? 'https' : 'http'
 }

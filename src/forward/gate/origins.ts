@@ -2,11 +2,11 @@ import { isIP } from 'node:net'
 import { unixPath } from '../../config/values.ts'
 import { hostAndPort } from '../../os/interfaces.ts'
 import { isLoopbackHost } from '../listen-plan.ts'
-import type { GateMember } from './group.ts'
+import type { GateMember, Scheme } from './group.ts'
 
 /** The `Host` of a request, taken apart. */
 export interface VisitedHost {
-  readonly scheme: 'http' | 'https'
+  readonly scheme: Scheme
   /** As it stands in a URL: an IPv6 address in brackets. Lower case. */
   readonly name: string
   /** As given: `10.0.0.1:6274`. */
@@ -14,10 +14,7 @@ export interface VisitedHost {
 }
 
 /** Reads a `Host` header; undefined when it is none (RFC 9110 section 7.2). */
-export function parseHostHeader(
-  header: string | undefined,
-  scheme: 'http' | 'https',
-): VisitedHost | undefined {
+export function parseHostHeader(header: string | undefined, scheme: Scheme): VisitedHost | undefined {
   const match = /^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(\d{1,5}))?$/i.exec(header ?? '')
   const name = match?.[1]?.toLowerCase()
   return name === undefined ? undefined : { scheme, name, host: (header ?? '').toLowerCase() }
@@ -105,31 +102,33 @@ export class OriginMap {
     return this.#members.slice(1).find((member) => this.#publicOrigin(member) === origin.toLowerCase())
   }
 
-  #publicOrigin({ listenPort }: GateMember): string {
-    return originOf(this.#visited.scheme, `${this.#visited.name}:${listenPort}`)
+  #publicOrigin({ scheme, listenPort }: GateMember): string {
+    return originOf(scheme, `${this.#visited.name}:${listenPort}`)
   }
 }
 
 /** The `Host` that a target is told: what it would see from a browser on its own machine. */
-export function targetHostHeader({ targetHost, targetPort }: GateMember): string {
+export function targetHostHeader({ targetHost, targetPort, targetScheme }: GateMember): string {
   // What is behind a Unix socket has no name of its own.
   if (unixPath(targetHost) !== undefined) return 'localhost'
   const host = isLoopbackHost(targetHost) ? 'localhost' : targetHost
-  return targetPort === 80 ? host : hostAndPort(host, targetPort)
+  return targetPort === defaultPorts[targetScheme] ? host : hostAndPort(host, targetPort)
 }
 
 function targetOrigin(member: GateMember | undefined): string | undefined {
-  return member === undefined ? undefined : originOf('http', targetHostHeader(member))
+  return member === undefined ? undefined : originOf(member.targetScheme, targetHostHeader(member))
 }
 
 /** A target on loopback may name itself in any of three ways. */
 function targetOrigins(member: GateMember): string[] {
   if (unixPath(member.targetHost) !== undefined) return []
   const hosts = isLoopbackHost(member.targetHost) ? ['localhost', '127.0.0.1', '::1'] : [member.targetHost]
-  return hosts.map((host) => originOf('http', hostAndPort(host, member.targetPort)))
+  return hosts.map((host) => originOf(member.targetScheme, hostAndPort(host, member.targetPort)))
 }
 
+const defaultPorts: Readonly<Record<Scheme, number>> = { http: 80, https: 443 }
+
 /** Browsers leave the default port out of an origin. */
-function originOf(scheme: 'http' | 'https', host: string): string {
+function originOf(scheme: Scheme, host: string): string {
   return `${scheme}://${host.replace(scheme === 'http' ? /:80$/ : /:443$/, '')}`
 }

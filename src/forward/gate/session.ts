@@ -10,6 +10,12 @@ const longestSession = 128
 const mostCookies = 4
 
 /**
+ * What the name of a cookie from https begins with. A page on plain http may not replace such a cookie, and needs one of its own: with
+ * the same name, whoever had logged in at a port with TLS could not log in at one without.
+ */
+const securePrefix = '__Secure-'
+
+/**
  * Sessions, as signed values that every gate of the group can check alone: `1.EXPIRY.NONCE.SIGNATURE`. The visitor's address is
  * signed with it, so that a value read off a plain HTTP network is of no use from another machine. Nothing is kept on this
  * side: a logout takes the cookie away, and a new token or key ends every session.
@@ -47,13 +53,13 @@ export class Sessions {
 
   /** True when the `Cookie` header holds a session of this visitor that has not expired. */
   admits(cookieHeader: string | undefined, source: string): boolean {
-    const values = cookies(cookieHeader).filter(({ name }) => name === this.#secrets.cookieName)
+    const values = cookies(cookieHeader).filter(({ name }) => this.#isOurs(name))
     return values.slice(0, mostCookies).some(({ value }) => this.#isValid(value, source))
   }
 
   /** The `Cookie` header without our cookie: the target has no business with it. */
   withoutOurs(cookieHeader: string | undefined): string | undefined {
-    const others = cookies(cookieHeader).filter(({ name }) => name !== this.#secrets.cookieName)
+    const others = cookies(cookieHeader).filter(({ name }) => !this.#isOurs(name))
     return others.length === 0 ? undefined : others.map(({ text }) => text).join('; ')
   }
 
@@ -74,7 +80,12 @@ export class Sessions {
 
   #cookie(value: string, maxAgeSeconds: number, secure: boolean): string {
     const attributes = `Max-Age=${maxAgeSeconds}; Path=/; HttpOnly; SameSite=Strict${secure ? '; Secure' : ''}`
-    return `${this.#secrets.cookieName}=${value}; ${attributes}`
+    return `${secure ? securePrefix : ''}${this.#secrets.cookieName}=${value}; ${attributes}`
+  }
+
+  #isOurs(name: string): boolean {
+    const { cookieName } = this.#secrets
+    return name === cookieName || name === `${securePrefix}${cookieName}`
   }
 }
 
