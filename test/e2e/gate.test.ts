@@ -10,7 +10,7 @@ import { command } from '../support/watched.ts'
 
 /*
  * The real MCP Inspector with its own settings, without ALLOWED_ORIGINS, behind gates; a real browser on another machine, on
- * plain HTTP and by IP address, which is all that a LAN without certificates has.
+ * plain HTTP and by IP address, which is all that a LAN without certificates has; and once with TLS.
  */
 
 const obstacle = whyNoLab()
@@ -34,21 +34,29 @@ describe('The MCP Inspector behind gates', suite, () => {
         })
         for (const host of [lab.host.address.ipv4, `[${lab.host.address.ipv6}]`]) {
           await t.test(`a browser logs in at ${host}, connects the Inspector and lists the tools`, () =>
-            useInspector(lab, inspector, host, gateToken),
+            useInspector(lab, inspector, { scheme: 'http', host, gateToken }),
           )
         }
       }))
   }
+
+  it(`${inspector2.version} on https: a browser logs in, connects the Inspector and lists the tools`, (t) =>
+    withLab(t, async (lab) => {
+      const gateToken = await startGates(lab, inspector2, { tlsSelfSigned: true })
+      await inspector2.start(lab, settings)
+      await useInspector(lab, inspector2, { scheme: 'https', host: lab.host.address.ipv4, gateToken })
+    }))
 })
 
 /** Starts the monitor with a gated forward for each port, and gives the token. */
-async function startGates(lab: Lab, { ports }: Inspector): Promise<string> {
+async function startGates(lab: Lab, { ports }: Inspector, options: object = {}): Promise<string> {
   const config = join(lab.folder, 'port-watchdog.json')
   const forwards = ports.map((port) => ({
     name: `inspector-${port}`,
     listen: port,
     target: `localhost:${port}`,
     gate: 'token',
+    ...options,
   }))
   writeFileSync(config, JSON.stringify({ forwards }))
   const stateDir = join(lab.folder, 'state')
@@ -90,9 +98,16 @@ async function reachNothing(lab: Lab, inspector: Inspector): Promise<void> {
   }
 }
 
-async function useInspector(lab: Lab, inspector: Inspector, host: string, gateToken: string): Promise<void> {
+interface Visit {
+  readonly scheme: 'http' | 'https'
+  readonly host: string
+  readonly gateToken: string
+}
+
+async function useInspector(lab: Lab, inspector: Inspector, visit: Visit): Promise<void> {
+  const { scheme, host, gateToken } = visit
   await withBrowser(lab, async (browser) => {
-    const address = inspector.pageAt(`http://${host}:6274`, settings)
+    const address = inspector.pageAt(`${scheme}://${host}:6274`, settings)
     const page = await openPage(browser, address)
     await page.getByLabel('Access token').fill('not the token')
     await page.getByRole('button', { name: 'Log in' }).click()
@@ -103,7 +118,7 @@ async function useInspector(lab: Lab, inspector: Inspector, host: string, gateTo
     const tools = await inspector.listTools(page)
     assert.ok(tools.includes('Echo Tool') && tools.length > 10, tools.join(', '))
     if (inspector.sandboxPort !== undefined) {
-      await openSandbox(page, `http://${host}:${inspector.sandboxPort}/sandbox`)
+      await openSandbox(page, `${scheme}://${host}:${inspector.sandboxPort}/sandbox`)
     }
   })
 }
