@@ -1,6 +1,7 @@
-import { isIP, isIPv4, isIPv6 } from 'node:net'
+import { isIPv4 } from 'node:net'
 import path from 'node:path'
 import { withoutZone } from '../os/interfaces.ts'
+import { isIP, isIPv6 } from '../os/ip-address.ts'
 
 /** What the reading of one value gave: the value, or in words what is wrong with it. */
 export type Parsed<T> =

@@ -1,6 +1,6 @@
-import { isIP } from 'node:net'
 import { errorCode, errorText } from '../os/failure.ts'
 import { hostAndPort, withoutZone } from '../os/interfaces.ts'
+import { isIP } from '../os/ip-address.ts'
 import { type Connected, type ConnectFailure, type ConnectRace, raceToConnect } from './connect-race.ts'
 import { isLoopbackHost, loopbackAddresses } from './listen-plan.ts'
 import type { NameCache } from './name-cache.ts'

@@ -1,7 +1,7 @@
-import { isIP } from 'node:net'
 import { type ForwardOptions, targetsOf } from '../config/forward-options.ts'
 import type { HostAndPort } from '../config/values.ts'
 import { isLoopback, isWildcard, type MachineAddress, unmapped, withoutZone } from '../os/interfaces.ts'
+import { isIP } from '../os/ip-address.ts'
 
 /** Where a forward listens, worked out from what was asked and which addresses the machine has now. */
 export interface ListenPlan {

@@ -1,6 +1,4 @@
-import { lookup } from 'node:dns/promises'
 import { existsSync } from 'node:fs'
-import { isIP } from 'node:net'
 import path from 'node:path'
 import { contradictionIn, type ForwardOptions, targetsOf } from '../config/forward-options.ts'
 import {
@@ -13,6 +11,7 @@ import { sendStartReport } from '../control/start-report.ts'
 import { wallTime } from '../os/clock.ts'
 import { errorText, exitCode, Failure } from '../os/failure.ts'
 import { hostAndPort, isLoopback, machineAddresses, withoutZone } from '../os/interfaces.ts'
+import { isIP } from '../os/ip-address.ts'
 import { describeHolder, findPortHolder } from '../os/port-holder.ts'
 import { ownIdentity } from '../os/process-identity.ts'
 import { notifyServiceManager } from '../os/service-manager.ts'
@@ -155,6 +154,7 @@ function refuseSocketsOfTarget(forward: ForwardOptions, bound: readonly string[]
 async function addressesOf(host: string): Promise<string[]> {
   if (isIP(withoutZone(host)) !== 0) return [host]
   try {
+    const { lookup } = await import('node:dns/promises')
     return (await lookup(host, { all: true })).map(({ address }) => address)
   } catch {
     // A name that cannot be resolved yet may be later; every dial is checked again.

@@ -1,5 +1,5 @@
-import { isIPv6 } from 'node:net'
 import { unmapped, withoutZone } from '../os/interfaces.ts'
+import { isIPv6 } from '../os/ip-address.ts'
 
 export interface SourceLimitOptions {
   /** Connections open at once from one source. 0 = no limit. */

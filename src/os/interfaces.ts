@@ -1,4 +1,3 @@
-import { isIPv6 } from 'node:net'
 import { networkInterfaces } from 'node:os'
 
 export interface MachineAddress {
@@ -48,7 +47,7 @@ export function isWildcard(address: string): boolean {
 
 /** True for fe80::/10: reachable only with a zone, so no address to give to a person. */
 export function isLinkLocal(address: string): boolean {
-  return isIPv6(withoutZone(address)) && /^fe[89ab]/i.test(address)
+  return /^fe[89ab][0-9a-f]:/i.test(address)
 }
 
 /** The IPv4 address inside an IPv4-mapped IPv6 one (::ffff:10.0.0.1), or the address as it is. */
@@ -66,5 +65,5 @@ export function withoutZone(address: string): string {
 /** Joins host and port the way they are written in a URL, [::1]:6274; a Unix socket (unix:/path) has no port. */
 export function hostAndPort(host: string, port: number): string {
   if (host.startsWith('unix:')) return host
-  return isIPv6(withoutZone(host)) ? `[${host}]:${port}` : `${host}:${port}`
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }

@@ -9,7 +9,6 @@ import {
   renameSync,
   statSync,
 } from 'node:fs'
-import { pipeline } from 'node:stream/promises'
 import { errorCode } from '../os/failure.ts'
 import { removeQuietly, writeAll } from './atomic-file.ts'
 
@@ -206,6 +205,7 @@ async function packedTo(descriptor: number, file: string): Promise<string> {
   const target = openSync(file, 'wx', 0o600)
   try {
     const { createGzip } = await import('node:zlib')
+    const { pipeline } = await import('node:stream/promises')
     const source = createReadStream('', { fd: descriptor, autoClose: false })
     await pipeline(source, createGzip(), createWriteStream('', { fd: target, flush: true }))
     return file

@@ -16,10 +16,13 @@ export type PidFile =
   | { readonly kind: 'legacy'; readonly pid: number; readonly inode: number }
   | { readonly kind: 'identified'; readonly identity: ProcessIdentity; readonly inode: number }
 
-/** Writes the PID file of this process: the PID alone on the first line, its identity as JSON on the second. */
+/**
+ * Writes the PID file of this process: the PID alone on the first line, its identity as JSON on the second. No process outlives a power
+ * loss, so the file need not either, and nobody who connects to a new forwarder waits for a disk.
+ */
 export function writePidFile(file: string): void {
   const identity = ownIdentity()
-  writeFileAtomically(file, `${identity.pid}\n${JSON.stringify(identity)}\n`)
+  writeFileAtomically(file, `${identity.pid}\n${JSON.stringify(identity)}\n`, false)
 }
 
 /** Removes the PID file if it still names this process. */
