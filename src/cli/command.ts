@@ -1,7 +1,8 @@
 import { Command, CommanderError, InvalidArgumentError } from 'commander'
 import type { Parsed } from '../config/values.ts'
-import { errorText, exitCode, Failure } from '../os/failure.ts'
+import { exitCode } from '../os/failure.ts'
 import { version } from '../os/version.ts'
+import { runToEnd } from './run.ts'
 
 /** A command with what all of ours share: version, help, and usage errors on one line with exit code 64. */
 export function newCommand(name: string, description: string): Command {
@@ -30,39 +31,32 @@ export function repeatable<T>(parse: (text: string) => Parsed<T>): (text: string
   return (text, before = []) => [...before, one(text)]
 }
 
-/**
- * Reads the words, runs the command, ends the process with its exit code. Every error becomes one line on stderr.
- */
+/** Reads the words, runs the command, ends the process with its exit code. Every error becomes one line on stderr. */
 export async function runCommand(
   command: Command,
   run: (...words: never[]) => Promise<number> | number,
 ): Promise<void> {
-  // A reader that went away (`proxy-log | head`) is no error.
-  process.stdout.on('error', () => {})
-  process.stderr.on('error', () => {})
   let code: number = exitCode.ok
   command.action(async (...words: unknown[]) => {
     code = await run(...(words as never[]))
   })
-  try {
-    await command.parseAsync()
-  } catch (error) {
-    code = explain(command, error)
+  const parseAndRun = async () => {
+    try {
+      await command.parseAsync()
+      return code
+    } catch (error) {
+      if (!(error instanceof CommanderError)) throw error
+      return explain(command.name(), error)
+    }
   }
-  process.exitCode = code
+  await runToEnd(command.name(), parseAndRun, () => command.opts().verbose === true)
 }
 
-function explain(command: Command, error: unknown): number {
-  const name = command.name()
-  if (error instanceof CommanderError) {
-    if (error.exitCode === 0) return exitCode.ok
-    const what = plainWords(error.message)
-    process.stderr.write(`${name}: ${what} (${name} --help tells how to use it)\n`)
-    return exitCode.usage
-  }
-  process.stderr.write(`${name}: ${errorText(error)}\n`)
-  if (command.opts().verbose === true && error instanceof Error) process.stderr.write(`${error.stack}\n`)
-  return error instanceof Failure ? error.exitCode : exitCode.internal
+function explain(name: string, error: CommanderError): number {
+  if (error.exitCode === 0) return exitCode.ok
+  const what = plainWords(error.message)
+  process.stderr.write(`${name}: ${what} (${name} --help tells how to use it)\n`)
+  return exitCode.usage
 }
 
 /** Commander's sentence without its preamble: what is wrong with which argument. */
