@@ -23,7 +23,7 @@ export interface StartedForwarder {
   abandon(): void
 }
 
-const program = fileURLToPath(new URL('../cli/tcp-proxy.js', import.meta.url))
+const program = fileURLToPath(new URL('../../bin/tcp-proxy.cjs', import.meta.url))
 
 /** Where the forwarder finds the descriptor of its start report: the first one after stdin, stdout and stderr. */
 const reportDescriptor = 3

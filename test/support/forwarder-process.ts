@@ -7,7 +7,7 @@ import { askControl } from '../../src/control/client.ts'
 import type { AccessRecord } from '../../src/forward/access-record.ts'
 import type { ForwarderHealth } from '../../src/record/forwarder-health.ts'
 import { freePort, Told, temporaryFolder } from './forward.ts'
-import { checkout } from './tools.ts'
+import { tcpProxy } from './tools.ts'
 
 /** `tcp-proxy` as a person runs it, on 127.0.0.1. */
 export interface ForwarderProcess {
@@ -26,8 +26,6 @@ export interface ForwarderProcess {
   close(): Promise<void>
 }
 
-const program = join(checkout, 'dist', 'src', 'cli', 'tcp-proxy.js')
-
 /**
  * @param target `HOST PORT` or `unix:/path`.
  * @param limits what the shell does before it becomes tcp-proxy, such as `ulimit -n 64`.
@@ -39,7 +37,7 @@ export async function startTcpProxy(
 ): Promise<ForwarderProcess> {
   const folder = temporaryFolder()
   const port = await freePort()
-  const words = [program, String(port), ...target.split(' '), '--bind', '127.0.0.1', '--access-log', '-']
+  const words = [tcpProxy, String(port), ...target.split(' '), '--bind', '127.0.0.1', '--access-log', '-']
   const child = spawn(
     'sh',
     [

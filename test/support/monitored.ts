@@ -54,7 +54,7 @@ export function forwardersOf(watched: Watched, port: number): number[] {
     try {
       const words = readFileSync(`/proc/${entry}/cmdline`, 'utf8').split('\0')
       const isOurs = words.includes(watched.directory) && words.includes(String(port))
-      return isOurs && words.some((word) => word.endsWith('tcp-proxy.js')) ? [Number(entry)] : []
+      return isOurs && words.some((word) => word.endsWith('tcp-proxy.cjs')) ? [Number(entry)] : []
     } catch {
       // It ended since it was listed.
       return []

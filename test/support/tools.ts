@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { existsSync, readdirSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -11,6 +11,21 @@ function findCheckout(folder: string): string {
   const parent = dirname(folder)
   if (parent === folder) throw new Error('no package.json above the tests')
   return findCheckout(parent)
+}
+
+/** The forwarder in the one file that users run. */
+export const tcpProxy = freshBundle(join(checkout, 'dist', 'bin', 'tcp-proxy.cjs'))
+
+/** A test of what the sources were yesterday would prove nothing. */
+function freshBundle(file: string): string {
+  const madeAt = existsSync(file) ? statSync(file).mtimeMs : 0
+  const sources = join(checkout, 'src')
+  for (const name of readdirSync(sources, { recursive: true, encoding: 'utf8' })) {
+    const { mtimeMs } = statSync(join(sources, name))
+    if (name.endsWith('.ts') && mtimeMs > madeAt)
+      throw new Error(`src/${name} is newer than ${file}: run npm run build`)
+  }
+  return file
 }
 
 /** A file of a package that scripts/install-test-tools has fetched into .cache/. */

@@ -5,11 +5,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { StatusReport } from '../../src/report/status.ts'
 import { Resident } from './resident.ts'
-import { checkout, type Finished, run, until } from './tools.ts'
+import { checkout, type Finished, run, tcpProxy, until } from './tools.ts'
 
 /** The words that run one of this project's commands. */
 export function command(name: string, ...words: string[]): string[] {
-  return [process.execPath, join(checkout, 'dist', 'src', 'cli', `${name}.js`), ...words]
+  return [
+    process.execPath,
+    name === 'tcp-proxy' ? tcpProxy : join(checkout, 'dist', 'src', 'cli', `${name}.js`),
+    ...words,
+  ]
 }
 
 /** A port that nobody has now and that the kernel will not give away by itself. */
@@ -145,7 +149,8 @@ export class Watched {
     return stdout
       .split('\n')
       .filter(
-        (line) => line.includes('tcp-proxy.js') && line.includes(this.directory) && !/^\s*\d+\s+Z/.test(line),
+        (line) =>
+          line.includes('tcp-proxy.cjs') && line.includes(this.directory) && !/^\s*\d+\s+Z/.test(line),
       )
       .map((line) => Number.parseInt(line, 10))
   }

@@ -48,7 +48,7 @@ function withPost(use: (post: Post) => Promise<void>): Promise<void> {
         service,
         socket: `port-watchdog-forward@${port}.socket`,
         served: async (before) => {
-          const pid = await manager.pid(service, 'tcp-proxy.js', before)
+          const pid = await manager.pid(service, 'tcp-proxy.cjs', before)
           assert.equal(await askThrough(port), 'hello')
           return pid
         },
@@ -146,7 +146,7 @@ describe('A port that systemd holds', { skip }, () => {
             const killedAt = performance.now()
             await wholeExchange(port)
             gaps.push(performance.now() - killedAt)
-            pid = await manager.pid(service, 'tcp-proxy.js', pid)
+            pid = await manager.pid(service, 'tcp-proxy.cjs', pid)
             await clients.next()
           }
         } finally {
@@ -162,10 +162,10 @@ describe('A port that systemd holds', { skip }, () => {
         assert.equal(refused, 0)
         assert.equal(wrong, 0)
         assert.ok(exact > kills)
-        assert.equal(manager.pids(service, 'tcp-proxy.js').length, 1)
+        assert.equal(manager.pids(service, 'tcp-proxy.cjs').length, 1)
         await manager.showWhen('proxy-monitor.service', { ActiveState: 'active' })
         assert.deepEqual(
-          manager.pids('proxy-monitor.service', 'tcp-proxy.js'),
+          manager.pids('proxy-monitor.service', 'tcp-proxy.cjs'),
           [],
           'the monitor started none',
         )
@@ -190,7 +190,7 @@ describe('A port that systemd holds', { skip }, () => {
       await monitorLog(/which starts it again[\s\S]*which starts it again/)
       assert.equal(await askThrough(port), 'hello')
       assert.notEqual(await served(), second)
-      assert.deepEqual(manager.pids('proxy-monitor.service', 'tcp-proxy.js'), [])
+      assert.deepEqual(manager.pids('proxy-monitor.service', 'tcp-proxy.cjs'), [])
       await manager.showWhen(socket, { ActiveState: 'active' })
     }),
   )

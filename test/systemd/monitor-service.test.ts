@@ -42,7 +42,7 @@ function withService(use: (service: Service) => Promise<void>): Promise<void> {
         manager,
         port,
         configure,
-        forwarder: () => manager.pid(unit, 'tcp-proxy.js'),
+        forwarder: () => manager.pid(unit, 'tcp-proxy.cjs'),
         monitor: (before) => manager.pid(unit, 'proxy-monitor.js', before),
         logLine: (pattern) =>
           until(`a line like ${pattern}`, async () => {
@@ -131,7 +131,7 @@ describe('The monitor as a service of the real systemd', { skip }, () => {
       await manager.order('start', unit)
       await forwarder()
       await manager.order('stop', unit)
-      assert.deepEqual(manager.pids(unit, 'tcp-proxy.js'), [])
+      assert.deepEqual(manager.pids(unit, 'tcp-proxy.cjs'), [])
       assert.equal(await askThrough(port), 'ECONNREFUSED')
     }),
   )

@@ -35,7 +35,7 @@ export interface Setup {
 
 export function contenders({ root, buffer, ourArgs }: Setup): Contender[] {
   const built = join(root, 'dist')
-  const ours = join(built, 'src/cli/tcp-proxy.js')
+  const ours = join(built, 'bin/tcp-proxy.cjs')
   const all: Contender[] = [
     {
       name: OURS,

@@ -11,7 +11,7 @@ export async function makeForwards(count: number, target: number): Promise<Forwa
   return (await freePorts(count)).map((port) => ({ port, target }))
 }
 
-const PROGRAM = 'dist/src/cli/tcp-proxy.js'
+const PROGRAM = 'dist/bin/tcp-proxy.cjs'
 
 /** State is kept below `folder`, so that every process of a contender names its folder. */
 export function stateDirectory(folder: string): string {
