@@ -54,7 +54,7 @@ describe('scripts/install-systemd', { skip }, () => {
       assert.equal(target(9000), 'TARGET=unix:/run/app.sock\n')
       assert.equal(target(9001), 'TARGET=2001:db8::1 1\n')
       const forward = readFileSync(join(units, 'port-watchdog-forward@.service'), 'utf8')
-      assert.ok(/^ExecStart=\/\S+ \/\S+\/dist\/src\/cli\/tcp-proxy\.js %i \$TARGET \$OPTIONS$/m.test(forward))
+      assert.ok(/^ExecStart=\/\S+ \/\S+\/dist\/bin\/tcp-proxy\.cjs %i \$TARGET \$OPTIONS$/m.test(forward))
       // What its owner has written stays.
       writeFileSync(join(targets, '8080.env'), 'OPTIONS=--drain 0\nTARGET=10.0.0.5 80\n')
       await install('--sockets', '8080=10.0.0.6:80')
