@@ -1,8 +1,9 @@
-import { connect, type Socket } from 'node:net'
+import { openConnection } from './open-connection.ts'
+import type { RelaySocket } from './relay-socket.ts'
 
 /** A connected target, not read from yet. */
 export interface Connected {
-  readonly socket: Socket
+  readonly socket: RelaySocket
   readonly address: string
 }
 
@@ -38,7 +39,7 @@ export function raceToConnect(
   outcome: (failures: readonly ConnectFailure[], connected: Connected | undefined) => void,
 ): () => void {
   const deadline = performance.now() + timeoutMs
-  const attempts = new Set<Socket>()
+  const attempts = new Set<{ giveUp(): void }>()
   const failures: ConnectFailure[] = []
   let next = 0
   let slow = false
@@ -48,7 +49,7 @@ export function raceToConnect(
   const finish = () => {
     over = true
     clearTimeout(timer)
-    for (const socket of attempts) socket.destroy()
+    for (const attempt of attempts) attempt.giveUp()
   }
   const attemptNext = () => {
     const address = addresses[next]
@@ -78,57 +79,38 @@ export function raceToConnect(
     else armTimer()
   }
   const attempt = (address: string) => {
-    const socket = openSocket(address, port)
-    attempts.add(socket)
     const failed = (error: Error) => {
-      attempts.delete(socket)
-      socket.on('error', () => {})
-      socket.destroy()
-      if (over) return
+      attempts.delete(opening)
       failures.push({ address, error })
       if (next < addresses.length) return attemptNext()
       if (attempts.size > 0) return
       finish()
       outcome(failures, undefined)
     }
-    socket.once('error', failed)
-    socket.once('connect', () => {
-      if (over) return
-      if (isSelfConnected(socket, port)) return failed(selfConnectedError(port))
-      socket.removeListener('error', failed)
-      attempts.delete(socket)
+    const connected = (socket: RelaySocket) => {
+      if (isSelfConnected(socket, port)) {
+        socket.destroy()
+        return failed(selfConnectedError(port))
+      }
+      attempts.delete(opening)
       finish()
       outcome(failures, { socket, address })
-    })
+    }
+    const opening = openConnection(address, port, { connected, failed })
+    attempts.add(opening)
   }
   attemptNext()
   return finish
-}
-
-function openSocket(address: string, port: number): Socket {
-  if (address.startsWith('unix:'))
-    return connect({ path: address.slice('unix:'.length), allowHalfOpen: true })
-  return connect({
-    host: address,
-    port,
-    allowHalfOpen: true,
-    noDelay: true,
-    keepAlive: true,
-    keepAliveInitialDelay: 60_000,
-    autoSelectFamily: false,
-  })
 }
 
 /**
  * A connect to a free port of the ephemeral range can meet its own source port: the kernel then connects the socket with itself
  * although nobody listens there (TCP simultaneous open, RFC 9293 section 3.5). A Unix socket has no ports.
  */
-export function isSelfConnected(
-  socket: Pick<Socket, 'localPort' | 'localAddress' | 'remoteAddress'>,
-  port: number,
-): boolean {
+export function isSelfConnected(socket: Pick<RelaySocket, 'local' | 'remote'>, port: number): boolean {
+  const { local } = socket
   // The other end's address is a system call more, and only ever needed when the ports are the same.
-  return socket.localPort === port && socket.localAddress === socket.remoteAddress
+  return local !== undefined && local.port === port && local.address === socket.remote?.address
 }
 
 function selfConnectedError(port: number): Error {

@@ -2,8 +2,10 @@ import type { Socket } from 'node:net'
 import type { RefusalReason } from '../record/forwarder-health.ts'
 import type { Dialled, DialOutcome } from './dialer.ts'
 import { type Relay, type RelayEnd, type RelayLimits, type RelayTotals, startRelay } from './relay.ts'
+import type { RelaySocket, SocketAddress } from './relay-socket.ts'
 import { resetSocket } from './reset.ts'
 import { type ClientStep, runSteps, type TargetStep } from './steps.ts'
+import { relaySocketOf, StreamSocket } from './stream-socket.ts'
 import type { EndCause, StopReason } from './termination.ts'
 
 /** What every connection of a forward goes through, in this order; one object a forward. */
@@ -43,10 +45,7 @@ type Phase =
 export type ConnectionPhase = Phase['kind']
 
 /** Who connected. */
-export interface Source {
-  readonly address: string
-  readonly port: number
-}
+export type Source = SocketAddress
 
 /** What stands for `cancel` until it is known: an outcome may come within the very call that returns it. */
 const notYet = () => {}
@@ -68,30 +67,27 @@ export class Connection {
   /** Dials that failed. */
   retries = 0
   #phase: Phase = { kind: 'accepted' }
-  readonly #accepted: Socket
   #destination: Source | undefined
-  #client: Socket
+  #client: RelaySocket
+  #target: RelaySocket | undefined
+  #isKeptAlive = false
   #relay: Relay | undefined
   #stopReason: StopReason = 'shutdown'
   #lifeTimer: NodeJS.Timeout | undefined
   readonly #pipeline: Pipeline
 
-  constructor(id: number, source: Source, client: Socket, pipeline: Pipeline) {
+  constructor(id: number, source: Source, client: RelaySocket, pipeline: Pipeline) {
     this.id = id
     this.source = source
-    this.#accepted = client
     this.#client = client
     this.#pipeline = pipeline
-    client.on('error', () => this.#clientFailed())
+    client.onGone(this)
   }
 
   /** Where it connected to: an address of this machine, or what a PROXY header says. */
   get destination(): Source {
-    if (this.#destination === undefined) {
-      // A system call that most forwards have no use for.
-      const { localAddress = '', localPort = 0 } = this.#accepted
-      this.#destination = { address: localAddress, port: localPort }
-    }
+    // A system call that most forwards have no use for.
+    this.#destination ??= this.#client.local ?? { address: '', port: 0 }
     return this.#destination
   }
 
@@ -117,14 +113,16 @@ export class Connection {
   start(): void {
     const { clientSteps, maxLifeMs } = this.#pipeline
     if (maxLifeMs > 0) this.#lifeTimer = setTimeout(() => this.stop('life'), jittered(maxLifeMs))
-    if (clientSteps.length === 0) return this.#goOn()
-    const phase: Phase = { kind: 'client-steps', cancel: notYet }
-    this.#phase = phase
-    phase.cancel = runSteps(clientSteps, this.#client, this, (result) => {
-      if (!result.ok) return this.#end({ kind: 'step-failed', failure: result.failure })
-      if (result.socket !== this.#client) this.#clientWrapped(result.socket)
-      this.#goOn()
-    })
+    if (clientSteps.length > 0) return this.#takeClientSteps(clientSteps)
+    if (this.#pipeline.server === undefined) this.#dial()
+    else this.#serve(this.#pipeline.server, this.#clientAsSocket())
+  }
+
+  /** For one that has lived for a while; see `RelaySocket.keepAlive`. The client's side has it from its accept. */
+  keepAlive(): void {
+    if (this.#isKeptAlive || this.#target === undefined) return
+    this.#isKeptAlive = true
+    this.#target.keepAlive()
   }
 
   /** Turns it away, before or instead of a target. */
@@ -145,10 +143,27 @@ export class Connection {
     this.#end({ kind: 'stopped', by: reason, phase: phase.kind })
   }
 
-  #goOn(): void {
-    const { server } = this.#pipeline
-    if (server === undefined) return this.#dial()
-    const client = this.#client
+  #takeClientSteps(steps: readonly ClientStep[]): void {
+    const phase: Phase = { kind: 'client-steps', cancel: notYet }
+    this.#phase = phase
+    phase.cancel = runSteps(steps, this.#clientAsSocket(), this, (result) => {
+      if (!result.ok) return this.#end({ kind: 'step-failed', failure: result.failure })
+      const { server } = this.#pipeline
+      this.#client = server === undefined ? relaySocketOf(result.socket) : new StreamSocket(result.socket)
+      this.#client.onGone(this)
+      if (server === undefined) this.#dial()
+      else this.#serve(server, result.socket)
+    })
+  }
+
+  #clientAsSocket(): Socket {
+    const socket = this.#client.toSocket('paused')
+    this.#client = new StreamSocket(socket)
+    this.#client.onGone(this)
+    return socket
+  }
+
+  #serve(server: ConnectionServer, client: Socket): void {
     this.#phase = { kind: 'served' }
     client.once('close', () => {
       if (this.#phase.kind === 'ended') return
@@ -164,7 +179,7 @@ export class Connection {
     this.#phase = phase
     phase.cancel = this.#pipeline.dial(
       this,
-      () => this.#watchClient(),
+      () => this.#client.watch(),
       (failure, dialled) => {
         if (dialled !== undefined) return this.#prepareTarget(dialled)
         this.retries = failure.retries
@@ -173,33 +188,26 @@ export class Connection {
     )
   }
 
-  /**
-   * A socket that is not read tells nothing, so a client that has gone while the target is searched for is noticed only by
-   * reading: into the socket's own buffer, and no further than that holds. A FIN alone is no leaving: an answer may be wanted.
-   */
-  #watchClient(): void {
-    this.#client.read(0)
-  }
-
   #prepareTarget({ socket, address, retries, host, prepared }: Dialled): void {
     this.targetAddress = address
     this.retries = retries
     const { targetSteps } = this.#pipeline
     if (targetSteps.length === 0) return this.#startRelay(socket)
-    socket.on('error', () => {})
-    const phase: Phase = { kind: 'target-steps', target: socket, cancel: notYet }
+    const target = socket.toSocket('reading').on('error', () => {})
+    const phase: Phase = { kind: 'target-steps', target, cancel: notYet }
     this.#phase = phase
-    phase.cancel = runSteps(targetSteps, socket, { host, connection: this }, (result) => {
+    phase.cancel = runSteps(targetSteps, target, { host, connection: this }, (result) => {
       prepared(result)
-      if (result.ok) return this.#startRelay(result.socket)
-      resetSocket(socket)
+      if (result.ok) return this.#startRelay(relaySocketOf(result.socket))
+      resetSocket(target)
       this.#end({ kind: 'step-failed', failure: result.failure })
     })
   }
 
-  #startRelay(target: Socket): void {
+  #startRelay(target: RelaySocket): void {
     this.connectMs = performance.now() - this.acceptedAt
     const { relayLimits, totals } = this.#pipeline
+    this.#target = target
     const relay = startRelay(this.#client, target, relayLimits, totals, (end) => this.#relayed(end))
     this.#relay = relay
     this.#phase = { kind: 'relaying', relay }
@@ -210,14 +218,8 @@ export class Connection {
     else this.#end({ kind: 'relayed', end })
   }
 
-  /** What came in is inside of another socket now, which tells from here on how it fares. */
-  #clientWrapped(wrapped: Socket): void {
-    this.#client = wrapped
-    wrapped.on('error', () => this.#clientFailed())
-  }
-
-  /** The relay hears of its sockets' errors itself. */
-  #clientFailed(): void {
+  /** For the client's socket, which tells the relay itself as soon as there is one. */
+  gone(): void {
     const phase = this.#phase
     if (phase.kind === 'relaying' || phase.kind === 'served' || phase.kind === 'ended') return
     this.#giveUp()
@@ -233,7 +235,7 @@ export class Connection {
   #end(cause: EndCause): void {
     this.#phase = { kind: 'ended' }
     clearTimeout(this.#lifeTimer)
-    resetSocket(this.#client)
+    this.#client.reset()
     this.#pipeline.ended(this, cause)
   }
 }

@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net'
 import { hostAndPort } from '../os/interfaces.ts'
 import type { TargetFacts, TargetState } from '../record/forwarder-health.ts'
 import type { Connected } from './connect-race.ts'
@@ -23,6 +24,11 @@ export interface NotDialled extends DialFailure {
 
 export type DialOutcome = (
   ...outcome: [failure: NotDialled, dialled: undefined] | [failure: undefined, dialled: Dialled]
+) => void
+
+/** As {@link DialOutcome}, for one whose target's steps are done. */
+export type PreparedOutcome = (
+  ...outcome: [failure: NotDialled, socket: undefined] | [failure: undefined, socket: Socket]
 ) => void
 
 export interface DialerOptions {
@@ -131,21 +137,21 @@ export class Dialer {
   /** Goes the rest of the way to a target that was connected to for a check, and hangs up. */
   #checkSteps(candidate: Candidate, { socket, address }: Connected): () => void {
     const { steps, onChange } = this.#options
-    socket.on('error', () => {})
     if (steps.length === 0) {
       socket.destroy()
       return () => {}
     }
+    const target = socket.toSocket('reading').on('error', () => {})
     const errand = { host: candidate.target.host, connection: undefined }
-    const cancel = runSteps(steps, socket, errand, (result) => {
+    const cancel = runSteps(steps, target, errand, (result) => {
       notePrepared(candidate, address, result, onChange)
       // Not before what the steps have written is out.
       if (result.ok) result.socket.destroySoon()
-      else socket.destroy()
+      else target.destroy()
     })
     return () => {
       cancel()
-      socket.destroy()
+      target.destroy()
     }
   }
 
@@ -162,19 +168,27 @@ export class Dialer {
 
 /** Remembers an outcome. A lack of descriptors of our own says nothing about the target. */
 function note(
-  { target, record }: Candidate,
+  candidate: Candidate,
   [failure, connected]: Parameters<TargetDialled>,
   onChange: DialerOptions['onChange'],
 ): void {
+  if (connected !== undefined) return noteAnswer(candidate, connected.address, onChange)
+  if (failure.reason === 'descriptors') return
+  const { target, record } = candidate
   const before = record.state
-  if (connected !== undefined) {
-    record.answered(connected.address)
-    if (before !== 'reachable') onChange({ kind: 'answers', target, address: connected.address })
-  } else if (failure.reason !== 'descriptors') {
-    record.failed(failure.message)
-    if (record.state === before) return
-    onChange({ kind: 'fails', target, message: failure.message, answeredBefore: before === 'reachable' })
-  }
+  record.failed(failure.message)
+  if (record.state === before) return
+  onChange({ kind: 'fails', target, message: failure.message, answeredBefore: before === 'reachable' })
+}
+
+function noteAnswer(
+  { target, record }: Candidate,
+  address: string,
+  onChange: DialerOptions['onChange'],
+): void {
+  const before = record.state
+  record.answered(address)
+  if (before !== 'reachable') onChange({ kind: 'answers', target, address })
 }
 
 /** A target with steps to do has not answered before they are done. */
@@ -193,7 +207,7 @@ function notePrepared(
   onChange: DialerOptions['onChange'],
 ): void {
   const { port } = candidate.target
-  if (result.ok) return note(candidate, [undefined, { socket: result.socket, address }], onChange)
+  if (result.ok) return noteAnswer(candidate, address, onChange)
   const { step, message } = result.failure
   const words = `${hostAndPort(address, port)}, ${step.name}: ${message}`
   note(candidate, [{ reason: 'target-error', message: words }, undefined], onChange)

@@ -1,4 +1,3 @@
-import type { Socket } from 'node:net'
 import { type ForwardOptions, targetsOf } from '../config/forward-options.ts'
 import { monotonicMs, wallTime } from '../os/clock.ts'
 import { hostAndPort, machineAddresses } from '../os/interfaces.ts'
@@ -12,7 +11,7 @@ import { createAdmission, networks } from './admission.ts'
 import { Capacity, type CapacityEvent } from './capacity.ts'
 import { Connection, type Pipeline, type Source } from './connection.ts'
 import type { DialTarget } from './dial.ts'
-import { Dialer, type DialOutcome, type TargetChange } from './dialer.ts'
+import { Dialer, type PreparedOutcome, type TargetChange } from './dialer.ts'
 import { waitForFirstByte } from './first-byte.ts'
 import type { Gate, GateSecrets } from './gate/index.ts'
 import { livingPredecessors } from './handover.ts'
@@ -23,6 +22,7 @@ import { receiveProxyHeader } from './proxy-protocol-in.ts'
 import { sendProxyHeader } from './proxy-protocol-out.ts'
 import { RefusalReport } from './refusal-report.ts'
 import type { RelayTotals } from './relay.ts'
+import type { RelaySocket } from './relay-socket.ts'
 import { resetSocket } from './reset.ts'
 import { SourceLimits, type SourceRefusal } from './source-limits.ts'
 import { type ClientStep, runSteps, type StepFailure, type TargetStep } from './steps.ts'
@@ -69,6 +69,9 @@ export interface ForwarderListener {
 
 /** ms between two looks at the machine's interfaces; Node has no event for them. */
 const followIntervalMs = 2000
+
+/** ms of age from which a connection to a target is kept alive. */
+const keepAliveAgeMs = 15_000
 
 /** ms for which an announced probe is expected. */
 const probeExpectedMs = 5000
@@ -163,8 +166,8 @@ export class Forwarder {
       ended: (connection, cause) => this.#connectionEnded(connection, cause),
     }
     const unixMode = Number.parseInt(listenUnixMode, 8)
-    this.#listeners = createListeners({ port: listenPort, unixMode }, (socket, place) =>
-      this.#accepted(socket, place),
+    this.#listeners = createListeners({ port: listenPort, unixMode }, (client, place) =>
+      this.#accepted(client, place),
     )
   }
 
@@ -181,6 +184,7 @@ export class Forwarder {
     if (adopted.length > 0) this.#listener.event({ kind: 'listening', places: adopted })
     await this.#follow()
     this.#timers.push(setInterval(() => void this.#follow(), followIntervalMs))
+    this.#timers.push(setInterval(() => this.#keepOldAlive(), keepAliveAgeMs))
     const { targetCheckMs } = this.options
     if (targetCheckMs > 0) {
       this.#checkTargets()
@@ -230,18 +234,18 @@ export class Forwarder {
   }
 
   /** A target with its steps done, for the gate. */
-  #dialPrepared(outcome: DialOutcome): () => void {
-    if (this.#targetSteps.length === 0) return this.#dialer.dial(() => {}, outcome)
+  #dialPrepared(outcome: PreparedOutcome): () => void {
     let cancelSteps = () => {}
     const cancelDial = this.#dialer.dial(
       () => {},
       (failure, dialled) => {
         if (dialled === undefined) return outcome(failure, undefined)
-        const { socket, host, retries } = dialled
-        socket.on('error', () => {})
+        const socket = dialled.socket.toSocket('reading').on('error', () => {})
+        if (this.#targetSteps.length === 0) return outcome(undefined, socket)
+        const { host, retries } = dialled
         cancelSteps = runSteps(this.#targetSteps, socket, { host, connection: undefined }, (result) => {
           dialled.prepared(result)
-          if (result.ok) return outcome(undefined, { ...dialled, socket: result.socket })
+          if (result.ok) return outcome(undefined, result.socket)
           resetSocket(socket)
           const { step, message } = result.failure
           outcome({ reason: 'target-error', message: `${step.name}: ${message}`, retries }, undefined)
@@ -401,16 +405,14 @@ export class Forwarder {
   }
 
   /**
-   * Takes a connected client, wherever it was accepted: by a listener of ours, on an inherited descriptor, in another process. The socket
-   * must be half-open and not have been read from (`acceptOptions`).
+   * Takes a connected client, wherever it was accepted: by a listener of ours or on an inherited descriptor.
    * @param source who it is, when the socket itself cannot tell, as with a Unix socket. Such a client is not asked for its network.
    */
-  accept(client: Socket, source?: Source): void {
-    const from = source ?? sourceOf(client)
+  accept(client: RelaySocket, source?: Source): void {
+    const from = source ?? client.remote
     // Gone before it was accepted.
-    if (from === undefined) return void client.on('error', () => {}).destroy()
-    if (source === undefined && this.#isExpectedProbe(client))
-      return resetSocket(client.on('error', () => {}))
+    if (from === undefined) return client.destroy()
+    if (source === undefined && this.#isExpectedProbe(client, from)) return client.reset()
     const connection = new Connection(++this.#lastId, from, client, this.#pipeline)
     if (source === undefined && !this.#mayKnock(connection)) return
     const full = this.#capacity.refusal(this.#connections.size)
@@ -449,7 +451,7 @@ export class Forwarder {
     return limited === undefined
   }
 
-  #accepted(client: Socket, place: ListenPlace): void {
+  #accepted(client: RelaySocket, place: ListenPlace): void {
     if (pathOf(place) === undefined) this.accept(client)
     else this.accept(client, { address: place, port: 0 })
   }
@@ -515,18 +517,26 @@ export class Forwarder {
     return isOwnPort && bound.length > 0 && reachesListener(address, bound, machineAddresses())
   }
 
+  /** Connections that come and go by the thousand need no keepalive, and it is four system calls. */
+  #keepOldAlive(): void {
+    const before = performance.now() - keepAliveAgeMs
+    for (const connection of this.#connections) {
+      if (connection.acceptedAt > before) break
+      connection.keepAlive()
+    }
+  }
+
   #checkTargets(): void {
     this.#cancelChecks?.()
     this.#cancelChecks = this.#dialer.check(this.options.targetCheckMs)
   }
 
-  #isExpectedProbe(client: Socket): boolean {
-    if (this.#expectedProbes.size === 0 || client.remotePort === undefined) return false
-    const timer = this.#expectedProbes.get(client.remotePort)
+  #isExpectedProbe(client: RelaySocket, { address, port }: Source): boolean {
+    const timer = this.#expectedProbes.get(port)
     // A connection of the machine to one of its own addresses has that same address as its source.
-    if (timer === undefined || client.remoteAddress !== client.localAddress) return false
+    if (timer === undefined || client.local?.address !== address) return false
     clearTimeout(timer)
-    this.#expectedProbes.delete(client.remotePort)
+    this.#expectedProbes.delete(port)
     return true
   }
 
@@ -552,10 +562,6 @@ export class Forwarder {
     const { addresses } = planListeners(this.options, machineAddresses())
     return [...addresses, ...this.options.listenUnix.map((path) => `unix:${path}`)]
   }
-}
-
-function sourceOf({ remoteAddress, remotePort }: Socket): Source | undefined {
-  return remoteAddress === undefined ? undefined : { address: remoteAddress, port: remotePort ?? 0 }
 }
 
 function targetEvent(change: TargetChange): ForwarderEvent {

@@ -1,4 +1,4 @@
-import { createServer, type Server, type ServerOpts, type Socket } from 'node:net'
+import { createServer, type Server, type ServerOpts } from 'node:net'
 import { errorCode, errorText, exitCode, Failure } from '../os/failure.ts'
 import { hostAndPort } from '../os/interfaces.ts'
 import type { InheritedSocket } from '../os/socket-activation.ts'
@@ -12,16 +12,17 @@ export interface AdoptedListener {
 
 /**
  * Listens on an inherited socket; connections that wait in its backlog come at once.
+ * @param accept told before the first of them.
  * @throws Failure when it is no listening TCP socket of this port.
  */
 export async function adoptListener(
   { descriptor, name }: InheritedSocket,
   port: number,
   options: ServerOpts & { readonly backlog: number },
-  onConnection: (socket: Socket, place: ListenPlace) => void,
+  accept: (server: Server, place: ListenPlace) => void,
 ): Promise<AdoptedListener> {
-  let place = name
-  const server = createServer(options, (socket) => onConnection(socket, place))
+  const server = createServer(options)
+  let place: ListenPlace | undefined
   const what = `the inherited socket ${descriptor} (${name})`
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) =>
@@ -30,24 +31,26 @@ export async function adoptListener(
     // Beside a descriptor, Node takes the backlog only as an argument of its own.
     server.listen({ fd: descriptor }, options.backlog, () => {
       server.removeAllListeners('error')
+      place = placeOf(server.address(), port)
+      if (place !== undefined) accept(server, place)
       resolve()
     })
   })
+  if (place !== undefined) return { server, place }
   const bound = server.address()
-  if (typeof bound === 'string') {
-    place = `unix:${bound}`
-    return { server, place }
-  }
-  if (bound?.port === port) {
-    place = bound.address
-    return { server, place }
-  }
   server.close()
-  const where = bound === null ? 'nothing' : hostAndPort(bound.address, bound.port)
+  const where =
+    bound === null || typeof bound === 'string' ? 'nothing' : hostAndPort(bound.address, bound.port)
   throw new Failure(
     `${what} listens on ${where}, and this forward is of port ${port}: give both the same port`,
     exitCode.configuration,
   )
+}
+
+/** Undefined when it is not of that port. */
+function placeOf(bound: ReturnType<Server['address']>, port: number): ListenPlace | undefined {
+  if (typeof bound === 'string') return `unix:${bound}`
+  return bound?.port === port ? bound.address : undefined
 }
 
 function problemOf(error: Error): string {

@@ -1,9 +1,12 @@
 import { closeSync, linkSync, renameSync, rmSync } from 'node:fs'
-import { createServer, type Server, type Socket } from 'node:net'
+import { createServer, type Server } from 'node:net'
 import { errorCode, errorText } from '../os/failure.ts'
 import { type Inheritance, isFixed } from '../os/socket-activation.ts'
+import { BareSocket } from './bare-socket.ts'
 import { adoptListener } from './inherited-listeners.ts'
-import { fileDescriptor } from './socket-internals.ts'
+import { acceptHandles, fileDescriptor, libuv } from './libuv.ts'
+import { keepAliveSeconds, type RelaySocket } from './relay-socket.ts'
+import { StreamSocket } from './stream-socket.ts'
 import { listenOnPath } from './unix-listener.ts'
 
 /** Somewhere to listen: an IP address of the forward's port, or `unix:/path`. */
@@ -45,19 +48,19 @@ export interface ListenerOptions {
  */
 export const backlog = 4096
 
-/** How every client's socket must be made, wherever it is accepted: half-open, and not read from before the relay does. */
-export const acceptOptions = {
+/** How the sockets of clients are made that are not accepted bare: half-open, and not read from before the relay does. */
+const acceptOptions = {
   allowHalfOpen: true,
   pauseOnConnect: true,
   noDelay: true,
   keepAlive: true,
-  keepAliveInitialDelay: 60_000,
+  keepAliveInitialDelay: keepAliveSeconds * 1000,
 } as const
 
 /** Listeners of one port on any number of addresses, and of Unix sockets. */
 export function createListeners(
   { port, unixMode }: ListenerOptions,
-  onConnection: (socket: Socket, place: ListenPlace) => void,
+  onConnection: (client: RelaySocket, place: ListenPlace) => void,
 ): ListenerSet {
   const bound = new Map<ListenPlace, Server>()
   const origins = new Map<ListenPlace, ListenerOrigin>()
@@ -70,10 +73,23 @@ export function createListeners(
     server.on('error', () => {})
   }
 
+  const acceptFrom = (server: Server, place: ListenPlace) => {
+    const uv = libuv
+    if (
+      uv !== undefined &&
+      acceptHandles(server, { keepAliveSeconds }, (handle) => onConnection(new BareSocket(uv, handle), place))
+    ) {
+      return
+    }
+    server.on('connection', (socket) => onConnection(new StreamSocket(socket), place))
+  }
+
   const bind = async (place: ListenPlace): Promise<void> => {
-    const server = createServer(acceptOptions, (socket) => onConnection(socket, place))
+    const server = createServer(acceptOptions)
     try {
       const path = pathOf(place)
+      // Told first, so that no connection comes before.
+      server.once('listening', () => acceptFrom(server, place))
       if (path === undefined) await listen(server, place, port)
       else await listenOnPath(server, path, unixMode)
       failed.delete(place)
@@ -99,7 +115,7 @@ export function createListeners(
           continue
         }
         const options = { ...acceptOptions, backlog }
-        const adopted = await adoptListener(socket, port, options, onConnection)
+        const adopted = await adoptListener(socket, port, options, acceptFrom)
         // The kernel does not tell the zone of a link-local address; the predecessor does.
         const place = inheritance.kind === 'handover' ? socket.name : adopted.place
         keep(place, adopted.server, inheritance.kind)

@@ -1,8 +1,6 @@
-import type { Socket } from 'node:net'
 import { BufferPool } from './buffer-pool.ts'
-import { resetSocket } from './reset.ts'
-import { whenAcknowledged } from './send-queue.ts'
-import { isResetInDisguise, readIntoUserBuffer, replaceUserBuffer, unsentBytes } from './socket-internals.ts'
+import type { RelaySocket, RelaySocketListener, Sender } from './relay-socket.ts'
+import { watchSilence } from './silence.ts'
 
 /** The two ends of a relay: who connected to us, and whom we connected to. */
 export type Side = 'client' | 'target'
@@ -61,29 +59,18 @@ export interface RelayTotals {
  * - A RST is passed on as a RST, but not before the bytes already read have arrived at the other side.
  * - A side that does not read stops the other one from being read: at most about two buffers are held.
  *
- * Both sockets must have been created with `allowHalfOpen: true` and not been read from (`pauseOnConnect: true` for
- * the accepted one). They belong to the relay from here on. Nothing is thrown and every 'error' is handled; `onEnd`
- * is called exactly once, never before this function returned, when both sockets are closed.
+ * Both sockets belong to the relay from here on. Nothing is thrown; `onEnd` is called exactly once, never before this function returned,
+ * when both sockets are closed.
  */
 export function startRelay(
-  client: Socket,
-  target: Socket,
+  client: RelaySocket,
+  target: RelaySocket,
   limits: RelayLimits,
   totals: RelayTotals,
   onEnd: (end: RelayEnd) => void,
 ): Relay {
   const relay = new SocketRelay(client, target, limits, totals, onEnd)
-  relay.start('fastest')
-  return relay
-}
-
-/**
- * {@link startRelay} by Node's public interface alone: the same behaviour for about twice the processor time. It is
- * what `startRelay` itself falls back to for sockets, or on a Node, that cannot do better.
- */
-export const startPlainRelay: typeof startRelay = (client, target, limits, totals, onEnd) => {
-  const relay = new SocketRelay(client, target, limits, totals, onEnd)
-  relay.start('plain')
+  relay.start()
   return relay
 }
 
@@ -95,25 +82,28 @@ type Phase =
   /** It failed or was stopped. What the surviving side is still owed is being delivered, then it is reset. */
   | { kind: 'ending'; cause: RelayEnd['cause']; side: Side | undefined; error: RelayEnd['error'] }
 
+const relaying: Phase = { kind: 'relaying' }
+const halfClosedByClient: Phase = { kind: 'half-closed', first: 'client' }
+const halfClosedByTarget: Phase = { kind: 'half-closed', first: 'target' }
+
 class SocketRelay implements Relay {
   readonly #fromClient: Direction
   readonly #fromTarget: Direction
   readonly #limits: RelayLimits
   readonly #onEnd: (end: RelayEnd) => void
-  #phase: Phase = { kind: 'relaying' }
+  #phase: Phase = relaying
   #closedSockets = 0
-  #silence: SilenceTimer | undefined
+  #stopWatchingSilence: (() => void) | undefined
 
   constructor(
-    client: Socket,
-    target: Socket,
+    client: RelaySocket,
+    target: RelaySocket,
     limits: RelayLimits,
     totals: RelayTotals,
     onEnd: (end: RelayEnd) => void,
   ) {
-    const flushed = (direction: Direction) => this.#flushed(direction)
-    this.#fromClient = new Direction('client', client, target, totals, flushed)
-    this.#fromTarget = new Direction('target', target, client, totals, flushed)
+    this.#fromClient = new Direction(this, 'client', client, target, totals)
+    this.#fromTarget = new Direction(this, 'target', target, client, totals)
     this.#limits = limits
     this.#onEnd = onEnd
   }
@@ -130,18 +120,21 @@ class SocketRelay implements Relay {
     return this.#fromClient.buffered + this.#fromTarget.buffered
   }
 
-  start(way: Way): void {
-    this.#watch(this.#fromClient)
-    this.#watch(this.#fromTarget)
-    this.#armSilenceTimer()
-    this.#fromClient.start(way)
-    this.#fromTarget.start(way)
+  /** Changes whenever a byte moved in either direction. */
+  get progress(): number {
+    return this.#fromClient.progress + this.#fromTarget.progress
+  }
+
+  start(): void {
+    this.#watchSilence()
+    this.#fromClient.start()
+    this.#fromTarget.start()
   }
 
   stop(): void {
     this.#end({ cause: 'stopped', side: undefined, error: undefined })
-    resetSocket(this.#fromClient.source)
-    resetSocket(this.#fromTarget.source)
+    this.#fromClient.source.reset()
+    this.#fromTarget.source.reset()
   }
 
   /** The direction whose bytes go to where `direction` gets its bytes from. */
@@ -149,69 +142,52 @@ class SocketRelay implements Relay {
     return direction === this.#fromClient ? this.#fromTarget : this.#fromClient
   }
 
-  #watch(direction: Direction): void {
-    const { source } = direction
-    source.on('error', (error: NodeJS.ErrnoException) => this.#lost(direction, error))
-    source.on('end', () => this.#finReceived(direction))
-    // Whoever had it before may have read as far as the FIN.
-    if (source.readableEnded) queueMicrotask(() => this.#finReceived(direction))
-    if (source.closed) queueMicrotask(() => this.#closed(direction))
-    else source.once('close', () => this.#closed(direction))
-  }
-
-  #finReceived(direction: Direction): void {
+  finReceived(direction: Direction): void {
     if (this.#phase.kind === 'ending') return
-    if (isResetInDisguise(direction.source)) {
-      this.#lost(direction, resetError())
-      return
-    }
     if (this.#phase.kind === 'relaying') {
-      this.#phase = { kind: 'half-closed', first: direction.from }
-      this.#armSilenceTimer()
+      this.#phase = direction.from === 'client' ? halfClosedByClient : halfClosedByTarget
+      this.#watchSilence()
     }
     direction.destination.end()
   }
 
   /** A side is gone, without an error when somebody else destroyed it. The other one gets what was read from it, and then a reset. */
-  #lost(direction: Direction, error: NodeJS.ErrnoException | undefined): void {
+  lost(direction: Direction, error: NodeJS.ErrnoException | undefined): void {
     if (this.#phase.kind === 'ending') return
     if (error === undefined) this.#end({ cause: 'stopped', side: undefined, error })
     else this.#end({ cause: causeOf(error), side: direction.from, error })
     direction.source.destroy()
     direction.forwardLeftovers()
     const survivor = this.#opposite(direction)
-    if (direction.destination.writableEnded) survivor.discard()
-    else survivor.pause()
-    if (direction.pending === 0) this.#flushed(direction)
+    if (direction.destination.ended) survivor.discard()
+    else survivor.source.pause()
+    if (direction.pending === 0) this.flushed(direction)
   }
 
   #end(ending: Omit<Extract<Phase, { kind: 'ending' }>, 'kind'>): void {
     if (this.#phase.kind === 'ending') return
     this.#phase = { kind: 'ending', ...ending }
-    this.#armSilenceTimer()
+    this.#watchSilence()
   }
 
   /** Everything read in this direction has been taken by the destination's kernel. */
-  #flushed(direction: Direction): void {
-    if (this.#phase.kind !== 'ending') {
-      direction.resume()
-      return
-    }
+  flushed(direction: Direction): void {
+    if (this.#phase.kind !== 'ending') return direction.source.resume()
     // A destination that was sent its FIN has got a complete stream, and a reset could take the end of it away
-    // again. It may finish what it sends (into the void) instead; the silence timer bounds that.
+    // again. It may finish what it sends (into the void) instead; watching for silence bounds that.
     const { destination } = direction
-    if (destination.writableEnded) return
-    if (direction.delivered === 0) resetSocket(destination)
-    else whenAcknowledged(destination, () => resetSocket(destination))
+    if (destination.ended) return
+    if (direction.delivered === 0) destination.reset()
+    else destination.whenAcknowledged(() => destination.reset())
   }
 
-  #closed(direction: Direction): void {
+  closed(direction: Direction): void {
     this.#closedSockets += 1
     if (this.#closedSockets < 2) {
-      if (!direction.isOver || !this.#opposite(direction).isOver) this.#lost(direction, undefined)
+      if (!direction.isOver || !this.#opposite(direction).isOver) this.lost(direction, undefined)
       return
     }
-    this.#silence?.cancel()
+    this.#stopWatchingSilence?.()
     this.#fromClient.release()
     this.#fromTarget.release()
     this.#onEnd(this.#summary())
@@ -224,35 +200,24 @@ class SocketRelay implements Relay {
         const { cause, side, error } = this.#phase
         return { cause, side, error, bytesFromClient, bytesFromTarget }
       }
-      case 'half-closed':
-        return {
-          cause: 'finished',
-          side: this.#phase.first,
-          error: undefined,
-          bytesFromClient,
-          bytesFromTarget,
-        }
+      case 'half-closed': {
+        const { first } = this.#phase
+        return { cause: 'finished', side: first, error: undefined, bytesFromClient, bytesFromTarget }
+      }
       case 'relaying':
         return { cause: 'stopped', side: undefined, error: undefined, bytesFromClient, bytesFromTarget }
     }
   }
 
-  /** Starts counting silence afresh, against the limit of the phase we are in. */
-  #armSilenceTimer(): void {
-    this.#silence?.cancel()
+  /** Counts silence afresh, against the limit of the phase we are in. */
+  #watchSilence(): void {
     const { idleTimeoutMs, halfCloseTimeoutMs } = this.#limits
-    const candidates = this.#phase.kind === 'relaying' ? [idleTimeoutMs] : [idleTimeoutMs, halfCloseTimeoutMs]
-    const limit = Math.min(...candidates.filter((candidate) => candidate > 0))
-    this.#silence = Number.isFinite(limit)
-      ? new SilenceTimer(
-          limit,
-          () => this.#fromClient.progress + this.#fromTarget.progress,
-          () => this.#silenceExceeded(limit),
-        )
-      : undefined
+    const limit = this.#phase.kind === 'relaying' ? idleTimeoutMs : shorter(idleTimeoutMs, halfCloseTimeoutMs)
+    this.#stopWatchingSilence?.()
+    this.#stopWatchingSilence = limit > 0 ? watchSilence(limit, this) : undefined
   }
 
-  #silenceExceeded(limit: number): void {
+  silent(limit: number): void {
     const isHalfClose = this.#phase.kind !== 'relaying' && limit !== this.#limits.idleTimeoutMs
     const stillOpen = this.#fromClient.isOver ? 'target' : 'client'
     this.#end(
@@ -265,47 +230,47 @@ class SocketRelay implements Relay {
   }
 }
 
-/** How bytes get out of a source: into buffers of ours where that works, or by 'data' events. */
-type Way = 'fastest' | 'plain'
-
 /** One way through a relay: from its source's reader to its destination's writer. */
-class Direction {
+class Direction implements RelaySocketListener, Sender {
   /** Bytes the destination's kernel has taken. */
   delivered = 0
-  /** Bytes handed to the destination's socket that its kernel has not taken yet. */
+  /** Bytes handed to the destination that its kernel has not taken yet. */
   pending = 0
+  readonly firstBuffer = commonBuffer
   readonly from: Side
-  readonly source: Socket
-  readonly destination: Socket
+  readonly source: RelaySocket
+  readonly destination: RelaySocket
+  readonly #relay: SocketRelay
   readonly #totals: RelayTotals
-  readonly #onFlushed: (direction: Direction) => void
   /** What {@link pending} is in, when that was borrowed. */
   #loan: Loan | undefined
   /** The large buffer the next read goes to. */
   #large: Buffer | undefined
+  /** Sent after what is pending. */
+  #owed: Buffer | undefined
   #discarding = false
 
   constructor(
+    relay: SocketRelay,
     from: Side,
-    source: Socket,
-    destination: Socket,
+    source: RelaySocket,
+    destination: RelaySocket,
     totals: RelayTotals,
-    onFlushed: (direction: Direction) => void,
   ) {
+    this.#relay = relay
     this.from = from
     this.source = source
     this.destination = destination
     this.#totals = totals
-    this.#onFlushed = onFlushed
   }
 
   get buffered(): number {
-    return this.source.readableLength + (this.destination.destroyed ? 0 : this.pending)
+    return this.source.buffered + (this.destination.destroyed ? 0 : this.pending)
   }
 
   /** The FIN was read and has been passed on. */
   get isOver(): boolean {
-    return this.source.readableEnded && this.destination.writableEnded
+    return this.source.readEnded && this.destination.ended
   }
 
   /**
@@ -314,27 +279,11 @@ class Direction {
    * and queueing the same bytes does not cancel out.
    */
   get progress(): number {
-    return 2 * (this.delivered + this.pending) - unsentBytes(this.destination)
+    return 2 * (this.delivered + this.pending) - this.destination.unsent
   }
 
-  start(way: Way): void {
-    const { source } = this
-    if (way === 'plain' || !readIntoUserBuffer(source, commonBuffer, this.#forwardRead, chosenNextBuffer)) {
-      source.on('data', this.#forward)
-      source.resume()
-      return
-    }
-    // A socket that net.connect made reads from the moment it is connected, and that was not into our buffer.
-    if (source.readableLength > 0) this.#forwardReadAhead()
-    if (this.pending > 0) source.pause()
-    else source.resume()
-  }
-
-  pause(): void {
-    this.source.pause()
-  }
-
-  resume(): void {
+  start(): void {
+    this.source.open(this)
     this.source.resume()
   }
 
@@ -344,69 +293,81 @@ class Direction {
     this.source.resume()
   }
 
-  /** A destroyed source emits no 'data' any more, but what it had read while paused is still owed. */
+  /** A destroyed source tells of nothing any more, but what it had read while paused is still owed. */
   forwardLeftovers(): void {
-    this.source.off('data', this.#forward)
-    this.#forwardReadAhead()
+    const leftovers = this.source.takeLeftovers()
+    if (leftovers.length === 0) return
+    const owed = Buffer.concat(leftovers)
+    if (this.pending > 0) this.#owed = owed
+    else this.#send(owed)
   }
 
-  #forwardReadAhead(): void {
-    for (let chunk = this.source.read(); chunk !== null; chunk = this.source.read()) this.#forward(chunk)
+  finReceived(): void {
+    this.#relay.finReceived(this)
   }
 
-  #forward = (chunk: Buffer): void => {
-    if (!this.#send(chunk)) this.source.pause()
+  lost(error: NodeJS.ErrnoException): void {
+    this.#relay.lost(this, error)
   }
 
-  #forwardRead = (length: number, buffer: Buffer): boolean => {
-    nextBuffer = undefined
-    return buffer === commonBuffer ? this.#forwardCommon(length) : this.#forwardBorrowed(length, buffer)
+  closed(): void {
+    this.#relay.closed(this)
+  }
+
+  received(bytes: Buffer): void {
+    if (!this.#send(bytes)) this.source.pause()
+  }
+
+  filled(length: number, buffer: Buffer): Buffer | undefined {
+    return buffer === commonBuffer ? this.#forwardCommon(length) : this.#forwardLarge(length, buffer)
   }
 
   /**
    * The common buffer belongs to the next socket as soon as this returns, so what is sent is a copy. When it was filled
    * there is more to come, and that is read into a large buffer of its own.
    */
-  #forwardCommon(length: number): boolean {
-    staging.set(length === COMMON_SIZE ? commonBuffer : commonBuffer.subarray(0, length))
-    if (this.#send(staging.subarray(0, length))) {
-      if (length === COMMON_SIZE) this.#borrowLarge()
-      return true
-    }
-    this.#loan = { buffer: staging, pool: stagingBuffers }
+  #forwardCommon(length: number): Buffer | undefined {
+    const copied = staging
+    copied.set(length === COMMON_SIZE ? commonBuffer : commonBuffer.subarray(0, length))
+    if (this.#send(copied.subarray(0, length)))
+      return length === COMMON_SIZE ? this.#borrowLarge() : undefined
+    this.source.pause()
+    this.#loan = { buffer: copied, pool: stagingBuffers }
     staging = lendStaging()
-    return false
+    return undefined
   }
 
-  #borrowLarge(): void {
-    nextBuffer = this.#large = largeBuffers.lend()
+  #borrowLarge(): Buffer | undefined {
+    this.#large = largeBuffers.lend()
     if (this.#large) watchLargeBuffer(this)
+    return this.#large
   }
 
   /** A large buffer is kept only for as long as it gets filled, so that no silent connection holds one. */
-  #forwardBorrowed(length: number, buffer: Buffer): boolean {
+  #forwardLarge(length: number, buffer: Buffer): Buffer | undefined {
     const sent = this.#send(buffer.subarray(0, length))
-    if (sent && length === buffer.length) return true
-    nextBuffer = commonBuffer
+    if (sent && length === buffer.length) return undefined
     if (sent) {
       this.#releaseLarge()
     } else {
+      this.source.pause()
       this.#loan = { buffer, pool: largeBuffers }
       this.#large = undefined
       largeBufferHolders.delete(this)
     }
-    return sent
+    return commonBuffer
   }
 
   #releaseLarge(): void {
-    if (this.#large) largeBuffers.giveBack(this.#large)
+    if (this.#large === undefined) return
+    largeBuffers.giveBack(this.#large)
     this.#large = undefined
     largeBufferHolders.delete(this)
   }
 
   /** Takes the large buffer away from a source that fell silent right after it was given one. */
   reclaimLarge(): void {
-    if (replaceUserBuffer(this.source, commonBuffer)) this.#releaseLarge()
+    if (this.source.replaceBuffer(commonBuffer)) this.#releaseLarge()
   }
 
   /** Gives everything borrowed back; for when both sockets are closed. */
@@ -420,29 +381,26 @@ class Direction {
     this.#loan = undefined
   }
 
-  /** False when the destination did not take all of it, and the source has to wait. */
-  #send(chunk: Buffer): boolean {
+  /** False when the destination did not take all of it, and the source has to wait: never more than one chunk is held. */
+  #send(bytes: Buffer): boolean {
     const { destination } = this
-    if (this.#discarding || !destination.writable) return true
-    destination.write(chunk, this.#written)
-    // Zero right after the write: the kernel took it all at once. Anything else waits for room, and so does the
-    // source, so that never more than this chunk is held.
-    if (destination.writableLength === 0) {
-      this.#count(chunk.length)
+    if (this.#discarding || destination.ended || destination.destroyed) return true
+    if (destination.send(bytes, this)) {
+      this.#count(bytes.length)
       return true
     }
-    this.pending += chunk.length
+    this.pending = bytes.length
     return false
   }
 
-  #written = (error?: Error | null): void => {
-    if (this.pending === 0 || this.destination.writableLength > 0) return
+  sent(failed: boolean): void {
     this.#returnLoan()
-    // A write that a destroyed socket cancelled is reported as done on some versions of Node.
-    if (error || this.destination.destroyed) return
+    if (failed || this.pending === 0) return
     this.#count(this.pending)
     this.pending = 0
-    this.#onFlushed(this)
+    const owed = this.#owed
+    this.#owed = undefined
+    if (owed === undefined || this.#send(owed)) this.#relay.flushed(this)
   }
 
   #count(bytes: number): void {
@@ -494,58 +452,17 @@ function reclaimLargeBuffers(): void {
   }
 }
 
-/** Where the socket whose read is being handled shall read next; undefined = where it did. */
-let nextBuffer: Buffer | undefined
-const chosenNextBuffer = () => nextBuffer
-
-/** Silence is looked for this often per limit; a limit is overrun by at most one such part. */
-const CHECKS_PER_LIMIT = 4
-const LONGEST_TIMER_MS = 2 ** 31 - 1
-
-/**
- * Calls back when `progress` has not changed for a limit. Nothing is re-armed per chunk. It counts checks, not wall
- * time: after the process was suspended, what waits in the kernel is read before the next check can call it silence.
- */
-class SilenceTimer {
-  #timer: NodeJS.Timeout
-  #silentChecks = 0
-  #lastProgress: number
-
-  readonly #progress: () => number
-
-  constructor(limitMs: number, progress: () => number, onSilence: () => void) {
-    this.#progress = progress
-    this.#lastProgress = progress()
-    const interval = Math.min(Math.ceil(limitMs / CHECKS_PER_LIMIT), LONGEST_TIMER_MS)
-    this.#timer = setInterval(() => {
-      if (this.#check() < CHECKS_PER_LIMIT) return
-      this.cancel()
-      onSilence()
-    }, interval)
-  }
-
-  cancel(): void {
-    clearInterval(this.#timer)
-  }
-
-  #check(): number {
-    const progress = this.#progress()
-    this.#silentChecks = progress === this.#lastProgress ? this.#silentChecks + 1 : 0
-    this.#lastProgress = progress
-    return this.#silentChecks
-  }
-}
-
-function resetError(): NodeJS.ErrnoException {
-  return Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET', syscall: 'read' })
-}
-
 function causeOf(error: NodeJS.ErrnoException): 'reset' | 'error' {
   return error.code === 'ECONNRESET' || error.code === 'EPIPE' ? 'reset' : 'error'
 }
 
 /** Closes a socket that was silent for too long. One that already got its FIN keeps what the kernel still sends it. */
-function abandonSocket(socket: Socket): void {
-  if (socket.writableFinished) socket.destroy()
-  else resetSocket(socket)
+function abandonSocket(socket: RelaySocket): void {
+  if (socket.finished) socket.destroy()
+  else socket.reset()
+}
+
+/** Of two limits, where 0 = none. */
+function shorter(one: number, other: number): number {
+  return one === 0 || other === 0 ? one + other : Math.min(one, other)
 }

@@ -1,29 +1,31 @@
 import { readlinkSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
-import type { Socket } from 'node:net'
-import { fileDescriptor } from './socket-internals.ts'
 
 /**
- * Calls back once the peer has acknowledged all that was written to `socket`, or when that cannot be known. A reset
+ * Calls back once the peer has acknowledged all that was written to a socket, or when that cannot be known. A reset
  * throws away what the kernel still has to send (megabytes, when the peer reads slowly), and there is no call in Node
  * that tells how much that is, so this reads the kernel's socket table. One scan serves everybody who waits, and
  * scans become rarer the longer the last one has to wait. Where there is no such table it calls back at once.
  *
- * The callback comes later than this function's return, and also when the socket was destroyed meanwhile.
+ * The callback comes later than this function's return, and also when the socket was closed meanwhile.
  */
-export function whenAcknowledged(socket: Socket, then: () => void): void {
-  const inode = socketInode(socket)
+export function whenAcknowledged(
+  descriptor: number | undefined,
+  isClosed: () => boolean,
+  then: () => void,
+): void {
+  const inode = descriptor === undefined ? undefined : socketInode(descriptor)
   if (inode === undefined) {
     queueMicrotask(then)
     return
   }
-  waiting.add({ socket, inode, then })
+  waiting.add({ isClosed, inode, then })
   delay = SHORTEST_DELAY_MS
   if (!scanning) scheduleScan(0)
 }
 
 interface Waiting {
-  socket: Socket
+  isClosed: () => boolean
   inode: string
   then: () => void
 }
@@ -52,7 +54,7 @@ async function scan(): Promise<void> {
   const asked = [...waiting]
   const table = await socketTable()
   for (const entry of asked) {
-    if (!entry.socket.destroyed && unacknowledgedBytes(table, entry.inode) > 0) continue
+    if (!entry.isClosed() && unacknowledgedBytes(table, entry.inode) > 0) continue
     waiting.delete(entry)
     entry.then()
   }
@@ -64,11 +66,9 @@ async function scan(): Promise<void> {
   delay = Math.min(delay * 2, LONGEST_DELAY_MS)
 }
 
-function socketInode(socket: Socket): string | undefined {
-  const fd = fileDescriptor(socket)
-  if (fd === undefined) return undefined
+function socketInode(descriptor: number): string | undefined {
   try {
-    return /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/self/fd/${fd}`))?.[1]
+    return /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/self/fd/${descriptor}`))?.[1]
   } catch {
     return undefined
   }

@@ -6,6 +6,7 @@ import { afterEach, describe, it } from 'node:test'
 import { isSelfConnected } from '../../src/forward/connect-race.ts'
 import { interleaveFamilies } from '../../src/forward/dial.ts'
 import { type Lookup, NameCache, nameCacheDefaults } from '../../src/forward/name-cache.ts'
+import { StreamSocket } from '../../src/forward/stream-socket.ts'
 import { type DnsBehaviour, type DnsServer, openDnsServer } from '../support/dns-server.ts'
 import {
   type Forward,
@@ -292,12 +293,12 @@ describe('names', { timeout: 30_000 }, () => {
 describe('a socket that met itself', { timeout: 60_000 }, () => {
   it('is known for what it is', async () => {
     const socket = await selfConnected()
-    assert.equal(isSelfConnected(socket, socket.remotePort ?? 0), true)
+    assert.equal(isSelfConnected(new StreamSocket(socket), socket.remotePort ?? 0), true)
     socket.destroy()
     const to = await target(silence)
     const other = net.connect(to.port, to.host)
     await once(other, 'connect')
-    assert.equal(isSelfConnected(other, to.port), false)
+    assert.equal(isSelfConnected(new StreamSocket(other), to.port), false)
     other.destroy()
   })
 })

@@ -1,16 +1,18 @@
 import { once } from 'node:events'
 import net from 'node:net'
+import { isResetInDisguise } from '../../src/forward/libuv.ts'
 import {
   type Relay,
   type RelayEnd,
   type RelayLimits,
   type RelayTotals,
-  startPlainRelay,
   startRelay,
 } from '../../src/forward/relay.ts'
-import { isResetInDisguise } from '../../src/forward/socket-internals.ts'
+import type { RelaySocket } from '../../src/forward/relay-socket.ts'
+import { relaySocketOf, StreamSocket } from '../../src/forward/stream-socket.ts'
 
-export const ways = { fastest: startRelay, plain: startPlainRelay }
+/** The kinds of sockets a relay may be given. */
+export const ways = { bare: relaySocketOf, stream: (socket: net.Socket) => new StreamSocket(socket) }
 export type Way = keyof typeof ways
 
 export const noLimits: RelayLimits = { idleTimeoutMs: 0, halfCloseTimeoutMs: 0 }
@@ -23,7 +25,7 @@ export interface Relayed {
   target: net.Socket
   relay: Relay
   /** The forwarder's own ends. */
-  ends: { client: net.Socket; target: net.Socket }
+  ends: { client: RelaySocket; target: RelaySocket }
   ended: Promise<RelayEnd>
 }
 
@@ -71,21 +73,25 @@ export async function openBench(way: Way, options: { targetPath?: string } = {})
     const to = options.targetPath ? { path: options.targetPath } : tcpAddress(targetServer)
     const dialled = net.connect({ ...to, allowHalfOpen: true, noDelay: true, keepAlive: true })
     let relay: Relay | undefined
+    let ends: Relayed['ends'] | undefined
     const ended = new Promise<RelayEnd>((resolve) => {
       dialled.once('connect', () => {
-        relay = ways[way](accepted, dialled, { ...noLimits, ...limits }, totals, resolve)
+        ends = { client: ways[way](accepted), target: ways[way](dialled) }
+        relay = startRelay(ends.client, ends.target, { ...noLimits, ...limits }, totals, resolve)
       })
     })
     const [[targetPeer]] = (await Promise.all([
       once(targetServer, 'connection'),
       once(dialled, 'connect'),
     ])) as [[net.Socket], unknown]
-    if (!relay) throw new Error('no relay')
+    if (!relay || !ends) throw new Error('no relay')
+    peers.add(clientPeer).add(targetPeer)
+    relays.add(relay)
     return {
       client: clientPeer.pause(),
       target: targetPeer,
       relay,
-      ends: { client: accepted, target: dialled },
+      ends,
       ended,
     }
   }

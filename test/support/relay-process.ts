@@ -1,7 +1,7 @@
 // A forwarder without policy in a process of its own, so that its memory can be measured:
 // node relay-process.js WAY TARGET_PORT. It tells its port, and answers every message with how it is.
 import net from 'node:net'
-import type { Relay } from '../../src/forward/relay.ts'
+import { type Relay, startRelay } from '../../src/forward/relay.ts'
 import { noLimits, type Way, ways } from './relay-peers.ts'
 
 export type FromProcess =
@@ -26,7 +26,9 @@ const server = net.createServer({ allowHalfOpen: true, noDelay: true, pauseOnCon
     noDelay: true,
   })
   target.once('connect', () => {
-    const relay = ways[way](client, target, noLimits, totals, () => relays.delete(relay))
+    const relay = startRelay(ways[way](client), ways[way](target), noLimits, totals, () =>
+      relays.delete(relay),
+    )
     relays.add(relay)
   })
 })

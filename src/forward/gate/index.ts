@@ -1,5 +1,5 @@
 import type { ForwardOptions } from '../../config/forward-options.ts'
-import type { DialOutcome } from '../dialer.ts'
+import type { PreparedOutcome } from '../dialer.ts'
 import { Gate } from './gate.ts'
 import { GateGroup, type Scheme } from './group.ts'
 import type { GateSecrets } from './secrets.ts'
@@ -13,7 +13,7 @@ export function openGate(
   options: ForwardOptions,
   secrets: GateSecrets,
   stateDirectory: string,
-  dial: (outcome: DialOutcome) => unknown,
+  dial: (outcome: PreparedOutcome) => unknown,
 ): Gate {
   const { listenPort, targetHost, targetPort, gateHost, gateSessionMs } = options
   const member = {
@@ -32,8 +32,8 @@ export function openGate(
     hosts: gateHost,
     sessionMs: gateSessionMs,
     connect: (done) =>
-      dial((failure, dialled) =>
-        dialled === undefined ? done(new Error(failure.message), undefined) : done(undefined, dialled.socket),
+      dial((failure, socket) =>
+        socket === undefined ? done(new Error(failure.message), undefined) : done(undefined, socket),
       ),
   })
 }

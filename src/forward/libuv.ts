@@ -1,0 +1,234 @@
+import { type Server, Socket } from 'node:net'
+
+/**
+ * Everything that is taken from the inside of Node: the handles below its sockets, as `net` itself uses them. Node documents
+ * none of it, so it is all in this file, is looked at before it is used, and without it everything goes by `net.Socket`.
+ * Checked against Node 20, 22, 24 and 26.
+ */
+export interface StreamHandle {
+  readonly fd?: number
+  /** Bytes of pending writes that the kernel has not taken. */
+  readonly writeQueueSize?: number
+  getpeername?(out: object): number
+}
+
+/** A TCP socket of libuv. Methods return 0, or the system's error number below zero. */
+export interface TcpHandle extends StreamHandle {
+  /**
+   * Told of every read: by {@link streamState} how much came, or the error. What it returns is where the next one goes;
+   * undefined = where this one went.
+   * @param memory what came, beginning at an offset that `streamState` has too; undefined with a buffer of the user's.
+   */
+  onread: (this: TcpHandle, memory: ArrayBuffer | undefined) => Uint8Array | undefined
+  /** Whose it is; ours to use. */
+  [owner]?: unknown
+  readStart(): number
+  readStop(): number
+  /** From now on reads go there. A few bytes of native memory for each call, until the handle is closed. */
+  useUserBuffer(buffer: Uint8Array): void
+  /** Without waiting where the kernel has room: {@link wasAsync} tells. Then, and only then, `request` is used. */
+  writeBuffer(request: WriteRequest, buffer: Uint8Array): number
+  /** @returns 1 when it was done at once. */
+  shutdown(request: ShutdownRequest): number
+  connect(request: ConnectRequest, address: string, port: number): number
+  connect6(request: ConnectRequest, address: string, port: number): number
+  /** Closes with a FIN; with a RST when bytes were received that nobody read. */
+  close(): void
+  /** Closes with a RST. Never while a shutdown is under way: libuv refuses, and Node then loses the descriptor. */
+  reset(): number
+  setNoDelay(on: boolean): number
+  setKeepAlive(on: boolean, idleSeconds: number): number
+  getpeername(out: HandleAddress): number
+  getsockname(out: HandleAddress): number
+}
+
+export const owner = Symbol('owner')
+
+/** What a handle says of an end; empty when the call failed. */
+export interface HandleAddress {
+  address?: string
+  port?: number
+}
+
+interface Request {
+  handle?: TcpHandle
+}
+export interface WriteRequest extends Request {
+  oncomplete: (this: WriteRequest, status: number) => void
+  /** Keeps the bytes alive while the kernel has not taken them. */
+  buffer?: Uint8Array | undefined
+}
+export interface ShutdownRequest extends Request {
+  oncomplete: (this: ShutdownRequest, status: number) => void
+}
+export interface ConnectRequest extends Request {
+  oncomplete: (this: ConnectRequest, status: number) => void
+  /** What it is for; ours to use. */
+  purpose?: unknown
+}
+
+interface ListeningHandle {
+  onconnection: (this: ListeningHandle, status: number, client: TcpHandle | undefined) => void
+  setNoDelay(on: boolean): number
+  setKeepAlive(on: boolean, idleSeconds: number): number
+}
+
+interface TcpBinding {
+  readonly TCP: (new (kind: number) => TcpHandle) & { readonly prototype: TcpHandle }
+  readonly TCPConnectWrap: new () => ConnectRequest
+  readonly constants: { readonly SOCKET: number }
+}
+
+interface StreamBinding {
+  readonly WriteWrap: new () => WriteRequest
+  readonly ShutdownWrap: new () => ShutdownRequest
+  readonly streamBaseState: Int32Array
+  readonly kReadBytesOrError: number
+  readonly kArrayBufferOffset: number
+  readonly kLastWriteWasAsync: number
+}
+
+/** What makes bare sockets. */
+export interface Libuv {
+  readonly newTcpHandle: () => TcpHandle
+  readonly newConnectRequest: () => ConnectRequest
+  readonly newWriteRequest: () => WriteRequest
+  readonly newShutdownRequest: () => ShutdownRequest
+  /** Of the read that is being told: bytes, or an error number below zero. */
+  readonly bytesOrError: () => number
+  /** Of the read that is being told: where in the memory it begins. */
+  readonly offset: () => number
+  /** Whether the write that just returned is still going on. */
+  readonly wasAsync: () => boolean
+}
+
+/** Undefined when this Node does not have what is needed. */
+export const libuv: Libuv | undefined = findLibuv()
+
+function findLibuv(): Libuv | undefined {
+  try {
+    const binding = Reflect.get(process, 'binding') as (name: string) => unknown
+    const { TCP, TCPConnectWrap, constants } = binding.call(process, 'tcp_wrap') as TcpBinding
+    const stream = binding.call(process, 'stream_wrap') as StreamBinding
+    const { WriteWrap, ShutdownWrap, streamBaseState: state } = stream
+    const { kReadBytesOrError, kArrayBufferOffset, kLastWriteWasAsync } = stream
+    const methods = [
+      'readStart',
+      'readStop',
+      'useUserBuffer',
+      'writeBuffer',
+      'shutdown',
+      'connect',
+      'connect6',
+    ]
+    const more = ['close', 'reset', 'setNoDelay', 'setKeepAlive', 'getpeername', 'getsockname']
+    const isComplete =
+      [...methods, ...more].every((name) => typeof Reflect.get(TCP.prototype, name) === 'function') &&
+      [TCPConnectWrap, WriteWrap, ShutdownWrap].every((wrap) => typeof wrap === 'function') &&
+      [kReadBytesOrError, kArrayBufferOffset, kLastWriteWasAsync].every((index) => state[index] === 0)
+    if (!isComplete || typeof constants.SOCKET !== 'number') return undefined
+    return {
+      newTcpHandle: () => new TCP(constants.SOCKET),
+      newConnectRequest: () => new TCPConnectWrap(),
+      newWriteRequest: () => new WriteWrap(),
+      newShutdownRequest: () => new ShutdownWrap(),
+      bytesOrError: () => state[kReadBytesOrError] as number,
+      offset: () => state[kArrayBufferOffset] as number,
+      wasAsync: () => state[kLastWriteWasAsync] !== 0,
+    }
+  } catch {
+    return undefined
+  }
+}
+
+function handleOf(socket: Socket | Server): StreamHandle | null | undefined {
+  return (socket as unknown as { _handle?: StreamHandle | null })._handle
+}
+
+function isTcp(handle: StreamHandle | null | undefined): handle is TcpHandle {
+  return handle?.constructor.name === 'TCP'
+}
+
+/**
+ * Takes what a listening server accepts before a `net.Socket` is made of it; `connection` events no longer come.
+ * @returns false when this server or this Node cannot do it; then nothing was changed.
+ */
+export function acceptHandles(
+  server: Server,
+  options: { readonly keepAliveSeconds: number },
+  accepted: (handle: TcpHandle) => void,
+): boolean {
+  const handle: unknown = handleOf(server)
+  if (libuv === undefined || !isTcp(handle as StreamHandle)) return false
+  const listening = handle as ListeningHandle
+  if (typeof listening.onconnection !== 'function') return false
+  // A connection has these from its listener on Linux, so that they cost no call for each.
+  const isInherited =
+    process.platform === 'linux' &&
+    listening.setNoDelay(true) === 0 &&
+    listening.setKeepAlive(true, options.keepAliveSeconds) === 0
+  listening.onconnection = (status, client) => {
+    // An accept that fails concerns one connection, never the listener.
+    if (status !== 0 || client === undefined) return
+    if (!isInherited) {
+      client.setNoDelay(true)
+      client.setKeepAlive(true, options.keepAliveSeconds)
+    }
+    accepted(client)
+  }
+  return true
+}
+
+/**
+ * Takes the handle out of a plain TCP socket, which is destroyed but for it. The socket must be paused and have nothing left to
+ * write.
+ * @returns undefined when this socket or this Node cannot do it; then nothing was changed.
+ */
+export function takeHandle(socket: Socket): TcpHandle | undefined {
+  const handle = handleOf(socket)
+  // A TLS socket's handle is a layer of its own, and a Unix socket has no resets to tell.
+  if (libuv === undefined || socket.constructor !== Socket || !isTcp(handle)) return undefined
+  handle.readStop()
+  Reflect.set(socket, '_handle', null)
+  socket.destroy()
+  return handle
+}
+
+/** Makes a half-open `net.Socket` of a connected handle, as `net.Server` and `net.connect` do. */
+export function socketAround(handle: TcpHandle, mode: 'paused' | 'reading'): Socket {
+  delete handle[owner]
+  const pauseOnCreate = mode === 'paused'
+  const options = { handle, allowHalfOpen: true, pauseOnCreate, readable: true, writable: true }
+  return new Socket(options)
+}
+
+/** The descriptor, where the system has such numbers. */
+export function fileDescriptor(of: Socket | Server | TcpHandle): number | undefined {
+  const fd = 'readStart' in of ? of.fd : handleOf(of)?.fd
+  return fd === undefined || fd < 0 ? undefined : fd
+}
+
+/** Bytes of pending writes that the kernel has not taken, finer than `writableLength`; 0 when unknown. */
+export function unsentBytes(socket: Socket): number {
+  return handleOf(socket)?.writeQueueSize ?? 0
+}
+
+/**
+ * On Node 20 and 22 a reset that arrives while reading is paused is reported as a plain end (fixed in libuv 1.52).
+ * The kernel still knows: a reset connection has no peer any more. The same is true after a clean close of both
+ * directions, so this can only be told before our own FIN went out.
+ */
+export function hasLostPeer(handle: StreamHandle | null | undefined): boolean {
+  return (handle?.getpeername?.({}) ?? 0) < 0
+}
+
+/** {@link hasLostPeer} of a socket that has not sent its FIN. */
+export function isResetInDisguise(socket: Socket): boolean {
+  return !socket.writableEnded && hasLostPeer(handleOf(socket))
+}
+
+/** The socket that a TLS one was made around; undefined when this Node does not tell. */
+export function carrierOf(socket: Socket): Socket | undefined {
+  const carrier: unknown = Reflect.get(socket, '_parent')
+  return carrier instanceof Socket ? carrier : undefined
+}
