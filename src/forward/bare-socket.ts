@@ -43,6 +43,7 @@ export class BareSocket implements RelaySocket {
   #goneListener: GoneListener | undefined
   /** Whose bytes are pending; undefined = none are. */
   #sender: Sender | undefined
+  #nagle: 'on' | 'on, one write' | 'off'
   /** Whether who listens wants more. */
   #flowing = false
   #isReading = false
@@ -55,10 +56,14 @@ export class BareSocket implements RelaySocket {
   #destroyed = false
   #closed = false
 
-  /** @param handle connected, and nobody else's. */
-  constructor(libuv: Libuv, handle: TcpHandle, alreadyRead: readonly Buffer[] = []) {
+  /**
+   * @param handle connected, and nobody else's.
+   * @param noDelay whether its TCP_NODELAY is set already.
+   */
+  constructor(libuv: Libuv, handle: TcpHandle, noDelay: boolean, alreadyRead: readonly Buffer[] = []) {
     this.#libuv = libuv
     this.#handle = handle
+    this.#nagle = noDelay ? 'off' : 'on'
     handle[owner] = this
     handle.onread = onread
     if (alreadyRead.length > 0) this.#early = new EarlyReads(alreadyRead)
@@ -142,6 +147,7 @@ export class BareSocket implements RelaySocket {
   }
 
   send(bytes: Buffer, sender: Sender): boolean {
+    if (this.#nagle !== 'off') this.#turnNagleOff()
     const request = spareRequest ?? this.#libuv.newWriteRequest()
     const error = this.#handle.writeBuffer(request, bytes)
     if (error === 0 && !this.#libuv.wasAsync()) {
@@ -200,6 +206,7 @@ export class BareSocket implements RelaySocket {
 
   toSocket(mode: SocketMode): Socket {
     this.keepAlive()
+    if (this.#nagle !== 'off') this.#handle.setNoDelay(true)
     this.#readStop()
     this.#destroyed = true
     this.#closed = true
@@ -213,6 +220,7 @@ export class BareSocket implements RelaySocket {
       if (length < 0) this.#readFailed(length)
       return undefined
     }
+    lastToRead = this
     const listener = this.#listener
     if (listener === undefined || this.#buffer === undefined) {
       if (memory !== undefined) this.#keep(Buffer.from(memory, this.#libuv.offset(), length))
@@ -237,6 +245,16 @@ export class BareSocket implements RelaySocket {
     else if (this.#readEnded) this.destroy()
   }
 
+  /** Nagle's algorithm (RFC 896) holds back what follows bytes on their way, so that the first write needs no call more. */
+  #turnNagleOff(): void {
+    if (this.#nagle === 'on') {
+      this.#nagle = 'on, one write'
+      return
+    }
+    this.#nagle = 'off'
+    this.#handle.setNoDelay(true)
+  }
+
   #readStart(): void {
     if (this.#isReading || this.#readEnded || this.#destroyed || this.#failed) return
     this.#isReading = true
@@ -253,10 +271,14 @@ export class BareSocket implements RelaySocket {
   #readFailed(error: number): void {
     if (this.#destroyed || this.#failed) return
     this.#isReading = false
-    if (error === endOfFile && !(looksForDisguise && !this.#ended && hasLostPeer(this.#handle))) {
-      return this.#finArrived()
-    }
-    this.#fail('read', error === endOfFile ? 'ECONNRESET' : getSystemErrorName(error))
+    if (error !== endOfFile) this.#fail('read', getSystemErrorName(error))
+    else if (this.#isResetInDisguise()) this.#fail('read', 'ECONNRESET')
+    else this.#finArrived()
+  }
+
+  /** An older libuv says so in the same breath as the bytes that came before; an end that comes alone is one. */
+  #isResetInDisguise(): boolean {
+    return resetsMayBeDisguised && lastToRead === this && !this.#ended && hasLostPeer(this.#handle)
   }
 
   #finArrived(): void {
@@ -348,7 +370,10 @@ export class BareSocket implements RelaySocket {
 let spareRequest: WriteRequest | undefined
 
 /** libuv 1.52 tells a reset by its name; see {@link hasLostPeer}. */
-const looksForDisguise = isOlder(process.versions.uv, [1, 52])
+const resetsMayBeDisguised = isOlder(process.versions.uv, [1, 52])
+
+/** Who read bytes last, of all sockets. */
+let lastToRead: BareSocket | undefined
 
 function isOlder(version: string, [major, minor]: readonly [number, number]): boolean {
   const [haveMajor = 0, haveMinor = 0] = version.split('.').map(Number)
@@ -361,11 +386,11 @@ function onread(this: TcpHandle, memory: ArrayBuffer | undefined): Buffer | unde
 
 function writeDone(this: WriteRequest, status: number): void {
   this.buffer = undefined
-  ;(this.handle?.[owner] as BareSocket).writeDone(status)
+  ;(this.handle[owner] as BareSocket).writeDone(status)
 }
 
 function shutdownDone(this: ShutdownRequest): void {
-  ;(this.handle?.[owner] as BareSocket).shutdownDone()
+  ;(this.handle[owner] as BareSocket).shutdownDone()
 }
 
 function addressOf({ address, port }: HandleAddress): SocketAddress | undefined {

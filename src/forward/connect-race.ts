@@ -1,3 +1,4 @@
+import { mayBeEphemeral } from '../os/ephemeral-ports.ts'
 import { openConnection } from './open-connection.ts'
 import type { RelaySocket } from './relay-socket.ts'
 
@@ -108,6 +109,7 @@ export function raceToConnect(
  * although nobody listens there (TCP simultaneous open, RFC 9293 section 3.5). A Unix socket has no ports.
  */
 export function isSelfConnected(socket: Pick<RelaySocket, 'local' | 'remote'>, port: number): boolean {
+  if (!mayBeEphemeral(port)) return false
   const { local } = socket
   // The other end's address is a system call more, and only ever needed when the ports are the same.
   return local !== undefined && local.port === port && local.address === socket.remote?.address

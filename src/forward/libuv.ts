@@ -51,7 +51,8 @@ export interface HandleAddress {
 }
 
 interface Request {
-  handle?: TcpHandle
+  /** To be set before it is used. */
+  handle: TcpHandle
 }
 export interface WriteRequest extends Request {
   oncomplete: (this: WriteRequest, status: number) => void

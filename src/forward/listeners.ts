@@ -77,7 +77,9 @@ export function createListeners(
     const uv = libuv
     if (
       uv !== undefined &&
-      acceptHandles(server, { keepAliveSeconds }, (handle) => onConnection(new BareSocket(uv, handle), place))
+      acceptHandles(server, { keepAliveSeconds }, (handle) =>
+        onConnection(new BareSocket(uv, handle, true), place),
+      )
     ) {
       return
     }

@@ -57,10 +57,7 @@ class BareOpening {
     const listener = this.#listener
     if (listener === undefined) return
     this.#listener = undefined
-    if (status === 0) {
-      this.#handle.setNoDelay(true)
-      return listener.connected(new BareSocket(this.#libuv, this.#handle))
-    }
+    if (status === 0) return listener.connected(new BareSocket(this.#libuv, this.#handle, false))
     this.#handle.close()
     const code = getSystemErrorName(status)
     listener.failed(Object.assign(new Error(`connect ${code}`), { code, syscall: 'connect' }))
