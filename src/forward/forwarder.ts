@@ -8,6 +8,7 @@ import { version } from '../os/version.ts'
 import type { ConnectionFacts, ForwarderHealth, RefusalReason } from '../record/forwarder-health.ts'
 import { type AccessRecord, accessRecord, connectionFacts } from './access-record.ts'
 import { createAdmission, networks } from './admission.ts'
+import { BindReport, failedBindInWords, isUnusableYet, newAddressPatienceMs } from './bind-report.ts'
 import { Capacity, type CapacityEvent } from './capacity.ts'
 import { Connection, type Pipeline, type Source } from './connection.ts'
 import type { DialTarget } from './dial.ts'
@@ -16,7 +17,7 @@ import { waitForFirstByte } from './first-byte.ts'
 import type { Gate, GateSecrets } from './gate/index.ts'
 import { livingPredecessors } from './handover.ts'
 import { isOwnLoopback, planListeners, reachesListener } from './listen-plan.ts'
-import { bindProblem, createListeners, type ListenerSet, type ListenPlace, pathOf } from './listeners.ts'
+import { createListeners, type ListenerSet, type ListenPlace, pathOf } from './listeners.ts'
 import { NameCache, serverLookup, systemLookup } from './name-cache.ts'
 import { receiveProxyHeader } from './proxy-protocol-in.ts'
 import { sendProxyHeader } from './proxy-protocol-out.ts'
@@ -70,6 +71,9 @@ export interface ForwarderListener {
 /** ms between two looks at the machine's interfaces; Node has no event for them. */
 const followIntervalMs = 2000
 
+/** The same while not one address can be bound yet. */
+const newAddressRetryMs = 200
+
 /** ms of age from which a connection to a target is kept alive. */
 const keepAliveAgeMs = 15_000
 
@@ -96,6 +100,7 @@ export class Forwarder {
   readonly #sourceLimits: SourceLimits
   readonly #connections = new Set<Connection>()
   readonly #refusalReport = new RefusalReport()
+  readonly #bindReport = new BindReport()
   readonly #expectedProbes = new Map<number, NodeJS.Timeout>()
   readonly #startedAt = { wall: wallTime(), monotonic: monotonicMs() }
   readonly #totals: RelayTotals = { bytesFromClient: 0, bytesFromTarget: 0 }
@@ -183,6 +188,7 @@ export class Forwarder {
     const adopted = this.#listeners.bound()
     if (adopted.length > 0) this.#listener.event({ kind: 'listening', places: adopted })
     await this.#follow()
+    await this.#waitForNewAddresses()
     this.#timers.push(setInterval(() => void this.#follow(), followIntervalMs))
     this.#timers.push(setInterval(() => this.#keepOldAlive(), keepAliveAgeMs))
     const { targetCheckMs } = this.options
@@ -334,9 +340,9 @@ export class Forwarder {
           .filter((place) => pathOf(place) === undefined)
           .map((address) => ({ address, port: listenPort, origin: this.#listeners.originOf(address) })),
         paths: bound.flatMap((place) => pathOf(place) ?? []),
-        failed: this.#listeners
-          .failed()
-          .map(({ place, error }) => ({ address: place, port: listenPort, error: bindProblem(error) })),
+        failed: this.#bindReport
+          .problems(this.#listeners.failed())
+          .map((failed) => ({ address: failed.place, port: listenPort, error: failedBindInWords(failed) })),
       },
       target: this.#dialer.summary(),
       targets: this.#dialer.facts(),
@@ -543,16 +549,33 @@ export class Forwarder {
   async #follow(): Promise<void> {
     this.#capacity.checkDescriptors(this.#connections.size)
     const before = this.#listeners.bound()
-    const knownProblems = new Set(this.#listeners.failed().map(({ place }) => place))
     await this.#listeners.follow(this.#wantedPlaces())
     if (this.#draining) return this.#listeners.close()
     const added = this.#listeners.bound().filter((place) => !before.includes(place))
     if (added.length > 0) this.#listener.event({ kind: 'listening', places: added })
+    const problems = this.#bindReport.next(this.#listeners.failed())
     // Nothing bound at all is a failed start, or a machine without a network: told by whoever started this.
     if (this.#listeners.bound().length === 0) return
-    for (const { place, error } of this.#listeners.failed()) {
-      if (knownProblems.has(place)) continue
-      this.#listener.event({ kind: 'not-listening', place, problem: bindProblem(error) })
+    for (const problem of problems) {
+      this.#listener.event({
+        kind: 'not-listening',
+        place: problem.place,
+        problem: failedBindInWords(problem),
+      })
+    }
+  }
+
+  /** At a machine's start its addresses may be so new that not one of them can be bound yet. */
+  async #waitForNewAddresses(): Promise<void> {
+    const deadline = monotonicMs() + newAddressPatienceMs
+    while (
+      !this.#draining &&
+      this.#listeners.bound().length === 0 &&
+      this.#listeners.failed().some(isUnusableYet) &&
+      monotonicMs() < deadline
+    ) {
+      await new Promise((resolve) => setTimeout(resolve, newAddressRetryMs))
+      await this.#follow()
     }
   }
 

@@ -24,10 +24,10 @@ import { removeOwnPidFile, writePidFile } from '../record/pid-file.ts'
 import { fileNames, prepareStateDirectory } from '../record/state-directory.ts'
 import type { AccessRecord } from './access-record.ts'
 import { createAdmission } from './admission.ts'
+import { failedBindInWords } from './bind-report.ts'
 import { Forwarder, type ForwarderEvent } from './forwarder.ts'
 import { Succession } from './handover-succession.ts'
 import { isSamePort, loopbackAddresses, planListeners, reachesListener } from './listen-plan.ts'
-import { bindProblem } from './listeners.ts'
 import type { MetricsServer } from './metrics-server.ts'
 import type { CertificateFiles } from './tls-files.ts'
 
@@ -241,7 +241,7 @@ function refuseIfTaken(forwarder: Forwarder): void {
     ? `stop that process, make it listen on loopback only, or listen elsewhere: tcp-proxy ${listenPort + 1} ${targetHost} …`
     : 'choose another --bind or port'
   throw new Failure(
-    `cannot listen on ${hostAndPort(first.place, listenPort)}: ${bindProblem(first.error)}${by}; ${cure}`,
+    `cannot listen on ${hostAndPort(first.place, listenPort)}: ${failedBindInWords(first)}${by}; ${cure}`,
     isTaken ? exitCode.unavailable : exitCode.configuration,
   )
 }

@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { askControl } from '../../src/control/client.ts'
 import type { ForwarderHealth } from '../../src/record/forwarder-health.ts'
 import type { Exchanged } from './exact-bytes.ts'
-import { buildLab, type Lab, type Machine } from './namespaces.ts'
+import { buildLab, type Lab, type LabOptions, type Machine } from './namespaces.ts'
 import type { Resident } from './resident.ts'
 import { checkout } from './tools.ts'
 import { command } from './watched.ts'
@@ -65,8 +65,8 @@ export function damaged(exchanged: readonly Exchanged[]): readonly Exchanged[] {
 }
 
 /** A lab for one test, taken down after it; what was said in it goes with a failure. */
-export async function inLab(use: (lab: Lab) => Promise<void>): Promise<void> {
-  const lab = buildLab()
+export async function inLab(use: (lab: Lab) => Promise<void>, options?: LabOptions): Promise<void> {
+  const lab = buildLab(options)
   try {
     await use(lab)
   } catch (error) {
