@@ -24,7 +24,7 @@ export function findPortHolder(port: number, address: string): PortHolder | unde
   return isLinux ? findInProc(port, address) : findWithLsof(port)
 }
 
-/** A holder in words: `PID 4242 (node server.js)`. */
+/** A process in words: `PID 4242 (node server.js)`. */
 export function describeHolder(holder: PortHolder): string {
   if (holder.pid === undefined) return 'a process of another user'
   return `PID ${holder.pid} (${holder.command})`
@@ -137,7 +137,8 @@ function findWithLsof(port: number): PortHolder | undefined {
 
 const LONGEST_COMMAND = 80
 
-function describeCommand(pid: number): string {
+/** What a process runs, shortened, for people; `unknown` when that cannot be read. */
+export function describeCommand(pid: number): string {
   const words = printable(commandLine(pid)?.join(' ') ?? 'unknown')
   return words.length > LONGEST_COMMAND ? `${words.slice(0, LONGEST_COMMAND - 1)}…` : words
 }

@@ -45,3 +45,17 @@ export function processTree(
 export function isEnded({ state }: TableEntry): boolean {
   return state === 'Z' || state === 'X'
 }
+
+/**
+ * Processes of the session that a process led which is gone: they were started after it, and while they are there its PID is given to
+ * nobody else. That they are whose they seem is for the caller to prove.
+ */
+export function orphansOf(
+  { pid, startTime }: Pick<ProcessIdentity, 'pid' | 'startTime'>,
+  table: readonly TableEntry[],
+): TableEntry[] {
+  return table.filter((entry) => {
+    const isLed = entry.session === pid || entry.processGroup === pid
+    return isLed && entry.pid !== pid && Number(entry.startTime) >= Number(startTime) && !isEnded(entry)
+  })
+}

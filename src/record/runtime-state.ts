@@ -101,6 +101,8 @@ export interface ForwardRecord {
     /** Monotonic time before which it is not restarted again because of them; null when nothing holds it back. */
     readonly restartNotBefore: number | null
   } | null
+  /** Who listens on the port of one that was ended, in words; missing or null = nobody. */
+  readonly heldBy?: string | null
   /** The forwarder's last answer; null while there is none. */
   readonly health: ForwarderHealth | null
 }

@@ -543,8 +543,13 @@ function monitorsDoing(
   { watched, monitorEnded }: Times,
 ): Verdict | undefined {
   if (record?.phase === 'down') {
-    if (wantedDown !== undefined) return { state: 'down', reason: `ended by an order: ${wantedDown.why}` }
-    return { state: 'down', reason: monitorEnded ? 'ended with the monitor' : 'ended by an order' }
+    const held = record.heldBy == null ? '' : `; its port was still held by ${record.heldBy}`
+    if (wantedDown !== undefined)
+      return { state: 'down', reason: `ended by an order: ${wantedDown.why}${held}` }
+    return {
+      state: 'down',
+      reason: `${monitorEnded ? 'ended with the monitor' : 'ended by an order'}${held}`,
+    }
   }
   if (!watched) return undefined
   switch (record?.phase) {

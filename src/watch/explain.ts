@@ -146,11 +146,14 @@ function saw({ before, observation, decision: { state: after }, context }: Decid
     case 'replace-failed':
       return `the replacement did not take over: ${observation.message}`
     case 'died':
-      return `PID ${observation.identity.pid} ${observation.how}${ranFor(before.phase, context.now)}`
-    case 'ended':
-      return `PID ${observation.identity.pid} has ended`
+      return `PID ${observation.identity.pid} ${observation.how}${ranFor(before.phase, context.now)}${leftInWords(observation.leftBehind)}`
+    case 'ended': {
+      const what = `PID ${observation.identity.pid} has ended, with all that it had started`
+      const { portHolder } = observation
+      return portHolder === undefined ? what : `${what}; the port is still held by ${portHolder}`
+    }
     case 'survived':
-      return `PID ${observation.identity.pid} did not end`
+      return `${observation.survivors.join(' and ')} did not end`
     case 'woken':
       return before.phase.id === 'starting' ? 'the start was not ready in time' : 'the wait is over'
     case 'order':
@@ -159,13 +162,14 @@ function saw({ before, observation, decision: { state: after }, context }: Decid
 }
 
 function sawInCheck(
-  { diagnosis, portHolder, usage }: Extract<Observation, { kind: 'checked' }>,
+  { diagnosis, portHolder, usage, leftBehind }: Extract<Observation, { kind: 'checked' }>,
   before: ForwardState,
   after: ForwardState,
   { target, limits }: Context,
 ): string {
   switch (diagnosis.condition) {
     case 'dead':
+      if (leftBehind !== undefined) return `it ${diagnosis.fault.words}${leftInWords(leftBehind.processes)}`
       if (portHolder !== undefined) return `the port is held by ${portHolder}`
       return diagnosis.stalePidFile === undefined
         ? `it ${diagnosis.fault.words}`
@@ -197,6 +201,12 @@ function usageInWords(usage: ResourceUsage, after: ForwardState, limits: Resourc
   return `keeps its limits: ${amounts.map((one) => amountInWords(one, amountUsed(one, usage))).join(', ')}`
 }
 
+function leftInWords(processes: readonly string[] | undefined): string {
+  return processes === undefined || processes.length === 0
+    ? ''
+    : `, and left behind ${processes.join(' and ')}`
+}
+
 function ranFor(phase: ForwardPhase, now: number): string {
   return phase.id === 'running' ? ` after ${preciseDuration(Math.max(0, now - phase.since))}` : ''
 }
@@ -214,7 +224,7 @@ function decisionInWords({ before, observation, decision, context }: Decided) {
       return runningInWords(before, decision.state, observation, context)
     case 'stopping':
       return words(
-        `end PID ${phase.identity.pid} and ${afterStop[phase.afterwards]}`,
+        `end ${phase.isRest === true ? `what PID ${phase.identity.pid} has left` : `PID ${phase.identity.pid}`} and ${afterStop[phase.afterwards]}`,
         phase.afterwards === 'restart' ? `it ${phase.why}` : phase.why,
       )
     case 'backoff':
@@ -319,7 +329,9 @@ function didInWords(effect: Effect): string[] {
     case 'replace':
       return [`start number ${effect.generation}, beside the one that runs`]
     case 'stop':
-      return [`SIGTERM to PID ${effect.identity.pid}, SIGKILL after ${preciseDuration(effect.killAfterMs)}`]
+      return [
+        `SIGTERM to PID ${effect.identity.pid} and all that it has started, SIGKILL after ${preciseDuration(effect.killAfterMs)}`,
+      ]
     case 'abandon-start':
       return ['killed the process that was not ready']
     case 'remove-pid-file':

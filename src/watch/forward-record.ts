@@ -42,6 +42,7 @@ export function forwardRecord({
     },
     usage: usage ?? null,
     limits: limitsRecord(configuration.limits, state.limits),
+    heldBy: phase.id === 'down' ? (phase.heldBy ?? null) : null,
     health: health ?? null,
   }
 }

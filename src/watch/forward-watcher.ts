@@ -8,6 +8,7 @@ import { monotonicMs } from '../os/clock.ts'
 import { hasDescriptorsLeft } from '../os/descriptor-limit.ts'
 import { errorCode, errorText } from '../os/failure.ts'
 import { hostAndPort, machineAddresses } from '../os/interfaces.ts'
+import { isLinux } from '../os/platform.ts'
 import { describeHolder, findPortHolder } from '../os/port-holder.ts'
 import type { ProcessIdentity } from '../os/process-identity.ts'
 import type { InheritedSocket } from '../os/socket-activation.ts'
@@ -23,18 +24,14 @@ import {
   type Effect,
   type ForwardState,
   initialState,
+  type LeftBehind,
   type Observation,
 } from './decide/state.ts'
 import { decide } from './decide.ts'
-import { diagnose } from './diagnose.ts'
+import { diagnose, type ForwardCheck } from './diagnose.ts'
 import { type Explanation, explain } from './explain.ts'
-import {
-  forwarderCommand,
-  hasEnded,
-  type StartedForwarder,
-  startForwarder,
-  stopProcess,
-} from './forwarder-process.ts'
+import { forwarderCommand, type StartedForwarder, startForwarder } from './forwarder-process.ts'
+import { endProcesses, hasEnded, leftBehind } from './process-ending.ts'
 import { UsageMeter } from './usage.ts'
 
 /** What a watcher needs of the world around it. */
@@ -196,9 +193,11 @@ export class ForwardWatcher {
     this.#health = found.health
     const usage = this.#measure(found.health)
     this.#lastCheckAt = monotonicMs()
+    const diagnosis = diagnose(found)
     this.observe({
       kind: 'checked',
-      diagnosis: diagnose(found),
+      diagnosis,
+      leftBehind: diagnosis.condition === 'dead' ? this.#leftBehind(found) : undefined,
       optionsMatch: found.optionsMatch,
       portHolder: found.portHolder,
       usage,
@@ -287,7 +286,7 @@ export class ForwardWatcher {
     this.#started = started
     void started.outcome.then((outcome) => {
       if (!outcome.ok) return this.observe({ kind: 'start-failed', generation, ...outcome })
-      void started.exited.then((how) => this.observe({ kind: 'died', identity: outcome.identity, how }))
+      void started.exited.then((how) => this.#died(outcome.identity, how))
       this.observe({ kind: 'started', generation, identity: outcome.identity })
     })
   }
@@ -314,8 +313,28 @@ export class ForwardWatcher {
   }
 
   async #stop({ identity, killAfterMs }: Extract<Effect, { kind: 'stop' }>): Promise<void> {
-    const isGone = await stopProcess(identity, killAfterMs)
-    this.observe({ kind: isGone ? 'ended' : 'survived', identity })
+    const survivors = await endProcesses(identity, killAfterMs)
+    if (survivors.length > 0) return this.observe({ kind: 'survived', identity, survivors })
+    this.observe({ kind: 'ended', identity, portHolder: this.#holderAfterEnd() })
+  }
+
+  /** Sockets that somebody else holds for the forward are held whatever ends. */
+  #holderAfterEnd(): string | undefined {
+    const isHeldForIt = this.#around.sockets.length > 0 || this.#state.supervisor !== undefined
+    return isHeldForIt || !isLinux ? undefined : this.#findHolder()
+  }
+
+  #died(identity: ProcessIdentity, how: string): void {
+    this.observe({ kind: 'died', identity, how, leftBehind: leftBehind(identity) })
+  }
+
+  /** Of a process that is gone, by its PID file or by what is known of it. */
+  #leftBehind({ pidFile }: ForwardCheck): LeftBehind | undefined {
+    const { phase } = this.#state
+    const known = phase.id === 'running' ? phase.identity : undefined
+    const identity = pidFile.kind === 'process' ? pidFile.identity : known
+    const processes = identity === undefined ? [] : leftBehind(identity)
+    return identity === undefined || processes.length === 0 ? undefined : { identity, processes }
   }
 
   /** A look that began before what has just happened says nothing about it: a new one follows. */
@@ -382,11 +401,7 @@ export class ForwardWatcher {
     if (this.#closed || phase.id !== 'running') return
     if (await hasEnded(phase.identity, deathTakesMs)) {
       this.#health = undefined
-      return this.observe({
-        kind: 'died',
-        identity: phase.identity,
-        how: await this.#howEnded(phase.identity),
-      })
+      return this.#died(phase.identity, await this.#howEnded(phase.identity))
     }
     await this.#checkAnew()
   }

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { type ForwardOptions, optionWords } from '../config/forward-options.ts'
 import { readStartReport } from '../control/start-report.ts'
 import { exitCode } from '../os/failure.ts'
-import { identityOf, judgeProcess, type ProcessIdentity, signalProcess } from '../os/process-identity.ts'
+import { identityOf, type ProcessIdentity, signalProcess } from '../os/process-identity.ts'
 import { type Inheritance, type InheritedSocket, inheritanceVariable } from '../os/socket-activation.ts'
 
 /** What became of a start. */
@@ -66,7 +66,10 @@ export function startForwarder(
     pid: child.pid,
     outcome: startOutcome(child, identity, exited),
     exited,
-    abandon: () => child.kill('SIGKILL'),
+    abandon: () => {
+      // With all that it has started: it leads its group, and nobody else could have its PID while it is our child.
+      if (identity === undefined || !signalProcess(identity, 'SIGKILL', true)) child.kill('SIGKILL')
+    },
   }
 }
 
@@ -116,36 +119,4 @@ function forwarderEnvironment(
     ...rest
   } = environment
   return targetTls && NODE_EXTRA_CA_CERTS !== undefined ? { ...rest, NODE_EXTRA_CA_CERTS } : rest
-}
-
-/** ms between two looks at a process that was told to end. */
-const lookEveryMs = 5
-
-/** ms that the kernel may take to end a process after SIGKILL. */
-const killTakesMs = 2000
-
-/**
- * Ends a process whose identity is proven: SIGTERM, SIGCONT (a stopped process cannot handle the first), after `killAfterMs` SIGKILL.
- * @returns false when it is still there after all that.
- */
-export async function stopProcess(identity: ProcessIdentity, killAfterMs: number): Promise<boolean> {
-  signalProcess(identity, 'SIGTERM')
-  signalProcess(identity, 'SIGCONT')
-  if (await hasEnded(identity, killAfterMs)) return true
-  signalProcess(identity, 'SIGKILL')
-  return await hasEnded(identity, killTakesMs)
-}
-
-/** Waits until a process is gone, for so long at most. A process that is not our child gives no event. */
-export async function hasEnded(identity: ProcessIdentity, withinMs: number): Promise<boolean> {
-  for (let waited = 0; isThere(identity); waited += lookEveryMs) {
-    if (waited >= withinMs) return false
-    await new Promise((resolve) => setTimeout(resolve, lookEveryMs))
-  }
-  return true
-}
-
-function isThere(identity: ProcessIdentity): boolean {
-  const verdict = judgeProcess(identity)
-  return verdict === 'alive' || verdict === 'stopped' || verdict === 'unverifiable'
 }

@@ -42,10 +42,13 @@ export function healthyCheck(
   return { kind: 'checked', diagnosis, optionsMatch, portHolder: undefined, usage }
 }
 
-export function deadCheck(stalePidFile?: string, portHolder?: string): Checked {
+/** @param leftBy PID of the process that is gone, when it has left another one behind. */
+export function deadCheck(stalePidFile?: string, portHolder?: string, leftBy?: number): Checked {
   const fault = { reason: 'gone', words: 'is not running' } as const
   const diagnosis = { condition: 'dead', fault, stalePidFile } as const
-  return { kind: 'checked', diagnosis, optionsMatch: true, portHolder }
+  const leftBehind =
+    leftBy === undefined ? undefined : { identity: identity(leftBy), processes: ['PID 8 (node worker)'] }
+  return { kind: 'checked', diagnosis, optionsMatch: true, portHolder, leftBehind }
 }
 
 export function faultyCheck(pid: number, words: string): Checked {

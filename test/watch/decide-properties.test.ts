@@ -26,6 +26,8 @@ class World {
   /** The replacement that is being started beside the one that runs, by its generation. */
   replacing: readonly [generation: number, pid: number] | undefined
   wakeAt: number | undefined
+  /** PIDs of forwarders that are gone and have left others behind. */
+  readonly left = new Set<number>()
   nextPid = 100
   readonly signalled: number[] = []
   limits: ResourceLimits = limitDefaults
@@ -53,6 +55,7 @@ class World {
   #do(effect: Effect): void {
     switch (effect.kind) {
       case 'start':
+        assert.equal(this.left.size, 0, 'a start beside what another one has left behind')
         this.starting.set(effect.generation, this.nextPid++)
         break
       case 'replace':
@@ -100,6 +103,11 @@ class World {
     assert.ok(restartNotBefore === null || this.now >= restartNotBefore, 'restarted too soon')
   }
 
+  deadCheck(): Observation {
+    const [left] = this.left
+    return left === undefined ? deadCheck() : deadCheck('PID file', undefined, left)
+  }
+
   /** What must be true after every decision. */
   #holds(before: ForwardState, observation: Observation): void {
     const { phase, failures } = this.state
@@ -133,6 +141,7 @@ const happening = fc.oneof(
   fc.constant('port taken' as const),
   fc.constant('dies' as const),
   fc.constant('dies unseen' as const),
+  fc.constant('dies and leaves others' as const),
   fc.constant('hangs' as const),
   fc.constant('stop succeeds' as const),
   fc.constant('stop fails' as const),
@@ -161,7 +170,7 @@ function happen(world: World, what: Happening, random: number): void {
   switch (what) {
     case 'round':
       world.now += 10_000
-      return world.see(running === undefined ? deadCheck() : healthyCheck(running), random)
+      return world.see(running === undefined ? world.deadCheck() : healthyCheck(running), random)
     case 'ready':
       if (start === undefined) return
       world.starting.delete(start[0])
@@ -178,6 +187,14 @@ function happen(world: World, what: Happening, random: number): void {
       if (running === undefined) return
       world.running.delete(running)
       return world.see({ kind: 'died', identity: identity(running), how: 'is gone' }, random)
+    case 'dies and leaves others':
+      if (running === undefined) return
+      world.running.delete(running)
+      world.left.add(running)
+      return world.see(
+        { kind: 'died', identity: identity(running), how: 'is gone', leftBehind: ['PID 8 (node)'] },
+        random,
+      )
     case 'dies unseen':
       if (running !== undefined) world.running.delete(running)
       return
@@ -188,9 +205,11 @@ function happen(world: World, what: Happening, random: number): void {
     case 'stop succeeds':
       if (phase.id !== 'stopping') return
       world.running.delete(phase.identity.pid)
+      world.left.delete(phase.identity.pid)
       return world.see({ kind: 'ended', identity: phase.identity }, random)
     case 'stop fails':
-      if (phase.id === 'stopping') world.see({ kind: 'survived', identity: phase.identity }, random)
+      if (phase.id === 'stopping')
+        world.see({ kind: 'survived', identity: phase.identity, survivors: ['PID 9 (node)'] }, random)
       return
     case 'time':
     case 'long time':

@@ -228,7 +228,9 @@ describe('decide', () => {
 
   it('starts none beside one that did not end and was ordered down', () => {
     const play = new Play().running(3).see(faultyCheck(3, 'hangs'))
-    play.see({ kind: 'survived', identity: identity(3) }).see({ kind: 'order', order: 'stop', why: 'asked' })
+    play
+      .see({ kind: 'survived', identity: identity(3), survivors: ['PID 3 (node)'] })
+      .see({ kind: 'order', order: 'stop', why: 'asked' })
     for (const order of ['start', 'restart'] as const) {
       play.see({ kind: 'order', order, why: 'asked' })
       assert.ok(!play.kinds().includes('start'))
@@ -237,13 +239,59 @@ describe('decide', () => {
     assert.equal(play.state.phase.id, 'running')
   })
 
+  it('ends what a process that died has left behind before it starts another one', () => {
+    const play = new Play().running(7)
+    const leftBehind = ['PID 8 (node worker)']
+    play.see({ kind: 'died', identity: identity(7), how: 'was killed by SIGKILL', leftBehind })
+    assert.equal(play.state.phase.id, 'stopping')
+    assert.deepEqual(play.kinds(), ['log', 'log', 'stop'], 'the PID file stays until they are gone')
+    assert.match(
+      play.said(),
+      /was killed by SIGKILL \(failure #1\)\nPID 7 has left behind PID 8 \(node worker\)/,
+    )
+    play.see({ kind: 'ended', identity: identity(7) })
+    assert.deepEqual(play.kinds(), ['remove-pid-file', 'log', 'start', 'wake'])
+    assert.equal(play.state.failures, 1, 'one failure, not two')
+  })
+
+  it('finds them at a look, too, and waits while they do not end, looking again every round', () => {
+    const play = new Play()
+    const phases: string[] = []
+    const see = (observation: Observation, laterMs = 0) => {
+      play.see(observation, laterMs)
+      phases.push(play.state.phase.id)
+    }
+    see(deadCheck('PID 7 is gone', undefined, 7))
+    see({ kind: 'survived', identity: identity(7), survivors: ['PID 8 (node worker)'] })
+    see(deadCheck('PID 7 is gone', undefined, 7), 10_000)
+    see({ kind: 'ended', identity: identity(7) })
+    assert.deepEqual(phases, ['stopping', 'blocked', 'stopping', 'starting'])
+  })
+
+  it('takes one that is being ended for ended only when all that it had started is gone', () => {
+    const play = new Play().running(7).see({ kind: 'order', order: 'restart', why: 'asked' })
+    play.see({ kind: 'replace-failed', generation: play.state.generation, message: 'no', unsupported: true })
+    assert.equal(play.state.phase.id, 'stopping')
+    play.see({ kind: 'died', identity: identity(7), how: 'ended with exit code 0' })
+    assert.equal(play.state.phase.id, 'stopping')
+    play.see({ kind: 'ended', identity: identity(7) })
+    assert.equal(play.state.phase.id, 'starting')
+  })
+
+  it('says who holds the port of one that was ended', () => {
+    const play = new Play().running(7).see({ kind: 'order', order: 'stop', why: 'asked' })
+    play.see({ kind: 'ended', identity: identity(7), portHolder: 'PID 9 (sleep 600)' })
+    assert.deepEqual(play.state.phase, { id: 'down', heldBy: 'PID 9 (sleep 600)' })
+    assert.match(play.said(), /Port 6274 is still held by PID 9 \(sleep 600\)/)
+  })
+
   it('says so when a process does not end', () => {
     const play = new Play()
       .running(3)
       .see(faultyCheck(3, 'hangs'))
-      .see({ kind: 'survived', identity: identity(3) })
+      .see({ kind: 'survived', identity: identity(3), survivors: ['PID 3 (node)'] })
     assert.equal(play.state.phase.id, 'blocked')
-    assert.match(play.said(), /PID 3 does not end, not even by SIGKILL/)
+    assert.match(play.said(), /PID 3 \(node\) does not end, not even by SIGKILL/)
   })
 
   describe('for a forward whose process systemd runs', () => {

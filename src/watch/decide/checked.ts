@@ -1,7 +1,7 @@
 import type { ProcessIdentity } from '../../os/process-identity.ts'
-import type { Fault } from '../diagnose.ts'
+import type { Diagnosis, Fault } from '../diagnose.ts'
 import { blocked } from './blocked.ts'
-import { stop } from './ending.ts'
+import { endRest, stop } from './ending.ts'
 import { healthy } from './healthy.ts'
 import { countFailure, failAndRestart } from './restarting.ts'
 import { clearStale } from './stale-pid-file.ts'
@@ -41,7 +41,7 @@ function judged(
   seen: Extract<Observation, { kind: 'checked' }>,
   context: Context,
 ): Decision {
-  const { diagnosis, optionsMatch, portHolder, usage } = seen
+  const { diagnosis, optionsMatch, usage } = seen
   switch (diagnosis.condition) {
     case 'draining':
       return nothing(state)
@@ -52,7 +52,7 @@ function judged(
     case 'unverifiable':
       return blocked(state, diagnosis.words, context)
     case 'dead':
-      return foundDead(state, diagnosis.fault, diagnosis.stalePidFile, portHolder, context)
+      return foundDead(state, diagnosis, seen, context)
   }
 }
 
@@ -61,13 +61,20 @@ function faulty(state: ForwardState, fault: Fault, identity: ProcessIdentity, co
   return prepend(failed.effects, stop(failed.state, identity, 'restart', fault.words, context))
 }
 
+/** What systemd runs it clears up itself, and what waits for its start is looked at then. */
+function mayEndRest({ phase, supervisor }: ForwardState): boolean {
+  return (
+    supervisor === undefined && (phase.id === 'unknown' || phase.id === 'running' || phase.id === 'blocked')
+  )
+}
+
 function foundDead(
   state: ForwardState,
-  fault: Fault,
-  stalePidFile: string | undefined,
-  portHolder: string | undefined,
+  { fault, stalePidFile }: Extract<Diagnosis, { condition: 'dead' }>,
+  { portHolder, leftBehind }: Extract<Observation, { kind: 'checked' }>,
   context: Context,
 ): Decision {
+  if (leftBehind !== undefined && mayEndRest(state)) return endRest(state, leftBehind, fault.words, context)
   const cleared = clearStale(state, stalePidFile, context)
   switch (state.phase.id) {
     case 'unknown':

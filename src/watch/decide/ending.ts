@@ -1,10 +1,10 @@
 import type { ProcessIdentity } from '../../os/process-identity.ts'
 import { blocked } from './blocked.ts'
-import { failAndRestart, planRestart } from './restarting.ts'
+import { countFailure, failAndRestart, planRestart } from './restarting.ts'
 import { staleEffects } from './stale-pid-file.ts'
 import { start } from './starting.ts'
-import type { Context, Decision, Effect, ForwardState, Observation } from './state.ts'
-import { info, nothing, prepend } from './words.ts'
+import type { Context, Decision, Effect, ForwardState, LeftBehind, Observation } from './state.ts'
+import { info, nothing, prepend, warn } from './words.ts'
 
 /** A process that nobody told to end is gone. */
 export function died(
@@ -12,13 +12,35 @@ export function died(
   seen: Extract<Observation, { kind: 'died' }>,
   context: Context,
 ): Decision {
-  if (state.phase.id === 'stopping') return ended(state, { kind: 'ended', identity: seen.identity }, context)
+  // One that is being ended has ended when all that it had started has: the stop itself tells.
   if (state.phase.id !== 'running' || state.phase.identity.pid !== seen.identity.pid) return nothing(state)
-  const cleared = staleEffects(`PID ${seen.identity.pid} ${seen.how}`, context.port)
-  return prepend(
-    cleared,
-    failAndRestart(state, `is not running: PID ${seen.identity.pid} ${seen.how}`, context),
-  )
+  const { identity, how, leftBehind = [] } = seen
+  const words = `is not running: PID ${identity.pid} ${how}`
+  if (leftBehind.length > 0 && state.supervisor === undefined) {
+    return endRest(state, { identity, processes: leftBehind }, words, context)
+  }
+  const cleared = staleEffects(`PID ${identity.pid} ${how}`, context.port)
+  return prepend(cleared, failAndRestart(state, words, context))
+}
+
+/** Its process is gone and has left others behind, which keep the port or what else the next one needs: they are ended first. */
+export function endRest(
+  state: ForwardState,
+  { identity, processes }: LeftBehind,
+  words: string,
+  context: Context,
+): Decision {
+  const failed = countFailure(state, words, context)
+  const line = warn(`PID ${identity.pid} has left behind ${processes.join(' and ')}: ended first`)
+  const stopping = stop(failed.state, identity, 'restart', words, context)
+  return prepend([...failed.effects, line], asRest(stopping))
+}
+
+function asRest({ state, effects }: Decision): Decision {
+  const { phase } = state
+  return phase.id === 'stopping'
+    ? { state: { ...state, phase: { ...phase, isRest: true } }, effects }
+    : { state, effects }
 }
 
 /** A stop has done its work. */
@@ -31,11 +53,24 @@ export function ended(
   if (phase.id !== 'stopping' || phase.identity.pid !== seen.identity.pid) return nothing(state)
   const effects: Effect[] = [
     { kind: 'remove-pid-file' },
-    info(`Proxy for port ${context.port} was ended (PID: ${seen.identity.pid}): ${phase.why}`),
+    info(
+      phase.isRest === true
+        ? `What PID ${seen.identity.pid} had left behind on port ${context.port} has ended`
+        : `Proxy for port ${context.port} was ended (PID: ${seen.identity.pid}): ${phase.why}`,
+    ),
   ]
+  const heldBy = seen.portHolder
+  if (heldBy !== undefined) effects.push(warn(`Port ${context.port} is still held by ${heldBy}`))
   switch (phase.afterwards) {
     case 'stay':
-      return { state: { ...state, phase: { id: 'down' }, healthySince: undefined }, effects }
+      return {
+        state: {
+          ...state,
+          phase: { id: 'down', ...(heldBy === undefined ? {} : { heldBy }) },
+          healthySince: undefined,
+        },
+        effects,
+      }
     case 'start':
       return prepend(effects, start(state, context))
     case 'restart':
@@ -43,14 +78,16 @@ export function ended(
   }
 }
 
-/** A stop has not: the process is still there after SIGKILL. */
+/** A stop has not: the process, or one that it had started, is still there after SIGKILL. */
 export function survived(
   state: ForwardState,
   seen: Extract<Observation, { kind: 'survived' }>,
   context: Context,
 ): Decision {
   if (state.phase.id !== 'stopping' || state.phase.identity.pid !== seen.identity.pid) return nothing(state)
-  return blocked(state, `PID ${seen.identity.pid} does not end, not even by SIGKILL`, context)
+  const { survivors } = seen
+  const who = survivors.length === 1 ? 'does not end' : 'do not end'
+  return blocked(state, `${survivors.join(' and ')} ${who}, not even by SIGKILL`, context)
 }
 
 /** Ends a process. `afterwards` says what comes when it is gone: `restart` counts as a failure did, `start` and `stay` were wanted. */

@@ -23,6 +23,8 @@ export type ForwardPhase =
       readonly identity: ProcessIdentity
       readonly afterwards: 'restart' | 'start' | 'stay'
       readonly why: string
+      /** The process itself is gone; those that it has left behind are being ended. */
+      readonly isRest?: boolean
     }
   | { readonly id: 'backoff'; readonly until: number; readonly why: string }
   | { readonly id: 'flapping'; readonly until: number; readonly why: string }
@@ -30,8 +32,8 @@ export type ForwardPhase =
   | { readonly id: 'awaiting'; readonly until: number; readonly why: string }
   /** Something that is not ours stands in the way. Looked at again every round. */
   | { readonly id: 'blocked'; readonly why: string }
-  /** Ended because somebody wanted it. */
-  | { readonly id: 'down' }
+  /** Ended because somebody wanted it. `heldBy`: who holds its port all the same. */
+  | { readonly id: 'down'; readonly heldBy?: string }
 
 export type Replacement =
   | { readonly state: 'starting'; readonly why: string }
@@ -101,6 +103,12 @@ export const initialState: ForwardState = {
   supervisor: undefined,
 }
 
+export interface LeftBehind {
+  readonly identity: ProcessIdentity
+  /** In words: `PID 4242 (node tcp-proxy.js)`. */
+  readonly processes: readonly string[]
+}
+
 /** What was seen. `generation` is the start that the news belongs to. */
 export type Observation =
   | {
@@ -110,6 +118,8 @@ export type Observation =
       readonly portHolder: string | undefined
       /** What it used within the last round; undefined when this look took no sample. */
       readonly usage?: ResourceUsage | undefined
+      /** The process that is gone, and what it has left behind; undefined when that is nothing. */
+      readonly leftBehind?: LeftBehind | undefined
     }
   | { readonly kind: 'started'; readonly generation: number; readonly identity: ProcessIdentity }
   | {
@@ -127,12 +137,17 @@ export type Observation =
       readonly message: string
       readonly unsupported: boolean
     }
-  /** The process is proven to be gone. */
-  | { readonly kind: 'died'; readonly identity: ProcessIdentity; readonly how: string }
-  /** A stop that was asked for has ended the process. */
-  | { readonly kind: 'ended'; readonly identity: ProcessIdentity }
-  /** A stop that was asked for could not end it. */
-  | { readonly kind: 'survived'; readonly identity: ProcessIdentity }
+  /** The process is proven to be gone. `leftBehind`: processes of its session that are proven to be ours, in words. */
+  | {
+      readonly kind: 'died'
+      readonly identity: ProcessIdentity
+      readonly how: string
+      readonly leftBehind?: readonly string[]
+    }
+  /** A stop that was asked for has ended the process and all that it had started. `portHolder`: who listens on its port still. */
+  | { readonly kind: 'ended'; readonly identity: ProcessIdentity; readonly portHolder?: string | undefined }
+  /** A stop that was asked for could not end it, or not all that it had started: who is left, in words. */
+  | { readonly kind: 'survived'; readonly identity: ProcessIdentity; readonly survivors: readonly string[] }
   /** The time asked for by a `wake` has come. */
   | { readonly kind: 'woken' }
   | { readonly kind: 'order'; readonly order: 'start' | 'stop' | 'restart'; readonly why: string }
@@ -142,7 +157,7 @@ export type Effect =
   | { readonly kind: 'start'; readonly generation: number }
   /** The forwarder that runs starts its own replacement and hands over to it; answered by `replaced` or `replace-failed`. */
   | { readonly kind: 'replace'; readonly generation: number; readonly timeoutMs: number }
-  /** SIGTERM and SIGCONT, then after `killAfterMs` SIGKILL; answered by `ended` or `survived`. */
+  /** SIGTERM and SIGCONT to it and all that it has started, then after `killAfterMs` SIGKILL; answered by `ended` or `survived`. */
   | { readonly kind: 'stop'; readonly identity: ProcessIdentity; readonly killAfterMs: number }
   /** The process that was started and has not become ready is killed; nobody waits for it any more. */
   | { readonly kind: 'abandon-start' }

@@ -1,0 +1,149 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { findPortHolder } from '../../src/os/port-holder.ts'
+import { commandLine, identityOf, judgeProcess, type ProcessIdentity } from '../../src/os/process-identity.ts'
+import { processTable } from '../../src/os/process-tree.ts'
+import { healthyAs, launchMonitor, restartsOf, startMonitor } from '../support/monitored.ts'
+import { until } from '../support/tools.ts'
+import { askThrough, echoServer, freePort, type Watched, withWatched } from '../support/watched.ts'
+
+const preload = fileURLToPath(new URL('../support/socket-holding-child.js', import.meta.url))
+const environment = { NODE_OPTIONS: `--import=${preload}` }
+
+/** The child of a forwarder, when it has become what it is. */
+function childOf(parent: number): Promise<number> {
+  return until('a child', async () => {
+    const child = processTable().find((entry) => entry.parent === parent)?.pid
+    return child !== undefined && commandLine(child)?.[0]?.includes('python') ? child : undefined
+  })
+}
+
+/** Ended; init may not have asked how yet. */
+function isGone(identity: ProcessIdentity): boolean {
+  const verdict = judgeProcess(identity)
+  return verdict === 'gone' || verdict === 'zombie'
+}
+
+interface Setting {
+  readonly watched: Watched
+  readonly port: number
+  readonly forwards: readonly { readonly name: string; readonly listen: number; readonly target: string }[]
+}
+
+/** One forward, whose children are taken down whatever happens. */
+async function withChildren(use: (setting: Setting, children: number[]) => Promise<void>): Promise<void> {
+  const children: number[] = []
+  await withWatched(async (watched) => {
+    const echo = await echoServer()
+    const port = await freePort()
+    try {
+      await use(
+        { watched, port, forwards: [{ name: 'one', listen: port, target: `localhost:${echo.port}` }] },
+        children,
+      )
+    } finally {
+      // By then nobody else can have the PID: they live for two minutes.
+      for (const pid of children) if (commandLine(pid)?.[0]?.includes('python')) process.kill(pid, 'SIGKILL')
+      const last = findPortHolder(port, '0.0.0.0')
+      if (last?.pid !== undefined && commandLine(last.pid)?.[0]?.includes('python'))
+        process.kill(last.pid, 'SIGKILL')
+      await echo.close()
+    }
+  })
+}
+
+describe('A forwarder that was killed and leaves children behind', { timeout: 120_000 }, () => {
+  it('in its session, which hold its port and ignore SIGTERM: ended first, named, then it is started again', () =>
+    withChildren(async ({ watched, port, forwards }, children) => {
+      const monitor = await startMonitor(watched, { forwards, restart: { killAfter: '300ms' }, environment })
+      const { pid } = await healthyAs(watched, port)
+      const child = await childOf(pid)
+      children.push(child)
+      const identity = identityOf(child)
+      assert.ok(identity)
+      process.kill(pid, 'SIGKILL')
+      await monitor.line(new RegExp(`PID ${pid} has left behind PID ${child} \\(.*python3.*\\): ended first`))
+      await monitor.line(new RegExp(`What PID ${pid} had left behind on port ${port} has ended`))
+      const back = await healthyAs(watched, port, pid)
+      children.push(await childOf(back.pid))
+      assert.ok(isGone(identity))
+      assert.equal(restartsOf(watched, port), 1)
+      assert.equal(await askThrough(port), 'hello')
+      const { stdout } = await watched.run('proxy-log', '--why', String(port))
+      assert.match(stdout, new RegExp(`seen +PID ${pid} was killed by SIGKILL .*left behind PID ${child} `))
+      assert.match(stdout, new RegExp(`decided +end what PID ${pid} has left and start it again`))
+      assert.equal(await monitor.stop(), 0)
+    }))
+
+  it('found by the next monitor: the same', () =>
+    withChildren(async ({ watched, port, forwards }, children) => {
+      const restart = { killAfter: '300ms' }
+      const first = await startMonitor(watched, { forwards, restart, environment })
+      const { pid } = await healthyAs(watched, port)
+      const child = await childOf(pid)
+      children.push(child)
+      assert.equal(await first.stop(), 0)
+      process.kill(pid, 'SIGKILL')
+      const monitor = launchMonitor(watched, { forwards, restart, environment })
+      await monitor.line(new RegExp(`PID ${pid} has left behind PID ${child} `))
+      const back = await healthyAs(watched, port, pid)
+      children.push(await childOf(back.pid))
+      assert.equal(await askThrough(port), 'hello')
+      assert.equal(await monitor.stop(), 0)
+    }))
+
+  it('which left its session and hold its port: named and left alone, and followed when they have gone', () =>
+    withChildren(async ({ watched, port, forwards }, children) => {
+      const leaving = { ...environment, CHILD_LEAVES: '1' }
+      const monitor = await startMonitor(watched, { forwards, environment: leaving })
+      const { pid } = await healthyAs(watched, port)
+      const child = await childOf(pid)
+      children.push(child)
+      process.kill(pid, 'SIGKILL')
+      const report = await watched.statusWhen('blocked', (one) => one.forwards[0]?.state === 'blocked')
+      assert.match(report.forwards[0]?.reason ?? '', new RegExp(`taken by PID ${child} \\(.*python3`))
+      process.kill(child, 'SIGKILL')
+      const back = await healthyAs(watched, port, pid)
+      children.push(await childOf(back.pid))
+      assert.equal(await monitor.stop(), 0)
+    }))
+})
+
+it(
+  'A forwarder is ended by an order: its children, too, and who left and holds its port is named',
+  { timeout: 60_000 },
+  () =>
+    withChildren(async ({ watched, port, forwards }, children) => {
+      const wishes = {
+        forwards: forwards.map((one) => ({ ...one, drain: '300ms' })),
+        restart: { killAfter: '300ms' },
+      }
+      const words = ['--stop-forwards']
+      const monitor = await startMonitor(watched, { ...wishes, words, environment })
+      const first = await healthyAs(watched, port)
+      const child = await childOf(first.pid)
+      children.push(child)
+      const identity = identityOf(child)
+      assert.ok(identity)
+      assert.equal(await monitor.stop(), 0)
+      assert.ok(isGone(identity))
+      assert.equal(findPortHolder(port, '0.0.0.0'), undefined)
+
+      const again = await startMonitor(watched, {
+        ...wishes,
+        words,
+        environment: { ...environment, CHILD_LEAVES: '1' },
+      })
+      const second = await healthyAs(watched, port)
+      const left = await childOf(second.pid)
+      children.push(left)
+      assert.equal(await again.stop(), 0)
+      assert.match(watched.log(), new RegExp(`Port ${port} is still held by PID ${left} \\(.*python3`))
+      const {
+        forwards: [one],
+      } = await watched.status()
+      assert.equal(one?.state, 'down')
+      assert.match(one?.reason ?? '', new RegExp(`its port was still held by PID ${left} `))
+    }),
+)
