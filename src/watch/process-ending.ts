@@ -17,14 +17,17 @@ const lookEveryMs = 5
 /** ms that the kernel may take to end a process after SIGKILL. */
 const killTakesMs = 2000
 
+/** A forwarder of another version or another place, as it is installed or run from its sources. */
+const forwarderProgram = /\/tcp-proxy(?:\.c?js)?$/
+
 /** Where the programs of this package are. */
-const ownPrograms = fileURLToPath(new URL('../', import.meta.url))
+const ownPrograms = fileURLToPath(new URL('../../', import.meta.url))
 
 /**
  * Ends a forwarder and everything it has started that has not left its session: SIGTERM, SIGCONT (a stopped process cannot handle the
  * first), after `killAfterMs` SIGKILL. It has ended when all of them have, not when the first one has.
  * @param leader proven to be ours. One that is gone may have left others behind, which are ended as well.
- * @returns those that are still there after all that, in words: `PID 4242 (node tcp-proxy.js)`.
+ * @returns those that are still there after all that, in words: `PID 4242 (node tcp-proxy.cjs)`.
  */
 export async function endProcesses(leader: ProcessIdentity, killAfterMs: number): Promise<readonly string[]> {
   const processes = new LedProcesses(leader)
@@ -127,7 +130,7 @@ function keyOf({ pid, startTime }: ProcessIdentity): string {
 /** A session whose leader is gone tells whose it was by what its members run. */
 function isOwnProgram(pid: number): boolean {
   return (
-    commandLine(pid)?.some((word) => word.startsWith(ownPrograms) || word.endsWith('/tcp-proxy.js')) === true
+    commandLine(pid)?.some((word) => word.startsWith(ownPrograms) || forwarderProgram.test(word)) === true
   )
 }
 

@@ -56,7 +56,9 @@ async function withChildren(use: (setting: Setting, children: number[]) => Promi
 describe('A forwarder that was killed and leaves children behind', { timeout: 120_000 }, () => {
   it('in its session, which hold its port and ignore SIGTERM: ended first, named, then it is started again', () =>
     withChildren(async ({ watched, port, forwards }, children) => {
-      const monitor = await startMonitor(watched, { forwards, restart: { killAfter: '300ms' }, environment })
+      const restart = { killAfter: '300ms' }
+      // No round comes in between and sees a zombie.
+      const monitor = await startMonitor(watched, { forwards, interval: '1h', restart, environment })
       const { pid } = await healthyAs(watched, port)
       const child = await childOf(pid)
       children.push(child)

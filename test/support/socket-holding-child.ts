@@ -34,4 +34,4 @@ function startWhenListening(): void {
   }).unref()
 }
 
-if (program.endsWith('/tcp-proxy.js')) startWhenListening()
+if (program.endsWith('/tcp-proxy.cjs')) startWhenListening()

@@ -105,7 +105,7 @@ export const initialState: ForwardState = {
 
 export interface LeftBehind {
   readonly identity: ProcessIdentity
-  /** In words: `PID 4242 (node tcp-proxy.js)`. */
+  /** In words: `PID 4242 (node tcp-proxy.cjs)`. */
   readonly processes: readonly string[]
 }
 
