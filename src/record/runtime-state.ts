@@ -125,6 +125,8 @@ export interface RuntimeState {
   readonly intervalMs: number
   /** Monotonic time at which the last round of checks was finished; null before the first. */
   readonly lastRoundAt: number | null
+  /** How long that round took, and how many forwards were in it; null before the first. */
+  readonly lastRound: { readonly ms: number; readonly forwards: number } | null
   /** Set by a monitor that ended in order. */
   readonly stopped: { readonly at: string; readonly reason: string } | null
   /** Why the records cannot be written, and since when (ISO 8601); null while they can. A file that says so is the last one that could. */
@@ -178,6 +180,7 @@ export function parseRuntimeState(text: string): StateReading {
     kind: 'read',
     state: {
       ...(state as RuntimeState),
+      lastRound: state.lastRound ?? null,
       stopped: state.stopped ?? null,
       recordsProblem: state.recordsProblem ?? null,
       configurationProblem: state.configurationProblem ?? null,

@@ -1,6 +1,7 @@
 import { existsSync, readdirSync } from 'node:fs'
 import path from 'node:path'
 import { readChannelHealth } from '../alert/channel-records.ts'
+import { readOpenIncidents } from '../alert/open-incidents.ts'
 import { askControl } from '../control/client.ts'
 import { bootId, monotonicMs, wallTime } from '../os/clock.ts'
 import { errorCode, exitCode, Failure } from '../os/failure.ts'
@@ -61,6 +62,9 @@ export async function gather(stateDirectory: string, asked: readonly string[] = 
     writerVerdict: reading.kind === 'read' ? judgeProcess(reading.state.writer.identity) : undefined,
     forwards,
     alertChannels: readChannelHealth(stateDirectory),
+    openIncidents: readOpenIncidents(stateDirectory).filter(({ incident }) => {
+      return asked.length === 0 || ports.includes(incident.port)
+    }),
     details: asked.length === 0 ? [] : await readDetails(stateDirectory, ports, records),
     log: readRing(path.join(stateDirectory, fileNames.logRing)).slice(-logLines),
   }

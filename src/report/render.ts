@@ -1,8 +1,9 @@
-import { duration } from '../os/duration.ts'
+import { duration, preciseDuration } from '../os/duration.ts'
 import { printable } from '../os/printable.ts'
 import { amountInWords } from '../record/limit-words.ts'
 import { formatForPeople, type LogEntry, localTime } from '../record/log-entry.ts'
 import { alertChannelsText } from './alert-channels.ts'
+import { incidentText } from './incidents.ts'
 import {
   type ForwardDetail,
   type ForwardStatus,
@@ -35,6 +36,7 @@ export function renderStatus(report: StatusReport, { colour, width }: RenderOpti
   const paint: Paint = (text, name) => (colour ? `\u001b[${codes[name]}m${text}\u001b[0m` : text)
   const parts = monitorLines(report.monitor, width, paint)
   if (report.forwards.length > 0) parts.push('', ...forwardTable(report, width, paint))
+  if (report.incidents.length > 0) parts.push('', ...incidentLines(report, width, paint))
   const alerts = alertChannelsText(report.alertChannels)
   if (alerts !== undefined) parts.push('', ...wrap(`  alerts: ${printable(alerts)}`, width, '          '))
   for (const detail of report.details) parts.push('', ...detailLines(detail, report, width, paint))
@@ -45,6 +47,11 @@ export function renderStatus(report: StatusReport, { colour, width }: RenderOpti
   const steps = report.next.flatMap((step) => wrap(`next: ${printable(step)}`, width, '      '))
   if (steps.length > 0) parts.push('', ...steps.map((line) => line.replace(/^next:/, paint('next:', 'bold'))))
   return `${parts.join('\n')}\n`
+}
+
+function incidentLines({ incidents }: StatusReport, width: number, paint: Paint): string[] {
+  const lines = incidents.flatMap((incident) => wrap(`  ${printable(incidentText(incident))}`, width, '    '))
+  return [paint(cut('  open incidents:', width), 'bold'), ...lines]
 }
 
 /** One line a fact that can be shown of a change, for a log: no ages, which always change. */
@@ -80,6 +87,8 @@ function monitorLines(monitor: MonitorStatus, width: number, paint: Paint): stri
   if (uptimeMs !== null) facts.push(`${solid(`up ${duration(uptimeMs)}`)}${sinceText(monitor)}`)
   if (lastCheckAgeMs !== null) facts.push(solid(`last check ${duration(lastCheckAgeMs)} ago`))
   if (monitor.state === 'RUNNING' && intervalMs !== null) facts.push(solid(`every ${duration(intervalMs)}`))
+  const slow = slowRoundText(monitor)
+  if (slow !== null) facts.push(solid(slow))
   if (serviceManager !== null) facts.push(serviceManager)
   if (reason !== null) facts.push(withLocalTimes(printable(reason)))
   const painted = monitor.state === 'RUNNING' && monitor.cause !== null ? 'yellow' : colour[monitor.state]
@@ -89,6 +98,13 @@ function monitorLines(monitor: MonitorStatus, width: number, paint: Paint): stri
     first.replace('●', paint('●', painted)).replace(monitor.state, paint(monitor.state, painted)),
     ...others,
   ]
+}
+
+/** Worth a word when it leaves little of the interval: what is not looked at in time is found late. */
+function slowRoundText({ state, lastRoundMs, lastRoundForwards, intervalMs }: MonitorStatus): string | null {
+  if (state !== 'RUNNING' || lastRoundMs === null || intervalMs === null) return null
+  if (lastRoundMs <= intervalMs / 2) return null
+  return `a round of ${lastRoundForwards} forwards took ${preciseDuration(lastRoundMs)}`
 }
 
 function sinceText({ startedAt }: MonitorStatus): string {

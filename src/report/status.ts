@@ -1,4 +1,5 @@
 import type { ChannelHealth } from '../alert/channel-health.ts'
+import type { OpenIncident } from '../alert/open-incidents.ts'
 import type { ProcessIdentity, ProcessVerdict } from '../os/process-identity.ts'
 import type { WantedDown } from '../record/desired-state.ts'
 import type { ForwarderHealth, RefusalReason } from '../record/forwarder-health.ts'
@@ -11,6 +12,7 @@ import {
   type StateReading,
 } from '../record/runtime-state.ts'
 import { type AlertChannelStatus, alertChannelSteps, assessAlertChannels } from './alert-channels.ts'
+import { assessIncidents, type IncidentStatus } from './incidents.ts'
 import { type OwnPrograms, shellWord } from './own-programs.ts'
 import { excessInStatus, type ResourceStatus, resourceStatus } from './resource-status.ts'
 
@@ -89,6 +91,9 @@ export interface MonitorStatus {
   readonly heartbeatAgeMs: number | null
   readonly lastCheckAgeMs: number | null
   readonly intervalMs: number | null
+  /** How long its last round of checks took, and how many forwards were in it. */
+  readonly lastRoundMs: number | null
+  readonly lastRoundForwards: number | null
   readonly configuration: string | null
   readonly serviceManager: 'systemd' | null
 }
@@ -138,6 +143,8 @@ export interface StatusReport {
   readonly forwards: readonly ForwardStatus[]
   /** Where incidents are told, and whether that works. Empty when no channel is configured. */
   readonly alertChannels: readonly AlertChannelStatus[]
+  /** What was alerted and is not over, the oldest first. */
+  readonly incidents: readonly IncidentStatus[]
   /** More about the forwards that were asked for by name; empty when none was. */
   readonly details: readonly ForwardDetail[]
   /** The last lines of the monitor's log, oldest first. */
@@ -198,6 +205,7 @@ export interface StatusFacts {
   readonly writerVerdict: ProcessVerdict | undefined
   readonly forwards: readonly ForwardFacts[]
   readonly alertChannels: readonly ChannelHealth[]
+  readonly openIncidents: readonly OpenIncident[]
   readonly details: readonly DetailFacts[]
   readonly log: readonly LogEntry[]
 }
@@ -241,6 +249,7 @@ export function assess(facts: StatusFacts): StatusReport {
     monitor,
     forwards,
     alertChannels,
+    incidents: assessIncidents(facts.openIncidents, facts),
     details: facts.details.flatMap((detail) => detailOf(detail, forwards, facts.forwards)),
     log: facts.log,
     next: [...nextSteps(monitor, forwards, facts), ...alertChannelSteps(alertChannels)],
@@ -328,6 +337,8 @@ function assessMonitor(facts: StatusFacts): MonitorStatus {
         heartbeatAgeMs: age(state.writtenAtMonotonicMs),
         lastCheckAgeMs: age(state.lastRoundAt),
         intervalMs: state.intervalMs,
+        lastRoundMs: state.lastRound?.ms ?? null,
+        lastRoundForwards: state.lastRound?.forwards ?? null,
         configuration: state.writer.configuration,
         serviceManager: state.writer.serviceManager,
       }
@@ -347,6 +358,8 @@ function monitorStatus(state: MonitorState, cause: MonitorCause, reason: string)
     heartbeatAgeMs: null,
     lastCheckAgeMs: null,
     intervalMs: null,
+    lastRoundMs: null,
+    lastRoundForwards: null,
     configuration: null,
     serviceManager: null,
   }

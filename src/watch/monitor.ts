@@ -65,6 +65,7 @@ export class Monitor {
   readonly #sockets = socketsByPort(takeInheritance(process.env, process.pid))
   #sequence = 0
   #lastRoundAt: number | undefined
+  #lastRound: RuntimeState['lastRound'] = null
   #round: Promise<void> | undefined
   #stopped: RuntimeState['stopped'] = null
   readonly #told = new Set<string>()
@@ -208,9 +209,12 @@ export class Monitor {
 
   /** Checks every forward once, side by side. A forward that hangs delays nobody but itself. */
   #startRound(): Promise<void> {
-    this.#round = Promise.all(this.#watchers.map((watcher) => watcher.check())).then(() => {
+    const began = monotonicMs()
+    const watchers = this.#watchers
+    this.#round = Promise.all(watchers.map((watcher) => watcher.check())).then(() => {
       this.#round = undefined
       this.#lastRoundAt = monotonicMs()
+      this.#lastRound = { ms: Math.round(this.#lastRoundAt - began), forwards: watchers.length }
       this.#alerts.roundDone(this.#watchers.flatMap((watcher) => subjectConditions(watcher, monotonicMs())))
       this.#heartbeat()
       if (watchdogPingsExpected()) notifyServiceManager('WATCHDOG=1', this.#statusLine())
@@ -401,6 +405,7 @@ export class Monitor {
       writtenAtMonotonicMs: monotonicMs(),
       intervalMs: this.#configuration.intervalMs,
       lastRoundAt: this.#lastRoundAt ?? null,
+      lastRound: this.#lastRound,
       stopped: this.#stopped,
       configurationProblem: this.#configurationProblem,
       recordsProblem: this.#recordsProblem,

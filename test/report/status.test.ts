@@ -141,6 +141,42 @@ const overLimit = forwardFacts(
   { details: [{ port: 6277, identity: identity(pid), log: [], events: [] }] },
 )
 
+const moment = (ageMs: number) => ({
+  wallMs: Date.parse(wellFacts.takenAt) - ageMs,
+  monotonicMs: now - ageMs,
+  bootId: 'this-boot',
+})
+
+/** Two incidents: one that everybody knows of, and one that has not got through to everybody. */
+const incidents: StatusFacts = {
+  ...(forwards.unreachable ?? wellFacts),
+  openIncidents: (['target', 'memory'] as const).map((subject, i) => ({
+    incident: {
+      id: `3f2a91c0-${i + 1}`,
+      forward: 'inspector-proxy',
+      port: 6277,
+      subject,
+      message:
+        subject === 'target'
+          ? 'Target localhost:6277 of port 6277 does not answer: refused (failure #3); the forwarder works, the target must be started'
+          : 'Proxy for port 6277 uses 300 MiB of memory, more than its limit of 256 MiB (3 samples in a row)',
+      since: moment(305_000),
+      openedAt: moment(285_000),
+      flapping: subject === 'memory',
+      wellSince: null,
+      toldAt: moment(285_000),
+      reminders: 0,
+      changes: 1,
+      restartsBefore: 0,
+      restarts: 0,
+    },
+    channels: [
+      { name: 'slack', state: 'told' },
+      { name: 'pager', state: subject === 'target' ? 'told' : 'waiting' },
+    ],
+  })),
+}
+
 const detailed: StatusFacts = {
   ...(forwards.unreachable ?? wellFacts),
   details: [
@@ -212,6 +248,8 @@ const cases: readonly (readonly [string, StatusFacts])[] = [
   ],
   ['asked-for', detailed],
   ['over-limit', overLimit],
+  ['open-incidents', incidents],
+  ['slow-round', monitorFacts({ lastRound: { ms: 6200, forwards: 300 } })],
 ]
 
 for (const [name, facts] of cases) {

@@ -136,6 +136,7 @@ export const wellState: RuntimeState = {
   writtenAtMonotonicMs: now - 1000,
   intervalMs: 10_000,
   lastRoundAt: now - 4000,
+  lastRound: { ms: 12, forwards: 1 },
   stopped: null,
   recordsProblem: null,
   configurationProblem: null,
@@ -152,6 +153,7 @@ export const wellFacts: StatusFacts = {
   reading: { kind: 'read', state: wellState },
   writerVerdict: 'alive',
   alertChannels: [],
+  openIncidents: [],
   forwards: [wellForward],
   details: [],
   log: [

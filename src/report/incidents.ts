@@ -1,0 +1,67 @@
+import type { Subject } from '../alert/incident.ts'
+import { elapsedMs, isoTime } from '../alert/moment.ts'
+import type { OpenIncident, Telling } from '../alert/open-incidents.ts'
+import { duration } from '../os/duration.ts'
+
+/** An incident that is not over, as a report shows it. */
+export interface IncidentStatus {
+  readonly id: string
+  readonly forward: string
+  readonly port: number
+  readonly subject: Subject
+  /** What opened it, in words. */
+  readonly message: string
+  /** When the trouble began, ISO 8601. */
+  readonly since: string
+  readonly openForMs: number
+  readonly flapping: boolean
+  /** Who was told, and who not yet. Empty when there is no channel. */
+  readonly channels: readonly { readonly name: string; readonly state: Telling }[]
+}
+
+/** When the facts were taken. */
+interface Taken {
+  /** ISO 8601. */
+  readonly takenAt: string
+  readonly nowMonotonicMs: number
+  readonly bootId: string
+}
+
+export function assessIncidents(
+  open: readonly OpenIncident[],
+  { takenAt, nowMonotonicMs, bootId }: Taken,
+): IncidentStatus[] {
+  const now = { wallMs: Date.parse(takenAt), monotonicMs: nowMonotonicMs, bootId }
+  return open.map(({ incident, channels }) => {
+    const { id, forward, port, subject, message, since, flapping } = incident
+    const openForMs = Math.round(elapsedMs(since, now))
+    return { id, forward, port, subject, message, since: isoTime(since), openForMs, flapping, channels }
+  })
+}
+
+/** `web: Proxy for port 8080 …; open for 5 min; told to slack, not yet to discord [3f2a-1]`. */
+export function incidentText({
+  id,
+  forward,
+  message,
+  openForMs,
+  flapping,
+  channels,
+}: IncidentStatus): string {
+  const open = `${flapping ? 'flapping' : 'open'} for ${duration(openForMs)}`
+  return `${forward}: ${message}; ${open}; ${toldText(channels)} [${id}]`
+}
+
+function toldText(channels: IncidentStatus['channels']): string {
+  const names = (wanted: Telling) =>
+    channels
+      .filter(({ state }) => state === wanted)
+      .map(({ name }) => name)
+      .join(', ')
+  const said = [
+    ['told to', names('told')],
+    ['not yet to', names('waiting')],
+    ['never to', names('not-told')],
+  ].flatMap(([how, whom]) => (whom === '' ? [] : [`${how} ${whom}`]))
+  return said.length === 0 ? 'no channel to tell' : said.join(', ')
+}
