@@ -29,6 +29,8 @@ export type ProcessVerdict = 'alive' | 'zombie' | 'stopped' | 'gone' | 'reused' 
 interface ProcessFacts {
   readonly state: string
   readonly startTime: string
+  /** The kernel is taking it apart: its state does not say so yet, but descriptors go before the process does. */
+  readonly isExiting: boolean
 }
 
 /** One line of the process table. */
@@ -73,6 +75,15 @@ export function judgeProcess(recorded: ProcessIdentity): ProcessVerdict {
   if (facts.state === 'Z' || facts.state === 'X') return 'zombie'
   if (facts.state === 'T' || facts.state === 't') return 'stopped'
   return 'alive'
+}
+
+/**
+ * Whether a process that looks alive is on its way out (PF_EXITING of its flags, field 9 of /proc/PID/stat). That takes
+ * milliseconds; false where the system does not tell.
+ */
+export function isExiting({ pid, startTime }: Pick<ProcessIdentity, 'pid' | 'startTime'>): boolean {
+  const facts = readFacts(pid)
+  return typeof facts === 'object' && facts.startTime === startTime && facts.isExiting
 }
 
 /** True when both name the same process. */
@@ -142,6 +153,7 @@ export function parseProcStat(text: string): ProcessStat | undefined {
   return {
     state,
     startTime,
+    isExiting: (Number(field(9)) & exitingFlag) !== 0,
     parent: Number(field(4)),
     processGroup: Number(field(5)),
     session: Number(field(6)),
@@ -149,11 +161,14 @@ export function parseProcStat(text: string): ProcessStat | undefined {
   }
 }
 
+/** PF_EXITING of linux/sched.h. */
+const exitingFlag = 0x4
+
 function readFromPs(pid: number): ProcessFacts | undefined {
   const line = ps(pid, 'stat=,lstart=')
   if (line === undefined) return undefined
   const [stat = '', ...start] = line.trim().split(/\s+/)
-  return { state: stat.charAt(0), startTime: start.join(' ') }
+  return { state: stat.charAt(0), startTime: start.join(' '), isExiting: false }
 }
 
 function ps(pid: number, columns: string): string | undefined {

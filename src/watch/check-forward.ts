@@ -1,8 +1,10 @@
 import { connect } from 'node:net'
+import { setTimeout } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
 import type { ForwardOptions } from '../config/forward-options.ts'
 import type { ControlClient } from '../control/client.ts'
 import { errorCode } from '../os/failure.ts'
+import { isExiting } from '../os/process-identity.ts'
 import { timeLimit } from '../os/time-limit.ts'
 import { type ForwarderHealth, isForwarderHealth, type ListeningAddress } from '../record/forwarder-health.ts'
 import { judgePidFile, type PidFile, readPidFile } from '../record/pid-file.ts'
@@ -38,7 +40,7 @@ export async function checkForward(input: CheckInput): Promise<ForwardCheck> {
   const unanswered = { health: undefined, optionsMatch: true, listener: 'unprobed' } as const
   if (typeof asked === 'string' || typeof connection === 'string') {
     const control = typeof asked === 'string' ? asked : 'silent'
-    const pidFile = pidFileFacts(readPidFile(input.pidFile))
+    const pidFile = await factsOfWhoIsThere(input.pidFile)
     return { pidFile, control, ...unanswered, portHolder: input.portHolder }
   }
   const { addresses } = asked.health.listen
@@ -78,6 +80,23 @@ async function askHealth(connection: ControlClient): Promise<Asked | 'silent' | 
     }
   }
   return 'silent'
+}
+
+/** ms between two looks at a process that is about to be gone, and how long that may take. */
+const exitLookMs = 5
+const exitWithinMs = 1000
+
+/**
+ * A process that is killed loses its sockets before it is gone. Whoever looks in between sees a living one that cannot be asked, so
+ * its end is waited for.
+ */
+async function factsOfWhoIsThere(file: string): Promise<ForwardCheck['pidFile']> {
+  for (let waited = 0; ; waited += exitLookMs) {
+    const facts = pidFileFacts(readPidFile(file))
+    const isLeaving = facts.kind === 'process' && facts.identity !== undefined && isExiting(facts.identity)
+    if (!isLeaving || facts.verdict !== 'alive' || waited >= exitWithinMs) return facts
+    await setTimeout(exitLookMs)
+  }
 }
 
 function pidFileFacts(file: PidFile): ForwardCheck['pidFile'] {

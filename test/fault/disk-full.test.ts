@@ -91,7 +91,8 @@ test('disk full (ENOSPC): a forward that dies meanwhile is back when there is ro
   fill(filler)
   await scene.monitor.until((out) => out.includes('The state cannot be written'))
   process.kill(before, 'SIGKILL')
-  await scene.monitor.until((out) => out.includes('is not running'))
+  // The line of its first start says "is not running, starting it".
+  await scene.monitor.until((out) => /is not running.*failure/.test(out))
   rmSync(filler)
   const words = ['--wait', 'healthy', '--timeout', '60s', '--state-dir', directory]
   const waited = await run('proxy-status', words)

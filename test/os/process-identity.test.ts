@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import {
   identityOf,
+  isExiting,
   judgeProcess,
   ownIdentity,
   parseProcStat,
@@ -75,12 +78,30 @@ sys.stdin.read()`
     assert.equal(judgeProcess({ ...recorded, pid: 2 ** 22 + 1 }), 'gone')
   })
 
+  it('is known to be on its way out while it still looks alive', async () => {
+    // The kernel takes a while to give so much memory back.
+    const large = spawn('python3', [
+      '-c',
+      'import sys; b = b"x" * (1 << 30); print(flush=True); sys.stdin.read()',
+    ])
+    await once(large.stdout, 'data')
+    const identity = identityOf(large.pid ?? 0)
+    assert.ok(identity)
+    assert.equal(isExiting(identity), false)
+    large.kill('SIGKILL')
+    let seen = false
+    while (judgeProcess(identity) === 'alive') seen ||= isExiting(identity)
+    assert.equal(seen, true)
+    await once(large, 'exit')
+  })
+
   it('is read whatever its name is', () => {
     const rest = 'S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711 20 21'
     fc.assert(
       fc.property(fc.string(), (name) => {
         const facts = { parent: 1, processGroup: 2, session: 3, cpuTicks: 11 + 12 }
-        assert.deepEqual(parseProcStat(`12 (${name}) ${rest}`), { state: 'S', startTime: '4711', ...facts })
+        const expected = { state: 'S', startTime: '4711', isExiting: true, ...facts }
+        assert.deepEqual(parseProcStat(`12 (${name}) ${rest}`), expected)
       }),
     )
     assert.equal(parseProcStat(''), undefined)
