@@ -48,7 +48,8 @@ export async function untilServed(
   return undefined
 }
 
-function tryOnce(port: number, answerMs: number): Promise<'served' | 'refused' | 'broken'> {
+/** One connection with one byte, there and back. */
+export function tryOnce(port: number, answerMs: number): Promise<'served' | 'refused' | 'broken'> {
   return new Promise((resolve) => {
     const socket = connect({ port, host: '127.0.0.1', autoSelectFamily: false })
     const end = (outcome: 'served' | 'refused' | 'broken') => {

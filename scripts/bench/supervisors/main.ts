@@ -6,15 +6,16 @@ import { startTarget } from './client.ts'
 import { ROOT, run, say, UsageError, wholeNumber, writeJson } from './command.ts'
 import { inFolder } from './folder.ts'
 import { makeForwards } from './forwards.ts'
-import { FEW, type Findings, judge, MANY, rowsOf, shippedTable, verdictTable } from './report.ts'
+import { FEW, type Findings, heldTable, judge, MANY, rowsOf, shippedTable, verdictTable } from './report.ts'
 import { hangs } from './stages/hangs.ts'
+import { killUnderClients } from './stages/held.ts'
 import { killInRounds } from './stages/kills.ts'
 import { restOf } from './stages/rest.ts'
 import { endure } from './stages/shipped.ts'
 import type { Limits, Post, Supervisor } from './supervisor.ts'
 import { post, supervisors } from './supervisors.ts'
 
-const STAGES = ['kills', 'hangs', 'shipped', 'rest', 'many'] as const
+const STAGES = ['kills', 'held', 'hangs', 'shipped', 'rest', 'many'] as const
 type Stage = (typeof STAGES)[number]
 
 const USAGE = `usage: scripts/bench/recovery [options]
@@ -89,13 +90,21 @@ class Bench {
     this.#field = field
     this.#folder = folder
     this.#target = target
-    const empty = (): Findings => ({ kills: [], hangs: [], rest: {}, shipped: undefined, failures: [] })
+    const empty = (): Findings => ({
+      kills: [],
+      held: undefined,
+      hangs: [],
+      rest: {},
+      shipped: undefined,
+      failures: [],
+    })
     this.findings = new Map(field.map(({ name }) => [name, empty()]))
   }
 
   async run(): Promise<void> {
     const { stages } = this.#options
     if (stages.includes('kills')) await this.#kills()
+    if (stages.includes('held')) await this.#held()
     const waiting = stages.filter((stage) => stage === 'hangs' || stage === 'shipped')
     if (waiting.length > 0) say(`${waiting.join(' and ')}, ${this.#options.patience} s`)
     // Both are little work and long waits.
@@ -114,6 +123,22 @@ class Bench {
       await killInRounds(contestants, this.#options.kills, say)
       for (const { post: one, kills } of contestants) this.#of(one.supervisor).kills = kills
     })
+  }
+
+  /** One after another, since the clients leave no core idle. */
+  async #held(): Promise<void> {
+    for (const supervisor of this.#field.filter((one) => one.cannotHold === undefined)) {
+      say(`kills with held sockets: ${supervisor.name}`)
+      await this.#together([supervisor], 'held', async (posts) => {
+        for (const one of posts) {
+          try {
+            this.#of(supervisor).held = await killUnderClients(one, this.#options.kills)
+          } catch (error) {
+            this.#failed(supervisor, error)
+          }
+        }
+      })
+    }
   }
 
   async #hangs(): Promise<void> {
@@ -176,15 +201,19 @@ class Bench {
         try {
           posts.push(await post(supervisor, forwards, folder, limits))
         } catch (error) {
-          const why = error instanceof Error ? error.message : String(error)
-          this.#of(supervisor).failures.push(why)
-          say(`FAILED ${supervisor.name}: ${why}`)
+          this.#failed(supervisor, error)
         }
       }
       await work(posts)
     } finally {
       await Promise.all(posts.map((one) => one.stop()))
     }
+  }
+
+  #failed(supervisor: Supervisor, error: unknown): void {
+    const why = error instanceof Error ? error.message : String(error)
+    this.#of(supervisor).failures.push(why)
+    say(`FAILED ${supervisor.name}: ${why}`)
   }
 
   #of({ name }: Supervisor): Findings {
@@ -229,6 +258,7 @@ async function bench(options: Options, folder: string): Promise<void> {
     `${options.kills} kills each, limits lifted, ${minutes.toFixed(1)} minutes, load before ${place.loadBefore.toFixed(1)}; in brackets ours divided by theirs`,
     '',
     verdictTable(rows, names),
+    ...(options.stages.includes('held') ? ['', heldTable(findings)] : []),
     ...(options.stages.includes('shipped') ? ['', shippedTable(findings)] : []),
     ...missing.map(({ name, missing: why }) => `\nnot here: ${name}: ${why}`),
     ...failures.map((why) => `\nfailed: ${why}`),

@@ -1,6 +1,7 @@
 // From what was measured to the rows of the table. No measuring here.
 import { short, summarize, table } from '../forwarders/report.ts'
 import type { Served } from './client.ts'
+import type { Held } from './stages/held.ts'
 import type { Rest } from './stages/rest.ts'
 import type { Endurance } from './stages/shipped.ts'
 import { OURS } from './supervisors.ts'
@@ -9,6 +10,7 @@ import { OURS } from './supervisors.ts'
 export interface Findings {
   kills: readonly Served[]
   hangs: readonly (number | 'never')[]
+  held: Held | undefined
   /** By the number of forwards. */
   rest: Record<number, Rest>
   shipped: Endurance | undefined
@@ -49,7 +51,7 @@ export function rowsOf(findings: ReadonlyMap<string, Findings>): Row[] {
     row('refused', 'connects refused a kill', '', undefined, ({ kills }) =>
       middle(kills.map(({ refused }) => refused)),
     ),
-    row('held', '... with held sockets', '', 0, () => undefined),
+    row('held', '... in all kills, held sockets', '', 0, ({ held }) => held?.refused),
     row('hang', 'SIGSTOP to served, worst', 's', 15, ({ hangs }) => worst(hangs)),
     ...[FEW, MANY].flatMap((count) => [
       row(
@@ -83,7 +85,7 @@ function worst(values: readonly Value[]): Value | undefined {
 
 export interface Verdict {
   readonly bound: boolean | undefined
-  /** Peers that do as well or better. */
+  /** Peers that do as well or better. None where the goal is 0, which nobody is ahead of. */
   readonly behind: readonly string[]
 }
 
@@ -92,7 +94,7 @@ export function judge({ by, bound }: Row): Verdict {
   const behind = Object.entries(by)
     .filter(
       ([name, value]) =>
-        name !== OURS && value !== undefined && own !== undefined && (rank(value) ?? 0) <= own,
+        name !== OURS && bound !== 0 && value !== undefined && own !== undefined && (rank(value) ?? 0) <= own,
     )
     .map(([name]) => name)
   return { bound: bound === undefined || own === undefined ? undefined : own <= bound, behind }
@@ -103,16 +105,16 @@ const rank = (value: Value | undefined) => (value === 'never' ? Number.POSITIVE_
 /** A peer's cell holds its value and, in brackets, ours divided by it. */
 export function verdictTable(rows: readonly Row[], names: readonly string[]): string {
   const peers = names.filter((name) => name !== OURS)
-  const lines = rows.map((row) => {
-    const { by, bound, id, title, unit } = row
+  const measured = rows.filter(({ by }) => Object.values(by).some((value) => value !== undefined))
+  const lines = measured.map((row) => {
+    const { by, bound, title, unit } = row
     const own = by[OURS]
-    if (id === 'held') return [title, unit, 'not yet', ...peers.map(() => '-'), `<= ${bound}`, '-']
     const verdict = judge(row)
     const cell = (value: Value | undefined) => {
       const isRatio = typeof value === 'number' && typeof own === 'number' && value > 0
       return `${shown(value)}${isRatio ? ` (${short(own / value)}x)` : ''}`
     }
-    const goal = bound === undefined ? 'ahead' : `<= ${bound}, ahead`
+    const goal = bound === undefined ? 'ahead' : bound === 0 ? '0' : `<= ${bound}, ahead`
     return [title, unit, shown(own), ...peers.map((name) => cell(by[name])), goal, verdictWords(own, verdict)]
   })
   return table(['figure', 'unit', 'ours', ...peers, 'goal', 'met'], lines)
@@ -139,4 +141,14 @@ export function shippedTable(findings: ReadonlyMap<string, Findings>): string {
     return [[name, backMs.map((ms) => (ms / 1000).toFixed(2)).join(' ') || '-', end]]
   })
   return table(['as shipped', 'seconds to served after each kill', 'then'], lines)
+}
+
+/** Connections over all kills of a forwarder whose port is held by somebody else. */
+export function heldTable(findings: ReadonlyMap<string, Findings>): string {
+  const lines = [...findings].flatMap(([name, { held }]) => {
+    if (held === undefined) return []
+    const { kills, served, refused, broken } = held
+    return [[name, `${kills}`, `${served}`, `${refused}`, `${broken}`]]
+  })
+  return table(['held sockets', 'kills', 'served', 'refused', 'broken'], lines)
 }

@@ -6,9 +6,10 @@ import type { Forward } from './forwards.ts'
 
 /**
  * - `lifted`: never gives up and never waits longer than at the first restart, however many kills come in a row.
+ * - `held`: as lifted, and the listening sockets are held by somebody who outlives the forwarder.
  * - `shipped`: as it comes, told only that the forwarder shall be restarted.
  */
-export type Limits = 'lifted' | 'shipped'
+export type Limits = 'lifted' | 'held' | 'shipped'
 
 export interface Supervisor {
   readonly name: string
@@ -20,6 +21,8 @@ export interface Supervisor {
   readonly lanes: number
   /** False for one that has no limits to lift. */
   readonly limited: boolean
+  /** Why no sockets can be held for its forwarders here; undefined when they can. */
+  readonly cannotHold: string | undefined
   readonly start: (forwards: readonly Forward[], folder: string, limits: Limits) => Promise<Watchdog>
 }
 

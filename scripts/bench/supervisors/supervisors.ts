@@ -20,6 +20,8 @@ export const OURS = 'port-watchdog'
 /** Long enough for 200 forwarders on a small machine. */
 const START_LIMIT_MS = 120_000
 
+const holdsNone = 'it passes no sockets on'
+
 /** A number that no bench reaches and that every configuration can hold. */
 const NEVER = 1_000_000_000
 
@@ -63,12 +65,13 @@ function ours(root: string): Supervisor {
     looksEvery: undefined,
     lanes: 1,
     limited: true,
+    cannotHold: whereIs('systemd-socket-activate') ? undefined : 'systemd-socket-activate is not installed',
     async start(forwards, folder, limits) {
       const file = join(folder, 'port-watchdog.json')
       writeFileSync(
         file,
         JSON.stringify({
-          ...(limits === 'lifted' && { restart: { resetAfter: 0, flappingRestarts: 0 } }),
+          ...(limits !== 'shipped' && { restart: { resetAfter: 0, flappingRestarts: 0 } }),
           forwards: forwards.map(({ port, target }) => ({
             name: `bench-${port}`,
             listen: port,
@@ -78,7 +81,11 @@ function ours(root: string): Supervisor {
         }),
       )
       const state = ['--config', file, '--state-dir', stateDirectory(folder)]
-      return inForeground([process.execPath, program, ...state], folder)
+      const run = [process.execPath, program, ...state]
+      if (limits !== 'held') return inForeground(run, folder)
+      // It becomes the monitor at the first connect.
+      const listen = forwards.map(({ port }) => `--listen=127.0.0.1:${port}`)
+      return inForeground(['systemd-socket-activate', ...listen, ...run], folder)
     },
   }
 }
@@ -91,6 +98,7 @@ function supervisord(root: string): Supervisor {
     looksEvery: 1000,
     lanes: 1,
     limited: true,
+    cannotHold: holdsNone,
     async start(forwards, folder, limits) {
       const file = join(folder, 'supervisord.conf')
       const programs = forwards.map(
@@ -122,6 +130,7 @@ function monit(root: string): Supervisor {
     looksEvery: 1000,
     lanes: 1,
     limited: true,
+    cannotHold: holdsNone,
     async start(forwards, folder, limits) {
       const file = join(folder, 'monitrc')
       const checks = forwards.map(({ port, target }) => {
@@ -159,6 +168,7 @@ function pm2(root: string): Supervisor {
     looksEvery: undefined,
     lanes: 1,
     limited: true,
+    cannotHold: holdsNone,
     async start(forwards, folder, limits) {
       const file = join(folder, 'ecosystem.config.json')
       const home = join(folder, 'pm2')
@@ -193,6 +203,7 @@ function shellLoop(root: string): Supervisor {
     looksEvery: LOOP_SECONDS * 1000,
     lanes: 5,
     limited: false,
+    cannotHold: holdsNone,
     async start(forwards, folder) {
       const file = join(folder, 'commands')
       writeFileSync(

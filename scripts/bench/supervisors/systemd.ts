@@ -20,6 +20,7 @@ export function systemd(root: string): Supervisor {
     looksEvery: undefined,
     lanes: 1,
     limited: true,
+    cannotHold: undefined,
     async start(forwards, folder, limits) {
       const units = join(folder, 'units')
       mkdirSync(units)
@@ -28,14 +29,20 @@ export function systemd(root: string): Supervisor {
           join(units, unitName(forward.port)),
           `[Unit]
 DefaultDependencies=no
-${limits === 'lifted' ? 'StartLimitIntervalSec=0' : ''}
+${limits !== 'shipped' ? 'StartLimitIntervalSec=0' : ''}
 [Service]
 ExecStart=${forwarderCommand(root, forward, folder).join(' ')}
 Restart=always
 `,
         )
       }
-      const wanted = forwards.map(({ port }) => `Wants=${unitName(port)}\n`).join('')
+      if (limits === 'held')
+        for (const { port } of forwards) writeFileSync(join(units, socketName(port)), socketUnit(port))
+      const names = forwards.flatMap(({ port }) => [
+        unitName(port),
+        ...(limits === 'held' ? [socketName(port)] : []),
+      ])
+      const wanted = names.map((name) => `Wants=${name}\n`).join('')
       writeFileSync(join(units, 'default.target'), `[Unit]\nDefaultDependencies=no\n${wanted}`)
       const launched = inForeground(userManagerCommand(root, folder), folder)
       const stop = async () => {
@@ -51,6 +58,16 @@ Restart=always
 }
 
 const unitName = (port: number) => `forward-${port}.service`
+const socketName = (port: number) => `forward-${port}.socket`
+
+/** Without a trigger limit, at which it would close the port. */
+const socketUnit = (port: number) => `[Unit]
+DefaultDependencies=no
+Before=${unitName(port)}
+[Socket]
+ListenStream=127.0.0.1:${port}
+TriggerLimitIntervalSec=0
+`
 
 /** The manager's PID as seen from here. Its cgroup is named by the launcher's. Nothing tells when it is up, so it is looked for. */
 async function managerOf(launcher: number): Promise<number | undefined> {
