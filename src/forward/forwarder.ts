@@ -2,7 +2,6 @@ import { type ForwardOptions, targetsOf } from '../config/forward-options.ts'
 import { monotonicMs, wallTime } from '../os/clock.ts'
 import { hostAndPort, machineAddresses } from '../os/interfaces.ts'
 import { ownIdentity } from '../os/process-identity.ts'
-import { ownSupervisor } from '../os/service-manager.ts'
 import { type Inheritance, isFixed } from '../os/socket-activation.ts'
 import { version } from '../os/version.ts'
 import type { ConnectionFacts, ForwarderHealth, RefusalReason } from '../record/forwarder-health.ts'
@@ -15,7 +14,7 @@ import type { DialTarget } from './dial.ts'
 import { Dialer, type PreparedOutcome, type TargetChange } from './dialer.ts'
 import { waitForFirstByte } from './first-byte.ts'
 import type { Gate, GateSecrets } from './gate/index.ts'
-import { livingPredecessors } from './handover.ts'
+import { livingPredecessors, supervisorNow } from './handover.ts'
 import { isOwnLoopback, planListeners, reachesListener } from './listen-plan.ts'
 import { createListeners, type ListenerSet, type ListenPlace, pathOf } from './listeners.ts'
 import { NameCache, serverLookup, systemLookup } from './name-cache.ts'
@@ -331,7 +330,7 @@ export class Forwarder {
       startedAt: this.#startedAt.wall,
       uptimeMs: Math.round(monotonicMs() - this.#startedAt.monotonic),
       draining: this.#draining,
-      supervisor: this.#inheritance.kind === 'handover' ? null : ownSupervisor,
+      supervisor: supervisorNow(this.#inheritance),
       predecessors: livingPredecessors(this.#inheritance),
       listen: {
         port: listenPort,

@@ -1,14 +1,19 @@
 import { errorText } from '../os/failure.ts'
 import { judgeProcess, type ProcessIdentity, signalProcess } from '../os/process-identity.ts'
+import { announceMainProcess, isServiceManagerListening } from '../os/service-manager.ts'
 import type { Inheritance } from '../os/socket-activation.ts'
 import type { Forwarder } from './forwarder.ts'
-import { livingPredecessors, type Replacement, startReplacement } from './handover.ts'
+import { livingPredecessors, type Replacement, startReplacement, supervisorNow } from './handover.ts'
 
 type Log = (level: 'info' | 'error', message: string, good?: boolean) => void
 
 type Ending =
   | { readonly by: 'signal'; readonly signal: NodeJS.Signals }
   | { readonly by: 'successor'; readonly successor: ProcessIdentity }
+
+/** Why systemd's own forwarder is not replaced: its end would be taken for the service's, and the replacement be ended with it. */
+const unannounced =
+  'systemd runs this forwarder and cannot be told of another process: its unit has no NotifyAccess=all; use systemctl restart'
 
 /** ms that a replacement may take when nobody says otherwise. */
 const defaultTimeoutMs = 10_000
@@ -88,12 +93,20 @@ export class Succession {
   async #replace(run: readonly string[], timeoutMs: number): Promise<ProcessIdentity> {
     if (this.#isEnding) throw new Error('this forwarder is ending')
     if (this.#replacement !== undefined) throw new Error('a replacement is being started already')
-    const sockets = this.#forwarder.sockets()
-    const replacement = startReplacement({ command: run, inheritance: this.#inheritance, sockets, timeoutMs })
-    this.#replacement = replacement
+    const supervisor = supervisorNow(this.#inheritance)
     try {
-      const successor = await replacement.ready
+      if (supervisor !== null && !isServiceManagerListening()) throw new Error(unannounced)
+      const sockets = this.#forwarder.sockets()
+      const plan = { command: run, inheritance: this.#inheritance, sockets, timeoutMs }
+      this.#replacement = startReplacement(plan)
+      const successor = await this.#replacement.ready
       this.#isEnding = true
+      if (supervisor !== null && !(await announceMainProcess(successor.pid))) {
+        this.#log(
+          'error',
+          `systemd was not told that PID ${successor.pid} is the service now, and may start it anew`,
+        )
+      }
       // After the answer to whoever ordered it.
       setImmediate(() => this.#end({ by: 'successor', successor }))
       return successor

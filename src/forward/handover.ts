@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import type { Readable } from 'node:stream'
 import { readStartReport } from '../control/start-report.ts'
 import { identityOf, judgeProcess, ownIdentity, type ProcessIdentity } from '../os/process-identity.ts'
+import { ownSupervisor } from '../os/service-manager.ts'
 import { type Inheritance, inheritanceVariable, isFixed } from '../os/socket-activation.ts'
 
 /**
@@ -62,7 +63,13 @@ function legacyOf({ inheritance, sockets }: HandoverPlan): Inheritance {
     name: place,
   }))
   const predecessors = [...livingPredecessors(inheritance), ownIdentity()]
-  return { kind: 'handover', fixed: isFixed(inheritance), sockets: passed, predecessors }
+  const supervisor = supervisorNow(inheritance)
+  return { kind: 'handover', fixed: isFixed(inheritance), supervisor, sockets: passed, predecessors }
+}
+
+/** Who starts this forwarder again when it dies: systemd, or null for nobody that this process knows of. */
+export function supervisorNow(inheritance: Inheritance): 'systemd' | null {
+  return inheritance.kind === 'handover' ? inheritance.supervisor : ownSupervisor
 }
 
 /** Forwarders before this one that still finish their connections. */

@@ -6,9 +6,28 @@ import { spawn } from 'node:child_process'
  * @param states for example `READY=1`, `STATUS=2 forwards healthy`, `WATCHDOG=1`, `STOPPING=1`.
  */
 export function notifyServiceManager(...states: string[]): void {
-  if (!process.env.NOTIFY_SOCKET) return
+  if (!isServiceManagerListening()) return
   const child = spawn('systemd-notify', states, { stdio: 'ignore' })
   child.on('error', () => {})
+}
+
+/**
+ * Tells systemd that another process of this service is its main one from now on, so that the end of this one is not taken for the
+ * service's (`MAINPID=` of sd_notify(3)).
+ * @returns when systemd has heard it; false when it could not be told.
+ */
+export function announceMainProcess(pid: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const child = spawn('systemd-notify', [`MAINPID=${pid}`], { stdio: 'ignore' })
+    // It waits until systemd has taken the message.
+    child.once('exit', (code) => resolve(code === 0))
+    child.once('error', () => resolve(false))
+  })
+}
+
+/** True when systemd listens to what this service says of itself. */
+export function isServiceManagerListening(): boolean {
+  return Boolean(process.env.NOTIFY_SOCKET)
 }
 
 /** True when systemd expects watchdog pings of this process (WATCHDOG_USEC set, sd_watchdog_enabled(3)). */

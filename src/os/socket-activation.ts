@@ -22,6 +22,8 @@ export type Inheritance =
       readonly kind: 'handover'
       /** The sockets came from a service manager once: nothing is bound besides. */
       readonly fixed: boolean
+      /** Who starts this forward again when it dies: it was told of the new process. Null = whoever started the first one. */
+      readonly supervisor: 'systemd' | null
       /** `name` is the address that the socket is bound to. */
       readonly sockets: readonly InheritedSocket[]
       /** Forwarders before this one that still finish their connections. */

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
@@ -118,6 +119,11 @@ function exchange(port: number): Promise<Outcome> {
   })
 }
 
+/** A process's PID in its innermost namespace, which is where systemd sees it. */
+function innerPid(pid: number): string | undefined {
+  return /^NSpid:.*\t(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]
+}
+
 /** One that is cut in the instant of a kill is tried again. */
 async function wholeExchange(port: number): Promise<void> {
   let outcome: Outcome
@@ -193,6 +199,73 @@ describe('A port that systemd holds', { skip }, () => {
       assert.deepEqual(manager.pids('proxy-monitor.service', 'tcp-proxy.cjs'), [])
       await manager.showWhen(socket, { ActiveState: 'active' })
     }),
+  )
+
+  it(
+    'is handed over by reload: systemd follows the new process, and open connections go on',
+    {
+      timeout: 60_000,
+    },
+    () =>
+      withPost(async ({ manager, port, service, served, health }) => {
+        const first = await served()
+        const open = connect({ port, host: '127.0.0.1' })
+        await once(open, 'connect')
+        const clients = new Clients(port, 2)
+        let successor = first
+        try {
+          await clients.next()
+          await manager.order('reload', service)
+          successor = await until('the replacement alone to be the service', async () => {
+            const { MainPID } = await manager.show(service, 'MainPID')
+            const pid = manager.pids(service, 'tcp-proxy.cjs').find((one) => innerPid(one) === MainPID)
+            return pid === first ? undefined : pid
+          })
+          await clients.next()
+          await clients.next()
+        } finally {
+          await clients.stop()
+        }
+        assert.deepEqual({ ...clients.counts, exact: 0 }, { exact: 0, refused: 0, cut: 0, wrong: 0 })
+        assert.equal((await health()).supervisor, 'systemd')
+        open.write('still here')
+        assert.equal(String((await once(open, 'data'))[0]), 'still here')
+        assert.deepEqual(new Set(manager.pids(service, 'tcp-proxy.cjs')), new Set([first, successor]))
+        open.destroy()
+        await until('the first to end', async () =>
+          manager.pids(service, 'tcp-proxy.cjs').includes(first) ? undefined : true,
+        )
+        await manager.showWhen(service, { ActiveState: 'active', SubState: 'running', NRestarts: '0' })
+
+        // It is systemd's as the first one was: started again when it is killed, and handed over again.
+        process.kill(successor, 'SIGKILL')
+        const third = await served(successor)
+        process.kill(third, 'SIGUSR2')
+        assert.notEqual(await served(third), third)
+        await manager.showWhen(service, { ActiveState: 'active', NRestarts: '1' })
+      }),
+  )
+
+  it(
+    'is not handed over by a unit that cannot be told of it, which is said in a line',
+    { timeout: 60_000 },
+    () =>
+      withPost(async ({ manager, port, service, served }) => {
+        await served()
+        manager.write(`${service}.d/simple.conf`, '[Service]\nType=simple\nNotifyAccess=none\n')
+        await manager.order('daemon-reload')
+        await manager.order('restart', service)
+        const pid = await served()
+        process.kill(pid, 'SIGUSR2')
+        await until('the word', async () =>
+          /could not take over: systemd runs this forwarder .* use systemctl restart/.test(
+            manager.record(`tcp_proxy_${port}.log`),
+          )
+            ? true
+            : undefined,
+        )
+        assert.equal(await served(), pid)
+      }),
   )
 
   it(
