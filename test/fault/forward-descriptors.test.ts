@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
+import { readdirSync, readFileSync } from 'node:fs'
 import net from 'node:net'
 import { describe, it } from 'node:test'
 import { closed, connected, fate, openTarget, roundTrip } from '../support/forward.ts'
 import { startTcpProxy } from '../support/forwarder-process.ts'
+import { run } from '../support/tools.ts'
 
 describe('descriptors', { timeout: 60_000 }, () => {
   it('exhausted by clients: those that are in stay in, others are reset, and there is room again afterwards', async () => {
@@ -36,6 +38,44 @@ describe('descriptors', { timeout: 60_000 }, () => {
     await target.close()
   })
 
+  it('exhausted by something else, RC: who is in stays in, others are told why, and it heals', async () => {
+    const target = await openTarget()
+    const forwarder = await startTcpProxy(`127.0.0.1 ${target.port}`, ['--target-check', '0'])
+    const to = { host: '127.0.0.1', port: forwarder.port }
+    const steady = await connected(to)
+    await roundTrip(steady)
+    const before = limitOf(forwarder.child.pid)
+
+    // Room for the client, and none for its target.
+    await setLimit(forwarder.child.pid, oneFreeNumber(forwarder.child.pid))
+    assert.equal(await fate(to), 'ECONNRESET')
+    const [record] = await forwarder.records.count(1)
+    assert.equal(record?.code, 'RC')
+    assert.match(
+      record?.reason ?? '',
+      /127\.0\.0\.1:\d+ was not dialled: this process has no descriptor left/,
+    )
+    assert.match(
+      await forwarder.lines.find((line) => /turned away/.test(line)),
+      /No descriptor is left at 1 connections: new ones are turned away; raise the limit/,
+    )
+    assert.equal(await fate(to), 'ECONNRESET')
+    const [, second] = await forwarder.records.count(2)
+    assert.deepEqual([second?.code, second?.reason], ['RC', 'no descriptor is left'])
+    await roundTrip(steady, 'still here')
+
+    await setLimit(forwarder.child.pid, before)
+    await forwarder.lines.find((line) => /taken again/.test(line))
+    const { connections, targets } = await forwarder.health()
+    assert.deepEqual([connections.full, connections.refused.descriptors], [null, 2])
+    assert.equal(targets[0]?.state, 'reachable', 'a want of our own says nothing about the target')
+    const again = await connected(to)
+    await roundTrip(again)
+    for (const client of [steady, again]) client.destroy()
+    await forwarder.close()
+    await target.close()
+  })
+
   it('2,000 connections opened and dropped at once: it lives, and keeps nothing', async () => {
     const target = await openTarget()
     const forwarder = await startTcpProxy(`127.0.0.1 ${target.port}`)
@@ -61,3 +101,20 @@ describe('descriptors', { timeout: 60_000 }, () => {
     await target.close()
   })
 })
+
+/** The limit that leaves a process one number for a new descriptor. */
+function oneFreeNumber(pid = 0): number {
+  const taken = new Set(readdirSync(`/proc/${pid}/fd`).map(Number))
+  let number = 0
+  for (let free = 0; free < 1; number++) if (!taken.has(number)) free++
+  return number
+}
+
+function limitOf(pid = 0): number {
+  return Number(/^Max open files +(\d+)/m.exec(readFileSync(`/proc/${pid}/limits`, 'utf8'))?.[1])
+}
+
+async function setLimit(pid = 0, limit = 0): Promise<void> {
+  const { code, stderr } = await run(['prlimit', `--pid=${pid}`, `--nofile=${limit}:`])
+  assert.equal(code, 0, stderr)
+}

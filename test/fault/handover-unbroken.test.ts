@@ -11,11 +11,7 @@ const handovers = 100
 describe('A forwarder that is replaced while clients never stop connecting', () => {
   it(`refuses, resets and garbles nothing in ${handovers} replacements`, { timeout: 240_000 }, () =>
     withWatched(async (watched) => {
-      const echo = await echoServer()
-      const port = await freePort()
-      const words = [String(port), 'localhost', String(echo.port)]
-      const forward = watched.start('tcp-proxy', ...words)
-      await forward.line(/Target .* answers/)
+      const { echo, port, words, forward } = await startForward(watched)
       const clients = new RestlessClients(port, 4, 100_000)
       try {
         const streams = [await LongStream.open(port), await LongStream.open(port)]
@@ -51,11 +47,7 @@ describe('A forwarder that is replaced while clients never stop connecting', () 
 
   it('goes on when its replacement cannot take over', { timeout: 60_000 }, () =>
     withWatched(async (watched) => {
-      const echo = await echoServer()
-      const port = await freePort()
-      const words = [String(port), 'localhost', String(echo.port)]
-      const forward = watched.start('tcp-proxy', ...words)
-      await forward.line(/Target .* answers/)
+      const { echo, port, words, forward } = await startForward(watched)
       const clients = new RestlessClients(port, 2, 1000)
       try {
         const stillborn: readonly (readonly [RegExp, readonly string[], timeoutMs?: number])[] = [
@@ -83,11 +75,7 @@ describe('A forwarder that is replaced while clients never stop connecting', () 
     { timeout: 60_000 },
     () =>
       withWatched(async (watched) => {
-        const echo = await echoServer()
-        const port = await freePort()
-        const words = [String(port), 'localhost', String(echo.port), '--drain', '0']
-        const forward = watched.start('tcp-proxy', ...words)
-        await forward.line(/Target .* answers/)
+        const { echo, port, forward } = await startForward(watched, '--drain', '0')
         const stream = await LongStream.open(port)
         await stream.exchange(10)
         process.kill(forward.pid, 'SIGUSR2')
@@ -105,6 +93,16 @@ describe('A forwarder that is replaced while clients never stop connecting', () 
       }),
   )
 })
+
+/** A forwarder before an echo, as soon as it has reached it. */
+async function startForward(watched: Watched, ...options: string[]) {
+  const echo = await echoServer()
+  const port = await freePort()
+  const words = [String(port), 'localhost', String(echo.port), ...options]
+  const forward = watched.start('tcp-proxy', ...words)
+  await forward.line(/Target .* answers/)
+  return { echo, port, words, forward }
+}
 
 async function handOver(
   watched: Watched,

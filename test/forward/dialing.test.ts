@@ -2,35 +2,16 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import net from 'node:net'
-import { afterEach, describe, it } from 'node:test'
+import { describe, it } from 'node:test'
 import { isSelfConnected } from '../../src/forward/connect-race.ts'
 import { interleaveFamilies } from '../../src/forward/dial.ts'
 import { type Lookup, NameCache, nameCacheDefaults } from '../../src/forward/name-cache.ts'
 import { StreamSocket } from '../../src/forward/stream-socket.ts'
 import { type DnsBehaviour, type DnsServer, openDnsServer } from '../support/dns-server.ts'
-import {
-  type Forward,
-  fate,
-  freePort,
-  openForward,
-  openTarget,
-  roundTrip,
-  silence,
-  type Target,
-} from '../support/forward.ts'
+import { fate, freePort, roundTrip, silence } from '../support/forward.ts'
+import { openedForEachTest } from '../support/opened.ts'
 
-const open: { close(): unknown }[] = []
-afterEach(async () => {
-  for (const each of open.splice(0).reverse()) await each.close()
-})
-const kept = <T extends { close(): unknown }>(each: T): T => {
-  open.push(each)
-  return each
-}
-const target = async (...args: Parameters<typeof openTarget>): Promise<Target> =>
-  kept(await openTarget(...args))
-const forward = async (...args: Parameters<typeof openForward>): Promise<Forward> =>
-  kept(await openForward(...args))
+const { kept, close, target, forward } = openedForEachTest()
 const dns = async (behaviour: DnsBehaviour): Promise<DnsServer> => kept(await openDnsServer(behaviour))
 
 describe('several targets', { timeout: 30_000 }, () => {
@@ -60,8 +41,7 @@ describe('several targets', { timeout: 30_000 }, () => {
     )
     // It is there now, and the only one that is.
     await target(undefined, { port })
-    await second.close()
-    open.splice(open.indexOf(second), 1)
+    await close(second)
     const client = await forwarded.connect()
     await roundTrip(client)
     client.end()

@@ -1,38 +1,13 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import type net from 'node:net'
-import { afterEach, describe, it } from 'node:test'
+import { describe, it } from 'node:test'
 import type { AccessRecord } from '../../src/forward/access-record.ts'
 import { resetSocket } from '../../src/forward/reset.ts'
-import {
-  closed,
-  type Forward,
-  fate,
-  freePort,
-  openForward,
-  openTarget,
-  roundTrip,
-  silence,
-  type Target,
-} from '../support/forward.ts'
+import { closed, type Forward, fate, freePort, roundTrip, silence } from '../support/forward.ts'
+import { openedForEachTest } from '../support/opened.ts'
 import { receive } from '../support/relay-peers.ts'
 
-const open: { close(): unknown }[] = []
-afterEach(async () => {
-  for (const each of open.splice(0).reverse()) await each.close()
-})
-
-async function target(serve?: (socket: net.Socket) => void): Promise<Target> {
-  const opened = await openTarget(serve)
-  open.push(opened)
-  return opened
-}
-
-async function forward(to: { host: string; port: number }, options = {}): Promise<Forward> {
-  const opened = await openForward(to, options)
-  open.push(opened)
-  return opened
-}
+const { target, forward } = openedForEachTest()
 
 /** The record of the only connection. */
 async function ended({ records }: Forward): Promise<AccessRecord> {

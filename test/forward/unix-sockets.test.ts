@@ -5,38 +5,16 @@ import { existsSync, lstatSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, it } from 'node:test'
 import { resetSocket } from '../../src/forward/reset.ts'
-import {
-  type Forward,
-  fate,
-  openForward,
-  openTarget,
-  roundTrip,
-  type Target,
-  temporaryFolder,
-} from '../support/forward.ts'
+import { fate, roundTrip, temporaryFolder } from '../support/forward.ts'
+import { openedForEachTest } from '../support/opened.ts'
 import { receive } from '../support/relay-peers.ts'
 
 let folder: ReturnType<typeof temporaryFolder>
-const open: { close(): unknown }[] = []
 beforeEach(() => {
   folder = temporaryFolder()
 })
-afterEach(async () => {
-  for (const each of open.splice(0).reverse()) await each.close()
-  folder.remove()
-})
-
-async function forward(to: { host: string; port: number }, options = {}): Promise<Forward> {
-  const opened = await openForward(to, options)
-  open.push(opened)
-  return opened
-}
-
-async function target(...args: Parameters<typeof openTarget>): Promise<Target> {
-  const opened = await openTarget(...args)
-  open.push(opened)
-  return opened
-}
+const { close, target, forward } = openedForEachTest()
+afterEach(() => folder.remove())
 
 const modeOf = (path: string) => (lstatSync(path).mode & 0o777).toString(8)
 
@@ -123,10 +101,8 @@ describe('a Unix socket as target', { timeout: 30_000 }, () => {
     await roundTrip(client)
     client.end()
     assert.equal((await forwarded.records.count(1))[0]?.code, '--')
-    await there.close()
-    open.splice(open.indexOf(there), 1)
-    const gone = await openForward({ host: `unix:${path}`, port: 0 }, { dialRetry: 0 })
-    open.push(gone)
+    await close(there)
+    const gone = await forward({ host: `unix:${path}`, port: 0 }, { dialRetry: 0 })
     assert.equal(await fate({ port: gone.port, host: '127.0.0.1' }), 'ECONNRESET')
     const [record] = await gone.records.count(1)
     assert.deepEqual([record?.code, record?.reason], ['SC', `unix:${path} is not there`])
