@@ -96,23 +96,28 @@ function unusable(file: string, why: string): Failure {
 /** ms between two looks at the files. Events of the file system miss files behind links, as certbot and Kubernetes make them. */
 const followIntervalMs = 1000
 
+/** What files are now, for `followFiles`: to be taken before they are read, or a change in between would never be noticed. */
+export async function stampFiles(files: readonly string[]): Promise<string> {
+  return (await Promise.all(files.map(stamp))).join(' ')
+}
+
 /**
  * Calls back after one of the files has become another or has got other contents.
+ * @param stamped what they were before they were read.
  * @returns a function that ends it.
  */
-export function followFiles(files: readonly string[], onChange: () => void): () => void {
-  let before: string | undefined
+export function followFiles(files: readonly string[], stamped: string, onChange: () => void): () => void {
+  let before = stamped
   let looking = false
   const look = async () => {
     if (looking) return
     looking = true
-    const now = (await Promise.all(files.map(stamp))).join(' ')
+    const now = await stampFiles(files)
     looking = false
-    const changed = before !== undefined && before !== now
+    const changed = before !== now
     before = now
     if (changed) onChange()
   }
-  void look()
   const timer = setInterval(() => void look(), followIntervalMs)
   timer.unref()
   return () => clearInterval(timer)

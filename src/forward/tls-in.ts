@@ -6,7 +6,13 @@ import type { CertificateFacts } from '../record/forwarder-health.ts'
 import { carrierOf } from './libuv.ts'
 import { setTransport } from './reset.ts'
 import type { ClientStep, StepDone, StepFailure } from './steps.ts'
-import { type CertificateFiles, type CertificateMaterial, followFiles, readCertificate } from './tls-files.ts'
+import {
+  type CertificateFiles,
+  type CertificateMaterial,
+  followFiles,
+  readCertificate,
+  stampFiles,
+} from './tls-files.ts'
 import { clientProblem } from './tls-words.ts'
 
 export type CertificateEvent =
@@ -38,6 +44,8 @@ export async function acceptTls(
   timeoutMs: number,
   report: (event: CertificateEvent) => void,
 ): Promise<TlsIn> {
+  const watched = [...new Set([files.cert, files.key, files.clientCa ?? files.cert])]
+  const stamped = await stampFiles(watched)
   let material = await readCertificate(files)
   let problem: string | undefined
   let reloading: Promise<void> | undefined
@@ -65,8 +73,7 @@ export async function acceptTls(
     reloading = (reloading ?? Promise.resolve()).then(reload)
     return reloading
   }
-  const watched = [files.cert, files.key, files.clientCa ?? files.cert]
-  const stop = followFiles([...new Set(watched)], () => void reloadInTurn())
+  const stop = followFiles(watched, stamped, () => void reloadInTurn())
   return {
     step: handshakeStep(server, timeoutMs),
     get certificate() {

@@ -6,7 +6,7 @@ import { errorText } from '../os/failure.ts'
 import { withoutZone } from '../os/interfaces.ts'
 import { setTransport } from './reset.ts'
 import type { StepDone, TargetStep } from './steps.ts'
-import { followFiles, readAuthorities } from './tls-files.ts'
+import { followFiles, readAuthorities, stampFiles } from './tls-files.ts'
 import type { CertificateEvent } from './tls-in.ts'
 import { targetProblem } from './tls-words.ts'
 
@@ -34,6 +34,7 @@ export async function dialTls(
   report: (event: CertificateEvent) => void,
 ): Promise<TlsOut> {
   const { targetTlsCa: file } = options
+  const stamped = await stampFiles([file])
   let context = await contextOf(file)
   let problem: string | undefined
   const reload = async () => {
@@ -61,7 +62,7 @@ export async function dialTls(
       return problem
     },
     reload,
-    close: file === '' ? () => {} : followFiles([file], () => void reload()),
+    close: file === '' ? () => {} : followFiles([file], stamped, () => void reload()),
   }
 }
 

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
-import { randomBytes } from 'node:crypto'
+import { randomBytes, X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
 import { copyFileSync, writeFileSync } from 'node:fs'
 import net from 'node:net'
 import { after, before, describe, it } from 'node:test'
 import tls from 'node:tls'
 import type { ForwardOptions } from '../../src/config/forward-options.ts'
+import { acceptTls } from '../../src/forward/tls-in.ts'
 import { Authority, contents, type Pair } from '../support/certificates.ts'
 import { type LocalForwarder, type LocalTarget, openForwarder, openTarget } from '../support/forwarders.ts'
 import { receive, until } from '../support/relay-peers.ts'
@@ -263,6 +264,24 @@ describe('The certificate', { timeout: 60_000 }, () => {
     })
   })
 
+  it('is taken over when its files change while it is being read', async () => {
+    const own = await authority.issueLocal()
+    const next = await authority.issueLocal()
+    const loaded: (string | undefined)[] = []
+    const tlsIn = await acceptTls({ ...own, clientCa: undefined }, 1000, (event) => {
+      loaded.push(event.kind === 'certificate-loaded' ? event.certificate.fingerprint : event.problem)
+      if (loaded.length > 1) return
+      copyFileSync(next.key, own.key)
+      copyFileSync(next.cert, own.cert)
+    })
+    try {
+      await until(() => loaded.length === 2)
+      assert.equal(loaded[1], new X509Certificate(contents(next).cert).fingerprint256)
+    } finally {
+      tlsIn.close()
+    }
+  })
+
   it('from before is kept while the new files are broken, and the report says so until they are whole', async () => {
     const own = await authority.issueLocal()
     const whole = contents(own)
@@ -373,4 +392,28 @@ describe('The target’s certificate', { timeout: 60_000 }, () => {
       assert.deepEqual(forwarder.forwarder.health().connections.ended, { PH: 1, sH: 1, SH: 1 })
     })
   })
+})
+
+describe('A TLS stream that is cut short', { timeout: 60_000 }, () => {
+  // Node tells a FIN without close_notify (RFC 8446 section 6.1) as it tells one with it.
+  it('by a FIN is passed on as a FIN, and by a reset as a reset', () =>
+    withPlace({ certificate: pair }, async ({ forwarder, target, plain, secure }) => {
+      for (const [cut, end] of [
+        [(carrier: net.Socket) => carrier.destroySoon(), 'FIN'],
+        [(carrier: net.Socket) => carrier.resetAndDestroy(), 'ECONNRESET'],
+      ] as const) {
+        const carrier = await plain()
+        const client = secure({ socket: carrier })
+        client.write('half of it')
+        const socket = await target.next()
+        const received = receive(socket)
+        await once(socket, 'data')
+        cut(carrier)
+        client.destroy()
+        const got = await received
+        assert.deepEqual([got.bytes.toString(), got.end], ['half of it', end])
+        socket.end()
+        await until(() => forwarder.forwarder.openConnections === 0)
+      }
+    }))
 })
