@@ -3,7 +3,6 @@ import { died, ended, survived } from './decide/ending.ts'
 import { ordered } from './decide/ordered.ts'
 import { replaced, replaceFailed } from './decide/replacing.ts'
 import { started, startFailed, startTimedOut } from './decide/start-outcome.ts'
-import { startIfDue } from './decide/starting.ts'
 import {
   type Context,
   type Decision,
@@ -67,7 +66,8 @@ function woken(state: ForwardState, context: Context): Decision {
   switch (state.phase.id) {
     case 'backoff':
     case 'flapping':
-      return startIfDue(state, state.phase.until, context)
+      // Somebody else may have started one meanwhile: the look starts it when nobody has.
+      return context.now < state.phase.until ? nothing(state) : { state, effects: [{ kind: 'check' }] }
     case 'starting':
       if (context.now < state.phase.deadline) return nothing(state)
       return startTimedOut(state, context)

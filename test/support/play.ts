@@ -55,7 +55,8 @@ export class Play {
     const { phase } = this.state
     assert.equal(phase.id, 'running')
     this.see({ kind: 'died', identity: phase.identity, how: 'was killed by SIGKILL' }, laterMs)
-    if (this.state.phase.id === 'backoff') this.see({ kind: 'woken' }, this.state.phase.until - this.now)
+    const { phase: wait } = this.state
+    if (wait.id === 'backoff') this.see({ kind: 'woken' }, wait.until - this.now).see(deadCheck())
     return this.see({ kind: 'started', generation: this.state.generation, identity: identity(pid) })
   }
 

@@ -103,6 +103,12 @@ class World {
     assert.ok(restartNotBefore === null || this.now >= restartNotBefore, 'restarted too soon')
   }
 
+  /** Only a forwarder that lives hands anything over. */
+  ends(pid: number): void {
+    this.running.delete(pid)
+    this.replacing = undefined
+  }
+
   deadCheck(): Observation {
     const [left] = this.left
     return left === undefined ? deadCheck() : deadCheck('PID file', undefined, left)
@@ -185,18 +191,18 @@ function happen(world: World, what: Happening, random: number): void {
     }
     case 'dies':
       if (running === undefined) return
-      world.running.delete(running)
+      world.ends(running)
       return world.see({ kind: 'died', identity: identity(running), how: 'is gone' }, random)
     case 'dies and leaves others':
       if (running === undefined) return
-      world.running.delete(running)
+      world.ends(running)
       world.left.add(running)
       return world.see(
         { kind: 'died', identity: identity(running), how: 'is gone', leftBehind: ['PID 8 (node)'] },
         random,
       )
     case 'dies unseen':
-      if (running !== undefined) world.running.delete(running)
+      if (running !== undefined) world.ends(running)
       return
     case 'hangs':
       world.now += 10_000
@@ -204,7 +210,7 @@ function happen(world: World, what: Happening, random: number): void {
       return
     case 'stop succeeds':
       if (phase.id !== 'stopping') return
-      world.running.delete(phase.identity.pid)
+      world.ends(phase.identity.pid)
       world.left.delete(phase.identity.pid)
       return world.see({ kind: 'ended', identity: phase.identity }, random)
     case 'stop fails':

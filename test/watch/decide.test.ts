@@ -41,7 +41,7 @@ describe('decide', () => {
       play.see({ kind: 'died', identity: phase.identity, how: 'is gone' })
       const after: { id: string } = play.state.phase
       waits.push(play.state.phase.id === 'backoff' ? play.state.phase.until - play.now : 0)
-      if (after.id === 'backoff') play.see({ kind: 'woken' }, waits.at(-1))
+      if (after.id === 'backoff') play.see({ kind: 'woken' }, waits.at(-1)).see(deadCheck())
       play.see({ kind: 'started', generation: play.state.generation, identity: identity(pid) })
     }
     assert.deepEqual(waits, [0, 750, 1500, 3000])
@@ -87,6 +87,8 @@ describe('decide', () => {
     play.see(deadCheck(), 10_000)
     assert.deepEqual(play.kinds(), [])
     play.see({ kind: 'woken' }, policy.flappingPauseMs)
+    assert.deepEqual(play.kinds(), ['check'], 'somebody else may have started one')
+    play.see(deadCheck())
     assert.equal(play.state.phase.id, 'starting')
   })
 
@@ -328,6 +330,21 @@ describe('decide', () => {
       assert.match(play.state.lastFault ?? '', /not started again by systemd/)
       play.see(healthyCheck(8, { supervisor: 'systemd' }), 10_000)
       assert.equal(play.state.phase.id, 'running')
+    })
+
+    it('tells that it is flapping, although systemd starts it again and again', () => {
+      const play = running()
+      const told: number[] = []
+      for (let pid = 7; pid < 17; pid++) {
+        died(play, pid)
+        assert.equal(play.state.phase.id, 'awaiting', 'nothing pauses it')
+        if (play.effects.some((effect) => effect.kind === 'alert')) told.push(pid - 6)
+        play.see(healthyCheck(pid + 1, { supervisor: 'systemd' }), 1000)
+      }
+      assert.deepEqual(told, [6, 7, 8, 9, 10], 'the incident tells it once')
+      play.see(healthyCheck(17, { supervisor: 'systemd' }), policy.flappingWindowMs)
+      died(play, 17)
+      assert.ok(!play.kinds().includes('alert'))
     })
 
     it('starts it when systemd has given the port up', () => {

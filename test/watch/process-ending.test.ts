@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { describeCommand } from '../../src/os/port-holder.ts'
-import { commandLine, identityOf, judgeProcess, type ProcessIdentity } from '../../src/os/process-identity.ts'
+import { identityOf, judgeProcess, type ProcessIdentity } from '../../src/os/process-identity.ts'
 import { processTable } from '../../src/os/process-tree.ts'
 import { endProcesses, leftBehind } from '../../src/watch/process-ending.ts'
 import { Resident } from '../support/resident.ts'
@@ -24,7 +24,7 @@ async function session(script: string, names: readonly string[]) {
 
 const isGone = (identity: ProcessIdentity) => ['gone', 'zombie', 'reused'].includes(judgeProcess(identity))
 /** One word on the command line by which a process is one of this package's. */
-const asOurs = `exec python3 -c 'import time; time.sleep(60)' /opt/port-watchdog/tcp-proxy.js`
+const asOurs = `exec ${process.execPath} -e 'setTimeout(() => {}, 60_000); console.log("armed")' /opt/port-watchdog/tcp-proxy.js`
 
 describe('The end of a process and all that it has started', { timeout: 60_000 }, () => {
   it('takes children and orphans along, by SIGTERM', async () => {
@@ -72,7 +72,7 @@ describe('The end of a process and all that it has started', { timeout: 60_000 }
     const { leader, own, members } = await session(script, ['ours', 'stranger'])
     const [ours, stranger] = members
     assert.ok(ours && stranger)
-    await until('it runs as ours', async () => runsAsOurs(ours))
+    await leader.line(/^armed$/)
     process.kill(leader.pid, 'SIGKILL')
     await until('the leader is gone', async () => isGone(own) || undefined)
     await until('its zombie, too', async () => judgeProcess(own) === 'gone' || undefined)
@@ -104,8 +104,3 @@ describe('The end of a process and all that it has started', { timeout: 60_000 }
     await leader.stop('SIGKILL')
   })
 })
-
-/** True as soon as it has become the program that it is to be. */
-function runsAsOurs({ pid }: ProcessIdentity): true | undefined {
-  return commandLine(pid)?.at(-1)?.endsWith('/tcp-proxy.js') === true ? true : undefined
-}

@@ -1,6 +1,5 @@
 import { stop } from './ending.ts'
 import { replace } from './replacing.ts'
-import { start } from './starting.ts'
 import type { Context, Decision, ForwardState, Observation } from './state.ts'
 import { leftToSupervisor } from './supervised.ts'
 import { nothing } from './words.ts'
@@ -57,7 +56,7 @@ function endOnOrder(state: ForwardState, order: 'stop' | 'restart', why: string,
     case 'backoff':
     case 'flapping':
       return order === 'restart'
-        ? start(state, context)
+        ? lookThenStart(state)
         : { state: { ...state, phase: { id: 'down' } }, effects: [] }
   }
 }

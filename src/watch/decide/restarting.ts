@@ -33,13 +33,16 @@ export function planRestart(state: ForwardState, why: string, context: Context):
   const { policy, now, port, random } = context
   const recentRestarts = state.recentRestarts.filter((at) => now - at < policy.flappingWindowMs)
   const pruned = { ...state, recentRestarts }
-  // How soon and how often is for it to say.
-  if (pruned.supervisor !== undefined) return start(pruned, context)
-  if (policy.flappingRestarts > 0 && recentRestarts.length >= policy.flappingRestarts) {
+  const isFlapping = policy.flappingRestarts > 0 && recentRestarts.length >= policy.flappingRestarts
+  const howOften = `${recentRestarts.length} restarts within ${seconds(policy.flappingWindowMs)}`
+  if (pruned.supervisor !== undefined) {
+    // How soon and how often is for it to say; that it comes and goes is for us to tell. Whoever was told is not told again.
+    const message = `Proxy for port ${port} is flapping: ${howOften}; ${pruned.supervisor.by} starts it again, ${why}`
+    return prepend(isFlapping ? [alert('flapping', 'forward', message)] : [], start(pruned, context))
+  }
+  if (isFlapping) {
     const until = now + policy.flappingPauseMs
-    const message =
-      `Proxy for port ${port} is flapping: ${recentRestarts.length} restarts within ` +
-      `${seconds(policy.flappingWindowMs)}; restarts pause for ${seconds(policy.flappingPauseMs)}, ${why}`
+    const message = `Proxy for port ${port} is flapping: ${howOften}; restarts pause for ${seconds(policy.flappingPauseMs)}, ${why}`
     return {
       state: { ...pruned, phase: { id: 'flapping', until, why } },
       effects: [alert('flapping', 'forward', message), { kind: 'wake', at: until }],
