@@ -106,6 +106,8 @@ export class Gate {
         // A server that listens nowhere does not keep these itself: see #expectHead.
         headersTimeout: 0,
         requestTimeout: 0,
+        // Nodes that ask this would keep a body to themselves at an upgrade; what is pipelined behind one without they would drop.
+        ...{ shouldUpgradeCallback: (request: IncomingMessage) => !hasBody(request) },
       },
       (request, response) => this.#request(request, response),
     )
@@ -235,7 +237,7 @@ export class Gate {
     // Nothing is read while it waits, so that not even its end would be noticed.
     this.#expectHead(socket, this.#headTimeoutMs)
     this.#inTurn(socket, () => {
-      if (request.headers.upgrade?.toLowerCase() === 'websocket') this.#openWebSocket(request, socket, head)
+      if (wantsWebSocket(request)) this.#openWebSocket(request, socket, head)
       else this.#serveWithoutUpgrade(request, socket, head)
     })
   }
@@ -304,6 +306,10 @@ type Admitted = Extract<Access, { kind: 'admitted' }>
 /** A cookie comes along with whatever page asks; a program that brings the token itself means what it asks. */
 function isStrangersPage(access: Admitted, origin: ReturnType<OriginMap['kindOf']>): boolean {
   return access.by === 'session' && origin === 'foreign'
+}
+
+function wantsWebSocket({ headers }: IncomingMessage): boolean {
+  return headers.upgrade?.toLowerCase() === 'websocket'
 }
 
 function isPreflight({ method, headers }: IncomingMessage): boolean {
