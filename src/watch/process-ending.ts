@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url'
 import { monotonicMs } from '../os/clock.ts'
+import { errorCode } from '../os/failure.ts'
 import { isLinux } from '../os/platform.ts'
 import { describeCommand } from '../os/port-holder.ts'
 import {
@@ -43,7 +44,21 @@ export async function endProcesses(leader: ProcessIdentity, killAfterMs: number)
 /** What a forwarder that is gone has left behind and is proven to be ours, in words. */
 export function leftBehind(leader: ProcessIdentity): readonly string[] {
   const verdict = judgeProcess(leader)
-  return verdict === 'gone' || verdict === 'zombie' ? new LedProcesses(leader).inWords() : []
+  if (verdict !== 'gone' && verdict !== 'zombie') return []
+  return isGroupEmpty(leader) ? [] : new LedProcesses(leader).inWords()
+}
+
+/**
+ * One call instead of a look at the whole process table, since a restart waits for the answer. A forwarder and what it starts are one
+ * group; who has left it and kept the port is found by the start that fails.
+ */
+function isGroupEmpty({ pid }: ProcessIdentity): boolean {
+  try {
+    process.kill(-pid, 0)
+    return false
+  } catch (error) {
+    return errorCode(error) === 'ESRCH'
+  }
 }
 
 /** Waits until a process is gone, for so long at most. A process that is not our child gives no event. */
