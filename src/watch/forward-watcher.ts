@@ -70,6 +70,8 @@ export class ForwardWatcher {
   readonly #around: WatcherSurroundings
   #state: ForwardState
   #connection: ControlClient | undefined
+  /** Of a child whose exit is yet to be told. */
+  #childPid: number | undefined
   #started: StartedForwarder | undefined
   #health: ForwarderHealth | undefined
   readonly #meter = new UsageMeter()
@@ -190,6 +192,7 @@ export class ForwardWatcher {
     })
     // It looked at the one before; another look has been ordered.
     if (handovers !== this.#handovers) return
+    if (this.#tellsItself(found)) return
     this.#health = found.health
     const usage = this.#measure(found.health)
     this.#lastCheckAt = monotonicMs()
@@ -202,6 +205,17 @@ export class ForwardWatcher {
       portHolder: found.portHolder,
       usage,
     })
+  }
+
+  /**
+   * A child of ours that has just ended is a zombie until its exit is read, in this very turn: that event says how it ended. Believed
+   * once, so that none is waited for in vain.
+   */
+  #tellsItself({ pidFile }: ForwardCheck): boolean {
+    if (pidFile.kind !== 'process' || pidFile.verdict !== 'zombie') return false
+    const isNews = pidFile.pid === this.#childPid
+    this.#childPid = undefined
+    return isNews
   }
 
   /** A forward without limits costs nothing here. */
@@ -286,6 +300,7 @@ export class ForwardWatcher {
     this.#started = started
     void started.outcome.then((outcome) => {
       if (!outcome.ok) return this.observe({ kind: 'start-failed', generation, ...outcome })
+      this.#childPid = outcome.identity.pid
       void started.exited.then((how) => this.#died(outcome.identity, how))
       this.observe({ kind: 'started', generation, identity: outcome.identity })
     })
