@@ -1,4 +1,5 @@
 import {
+  countParser,
   type HostAndPort,
   type Parsed,
   parseBindAddress,
@@ -104,6 +105,8 @@ export interface ForwardOptions {
   readonly targetTlsInsecure: boolean
   /** ADDRESS:PORT of metrics and health over HTTP. Empty = none are served. */
   readonly metrics: string
+  /** Processes that serve the forward, the one that holds the control socket among them. 1 = that one alone; there is no 0. */
+  readonly workers: number
 }
 
 /** The options that may be left out. */
@@ -120,7 +123,12 @@ export type OptionSpecification<Value> = {
   /** Its name in a file and, as a flag, on the command line, where that is not the property's. */
   readonly key?: string
 } & (
-  | { readonly kind: 'duration' | 'count' }
+  | { readonly kind: 'duration' }
+  | {
+      readonly kind: 'count'
+      /** The least and the greatest that is taken; any number from 0 when it does not say. */
+      readonly range?: readonly [least: number, most: number]
+    }
   /** True when it is given. */
   | { readonly kind: 'flag' }
   | {
@@ -350,6 +358,12 @@ export const tunableOptions: {
     default: '',
     help: 'serve /metrics for Prometheus, /healthz, /livez and /readyz there (default: off)',
   },
+  workers: {
+    kind: 'count',
+    range: [1, 64],
+    default: 1,
+    help: 'processes that serve the forward, 1 to 64; no more than there are cores to spare (default: 1)',
+  },
 }
 
 /** Checks a text and keeps it as it was written. */
@@ -443,7 +457,7 @@ export function parserOf(
     case 'duration':
       return parseDuration
     case 'count':
-      return parseCount
+      return specification.range === undefined ? parseCount : countParser(...specification.range)
     case 'text':
     case 'list':
       return specification.parse

@@ -42,13 +42,17 @@ const limits = z.strictObject({
     .describe('what to do beyond a limit besides the alert: nothing, or a restart by handover'),
 })
 
+function counted(range: readonly [least: number, most: number] | undefined): z.ZodNumber {
+  return range === undefined ? count : count.min(range[0]).max(range[1])
+}
+
 /** The schema of one option, from the table that the command line is made from. */
 function optionSchema(specification: OptionSpecification<unknown>): z.ZodType {
   switch (specification.kind) {
     case 'duration':
       return duration.describe(specification.help)
     case 'count':
-      return count.describe(specification.help)
+      return counted(specification.range).describe(specification.help)
     case 'flag':
       return z.boolean().describe(specification.help)
     case 'text':

@@ -207,6 +207,15 @@ export function parseCount(text: string): Parsed<number> {
   return good(count)
 }
 
+/** Makes a parser of whole numbers within a range. */
+export function countParser(least: number, most: number): (text: string) => Parsed<number> {
+  return (text) => {
+    const parsed = parseCount(text)
+    if (!parsed.ok || (parsed.value >= least && parsed.value <= most)) return parsed
+    return bad(`${text} is not within ${least} to ${most}`)
+  }
+}
+
 /** A version of the PROXY protocol. */
 export function parseProxyVersion(text: string): Parsed<string> {
   return text === 'v1' || text === 'v2' ? good(text) : bad(`"${text}" is not a version; write v1 or v2`)

@@ -10,7 +10,7 @@ export interface AccessRecord {
   readonly time: string
   /** The forward's listening port. */
   readonly port: number
-  /** Counts from 1 within a forwarder. */
+  /** Counts from 1 within a forwarder; with workers, those of worker 3 count from 3,000,000,001. */
   readonly id: number
   /** Address and port of the client, or `unix:/path` of the listener. */
   readonly source: string

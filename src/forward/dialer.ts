@@ -65,6 +65,15 @@ const statesFromTheBest: readonly TargetState[] = ['reachable', 'unreachable', '
 
 const noTarget: TargetFacts = { host: '', port: 0, ...new TargetRecord().facts() }
 
+/** Targets as one: as well as the best of them, by the name of the first. */
+export function summaryOf(facts: readonly TargetFacts[]): TargetFacts {
+  const best = statesFromTheBest
+    .map((state) => facts.find((target) => target.state === state))
+    .find((target) => target !== undefined)
+  const { host, port } = facts[0] ?? noTarget
+  return { ...(best ?? noTarget), host, port }
+}
+
 interface Candidate {
   readonly target: DialTarget
   readonly record: TargetRecord
@@ -87,12 +96,7 @@ export class Dialer {
 
   /** All targets as one: as well as the best of them. */
   summary(): TargetFacts {
-    const facts = this.facts()
-    const best = statesFromTheBest
-      .map((state) => facts.find((target) => target.state === state))
-      .find((target) => target !== undefined)
-    const { host, port } = facts[0] ?? noTarget
-    return { ...(best ?? noTarget), host, port }
+    return summaryOf(this.facts())
   }
 
   /**

@@ -24,7 +24,8 @@ import { RefusalReport } from './refusal-report.ts'
 import type { RelayTotals } from './relay.ts'
 import type { RelaySocket } from './relay-socket.ts'
 import { resetSocket } from './reset.ts'
-import { SourceLimits, type SourceRefusal } from './source-limits.ts'
+import type { Claim, LimitKeeper } from './shared-limits.ts'
+import { limitWords, SourceLimits } from './source-limits.ts'
 import { type ClientStep, runSteps, type StepFailure, type TargetStep } from './steps.ts'
 import { type EndCause, terminationOf } from './termination.ts'
 import type { CertificateFiles } from './tls-files.ts'
@@ -67,6 +68,14 @@ export interface ForwarderListener {
   readonly ended?: ((record: AccessRecord) => void) | undefined
 }
 
+/** What a process needs to know that serves its forward together with others. */
+export interface Sharing {
+  /** Its connections' ids count from the one after this. */
+  readonly idsAfter: number
+  /** Keeps the limits of the whole forward. */
+  readonly limits: LimitKeeper
+}
+
 /** ms between two looks at the machine's interfaces; Node has no event for them. */
 const followIntervalMs = 2000
 
@@ -98,6 +107,10 @@ export class Forwarder {
   readonly #capacity: Capacity
   readonly #sourceLimits: SourceLimits
   readonly #connections = new Set<Connection>()
+  /** Undefined = this process serves the forward alone. */
+  readonly #sharing: Sharing | undefined
+  /** What connections have of the limits that are shared. */
+  readonly #claims = new Map<Connection, Claim[]>()
   readonly #refusalReport = new RefusalReport()
   readonly #bindReport = new BindReport()
   readonly #expectedProbes = new Map<number, NodeJS.Timeout>()
@@ -135,21 +148,26 @@ export class Forwarder {
   /**
    * @param inheritance sockets that somebody left to this process.
    * @param certificate makes clients speak TLS.
+   * @param sharing with the other processes of this forward; none = it has no others.
    */
   constructor(
     options: ForwardOptions,
     listener: ForwarderListener,
     inheritance: Inheritance = { kind: 'none' },
     certificate?: CertificateFiles,
+    sharing?: Sharing,
   ) {
     this.options = options
+    this.#sharing = sharing
+    this.#lastId = sharing?.idsAfter ?? 0
     this.#inheritance = inheritance
     this.#certificateFiles = certificate
     this.#isProxy = options.acceptProxy.length === 0 ? undefined : networks(options.acceptProxy)
     this.#listener = listener
     this.#admission = createAdmission(options.allow)
-    this.#capacity = new Capacity(options.maxConnections, listener.event)
-    this.#sourceLimits = new SourceLimits(options)
+    // Of what is shared only this process's own descriptors are its own affair.
+    this.#capacity = new Capacity(sharing === undefined ? options.maxConnections : 0, listener.event)
+    this.#sourceLimits = new SourceLimits(sharing === undefined ? options : noSourceLimits)
     const { listenPort, listenUnixMode, resolver } = options
     this.#dialer = new Dialer({
       targets: targetsOf(options).map((target) => this.#dialTarget(target)),
@@ -201,10 +219,12 @@ export class Forwarder {
   /**
    * Puts a gate in front of the target, before `start`. What it is made of is loaded only now: a plain forward never does.
    * @param stateDirectory where the gates of one login find each other.
+   * @param isMember false = another process tells the others of this forward.
    */
-  async putUpGate(secrets: GateSecrets, stateDirectory: string): Promise<void> {
+  async putUpGate(secrets: GateSecrets, stateDirectory: string, isMember = true): Promise<void> {
     const { openGate } = await import('./gate/index.ts')
-    const gate = openGate(this.options, secrets, stateDirectory, (outcome) => this.#dialPrepared(outcome))
+    const place = { stateDirectory, isMember }
+    const gate = openGate(this.options, secrets, place, (outcome) => this.#dialPrepared(outcome))
     this.#gate = gate
     this.#pipeline = { ...this.#pipeline, server: { serve: (client, source) => gate.accept(client, source) } }
   }
@@ -218,6 +238,12 @@ export class Forwarder {
       this.#clientSteps.push(
         receiveProxyHeader(proxyHeaderTimeoutMs, (connection) => this.#admit(connection)),
       )
+      if (this.#sharing !== undefined) {
+        const { claimForSource } = await import('./shared-limits.ts')
+        const claim = (connection: Connection, granted: () => void) =>
+          this.#claim(connection, { slot: false, source: connection.source.address }, granted)
+        this.#clientSteps.push(claimForSource(claim))
+      }
     }
     if (firstByteTimeoutMs > 0) this.#clientSteps.push(waitForFirstByte(firstByteTimeoutMs))
     if (this.#certificateFiles !== undefined) {
@@ -359,6 +385,7 @@ export class Forwarder {
         certificate: this.#tlsIn?.certificate ?? null,
         target: this.options.targetTls ? (this.options.targetTlsInsecure ? 'insecure' : 'verified') : null,
       },
+      workers: null,
       warnings: this.#warnings(),
       bytes: { fromClients: this.#totals.bytesFromClient, fromTarget: this.#totals.bytesFromTarget },
     }
@@ -423,10 +450,35 @@ export class Forwarder {
     const full = this.#capacity.refusal(this.#connections.size)
     if (full !== undefined) return connection.refuse(full, this.#whyFull())
     // Whom a proxy speaks for is judged when that is known.
-    if (source === undefined && this.#isProxy === undefined && !this.#isWithinLimits(connection)) return
-    this.#total++
+    const isLimited = source === undefined && this.#isProxy === undefined
+    if (this.#sharing !== undefined) {
+      this.#connections.add(connection)
+      const { address } = connection.source
+      const start = () => this.#start(connection)
+      return this.#claim(connection, { slot: true, source: isLimited ? address : undefined }, start)
+    }
+    if (isLimited && !this.#isWithinLimits(connection)) return
     this.#connections.add(connection)
+    this.#start(connection)
+  }
+
+  #start(connection: Connection): void {
+    this.#total++
     connection.start()
+  }
+
+  /** Asks whoever keeps the limits of the forward's processes; one that is not within them is turned away. */
+  #claim(connection: Connection, claim: Claim, granted: () => void): void {
+    const limits = this.#sharing?.limits
+    limits?.claim(claim, (refusal) => {
+      if (connection.phase === 'ended') {
+        if (refusal === undefined) limits.release(claim)
+        return
+      }
+      if (refusal !== undefined) return connection.refuse(refusal.reason, refusal.message)
+      this.#claims.set(connection, [...(this.#claims.get(connection) ?? []), claim])
+      granted()
+    })
   }
 
   /** Judges a new connection by the address its socket came from. False when it was turned away. */
@@ -452,7 +504,7 @@ export class Forwarder {
     const { address } = connection.source
     const limited = this.#sourceLimits.admit(address)
     if (limited === undefined) connection.countedFor = address
-    else connection.refuse(limited, this.#whyLimited(limited))
+    else connection.refuse(limited, limitWords(limited, this.options))
     return limited === undefined
   }
 
@@ -467,20 +519,12 @@ export class Forwarder {
       : `${this.#capacity.limit} connections are open, the limit`
   }
 
-  #whyLimited(limit: SourceRefusal): string {
-    const { maxConnectionsPerSource, maxRatePerSource } = this.options
-    switch (limit) {
-      case 'max-connections-per-source':
-        return `it has ${maxConnectionsPerSource} connections open, the limit of one source`
-      case 'max-rate-per-source':
-        return `it opens more than ${maxRatePerSource} connections a second, the limit of one source`
-    }
-  }
-
   #connectionEnded(connection: Connection, cause: EndCause): void {
     this.#connections.delete(connection)
     const open = this.#connections.size
     if (connection.countedFor !== undefined) this.#sourceLimits.release(connection.countedFor)
+    for (const claim of this.#claims.get(connection) ?? []) this.#sharing?.limits.release(claim)
+    this.#claims.delete(connection)
     const termination = terminationOf(cause)
     this.#ended.set(termination.code, (this.#ended.get(termination.code) ?? 0) + 1)
     if (cause.kind === 'refused') this.#countRefusal(connection, cause.reason, cause.message)
@@ -585,6 +629,8 @@ export class Forwarder {
     return [...addresses, ...this.options.listenUnix.map((path) => `unix:${path}`)]
   }
 }
+
+const noSourceLimits = { maxConnectionsPerSource: 0, maxRatePerSource: 0 }
 
 function targetEvent(change: TargetChange): ForwarderEvent {
   const { host, port } = change.target

@@ -2,8 +2,8 @@ import { errorText } from '../os/failure.ts'
 import { judgeProcess, type ProcessIdentity, signalProcess } from '../os/process-identity.ts'
 import { announceMainProcess, isServiceManagerListening } from '../os/service-manager.ts'
 import type { Inheritance } from '../os/socket-activation.ts'
-import type { Forwarder } from './forwarder.ts'
 import { livingPredecessors, type Replacement, startReplacement, supervisorNow } from './handover.ts'
+import type { ServedForward } from './served-forward.ts'
 
 type Log = (level: 'info' | 'error', message: string, good?: boolean) => void
 
@@ -20,7 +20,7 @@ const defaultTimeoutMs = 10_000
 
 /** How this forwarder came after one before it, and how it ends: by a signal, or because another one takes its place. */
 export class Succession {
-  readonly #forwarder: Forwarder
+  readonly #forwarder: ServedForward
   readonly #inheritance: Inheritance
   readonly #log: Log
   readonly #ending: Promise<Ending>
@@ -28,7 +28,7 @@ export class Succession {
   #end: (ending: Ending) => void = () => {}
   #replacement: Replacement | undefined
 
-  constructor(forwarder: Forwarder, inheritance: Inheritance, log: Log) {
+  constructor(forwarder: ServedForward, inheritance: Inheritance, log: Log) {
     this.#forwarder = forwarder
     this.#inheritance = inheritance
     this.#log = log

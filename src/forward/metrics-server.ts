@@ -8,7 +8,7 @@ import { healthVerdict } from './metrics-health.ts'
 
 /** What the server tells about; asked anew at every request. */
 export interface MetricsSource {
-  readonly health: () => ForwarderHealth
+  readonly health: () => ForwarderHealth | Promise<ForwarderHealth>
   readonly admission: Admission
   readonly log: (level: 'info' | 'warn', message: string, good?: boolean) => void
 }
@@ -96,7 +96,7 @@ async function answer(
     response.setHeader('Allow', 'GET, HEAD')
     return send(response, 405, 'text/plain', 'only GET and HEAD\n')
   }
-  const health = source.health()
+  const health = await source.health()
   const verdict = healthVerdict(health)
   const [path] = url.split('?')
   switch (path) {

@@ -25,7 +25,7 @@ export async function exposition(health: ForwarderHealth): Promise<Exposition> {
 
 function describeForward(
   registry: Registry,
-  { version, listen, draining, predecessors, gate }: ForwarderHealth,
+  { version, listen, draining, predecessors, gate, workers }: ForwarderHealth,
 ) {
   gauge(registry, 'forward_info', 'The version of the forwarder; always 1.', { version })(1)
   gauge(
@@ -36,6 +36,12 @@ function describeForward(
   gauge(registry, 'listeners_failed', 'Places that it should listen on and cannot.')(listen.failed.length)
   gauge(registry, 'draining', '1 while it finishes its connections and takes no new ones.')(draining ? 1 : 0)
   gauge(registry, 'predecessors', 'Processes it has replaced that still finish theirs.')(predecessors.length)
+  if (workers !== null) {
+    const { processes, lost } = workers
+    const serving = processes.filter(({ state }) => state === 'serving').length
+    gauge(registry, 'processes_serving', 'Processes that take new connections.')(serving)
+    counter(registry, 'workers_lost_total', 'Workers that died, or were killed because they hung.')(lost)
+  }
   if (gate === null) return
   counter(registry, 'gate_logins_total', 'Logins at the gate.')(gate.logins)
   counter(registry, 'gate_failed_attempts_total', 'Wrong tokens given at the gate.')(gate.failedAttempts)

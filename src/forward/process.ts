@@ -18,18 +18,21 @@ import { notifyServiceManager } from '../os/service-manager.ts'
 import { isFixed, takeInheritance } from '../os/socket-activation.ts'
 import { version } from '../os/version.ts'
 import type { ForwarderIdentity } from '../record/forwarder-health.ts'
-import { isSameFile, LineLog } from '../record/line-log.ts'
+import { defaultLogLimits, isSameFile, LineLog } from '../record/line-log.ts'
 import { formatForPeople, type LogEntry } from '../record/log-entry.ts'
 import { removeOwnPidFile, writePidFile } from '../record/pid-file.ts'
 import { fileNames, prepareStateDirectory } from '../record/state-directory.ts'
-import type { AccessRecord } from './access-record.ts'
+import { openAccessLog } from './access-log.ts'
 import { createAdmission } from './admission.ts'
 import { failedBindInWords } from './bind-report.ts'
-import { Forwarder, type ForwarderEvent } from './forwarder.ts'
+import { certificateFiles } from './certificate-files.ts'
+import { Forwarder, type ForwarderEvent, type Sharing } from './forwarder.ts'
 import { Succession } from './handover-succession.ts'
 import { isSamePort, loopbackAddresses, planListeners, reachesListener } from './listen-plan.ts'
 import type { MetricsServer } from './metrics-server.ts'
-import type { CertificateFiles } from './tls-files.ts'
+import type { ServedForward } from './served-forward.ts'
+import type { WholeForward, WholeForwardOptions } from './whole-forward.ts'
+import { takeWorkerOrder } from './worker-protocol.ts'
 
 export interface ForwarderProcessOptions {
   readonly forward: ForwardOptions
@@ -45,6 +48,11 @@ type Log = (level: LogEntry['level'], message: string, good?: boolean) => void
  * @throws Failure when it cannot start.
  */
 export async function runForwarder(options: ForwarderProcessOptions): Promise<number> {
+  const order = takeWorkerOrder(process.env)
+  if (order !== undefined) {
+    const { runWorker } = await import('./worker.ts')
+    return runWorker(order, options.forward, options.stateDirectory)
+  }
   try {
     return await run(options)
   } catch (error) {
@@ -62,19 +70,23 @@ async function run({ forward, stateDirectory, reportDescriptor }: ForwarderProce
   prepareStateDirectory(stateDirectory)
   const file = (name: (port: number) => string) => path.join(stateDirectory, name(forward.listenPort))
   const logFile = file(fileNames.forwarderLog)
-  const lines = new LineLog(logFile)
+  const isShared = forward.workers > 1
+  const lines = new LineLog(logFile, { ...defaultLogLimits, isShared })
   const log = openLog(lines, logFile, forward)
   const certificate = await certificateFiles(forward, stateDirectory)
-  const listener = {
-    event: (event: ForwarderEvent) => logEvent(log, forward, event),
-    ended: openAccessLog(forward.accessLog, isSameFile(1, logFile) ? lines : undefined),
-  }
-  const forwarder = new Forwarder(forward, listener, inheritance, certificate)
-  const succession = new Succession(forwarder, inheritance, log)
+  const event = (happened: ForwarderEvent) => logEvent(log, forward, happened)
+  const ended = openAccessLog(forward.accessLog, isSameFile(1, logFile) ? lines : undefined, isShared)
+  const open = (sharing?: Sharing) =>
+    new Forwarder(forward, { event, ended }, inheritance, certificate, sharing)
+  const workersFile = file(fileNames.workers)
+  const whole = isShared ? await openWhole({ forward, workersFile, log, event, open }) : undefined
+  const forwarder = whole?.own ?? open()
+  const served: ServedForward = whole ?? forwarder
+  const succession = new Succession(served, inheritance, log)
   const pidFile = file(fileNames.pidFile)
   const keepPidFile = pidFileKeeper(pidFile, log)
   const hold = () =>
-    holdSocket(file(fileNames.forwarderSocket), forwarder, succession, () => {
+    holdSocket(file(fileNames.forwarderSocket), served, succession, () => {
       if (!existsSync(pidFile)) keepPidFile()
     })
   // An heir takes the name last of all: until it is ready, the one before must be found there.
@@ -82,6 +94,7 @@ async function run({ forward, stateDirectory, reportDescriptor }: ForwarderProce
   let control = succession.isHeir() ? undefined : await hold()
   try {
     if (forward.gate !== '') await openGate(log, forwarder, stateDirectory)
+    if (existsSync(workersFile)) await endOrphans(workersFile, forward.listenPort)
     const bound = await forwarder.start()
     if (bound.length === 0) refuseIfTaken(forwarder)
     if (isFixed(inheritance)) refuseSocketsOfTarget(forward, bound)
@@ -90,29 +103,28 @@ async function run({ forward, stateDirectory, reportDescriptor }: ForwarderProce
     warnOfOpenDoor(log, forward)
     for (const warning of forwarder.health().warnings) log('warn', `Port ${forward.listenPort}: ${warning}`)
     sendStartReport(reportDescriptor, { ready: true })
-    if (forward.metrics !== '') metrics = await openMetrics(log, forwarder)
+    if (forward.metrics !== '') metrics = await openMetrics(log, served)
     notifyServiceManager('READY=1')
+    whole?.startWorkers()
     await succession.end(() => metrics?.close())
     return exitCode.ok
   } finally {
     forwarder.close()
+    whole?.dispose()
     metrics?.close()
     removeOwnPidFile(pidFile)
     control?.close()
   }
 }
 
-/** Where the forward's own certificate is; undefined when its clients speak plain TCP. */
-async function certificateFiles(
-  { tlsCert, tlsKey, tlsSelfSigned, tlsClientCa }: ForwardOptions,
-  stateDirectory: string,
-): Promise<CertificateFiles | undefined> {
-  const clientCa = tlsClientCa === '' ? undefined : tlsClientCa
-  if (tlsCert !== '') return { cert: tlsCert, key: tlsKey, clientCa }
-  if (!tlsSelfSigned) return undefined
-  const { selfSignedCertificate } = await import('./tls-self-signed.ts')
-  const pair = await selfSignedCertificate(stateDirectory)
-  return { cert: pair, key: pair, clientCa }
+async function openWhole(options: WholeForwardOptions): Promise<WholeForward> {
+  const { WholeForward } = await import('./whole-forward.ts')
+  return new WholeForward(options)
+}
+
+async function endOrphans(workersFile: string, port: number): Promise<void> {
+  const { endOrphans } = await import('./worker-record.ts')
+  await endOrphans(workersFile, port)
 }
 
 /** Dials that can never be right are refused before anything is opened. */
@@ -181,7 +193,7 @@ function pidFileKeeper(file: string, log: Log): () => void {
 
 async function holdSocket(
   socketPath: string,
-  forwarder: Forwarder,
+  forwarder: ServedForward,
   succession: Succession,
   onLook: () => void,
 ): Promise<ControlServer> {
@@ -196,11 +208,11 @@ async function holdSocket(
       'expect-probe': ({ port }) => {
         if (typeof port !== 'number')
           throw new Error('expect-probe needs the source port of the probe as "port"')
-        forwarder.expectProbe(port)
+        return forwarder.expectProbe(port)
       },
       connections: () => forwarder.connections(),
-      kill: (order) => ({ killed: forwarder.kill(killOrder(order)) }),
-      metrics: async () => (await import('./metrics.ts')).exposition(forwarder.health()),
+      kill: async (order) => ({ killed: await forwarder.kill(killOrder(order)) }),
+      metrics: async () => (await import('./metrics.ts')).exposition(await forwarder.health()),
       'hand-over': (order) => succession.handOver(order),
     }
     return await holdControlSocket(socketPath, handlers, () => succession.isHeir())
@@ -244,24 +256,6 @@ function refuseIfTaken(forwarder: Forwarder): void {
     `cannot listen on ${hostAndPort(first.place, listenPort)}: ${failedBindInWords(first)}${by}; ${cure}`,
     isTaken ? exitCode.unavailable : exitCode.configuration,
   )
-}
-
-/**
- * Undefined when nobody wants one.
- * @param stdoutLog the log that stdout goes to, which is to be rotated; undefined when stdout is something else.
- */
-function openAccessLog(
-  place: string,
-  stdoutLog: LineLog | undefined,
-): ((record: AccessRecord) => void) | undefined {
-  if (place === '') return undefined
-  if (place !== '-') return recorder(new LineLog(path.resolve(place)))
-  if (stdoutLog !== undefined) return recorder(stdoutLog)
-  return (record) => void process.stdout.write(`${JSON.stringify(record)}\n`)
-}
-
-function recorder(lines: LineLog): (record: AccessRecord) => void {
-  return (record) => void lines.write(JSON.stringify(record))
 }
 
 function openLog(lines: LineLog, file: string, { listenPort }: ForwardOptions): Log {
@@ -345,7 +339,7 @@ async function openGate(log: Log, forwarder: Forwarder, stateDirectory: string):
 }
 
 /** Loaded only now: a forwarder that nobody scrapes starts without it. */
-async function openMetrics(log: Log, forwarder: Forwarder): Promise<MetricsServer> {
+async function openMetrics(log: Log, forwarder: ServedForward): Promise<MetricsServer> {
   const { serveMetrics } = await import('./metrics-server.ts')
   const admission = createAdmission(forwarder.options.allow)
   const source = { health: () => forwarder.health(), admission, log }

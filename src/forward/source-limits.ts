@@ -88,6 +88,16 @@ function refill(entry: SourceEntry, perSecond: number): void {
   entry.filledAt = now
 }
 
+/** Why a source is turned away, in words. */
+export function limitWords(limit: SourceRefusal, options: SourceLimitOptions): string {
+  switch (limit) {
+    case 'max-connections-per-source':
+      return `it has ${options.maxConnectionsPerSource} connections open, the limit of one source`
+    case 'max-rate-per-source':
+      return `it opens more than ${options.maxRatePerSource} connections a second, the limit of one source`
+  }
+}
+
 /** Who counts as one source: an IPv4 address, or the IPv6 /64 that one household or machine is given (RFC 6177). */
 export function sourceKey(source: string): string {
   const address = withoutZone(unmapped(source))

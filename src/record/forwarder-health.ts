@@ -2,7 +2,7 @@ import type { ProcessIdentity } from '../os/process-identity.ts'
 
 /** One live connection, as `connections` lists it. Ages and durations in ms. */
 export interface ConnectionFacts {
-  /** Counts from 1 within a forwarder; `kill` takes it. */
+  /** Counts from 1 within a forwarder; with workers, those of worker 3 count from 3,000,000,001. `kill` takes it. */
   readonly id: number
   /** Address and port of the client, or `unix:/path` of the listener. */
   readonly source: string
@@ -90,6 +90,17 @@ export interface CertificateFacts {
   readonly fingerprint: string
 }
 
+/** One of the processes that serve a forward together. */
+export interface WorkerFacts {
+  /** 0 is the process that answers. A number is never given twice while that process lives. */
+  readonly number: number
+  readonly identity: ProcessIdentity
+  /** `leaving`: it takes no new connections and finishes those it has. */
+  readonly state: 'starting' | 'serving' | 'leaving'
+  readonly open: number
+  readonly total: number
+}
+
 /** What a forwarder answers to `health`. Ages in ms on its monotonic clock. */
 export interface ForwarderHealth {
   readonly schemaVersion: 1
@@ -150,6 +161,14 @@ export interface ForwarderHealth {
     /** `verified` or `insecure` (`--target-tls-insecure`); null when the target is spoken to in plain TCP. */
     readonly target: 'verified' | 'insecure' | null
   }
+  /** The processes behind these figures, which are sums over all of them; null = this one alone. */
+  readonly workers: {
+    /** As many as should serve, this one among them. */
+    readonly wanted: number
+    /** Workers that ended without being told to, or were ended because they hung. */
+    readonly lost: number
+    readonly processes: readonly WorkerFacts[]
+  } | null
   /** What a person should know although everything works, in words. */
   readonly warnings: readonly string[]
   readonly bytes: { readonly fromClients: number; readonly fromTarget: number }

@@ -19,7 +19,12 @@ export interface LogLimits {
   readonly keep: number
   /** Pack full files but the newest, which a follower may still be reading: NAME.2.gz, … Done beside the work, not in its way. */
   readonly compress: boolean
+  /** Several processes write to it all the time: what one rotates away the others let go of within a second. */
+  readonly isShared?: boolean
 }
+
+/** ms between two looks at a file that others rotate, too. */
+const lookAgainMs = 1000
 
 export const defaultLogLimits: LogLimits = { maxBytes: 5 * 1024 * 1024, keep: 5, compress: true }
 
@@ -43,6 +48,7 @@ export class LineLog {
   /** Size at which the next rotation is tried. */
   #rotateAt: number
   #lost = 0
+  #lookedAt = 0
   #packing: Promise<void> | undefined
 
   constructor(file: string, limits: LogLimits = defaultLogLimits, lossLine: LossLine = lossForPeople) {
@@ -84,12 +90,22 @@ export class LineLog {
 
   #append(line: string): void {
     const bytes = Buffer.from(`${line}\n`)
+    if (this.#limits.isShared === true) this.#lookAgain()
     this.#open()
     if (this.#limits.maxBytes > 0 && this.#bytes > 0 && this.#bytes + bytes.length > this.#rotateAt) {
       this.#rotate()
     }
     writeAll(this.#open(), bytes)
     this.#bytes += bytes.length
+  }
+
+  /** Others have written to the file, and may have given it another name. */
+  #lookAgain(): void {
+    const now = performance.now()
+    if (this.#descriptor === undefined || now - this.#lookedAt < lookAgainMs) return
+    this.#lookedAt = now
+    if (isSameFile(this.#descriptor, this.#file)) this.#bytes = fstatSync(this.#descriptor).size
+    else this.close()
   }
 
   /** What a crash or a full disk cut off in the middle is ended first, so that it spoils no other line. */

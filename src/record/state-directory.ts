@@ -12,6 +12,7 @@ export const fileNames = {
   failures: (port: number) => `tcp_proxy_${port}_failures`,
   forwarderLog: (port: number) => `tcp_proxy_${port}.log`,
   forwarderSocket: (port: number) => `tcp_proxy_${port}.sock`,
+  workers: (port: number) => `tcp_proxy_${port}.workers`,
   gate: (port: number) => `tcp_proxy_${port}.gate`,
   gateToken: 'gate_token',
   gateKey: 'gate_key',

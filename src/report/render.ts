@@ -162,6 +162,7 @@ function factsOf(forward: ForwardStatus, detail: ForwardDetail): (readonly [stri
   if (detail.startedAt !== null) {
     facts.push(['started', `${localTime(new Date(detail.startedAt))}, version ${detail.version}`])
   }
+  facts.push(...workersFacts(detail))
   facts.push(['listens', forward.listen.length === 0 ? 'nowhere' : forward.listen.join(', ')])
   for (const { address, error } of forward.notListening) facts.push(['not on', `${address}: ${error}`])
   if (forward.target !== null) facts.push(['target', targetText(forward)])
@@ -194,6 +195,20 @@ function limitsText({ memoryBytes, cpuPercent, action }: NonNullable<ForwardStat
     cpuPercent === 0 ? [] : [amountInWords('cpu', cpuPercent)],
   ].flat()
   return `${limits.join(', ')}; more is ${action === 'alert' ? 'alerted' : 'alerted, and it is restarted'}`
+}
+
+function workersFacts({ workers }: ForwardDetail): (readonly [string, string])[] {
+  if (workers === null) return []
+  const { wanted, lost, processes } = workers
+  const serving = processes.filter(({ state }) => state === 'serving').length
+  const lostText = lost === 0 ? '' : `, ${lost} lost since the start`
+  return [
+    ['processes', `${serving} of ${wanted} serve${lostText}`],
+    ...processes.map(({ number, identity, state, open, total }) => {
+      const name = number === 0 ? 'main' : `worker ${number}`
+      return ['', `${name}: PID ${identity.pid}, ${state}, ${open} open, ${total} in all`] as const
+    }),
+  ]
 }
 
 function targetText({ target, targetAddress }: ForwardStatus): string {

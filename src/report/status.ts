@@ -160,6 +160,8 @@ export interface ForwardDetail {
   readonly identity: ProcessIdentity | null
   readonly version: string | null
   readonly startedAt: string | null
+  /** The processes that serve it together; null when it is one alone, or does not answer. */
+  readonly workers: ForwarderHealth['workers']
   /** The last lines of the forwarder's own log, oldest first. */
   readonly log: readonly LogEntry[]
   /** The last events of the journal, oldest first. */
@@ -294,6 +296,7 @@ function detailOf(
       identity: health?.identity ?? identity ?? null,
       version: health?.version ?? null,
       startedAt: health?.startedAt ?? null,
+      workers: health?.workers ?? null,
       log,
       events: events.map(({ time, kind, saw, decided }) => ({ time, kind, saw, decided })),
     },

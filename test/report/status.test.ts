@@ -227,6 +227,22 @@ const gated = forwardFacts(
   }),
 )
 
+const withWorkers = forwardFacts(
+  answeringForward({
+    workers: {
+      wanted: 3,
+      lost: 1,
+      processes: [
+        { number: 0, identity: identity(pid), state: 'serving', open: 1, total: 20 },
+        { number: 1, identity: identity(4190), state: 'serving', open: 1, total: 19 },
+        { number: 3, identity: identity(4200), state: 'starting', open: 0, total: 0 },
+      ],
+    },
+    warnings: ['2 of 3 processes serve; the others are being started'],
+  }),
+  { details: [{ port: 6277, identity: identity(pid), log: [], events: [] }] },
+)
+
 const cases: readonly (readonly [string, StatusFacts])[] = [
   ...Object.entries(forwards).map(([name, facts]) => [`forward-${name}`, facts] as const),
   ...Object.entries(monitors).map(([name, facts]) => [`monitor-${name}`, facts] as const),
@@ -250,6 +266,7 @@ const cases: readonly (readonly [string, StatusFacts])[] = [
   ['over-limit', overLimit],
   ['open-incidents', incidents],
   ['slow-round', monitorFacts({ lastRound: { ms: 6200, forwards: 300 } })],
+  ['workers', withWorkers],
 ]
 
 for (const [name, facts] of cases) {

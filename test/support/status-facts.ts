@@ -65,6 +65,7 @@ export const wellHealth: ForwarderHealth = {
     ended: {},
   },
   tls: { certificate: null, target: null },
+  workers: null,
   warnings: [],
   bytes: { fromClients: 12_345, fromTarget: 678_901 },
 }

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { monotonicMs } from '../../os/clock.ts'
-import { judgeProcess, ownIdentity, type ProcessIdentity } from '../../os/process-identity.ts'
+import { judgeProcess, ownIdentity, type ProcessIdentity, sameProcess } from '../../os/process-identity.ts'
 import { removeQuietly, writeFileAtomically } from '../../record/atomic-file.ts'
 import { fileNames } from '../../record/state-directory.ts'
 
@@ -48,8 +48,10 @@ export class GateGroup {
     writeFileAtomically(this.#file(), JSON.stringify(entry), false)
   }
 
+  /** What another process of this port has left, by joining after this one or instead of it, stays. */
   leave(): void {
-    removeQuietly(this.#file())
+    const entry = readEntry(this.#file())
+    if (entry !== undefined && sameProcess(entry.identity, ownIdentity())) removeQuietly(this.#file())
   }
 
   /** Every gated port of the group that is up, this one first. */

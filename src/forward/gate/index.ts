@@ -8,11 +8,14 @@ export { Gate } from './gate.ts'
 export { GateGroup } from './group.ts'
 export { type GateSecrets, loadSecrets } from './secrets.ts'
 
-/** A gate for one forward, known to the other gates of the state directory from now on. */
+/**
+ * A gate for one forward.
+ * @param place of the gates that share its login; a member is known to the others from now on.
+ */
 export function openGate(
   options: ForwardOptions,
   secrets: GateSecrets,
-  stateDirectory: string,
+  place: { readonly stateDirectory: string; readonly isMember: boolean },
   dial: (outcome: PreparedOutcome) => unknown,
 ): Gate {
   const { listenPort, targetHost, targetPort, gateHost, gateSessionMs } = options
@@ -23,8 +26,8 @@ export function openGate(
     targetPort,
     targetScheme: schemeOf(options.targetTls),
   }
-  const group = new GateGroup(stateDirectory, secrets.cookieName, member)
-  group.join()
+  const group = new GateGroup(place.stateDirectory, secrets.cookieName, member)
+  if (place.isMember) group.join()
   return new Gate({
     member,
     group,
