@@ -53,24 +53,36 @@ export class WorkerRecord {
   }
 }
 
-/** Waits until the workers of a forwarder that is gone have let go of its port, and kills the one that does not. */
+/** Waits until the workers of a forwarder that is gone have let go of its port, and kills those that do not. */
 export async function endOrphans(file: string, port: number): Promise<void> {
   const written = read(file)
   if (written === undefined || isThere(written.forwarder)) return
   const orphans = written.workers.filter(isThere)
-  for (const orphan of orphans) if (judgeProcess(orphan) === 'stopped') signalProcess(orphan, 'SIGKILL')
+  if (orphans.length === 0) return
+  const killed = new Set(orphans.filter((orphan) => judgeProcess(orphan) === 'stopped'))
+  for (const orphan of killed) signalProcess(orphan, 'SIGKILL')
   const giveUpAt = performance.now() + letGoMs
-  for (let holder = holderAmong(orphans, port); holder !== undefined; holder = holderAmong(orphans, port)) {
-    if (performance.now() > giveUpAt) signalProcess(holder, 'SIGKILL')
+  for (;;) {
+    const isLate = performance.now() > giveUpAt
+    const holder = holderAmong(orphans, port)
+    if (isLate && holder !== undefined && holder !== 'unknown') {
+      killed.add(holder)
+      signalProcess(holder, 'SIGKILL')
+    }
+    const isDone = holder === undefined || (holder === 'unknown' && isLate)
+    if (isDone && ![...killed].some(isThere)) return
     await new Promise((resolve) => setTimeout(resolve, lookMs))
   }
 }
 
-function holderAmong(orphans: readonly ProcessIdentity[], port: number): ProcessIdentity | undefined {
-  const there = orphans.filter(isThere)
-  if (there.length === 0) return undefined
+/** `unknown`: the socket is being closed just now, by the last threads of a process that is a zombie already. */
+function holderAmong(
+  orphans: readonly ProcessIdentity[],
+  port: number,
+): ProcessIdentity | 'unknown' | undefined {
   const holder = findPortHolder(port, '0.0.0.0') ?? findPortHolder(port, '::')
-  return there.find(({ pid }) => pid === holder?.pid)
+  if (holder === undefined) return undefined
+  return holder.pid === undefined ? 'unknown' : orphans.find(({ pid }) => pid === holder.pid)
 }
 
 function read(file: string): Written | undefined {
