@@ -31,7 +31,7 @@ export async function adoptListener(
     // Beside a descriptor, Node takes the backlog only as an argument of its own.
     server.listen({ fd: descriptor }, options.backlog, () => {
       server.removeAllListeners('error')
-      place = placeOf(server.address(), port)
+      place = placeOf(server.address(), port, name)
       if (place !== undefined) accept(server, place)
       resolve()
     })
@@ -47,8 +47,9 @@ export async function adoptListener(
   )
 }
 
-/** Undefined when it is not of that port. */
-function placeOf(bound: ReturnType<Server['address']>, port: number): ListenPlace | undefined {
+/** Undefined when it is not of that port. Node does not tell the path of a Unix socket that was passed on; a forwarder before does. */
+function placeOf(bound: ReturnType<Server['address']>, port: number, name: string): ListenPlace | undefined {
+  if (bound === null && name.startsWith('unix:')) return name
   if (typeof bound === 'string') return `unix:${bound}`
   return bound?.port === port ? bound.address : undefined
 }

@@ -145,7 +145,8 @@ describe('plain words of tcp-proxy', () => {
     ] as const) {
       const all = optionList.map(({ name, specification }) => {
         if (specification.kind === 'flag') return [name, true]
-        if (specification.kind === 'duration' || specification.kind === 'count') return [name, 1234]
+        if (specification.kind === 'count') return [name, specification.range?.[1] ?? 1234]
+        if (specification.kind === 'duration') return [name, 1234]
         const text = textOf[name]
         assert.ok(text !== undefined, `a value for ${name}`)
         return [name, specification.kind === 'list' ? [text, text] : text]

@@ -41,10 +41,12 @@ function start(command: readonly string[], out: 'pipe' | number): { child: Child
 }
 
 function killGroup(pid: number): void {
-  try {
-    process.kill(-pid, 'SIGKILL')
-  } catch {
-    // Already gone, which is what was wanted.
+  for (const target of [...membersOf(pid), -pid]) {
+    try {
+      process.kill(target, 'SIGKILL')
+    } catch {
+      // Already gone, which is what was wanted.
+    }
   }
 }
 
@@ -155,6 +157,7 @@ function canListen(port: number): Promise<boolean> {
 
 /** What the kernel says of one process; undefined when it is gone. */
 interface Stat {
+  readonly parent: number
   readonly group: number
   readonly cpuSeconds: number
 }
@@ -167,7 +170,7 @@ function statOf(pid: number): Stat | undefined {
   // utime, stime, and cutime and cstime for the children that ended and were waited for.
   const ticks = fields.slice(11, 15).reduce((sum, field) => sum + Number(field), 0)
   // Linux shows it in hundredths, whatever the kernel's own tick is.
-  return { group: Number(fields[2]), cpuSeconds: ticks / 100 }
+  return { parent: Number(fields[1]), group: Number(fields[2]), cpuSeconds: ticks / 100 }
 }
 
 /** The PIDs of all processes that can be seen. */
@@ -177,8 +180,14 @@ export function allPids(): number[] {
     .map(Number)
 }
 
+/** The processes of a group, and those that they have started with sessions of their own. */
 function membersOf(group: number): number[] {
-  return allPids().filter((pid) => statOf(pid)?.group === group)
+  const stats = new Map(allPids().map((pid) => [pid, statOf(pid)]))
+  const isMember = (pid: number): boolean => {
+    const stat = stats.get(pid)
+    return stat !== undefined && (stat.group === group || isMember(stat.parent))
+  }
+  return [...stats.keys()].filter(isMember)
 }
 
 /** A file below /proc, empty when its process is gone. */
