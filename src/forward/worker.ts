@@ -39,7 +39,7 @@ export async function runWorker(
       },
       ended: openAccessLog(forward.accessLog, isSameFile(1, log) ? lines : undefined, true),
     },
-    { kind: 'handover', fixed: true, sockets, predecessors: [] },
+    { kind: 'handover', fixed: true, supervisor: null, sockets, predecessors: [] },
     await certificateFiles(forward, stateDirectory),
     { idsAfter: idsAfter(number), limits },
   )
@@ -134,6 +134,7 @@ class Ending {
   #resolve = () => {}
   #begun: 'drain' | 'finish' | undefined
   #isStarted = false
+  #wasSignalled = false
 
   constructor(forwarder: Forwarder, send: (message: FromWorker) => void) {
     this.#forwarder = forwarder
@@ -166,7 +167,9 @@ class Ending {
   }
 
   #signalled(): void {
-    if (this.#begun === 'drain') return this.#forwarder.stopNow()
+    // The order to drain may have come before the signal that was meant to give the same one.
+    if (this.#wasSignalled) return this.#forwarder.stopNow()
+    this.#wasSignalled = true
     this.#send({ kind: 'leaving' })
     this.begin('drain')
   }

@@ -84,10 +84,12 @@ describe('A worker that is killed', { timeout: 60_000 }, () => {
       } finally {
         await clients.stop()
       }
-      const { exact = 0, ECONNRESET = 0, ...others } = Object.fromEntries(clients.outcomes)
-      assert.deepEqual(others, {})
+      // What was in flight was reset, or cut short where all that had come was read.
+      const { exact = 0, ...others } = Object.fromEntries(clients.outcomes)
+      const { ECONNRESET = 0, 'wrong bytes': cut = 0, ...unexpected } = others
+      assert.deepEqual(unexpected, {})
       assert.ok(exact > 100)
-      assert.ok(ECONNRESET <= 6, `${ECONNRESET} of 6 clients`)
+      assert.ok(ECONNRESET + cut <= 6, `${ECONNRESET + cut} of 6 clients`)
       await forward.line(/Worker \d+ \(PID \d+\) was killed by SIGKILL; another one starts now/)
       assert.equal(await forward.stop(), 0)
     }))
