@@ -224,7 +224,9 @@ export class ForwardWatcher {
       this.#usage = undefined
       return undefined
     }
-    const usage = this.#meter.sample(health.identity, this.#around.intervalMs())
+    // A forwarder of an older version has none.
+    const workers = (health.workers?.processes ?? []).map(({ identity }) => identity)
+    const usage = this.#meter.sample(health.identity, workers, this.#around.intervalMs())
     if (usage !== undefined || this.#usage?.pid !== health.identity.pid) this.#usage = usage
     return usage
   }

@@ -15,11 +15,15 @@ export interface Measurement {
 }
 
 /** A forwarder with its workers; undefined when it is gone, or the system does not tell. */
-function measureUsage(identity: ProcessIdentity): Measurement | undefined {
-  const processes = processTree(identity, processTable())
-  if (processes.length === 0) return undefined
+function measureUsage(leader: ProcessIdentity, workers: readonly ProcessIdentity[]): Measurement | undefined {
+  const table = processTable()
+  const led = processTree(leader, table)
+  if (led.length === 0) return undefined
+  // Workers lead sessions of their own.
+  const all = [...led, ...workers.flatMap((worker) => processTree(worker, table))]
+  const processes = [...new Map(all.map((process) => [process.pid, process])).values()]
   return {
-    pid: identity.pid,
+    pid: leader.pid,
     memoryBytes: processes.reduce((sum, { pid }) => sum + (processMemory(pid) ?? 0), 0),
     cpuTicks: new Map(processes.map(({ pid, startTime, cpuTicks }) => [`${pid} ${startTime}`, cpuTicks])),
     monotonicMs: monotonicMs(),
@@ -62,11 +66,15 @@ export function usageBetween(
 export class UsageMeter {
   #before: Measurement | undefined
 
-  sample(identity: ProcessIdentity, intervalMs: number): ResourceUsage | undefined {
+  sample(
+    identity: ProcessIdentity,
+    workers: readonly ProcessIdentity[],
+    intervalMs: number,
+  ): ResourceUsage | undefined {
     const before = this.#before
     const isSame = before?.pid === identity.pid
     if (isSame && monotonicMs() - before.monotonicMs < intervalMs / 2) return undefined
-    const now = measureUsage(identity)
+    const now = measureUsage(identity, workers)
     this.#before = now
     return before === undefined || now === undefined ? undefined : usageBetween(before, now, intervalMs)
   }

@@ -92,6 +92,23 @@ describe('A forward beyond its limit', { timeout: 120_000 }, () => {
       await echo.close()
     }))
 
+  it('counts the workers of a forward', () =>
+    withWatched(async (watched) => {
+      const echo = await echoServer()
+      const port = await freePort()
+      const forwards = [
+        { name: 'one', listen: port, target: `localhost:${echo.port}`, workers: 3, limits: { memory: '1G' } },
+      ]
+      const monitor = await startMonitor(watched, { forwards })
+      const report = await watched.statusWhen(
+        'three processes',
+        ({ forwards: [one] }) => one?.usage?.processes === 3,
+      )
+      assert.equal(report.forwards[0]?.state, 'healthy')
+      assert.equal(await monitor.stop(), 0)
+      await echo.close()
+    }))
+
   it('of CPU time is told while it works hard, and resolved when it is quiet again', () =>
     withWatched(async (watched) => {
       const echo = await echoServer()
