@@ -153,7 +153,8 @@ class SocketRelay implements Relay {
 
   /** A side is gone, without an error when somebody else destroyed it. The other one gets what was read from it, and then a reset. */
   lost(direction: Direction, error: NodeJS.ErrnoException | undefined): void {
-    if (this.#phase.kind === 'ending') return
+    // The survivor of an ending fails as well: nobody is owed anything any more.
+    if (this.#phase.kind === 'ending') return direction.source.destroy()
     if (error === undefined) this.#end({ cause: 'stopped', side: undefined, error })
     else this.#end({ cause: causeOf(error), side: direction.from, error })
     direction.source.destroy()

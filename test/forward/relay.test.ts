@@ -172,6 +172,19 @@ for (const way of Object.keys(ways) as Way[]) {
         }))
     }
 
+    it('is over when its target resets too, while it is still owed what the client sent before a reset', () =>
+      withBench(way, async ({ connect }) => {
+        const { client, target, ends, ended } = await connect()
+        // The client is not read from while the target stalls: the write to it tells of its reset.
+        client.write(randomBytes(30_000_000))
+        target.write(randomBytes(30_000_000))
+        await until(() => ends.client.unsent > 0 && ends.target.unsent > 0)
+        client.resetAndDestroy()
+        await until(() => ends.client.destroyed)
+        target.resetAndDestroy()
+        assert.deepEqual([(await ended).cause, (await ended).side], ['reset', 'client'])
+      }))
+
     it('does not read ahead of a client that does not read', () =>
       withBench(way, async ({ connect }) => {
         const { client, target, relay, ended } = await connect()
