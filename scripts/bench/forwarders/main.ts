@@ -39,8 +39,17 @@ interface Options {
   readonly json: string
 }
 
+/** Takes the word after an option for its value although it begins with a dash, which parseArgs does not. */
+function joined(words: readonly string[], option: string): string[] {
+  const at = words.indexOf(option)
+  const [, value] = words.slice(at)
+  if (at < 0 || value === undefined) return [...words]
+  return [...words.slice(0, at), `${option}=${value}`, ...words.slice(at + 2)]
+}
+
 function readOptions(): Options | 'help' {
   const { values } = parseArgs({
+    args: joined(process.argv.slice(2), '--ours'),
     options: {
       rounds: { type: 'string' },
       seconds: { type: 'string', default: '1' },
