@@ -123,10 +123,13 @@ export class BareSocket implements RelaySocket {
   open(listener: RelaySocketListener): void {
     this.#listener = listener
     this.#goneListener = undefined
+    if (this.#destroyed) {
+      this.#closed = false
+      return queueMicrotask(() => this.#tellClosed())
+    }
     this.#readStop()
     this.#buffer = listener.firstBuffer
     this.#handle.useUserBuffer(this.#buffer)
-    if (this.#destroyed) queueMicrotask(() => this.#tellClosed())
   }
 
   resume(): void {
@@ -161,6 +164,8 @@ export class BareSocket implements RelaySocket {
       queueMicrotask(() => this.#sent(error))
       return false
     }
+    // Nobody holds back the tail of a write that was taken in part.
+    if (this.#nagle !== 'off') this.#turnNagleOff()
     spareRequest = undefined
     request.handle = this.#handle
     request.buffer = bytes

@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import net from 'node:net'
 import { describe, it } from 'node:test'
@@ -7,6 +6,7 @@ import { isSelfConnected } from '../../src/forward/connect-race.ts'
 import { interleaveFamilies } from '../../src/forward/dial.ts'
 import { type Lookup, NameCache, nameCacheDefaults } from '../../src/forward/name-cache.ts'
 import { StreamSocket } from '../../src/forward/stream-socket.ts'
+import { openBlackHole } from '../support/black-hole.ts'
 import { type DnsBehaviour, type DnsServer, openDnsServer } from '../support/dns-server.ts'
 import { fate, freePort, roundTrip, silence } from '../support/forward.ts'
 import { openedForEachTest } from '../support/opened.ts'
@@ -301,34 +301,4 @@ function fateOfWord(to: { port: number; host: string }): Promise<string> {
     })
     socket.on('error', ({ message }) => resolve(message))
   })
-}
-
-/**
- * A port of 127.0.0.1 where connects get no answer: the program behind it is stopped, and its queue is full, so that the
- * kernel drops what comes.
- */
-async function openBlackHole(): Promise<{ port: number; close(): Promise<void> }> {
-  const program = `require('net').createServer().listen({ port: 0, host: '127.0.0.1', backlog: 1 }, function () {
-    process.stdout.write(this.address().port + '\\n') })`
-  const child = spawn(process.execPath, ['-e', program], { stdio: ['ignore', 'pipe', 'ignore'] })
-  const [line] = (await once(child.stdout, 'data')) as [Buffer]
-  child.kill('SIGSTOP')
-  const port = Number(line.toString())
-  const fillers: net.Socket[] = []
-  for (let silent = false; !silent; ) {
-    const filler = net.connect(port, '127.0.0.1').on('error', () => {})
-    fillers.push(filler)
-    silent = await Promise.race([
-      once(filler, 'connect').then(() => false),
-      new Promise<boolean>((resolve) => setTimeout(() => resolve(true), 200)),
-    ])
-  }
-  return {
-    port,
-    close: async () => {
-      child.kill('SIGKILL')
-      await once(child, 'exit')
-      for (const filler of fillers) filler.destroy()
-    },
-  }
 }
