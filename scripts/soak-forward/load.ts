@@ -3,7 +3,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import net from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { isResetInDisguise } from '../../src/forward/libuv.ts'
+import { isResetInDisguise } from '../../src/forward/relay/libuv.ts'
 import { answerBytes, sourceBytes, wish } from './target.ts'
 
 interface Kind {

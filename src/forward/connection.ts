@@ -1,11 +1,11 @@
 import type { Socket } from 'node:net'
 import type { RefusalReason } from '../record/forwarder-health.ts'
-import type { Dialled, DialOutcome } from './dialer.ts'
-import { type Relay, type RelayEnd, type RelayLimits, type RelayTotals, startRelay } from './relay.ts'
-import type { RelaySocket, SocketAddress } from './relay-socket.ts'
-import { resetSocket } from './reset.ts'
-import { type ClientStep, runSteps, type TargetStep } from './steps.ts'
-import { relaySocketOf, StreamSocket } from './stream-socket.ts'
+import type { Dialled, DialOutcome } from './dial/dialer.ts'
+import { type Relay, type RelayEnd, type RelayLimits, type RelayTotals, startRelay } from './relay/relay.ts'
+import type { RelaySocket, SocketAddress } from './relay/relay-socket.ts'
+import { resetSocket } from './relay/reset.ts'
+import { relaySocketOf, StreamSocket } from './relay/stream-socket.ts'
+import { type ClientStep, runSteps, type TargetStep } from './steps/steps.ts'
 import type { EndCause, StopReason } from './termination.ts'
 
 /** What every connection of a forward goes through, in this order; one object a forward. */

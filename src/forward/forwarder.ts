@@ -6,31 +6,32 @@ import { type Inheritance, isFixed } from '../os/socket-activation.ts'
 import { version } from '../os/version.ts'
 import type { ConnectionFacts, ForwarderHealth, RefusalReason } from '../record/forwarder-health.ts'
 import { type AccessRecord, accessRecord, connectionFacts } from './access-record.ts'
-import { createAdmission, networks } from './admission.ts'
-import { BindReport, failedBindInWords, isUnusableYet, newAddressPatienceMs } from './bind-report.ts'
-import { Capacity, type CapacityEvent } from './capacity.ts'
 import { Connection, type Pipeline, type Source } from './connection.ts'
-import type { DialTarget } from './dial.ts'
-import { Dialer, type PreparedOutcome, type TargetChange } from './dialer.ts'
-import { waitForFirstByte } from './first-byte.ts'
+import type { DialTarget } from './dial/dial.ts'
+import { Dialer, type PreparedOutcome, type TargetChange } from './dial/dialer.ts'
+import { NameCache, serverLookup, systemLookup } from './dial/name-cache.ts'
 import type { Gate, GateSecrets } from './gate/index.ts'
 import { livingPredecessors, supervisorNow } from './handover.ts'
-import { isOwnLoopback, planListeners, reachesListener } from './listen-plan.ts'
-import { createListeners, type ListenerSet, type ListenPlace, pathOf } from './listeners.ts'
-import { NameCache, serverLookup, systemLookup } from './name-cache.ts'
-import { receiveProxyHeader } from './proxy-protocol-in.ts'
-import { sendProxyHeader } from './proxy-protocol-out.ts'
-import { RefusalReport } from './refusal-report.ts'
-import type { RelayTotals } from './relay.ts'
-import type { RelaySocket } from './relay-socket.ts'
-import { resetSocket } from './reset.ts'
-import type { Claim, LimitKeeper } from './shared-limits.ts'
-import { limitWords, SourceLimits } from './source-limits.ts'
-import { type ClientStep, runSteps, type StepFailure, type TargetStep } from './steps.ts'
+import { createAdmission, networks } from './limits/admission.ts'
+import { Capacity, type CapacityEvent } from './limits/capacity.ts'
+import { RefusalReport } from './limits/refusal-report.ts'
+import type { Claim, LimitKeeper } from './limits/shared-limits.ts'
+import { limitWords, SourceLimits } from './limits/source-limits.ts'
+import { BindReport, failedBindInWords, isUnusableYet, newAddressPatienceMs } from './listen/bind-report.ts'
+import type { ListenPlace } from './listen/listen-plan.ts'
+import { isOwnLoopback, planListeners, reachesListener } from './listen/listen-plan.ts'
+import { createListeners, type ListenerSet, pathOf } from './listen/listeners.ts'
+import type { RelayTotals } from './relay/relay.ts'
+import type { RelaySocket } from './relay/relay-socket.ts'
+import { resetSocket } from './relay/reset.ts'
+import { waitForFirstByte } from './steps/first-byte.ts'
+import { receiveProxyHeader } from './steps/proxy-protocol-in.ts'
+import { sendProxyHeader } from './steps/proxy-protocol-out.ts'
+import { type ClientStep, runSteps, type StepFailure, type TargetStep } from './steps/steps.ts'
+import type { CertificateFiles } from './steps/tls-files.ts'
+import type { CertificateEvent, TlsIn } from './steps/tls-in.ts'
+import type { TlsOut } from './steps/tls-out.ts'
 import { type EndCause, terminationOf } from './termination.ts'
-import type { CertificateFiles } from './tls-files.ts'
-import type { CertificateEvent, TlsIn } from './tls-in.ts'
-import type { TlsOut } from './tls-out.ts'
 
 /** What a forwarder tells whoever keeps its log. Nothing on the byte path is an event. */
 export type ForwarderEvent =
@@ -239,7 +240,7 @@ export class Forwarder {
         receiveProxyHeader(proxyHeaderTimeoutMs, (connection) => this.#admit(connection)),
       )
       if (this.#sharing !== undefined) {
-        const { claimForSource } = await import('./shared-limits.ts')
+        const { claimForSource } = await import('./limits/shared-limits.ts')
         const claim = (connection: Connection, granted: () => void) =>
           this.#claim(connection, { slot: false, source: connection.source.address }, granted)
         this.#clientSteps.push(claimForSource(claim))
@@ -247,13 +248,13 @@ export class Forwarder {
     }
     if (firstByteTimeoutMs > 0) this.#clientSteps.push(waitForFirstByte(firstByteTimeoutMs))
     if (this.#certificateFiles !== undefined) {
-      const { acceptTls } = await import('./tls-in.ts')
+      const { acceptTls } = await import('./steps/tls-in.ts')
       this.#tlsIn = await acceptTls(this.#certificateFiles, tlsHandshakeTimeoutMs, report)
       this.#clientSteps.push(this.#tlsIn.step)
     }
     if (sendProxy === 'v1' || sendProxy === 'v2') this.#targetSteps.push(sendProxyHeader(sendProxy))
     if (targetTls) {
-      const { dialTls } = await import('./tls-out.ts')
+      const { dialTls } = await import('./steps/tls-out.ts')
       this.#tlsOut = await dialTls(this.options, report)
       this.#targetSteps.push(this.#tlsOut.step)
     }

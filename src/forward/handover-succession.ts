@@ -3,7 +3,7 @@ import { judgeProcess, type ProcessIdentity, signalProcess } from '../os/process
 import { announceMainProcess, isServiceManagerListening } from '../os/service-manager.ts'
 import type { Inheritance } from '../os/socket-activation.ts'
 import { livingPredecessors, type Replacement, startReplacement, supervisorNow } from './handover.ts'
-import type { ServedForward } from './served-forward.ts'
+import type { ServedForward } from './workers/served-forward.ts'
 
 type Log = (level: 'info' | 'error', message: string, good?: boolean) => void
 

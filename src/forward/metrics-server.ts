@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { type HostAndPort, parseHostAndPort } from '../config/values.ts'
 import { errorCode, errorText } from '../os/failure.ts'
 import type { ForwarderHealth } from '../record/forwarder-health.ts'
-import type { Admission } from './admission.ts'
+import type { Admission } from './limits/admission.ts'
 import { exposition } from './metrics.ts'
 import { healthVerdict } from './metrics-health.ts'
 

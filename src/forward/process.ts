@@ -23,16 +23,16 @@ import { formatForPeople, type LogEntry } from '../record/log-entry.ts'
 import { removeOwnPidFile, writePidFile } from '../record/pid-file.ts'
 import { fileNames, prepareStateDirectory } from '../record/state-directory.ts'
 import { openAccessLog } from './access-log.ts'
-import { createAdmission } from './admission.ts'
-import { failedBindInWords } from './bind-report.ts'
-import { certificateFiles } from './certificate-files.ts'
 import { Forwarder, type ForwarderEvent, type Sharing } from './forwarder.ts'
 import { Succession } from './handover-succession.ts'
-import { isSamePort, loopbackAddresses, planListeners, reachesListener } from './listen-plan.ts'
+import { createAdmission } from './limits/admission.ts'
+import { failedBindInWords } from './listen/bind-report.ts'
+import { isSamePort, loopbackAddresses, planListeners, reachesListener } from './listen/listen-plan.ts'
 import type { MetricsServer } from './metrics-server.ts'
-import type { ServedForward } from './served-forward.ts'
-import type { WholeForward, WholeForwardOptions } from './whole-forward.ts'
-import { takeWorkerOrder } from './worker-protocol.ts'
+import { certificateFiles } from './steps/certificate-files.ts'
+import type { ServedForward } from './workers/served-forward.ts'
+import type { WholeForward, WholeForwardOptions } from './workers/whole-forward.ts'
+import { takeWorkerOrder } from './workers/worker-protocol.ts'
 
 export interface ForwarderProcessOptions {
   readonly forward: ForwardOptions
@@ -50,7 +50,7 @@ type Log = (level: LogEntry['level'], message: string, good?: boolean) => void
 export async function runForwarder(options: ForwarderProcessOptions): Promise<number> {
   const order = takeWorkerOrder(process.env)
   if (order !== undefined) {
-    const { runWorker } = await import('./worker.ts')
+    const { runWorker } = await import('./workers/worker.ts')
     return runWorker(order, options.forward, options.stateDirectory)
   }
   try {
@@ -118,12 +118,12 @@ async function run({ forward, stateDirectory, reportDescriptor }: ForwarderProce
 }
 
 async function openWhole(options: WholeForwardOptions): Promise<WholeForward> {
-  const { WholeForward } = await import('./whole-forward.ts')
+  const { WholeForward } = await import('./workers/whole-forward.ts')
   return new WholeForward(options)
 }
 
 async function endOrphans(workersFile: string, port: number): Promise<void> {
-  const { endOrphans } = await import('./worker-record.ts')
+  const { endOrphans } = await import('./workers/worker-record.ts')
   await endOrphans(workersFile, port)
 }
 

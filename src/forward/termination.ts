@@ -1,7 +1,7 @@
 import type { RefusalReason } from '../record/forwarder-health.ts'
 import type { ConnectionPhase } from './connection.ts'
-import type { RelayEnd } from './relay.ts'
-import type { StepFailure } from './steps.ts'
+import type { RelayEnd } from './relay/relay.ts'
+import type { StepFailure } from './steps/steps.ts'
 
 /** Why a connection ended: everything its last line in a log is made of. */
 export type EndCause =

@@ -1,7 +1,7 @@
 // An IPv6 address is new: for some seconds, or as long as its link is down, the kernel lets nobody bind it.
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { BindReport, newAddressPatienceMs } from '../../src/forward/bind-report.ts'
+import { BindReport, newAddressPatienceMs } from '../../src/forward/listen/bind-report.ts'
 import { successful } from '../support/bad-wire.ts'
 import { type Lab, whyNoLab } from '../support/namespaces.ts'
 import { command } from '../support/watched.ts'

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import net from 'node:net'
 import { describe, it } from 'node:test'
-import { serializeProxyHeader } from '../../src/forward/proxy-protocol.ts'
+import { serializeProxyHeader } from '../../src/forward/steps/proxy-protocol.ts'
 import { type LocalForwarder, openForwarder, openTarget } from '../support/forwarders.ts'
 import { receive, until } from '../support/relay-peers.ts'
 

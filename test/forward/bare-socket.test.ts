@@ -6,8 +6,8 @@ import net from 'node:net'
 import { describe, it } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { openConnection } from '../../src/forward/open-connection.ts'
-import type { RelaySocket } from '../../src/forward/relay-socket.ts'
+import { openConnection } from '../../src/forward/dial/open-connection.ts'
+import type { RelaySocket } from '../../src/forward/relay/relay-socket.ts'
 import { freePort, openForward } from '../support/forward.ts'
 
 /** The timer of a connection in the kernel's table: 0 = none, 1 = retransmission, 2 = keepalive (proc(5), tcp). */
@@ -90,7 +90,7 @@ describe('a bare socket', { timeout: 120_000 }, () => {
     const files = ['forwarder', 'dialing', 'proxy-protocol-forward', 'unix-sockets']
     const paths = files.map((name) => fileURLToPath(new URL(`${name}.test.js`, import.meta.url)))
     const run = promisify(execFile)
-    const inside = new URL('../../src/forward/libuv.js', import.meta.url)
+    const inside = new URL('../../src/forward/relay/libuv.js', import.meta.url)
     const look = `console.log((await import('${inside}')).libuv)`
     assert.equal(
       (await run(process.execPath, ['--input-type=module', '-e', look], { env })).stdout,

@@ -8,7 +8,7 @@ import {
   parseProxyHeader,
   serializeOwnHeader,
   serializeProxyHeader,
-} from '../../src/forward/proxy-protocol.ts'
+} from '../../src/forward/steps/proxy-protocol.ts'
 import { type LocalForwarder, type LocalTarget, openForwarder, openTarget } from '../support/forwarders.ts'
 import { receive, until } from '../support/relay-peers.ts'
 

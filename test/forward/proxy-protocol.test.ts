@@ -8,8 +8,8 @@ import {
   parseProxyHeader,
   serializeOwnHeader,
   serializeProxyHeader,
-} from '../../src/forward/proxy-protocol.ts'
-import { crc32c } from '../../src/forward/proxy-protocol-checksum.ts'
+} from '../../src/forward/steps/proxy-protocol.ts'
+import { crc32c } from '../../src/forward/steps/proxy-protocol-checksum.ts'
 
 const signature = Buffer.from('0d0a0d0a000d0a515549540a', 'hex')
 

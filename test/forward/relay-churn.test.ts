@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import net, { type Socket } from 'node:net'
 import { describe, it } from 'node:test'
 import type { AccessRecord } from '../../src/forward/access-record.ts'
-import { resetSocket } from '../../src/forward/reset.ts'
+import { resetSocket } from '../../src/forward/relay/reset.ts'
 import { openBlackHole } from '../support/black-hole.ts'
 import {
   connectHalfOpen,

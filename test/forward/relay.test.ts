@@ -7,7 +7,7 @@ import type { Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { libuv } from '../../src/forward/libuv.ts'
+import { libuv } from '../../src/forward/relay/libuv.ts'
 import { type Bench, openBench, receive, until, type Way, ways } from '../support/relay-peers.ts'
 
 const options = { timeout: 60_000 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { SourceLimits, sourceKey } from '../../src/forward/source-limits.ts'
+import { SourceLimits, sourceKey } from '../../src/forward/limits/source-limits.ts'
 import { fate, openForward, openTarget, roundTrip } from '../support/forward.ts'
 
 describe('limits of one source', { timeout: 30_000 }, () => {

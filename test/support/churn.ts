@@ -1,8 +1,8 @@
 import type { ChildProcess } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import net, { type Socket } from 'node:net'
-import { isResetInDisguise } from '../../src/forward/libuv.ts'
-import { resetSocket } from '../../src/forward/reset.ts'
+import { isResetInDisguise } from '../../src/forward/relay/libuv.ts'
+import { resetSocket } from '../../src/forward/relay/reset.ts'
 
 /** Numbers from 0 to 1 that a seed repeats (mulberry32). */
 export function randomNumbers(seed: number): () => number {

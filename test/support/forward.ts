@@ -6,8 +6,8 @@ import { join } from 'node:path'
 import { withDefaults } from '../../src/config/forward-options.ts'
 import type { AccessRecord } from '../../src/forward/access-record.ts'
 import { Forwarder, type ForwarderEvent } from '../../src/forward/forwarder.ts'
-import { isResetInDisguise } from '../../src/forward/libuv.ts'
-import { resetSocket } from '../../src/forward/reset.ts'
+import { isResetInDisguise } from '../../src/forward/relay/libuv.ts'
+import { resetSocket } from '../../src/forward/relay/reset.ts'
 
 /** A list that can be waited on. */
 export class Told<T> {

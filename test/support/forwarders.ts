@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
 import { type ForwardOptions, withDefaults } from '../../src/config/forward-options.ts'
 import { Forwarder, type ForwarderEvent } from '../../src/forward/forwarder.ts'
-import type { CertificateFiles } from '../../src/forward/tls-files.ts'
+import type { CertificateFiles } from '../../src/forward/steps/tls-files.ts'
 import { freePort } from './watched.ts'
 
 /** A forwarder within the test's own process. */

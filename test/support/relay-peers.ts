@@ -1,15 +1,15 @@
 import { once } from 'node:events'
 import net from 'node:net'
-import { isResetInDisguise } from '../../src/forward/libuv.ts'
+import { isResetInDisguise } from '../../src/forward/relay/libuv.ts'
 import {
   type Relay,
   type RelayEnd,
   type RelayLimits,
   type RelayTotals,
   startRelay,
-} from '../../src/forward/relay.ts'
-import type { RelaySocket } from '../../src/forward/relay-socket.ts'
-import { relaySocketOf, StreamSocket } from '../../src/forward/stream-socket.ts'
+} from '../../src/forward/relay/relay.ts'
+import type { RelaySocket } from '../../src/forward/relay/relay-socket.ts'
+import { relaySocketOf, StreamSocket } from '../../src/forward/relay/stream-socket.ts'
 
 /** The kinds of sockets a relay may be given. */
 export const ways = { bare: relaySocketOf, stream: (socket: net.Socket) => new StreamSocket(socket) }

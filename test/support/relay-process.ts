@@ -1,7 +1,7 @@
 // A forwarder without policy in a process of its own, so that its memory can be measured:
 // node relay-process.js WAY TARGET_PORT. It tells its port, and answers every message with how it is.
 import net from 'node:net'
-import { type Relay, startRelay } from '../../src/forward/relay.ts'
+import { type Relay, startRelay } from '../../src/forward/relay/relay.ts'
 import { noLimits, type Way, ways } from './relay-peers.ts'
 
 export type FromProcess =

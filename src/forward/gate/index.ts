@@ -1,5 +1,5 @@
 import type { ForwardOptions } from '../../config/forward-options.ts'
-import type { PreparedOutcome } from '../dialer.ts'
+import type { PreparedOutcome } from '../dial/dialer.ts'
 import { Gate } from './gate.ts'
 import { GateGroup, type Scheme } from './group.ts'
 import type { GateSecrets } from './secrets.ts'

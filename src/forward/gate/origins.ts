@@ -1,7 +1,7 @@
 import { isIP } from 'node:net'
 import { unixPath } from '../../config/values.ts'
 import { hostAndPort } from '../../os/interfaces.ts'
-import { isLoopbackHost } from '../listen-plan.ts'
+import { isLoopbackHost } from '../listen/listen-plan.ts'
 import type { GateMember, Scheme } from './group.ts'
 
 /** The `Host` of a request, taken apart. */

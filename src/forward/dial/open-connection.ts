@@ -1,0 +1,92 @@
+import { connect, isIPv6 } from 'node:net'
+import { getSystemErrorName } from 'node:util'
+import { withoutZone } from '../../os/interfaces.ts'
+import { BareSocket } from '../relay/bare-socket.ts'
+import { type ConnectRequest, type Libuv, libuv, type TcpHandle } from '../relay/libuv.ts'
+import type { RelaySocket } from '../relay/relay-socket.ts'
+import { StreamSocket } from '../relay/stream-socket.ts'
+
+/** Told once, never within the call that begins: a connected socket that was not read from, or why there is none. */
+export interface ConnectListener {
+  connected(socket: RelaySocket): void
+  failed(error: NodeJS.ErrnoException): void
+}
+
+/**
+ * Connects to one address, for as long as the kernel tries.
+ * @param address an IP address or `unix:/path`.
+ * @returns what gives up: nobody is told anything then.
+ */
+export function openConnection(address: string, port: number, listener: ConnectListener): { giveUp(): void } {
+  if (libuv === undefined || address.startsWith('unix:')) return openStream(address, port, listener)
+  const opening = new BareOpening(libuv, listener)
+  opening.start(address, port)
+  return opening
+}
+
+class BareOpening {
+  readonly #libuv: Libuv
+  readonly #handle: TcpHandle
+  #listener: ConnectListener | undefined
+
+  constructor(libuv: Libuv, listener: ConnectListener) {
+    this.#libuv = libuv
+    this.#handle = libuv.newTcpHandle()
+    this.#listener = listener
+  }
+
+  start(address: string, port: number): void {
+    const request = this.#libuv.newConnectRequest()
+    request.purpose = this
+    request.oncomplete = connectDone
+    const handle = this.#handle
+    const error = isIPv6(withoutZone(address))
+      ? handle.connect6(request, address, port)
+      : handle.connect(request, address, port)
+    if (error !== 0) queueMicrotask(() => this.done(error))
+  }
+
+  giveUp(): void {
+    if (this.#listener === undefined) return
+    this.#listener = undefined
+    this.#handle.close()
+  }
+
+  /** For the request's callback. */
+  done(status: number): void {
+    const listener = this.#listener
+    if (listener === undefined) return
+    this.#listener = undefined
+    if (status === 0) return listener.connected(new BareSocket(this.#libuv, this.#handle, false))
+    this.#handle.close()
+    const code = getSystemErrorName(status)
+    listener.failed(Object.assign(new Error(`connect ${code}`), { code, syscall: 'connect' }))
+  }
+}
+
+function connectDone(this: ConnectRequest, status: number): void {
+  ;(this.purpose as BareOpening).done(status)
+}
+
+function openStream(address: string, port: number, listener: ConnectListener): { giveUp(): void } {
+  const to = address.startsWith('unix:')
+    ? { path: address.slice('unix:'.length) }
+    : { host: address, port, autoSelectFamily: false, noDelay: true }
+  const socket = connect({ ...to, allowHalfOpen: true })
+  const failed = (error: Error) => {
+    socket.on('error', () => {}).destroy()
+    listener.failed(error)
+  }
+  socket.once('error', failed)
+  socket.once('connect', () => {
+    socket.removeListener('error', failed)
+    listener.connected(new StreamSocket(socket))
+  })
+  return {
+    giveUp: () => {
+      socket.removeListener('error', failed)
+      socket.removeAllListeners('connect')
+      socket.on('error', () => {}).destroy()
+    },
+  }
+}

@@ -1,0 +1,58 @@
+import { BlockList, isIPv4 } from 'node:net'
+import { isLoopback, machineAddresses, unmapped, withoutZone } from '../../os/interfaces.ts'
+
+/**
+ * Networks that cannot be reached from the Internet at large: RFC 1918, RFC 4193 (ULA), link-local (RFC 3927, RFC 4291) and
+ * the shared address space of RFC 6598, which overlay networks use.
+ */
+const privateNetworks = [
+  '10.0.0.0/8',
+  '172.16.0.0/12',
+  '192.168.0.0/16',
+  '169.254.0.0/16',
+  '100.64.0.0/10',
+  'fc00::/7',
+  'fe80::/10',
+]
+
+/** Says which sources may come in. A forward is a door in a wall: what stands behind it may start programs. */
+export interface Admission {
+  /** In words, for the health report: `private`, `any`, or the networks. */
+  readonly description: string
+  admits(address: string): boolean
+}
+
+/**
+ * @param allow CIDRs, `private` or `any`, already checked; empty = `private`. Loopback and the machine's own addresses
+ *   are always admitted: whoever is on the machine can reach the target anyway.
+ */
+export function createAdmission(allow: readonly string[]): Admission {
+  const entries = allow.length === 0 ? ['private'] : allow
+  if (entries.includes('any')) return { description: 'any', admits: () => true }
+  const isNamed = networks(entries)
+  return {
+    description: entries.join(', '),
+    admits: (source) => {
+      const address = withoutZone(unmapped(source))
+      if (isLoopback(address) || isNamed(address)) return true
+      return machineAddresses().some((own) => withoutZone(own.address) === address)
+    },
+  }
+}
+
+/**
+ * Says whether an address is in one of these networks, and not by any other right.
+ * @param entries CIDRs, `private` or `any`, already checked.
+ */
+export function networks(entries: readonly string[]): (address: string) => boolean {
+  if (entries.includes('any')) return () => true
+  const list = new BlockList()
+  for (const network of entries.flatMap((entry) => (entry === 'private' ? privateNetworks : [entry]))) {
+    const [address = '', prefix] = network.split('/')
+    list.addSubnet(address, Number(prefix), isIPv4(address) ? 'ipv4' : 'ipv6')
+  }
+  return (source) => {
+    const address = withoutZone(unmapped(source))
+    return list.check(address, isIPv4(address) ? 'ipv4' : 'ipv6')
+  }
+}

@@ -1,0 +1,190 @@
+import { closeSync, linkSync, renameSync, rmSync } from 'node:fs'
+import { createServer, type Server } from 'node:net'
+import { errorCode, errorText } from '../../os/failure.ts'
+import { type Inheritance, isFixed } from '../../os/socket-activation.ts'
+import { BareSocket } from '../relay/bare-socket.ts'
+import { acceptHandles, fileDescriptor, libuv } from '../relay/libuv.ts'
+import { keepAliveSeconds, type RelaySocket } from '../relay/relay-socket.ts'
+import { StreamSocket } from '../relay/stream-socket.ts'
+import { adoptListener } from './inherited-listeners.ts'
+import type { ListenPlace } from './listen-plan.ts'
+import { listenOnPath } from './unix-listener.ts'
+
+/** How a socket came to listen: bound by this process, or inherited, and how. */
+export type ListenerOrigin = 'bound' | 'activation' | 'handover'
+
+export interface ListenerSet {
+  /** Places that are bound now. */
+  bound(): readonly ListenPlace[]
+  /** How the socket of a bound place came to be. */
+  originOf(place: ListenPlace): ListenerOrigin
+  /** The sockets themselves, for a process that is to share them. */
+  sockets(): readonly { readonly place: ListenPlace; readonly descriptor: number }[]
+  /**
+   * Listens on what was inherited, before the first `follow`. Of a predecessor's sockets those not in `wanted` are closed.
+   * @throws Failure when one cannot be used.
+   */
+  adopt(inheritance: Inheritance, wanted: readonly ListenPlace[]): Promise<void>
+  /** Places that should be bound and are not, with the reason. */
+  failed(): readonly { readonly place: ListenPlace; readonly error: NodeJS.ErrnoException }[]
+  /** Binds what is new, lets go of what is no longer wanted, tries again what failed. Resolves when each has its answer. */
+  follow(wanted: readonly ListenPlace[]): Promise<void>
+  /** Stops accepting everywhere; accepted connections are not touched. */
+  close(): void
+  /** The same, when another process shares the sockets: the paths of Unix sockets stay. */
+  leave(): void
+}
+
+export interface ListenerOptions {
+  readonly port: number
+  /** Permissions of Unix sockets. */
+  readonly unixMode: number
+}
+
+/**
+ * Connections that wait in the kernel to be accepted; the kernel caps it at net.core.somaxconn (listen(2)).
+ */
+export const backlog = 4096
+
+/** How the sockets of clients are made that are not accepted bare: half-open, and not read from before the relay does. */
+const acceptOptions = {
+  allowHalfOpen: true,
+  pauseOnConnect: true,
+  noDelay: true,
+  keepAlive: true,
+  keepAliveInitialDelay: keepAliveSeconds * 1000,
+} as const
+
+/** Listeners of one port on any number of addresses, and of Unix sockets. */
+export function createListeners(
+  { port, unixMode }: ListenerOptions,
+  onConnection: (client: RelaySocket, place: ListenPlace) => void,
+): ListenerSet {
+  const bound = new Map<ListenPlace, Server>()
+  const origins = new Map<ListenPlace, ListenerOrigin>()
+  const failed = new Map<ListenPlace, NodeJS.ErrnoException>()
+
+  const keep = (place: ListenPlace, server: Server, origin: ListenerOrigin) => {
+    bound.set(place, server)
+    origins.set(place, origin)
+    // An accept that fails concerns one connection, never the listener.
+    server.on('error', () => {})
+  }
+
+  const acceptFrom = (server: Server, place: ListenPlace) => {
+    const uv = libuv
+    if (
+      uv !== undefined &&
+      acceptHandles(server, { keepAliveSeconds }, (handle) =>
+        onConnection(new BareSocket(uv, handle, true), place),
+      )
+    ) {
+      return
+    }
+    server.on('connection', (socket) => onConnection(new StreamSocket(socket), place))
+  }
+
+  const bind = async (place: ListenPlace): Promise<void> => {
+    const server = createServer(acceptOptions)
+    try {
+      const path = pathOf(place)
+      // Told first, so that no connection comes before.
+      server.once('listening', () => acceptFrom(server, place))
+      if (path === undefined) await listen(server, place, port)
+      else await listenOnPath(server, path, unixMode)
+      failed.delete(place)
+      keep(place, server, 'bound')
+    } catch (error) {
+      failed.set(place, error as NodeJS.ErrnoException)
+    }
+  }
+
+  return {
+    bound: () => [...bound.keys()],
+    originOf: (place) => origins.get(place) ?? 'bound',
+    sockets: () =>
+      [...bound].flatMap(([place, server]) => {
+        const descriptor = fileDescriptor(server)
+        return descriptor === undefined ? [] : [{ place, descriptor }]
+      }),
+    adopt: async (inheritance, wanted) => {
+      if (inheritance.kind === 'none') return
+      for (const socket of inheritance.sockets) {
+        if (!isFixed(inheritance) && !wanted.includes(socket.name)) {
+          closeSync(socket.descriptor)
+          continue
+        }
+        const options = { ...acceptOptions, backlog }
+        const adopted = await adoptListener(socket, port, options, acceptFrom)
+        // The kernel does not tell the zone of a link-local address; the predecessor does.
+        const place = inheritance.kind === 'handover' ? socket.name : adopted.place
+        keep(place, adopted.server, inheritance.kind)
+      }
+    },
+    failed: () => [...failed].map(([place, error]) => ({ place, error })),
+    follow: async (wanted) => {
+      for (const [place, server] of bound) {
+        if (wanted.includes(place)) continue
+        bound.delete(place)
+        server.close()
+      }
+      for (const place of failed.keys()) if (!wanted.includes(place)) failed.delete(place)
+      await Promise.all(wanted.filter((place) => !bound.has(place)).map(bind))
+    },
+    leave: () => {
+      for (const [place, server] of bound) closeKeepingPath(server, pathOf(place))
+      bound.clear()
+    },
+    close: () => {
+      for (const server of bound.values()) server.close()
+      bound.clear()
+    },
+  }
+}
+
+/** A close unlinks the path that was bound; under another name it is there again within microseconds. */
+function closeKeepingPath(server: Server, path: string | undefined): void {
+  if (path === undefined) return void server.close()
+  const aside = `${path}.${process.pid}`
+  try {
+    linkSync(path, aside)
+    server.close()
+    renameSync(aside, path)
+    // Both names may be there still, and rename(2) leaves two names of one file alone.
+    rmSync(aside, { force: true })
+  } catch {
+    // Somebody took the path away: there is none to be kept.
+    server.close()
+  }
+}
+
+/** The path of a place that is a Unix socket. */
+export function pathOf(place: ListenPlace): string | undefined {
+  return place.startsWith('unix:') ? place.slice('unix:'.length) : undefined
+}
+
+function listen(server: Server, host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen({ host, port, backlog, exclusive: true }, () => {
+      server.removeListener('error', reject)
+      resolve()
+    })
+  })
+}
+
+/** Why a bind failed, in words. */
+export function bindProblem(error: NodeJS.ErrnoException): string {
+  switch (errorCode(error)) {
+    case 'EADDRINUSE':
+      return error.path === undefined ? 'the port is taken' : 'somebody listens there already'
+    case 'EADDRNOTAVAIL':
+      return 'this machine does not have that address'
+    case 'EACCES':
+      return 'this user may not bind that (a port below 1024 needs root or CAP_NET_BIND_SERVICE)'
+    case 'ENOENT':
+      return 'the folder it would be in is not there'
+    default:
+      return errorText(error)
+  }
+}

@@ -1,0 +1,120 @@
+import { isIP, type Socket } from 'node:net'
+import { connect, createSecureContext, type SecureContext } from 'node:tls'
+import type { ForwardOptions } from '../../config/forward-options.ts'
+import { unixPath } from '../../config/values.ts'
+import { errorText } from '../../os/failure.ts'
+import { withoutZone } from '../../os/interfaces.ts'
+import { setTransport } from '../relay/reset.ts'
+import type { StepDone, TargetStep } from './steps.ts'
+import { followFiles, readAuthorities, stampFiles } from './tls-files.ts'
+import type { CertificateEvent } from './tls-in.ts'
+import { targetProblem } from './tls-words.ts'
+
+export type TlsOutOptions = Pick<
+  ForwardOptions,
+  'targetTlsCa' | 'targetTlsName' | 'targetTlsInsecure' | 'tlsHandshakeTimeoutMs'
+>
+
+/** The forward's side of TLS with its target. */
+export interface TlsOut {
+  readonly step: TargetStep
+  /** Why the file as it is now could not be taken over, in words; undefined when it could. */
+  readonly problem: string | undefined
+  /** Reads the authorities again. Never rejects: the report tells when it could not. */
+  reload(): Promise<void>
+  /** Follows the file no longer. */
+  close(): void
+}
+
+/**
+ * @throws Failure when the authorities cannot be read; exit code 78.
+ */
+export async function dialTls(
+  options: TlsOutOptions,
+  report: (event: CertificateEvent) => void,
+): Promise<TlsOut> {
+  const { targetTlsCa: file } = options
+  const stamped = await stampFiles([file])
+  let context = await contextOf(file)
+  let problem: string | undefined
+  const reload = async () => {
+    try {
+      context = await contextOf(file)
+      problem = undefined
+    } catch (error) {
+      const said = problem
+      problem = errorText(error)
+      if (problem !== said) report({ kind: 'certificate-kept', problem })
+    }
+  }
+  const step: TargetStep = {
+    name: 'TLS handshake',
+    side: 'target',
+    timeoutMs: options.tlsHandshakeTimeoutMs,
+    run: (socket, { host }, done) => {
+      const name = options.targetTlsName === '' ? nameOf(host) : options.targetTlsName
+      return handshake(step, { name, context, verify: !options.targetTlsInsecure }, socket, done)
+    },
+  }
+  return {
+    step,
+    get problem() {
+      return problem
+    },
+    reload,
+    close: file === '' ? () => {} : followFiles([file], stamped, () => void reload()),
+  }
+}
+
+/** One for all connections: making one reads every root that Node trusts. */
+async function contextOf(file: string): Promise<SecureContext> {
+  return createSecureContext(file === '' ? {} : { ca: await readAuthorities(file) })
+}
+
+/** What stands on the other side of a Unix socket is this machine. */
+function nameOf(host: string): string {
+  return unixPath(host) === undefined ? withoutZone(host) : 'localhost'
+}
+
+interface HandshakeOptions {
+  /** The name or address that the certificate must hold. */
+  readonly name: string
+  readonly context: SecureContext
+  readonly verify: boolean
+}
+
+function handshake(
+  step: TargetStep,
+  { name, context, verify }: HandshakeOptions,
+  socket: Socket,
+  done: StepDone,
+): () => void {
+  const tlsSocket = connect({
+    socket,
+    secureContext: context,
+    host: name,
+    // An IP address is no name that can be asked for (RFC 6066 section 3).
+    servername: isIP(name) === 0 ? name : '',
+    rejectUnauthorized: verify,
+  })
+  setTransport(tlsSocket, socket)
+  const failed = (error: Error) => {
+    stop()
+    done({ ok: false, failure: { ...targetProblem(error), step } })
+  }
+  const closed = () => failed(Object.assign(new Error('closed'), { code: 'ECONNRESET' }))
+  const secured = () => {
+    stop()
+    done({ ok: true, socket: tlsSocket })
+  }
+  const stop = () => {
+    tlsSocket.off('error', failed)
+    tlsSocket.off('close', closed)
+    tlsSocket.off('secureConnect', secured)
+    tlsSocket.on('error', () => {})
+  }
+  tlsSocket.once('error', failed)
+  tlsSocket.once('close', closed)
+  tlsSocket.once('secureConnect', secured)
+  return stop
+}

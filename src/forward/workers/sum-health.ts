@@ -1,0 +1,96 @@
+import type { ForwarderHealth, TargetFacts } from '../../record/forwarder-health.ts'
+import { summaryOf } from '../dial/dialer.ts'
+
+/** What is counted and goes on counting when the process that counted has ended. */
+type Counted = Pick<ForwarderHealth, 'gate' | 'bytes'> & {
+  readonly connections: Pick<ForwarderHealth['connections'], 'total' | 'refused' | 'ended'>
+}
+
+/**
+ * The health of a forward that several processes serve: where it listens, its certificate and its age are those of the process that
+ * answers, counts are sums over all, and of each target the freshest news is told.
+ * @param own what the process that answers says of itself.
+ * @param others what those say that are there, leaving ones included.
+ * @param retired what those had counted that have ended.
+ */
+export function sumHealth(
+  own: ForwarderHealth,
+  others: readonly ForwarderHealth[],
+  retired: readonly Counted[],
+): ForwarderHealth {
+  const there = [own, ...others]
+  const all: readonly Counted[] = [...there, ...retired]
+  const sum = (count: (health: Counted) => number) => all.reduce((total, health) => total + count(health), 0)
+  const sumThere = (count: (health: ForwarderHealth) => number) =>
+    there.reduce((total, health) => total + count(health), 0)
+  const targets = own.targets.map((target, index) =>
+    freshestOf([target, ...others.flatMap((health) => health.targets[index] ?? [])]),
+  )
+  return {
+    ...own,
+    target: summaryOf(targets),
+    targets,
+    gate:
+      own.gate === null
+        ? null
+        : {
+            ...own.gate,
+            logins: sum(({ gate }) => gate?.logins ?? 0),
+            failedAttempts: sum(({ gate }) => gate?.failedAttempts ?? 0),
+          },
+    connections: {
+      open: sumThere(({ connections }) => connections.open),
+      total: sum(({ connections }) => connections.total),
+      limit: sumThere(({ connections }) => connections.limit),
+      full: there.find(({ connections }) => connections.full !== null)?.connections.full ?? null,
+      refused: addedUp(all.map(({ connections }) => connections.refused)),
+      ended: addedUp(all.map(({ connections }) => connections.ended)),
+    },
+    bytes: {
+      fromClients: sum(({ bytes }) => bytes.fromClients),
+      fromTarget: sum(({ bytes }) => bytes.fromTarget),
+    },
+  }
+}
+
+/** Puts together what several processes had counted. */
+export function counted(one: Counted, other: Counted): Counted {
+  const gates = [one.gate, other.gate].filter((gate) => gate !== null)
+  const [gate] = gates
+  return {
+    gate:
+      gate === undefined
+        ? null
+        : {
+            ...gate,
+            logins: gates.reduce((sum, { logins }) => sum + logins, 0),
+            failedAttempts: gates.reduce((sum, { failedAttempts }) => sum + failedAttempts, 0),
+          },
+    bytes: addedUp([one.bytes, other.bytes]),
+    connections: {
+      total: one.connections.total + other.connections.total,
+      refused: addedUp([one.connections.refused, other.connections.refused]),
+      ended: addedUp([one.connections.ended, other.connections.ended]),
+    },
+  }
+}
+
+function addedUp<Key extends string>(counts: readonly Readonly<Record<Key, number>>[]): Record<Key, number> {
+  const sums = {} as Record<Key, number>
+  for (const count of counts) {
+    for (const [key, value] of Object.entries(count) as [Key, number][]) sums[key] = (sums[key] ?? 0) + value
+  }
+  return sums
+}
+
+/** What the process knows that has dialled it last. */
+function freshestOf(facts: readonly [TargetFacts, ...TargetFacts[]]): TargetFacts {
+  const age = ({ answeredAgeMs, lastErrorAgeMs }: TargetFacts) =>
+    Math.min(answeredAgeMs ?? Number.POSITIVE_INFINITY, lastErrorAgeMs ?? Number.POSITIVE_INFINITY)
+  const freshest = facts.reduce((best, one) => (age(one) < age(best) ? one : best))
+  const answered = facts.filter(({ answeredAgeMs }) => answeredAgeMs !== null)
+  if (freshest.state !== 'waiting' || answered.length === 0) return freshest
+  // To one process it has never answered, to another it has.
+  const { address, answeredAgeMs } = answered.reduce((best, one) => (age(one) < age(best) ? one : best))
+  return { ...freshest, state: 'unreachable', address, answeredAgeMs }
+}

@@ -1,0 +1,104 @@
+import { readFileSync } from 'node:fs'
+import { findPortHolder } from '../../os/port-holder.ts'
+import {
+  judgeProcess,
+  ownIdentity,
+  type ProcessIdentity,
+  sameProcess,
+  signalProcess,
+} from '../../os/process-identity.ts'
+import { removeQuietly, writeFileAtomically } from '../../record/atomic-file.ts'
+
+interface Written {
+  readonly forwarder: ProcessIdentity
+  readonly workers: readonly ProcessIdentity[]
+}
+
+/** ms that workers have to let go of the port when the process is gone that started them; they need a few. */
+const letGoMs = 500
+
+/** ms between two looks. */
+const lookMs = 10
+
+/**
+ * Which processes are the workers of a forward, for the forwarder that comes after one that was killed: workers let go of the port by
+ * themselves when it dies, unless they are stopped or hang.
+ */
+export class WorkerRecord {
+  readonly #file: string
+
+  constructor(file: string) {
+    this.#file = file
+  }
+
+  /** Never fails: a forward works without, on a full disk for example. */
+  write(workers: readonly ProcessIdentity[]): void {
+    const written = read(this.#file)
+    // One that came after this process has its own.
+    if (written !== undefined && !isOurs(written) && isThere(written.forwarder)) return
+    try {
+      writeFileAtomically(
+        this.#file,
+        JSON.stringify({ forwarder: ownIdentity(), workers } satisfies Written),
+        false,
+      )
+    } catch {
+      // What is written is needed only by the next one, if this one is killed while a worker hangs.
+    }
+  }
+
+  remove(): void {
+    const written = read(this.#file)
+    if (written !== undefined && isOurs(written)) removeQuietly(this.#file)
+  }
+}
+
+/** Waits until the workers of a forwarder that is gone have let go of its port, and kills those that do not. */
+export async function endOrphans(file: string, port: number): Promise<void> {
+  const written = read(file)
+  if (written === undefined || isThere(written.forwarder)) return
+  const orphans = written.workers.filter(isThere)
+  if (orphans.length === 0) return
+  const killed = new Set(orphans.filter((orphan) => judgeProcess(orphan) === 'stopped'))
+  for (const orphan of killed) signalProcess(orphan, 'SIGKILL')
+  const giveUpAt = performance.now() + letGoMs
+  for (;;) {
+    const isLate = performance.now() > giveUpAt
+    const holder = holderAmong(orphans, port)
+    if (isLate && holder !== undefined && holder !== 'unknown') {
+      killed.add(holder)
+      signalProcess(holder, 'SIGKILL')
+    }
+    const isDone = holder === undefined || (holder === 'unknown' && isLate)
+    if (isDone && ![...killed].some(isThere)) return
+    await new Promise((resolve) => setTimeout(resolve, lookMs))
+  }
+}
+
+/** `unknown`: the socket is being closed just now, by the last threads of a process that is a zombie already. */
+function holderAmong(
+  orphans: readonly ProcessIdentity[],
+  port: number,
+): ProcessIdentity | 'unknown' | undefined {
+  const holder = findPortHolder(port, '0.0.0.0') ?? findPortHolder(port, '::')
+  if (holder === undefined) return undefined
+  return holder.pid === undefined ? 'unknown' : orphans.find(({ pid }) => pid === holder.pid)
+}
+
+function read(file: string): Written | undefined {
+  try {
+    const { forwarder, workers } = JSON.parse(readFileSync(file, 'utf8')) as Partial<Written>
+    return forwarder === undefined || !Array.isArray(workers) ? undefined : { forwarder, workers }
+  } catch {
+    return undefined
+  }
+}
+
+function isOurs({ forwarder }: Written): boolean {
+  return sameProcess(forwarder, ownIdentity())
+}
+
+function isThere(identity: ProcessIdentity): boolean {
+  const verdict = judgeProcess(identity)
+  return verdict === 'alive' || verdict === 'stopped'
+}
