@@ -84,7 +84,7 @@ const followIntervalMs = 2000
 const newAddressRetryMs = 200
 
 /** ms of age from which a connection to a target is kept alive. */
-const keepAliveAgeMs = 15_000
+const keepAliveAgeMs = 5_000
 
 /** ms for which an announced probe is expected. */
 const probeExpectedMs = 5000
