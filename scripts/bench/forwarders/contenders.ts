@@ -36,7 +36,7 @@ export interface Setup {
 export function contenders({ root, buffer, ourArgs }: Setup): Contender[] {
   const built = join(root, 'dist')
   const ours = join(built, 'bin/tcp-proxy.cjs')
-  const all: Contender[] = [
+  return [
     {
       name: OURS,
       kind: 'ours',
@@ -90,7 +90,6 @@ export function contenders({ root, buffer, ourArgs }: Setup): Contender[] {
     },
     { name: 'direct', kind: 'direct' },
   ]
-  return existsSync(ours) ? all : all.filter(({ kind }) => kind !== 'ours')
 }
 
 type Command = NonNullable<Contender['command']>
