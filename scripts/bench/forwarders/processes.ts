@@ -136,8 +136,10 @@ let nextPort = 20_000 + (process.pid % 10_000)
 /** Ports below the range the kernel hands out for outgoing connections, so that none of those can take one first. */
 export async function freePort(): Promise<number> {
   for (;;) {
-    nextPort = nextPort >= 32_000 ? 20_000 : nextPort + 1
-    if (await canListen(nextPort)) return nextPort
+    // Another one that asks meanwhile gets another one.
+    const port = nextPort >= 32_000 ? 20_000 : nextPort + 1
+    nextPort = port
+    if (await canListen(port)) return port
   }
 }
 

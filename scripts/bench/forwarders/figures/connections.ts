@@ -6,8 +6,8 @@ import type { Figure, Lengths } from './figure.ts'
 import { KIB } from './figure.ts'
 import { CONNECTIONS, web, wrk } from './web.ts'
 
-/** Until a heap has found its size, which takes some 20,000 connections. */
-const WARM_SECONDS = 5
+/** Until a heap has found its size, which takes some 75,000 connections; from then on it is flat. */
+const WARM_SECONDS = 10
 
 /** A forwarder at rest, between two of its runs. */
 interface Rest {
