@@ -68,7 +68,8 @@ describe('the memory of a relay', { timeout: 60_000 }, () => {
         for await (const chunk of client) received.update(chunk)
         assert.equal(received.digest('hex'), expected.digest('hex'))
         const highest = ((await relay.state()).highestResidentBytes - atRest) / 2 ** 20
-        assert.ok(highest < 64, `grew by ${highest} MiB at the most`)
+        // Chunks of Node's own wait for its collector.
+        assert.ok(highest < (way === 'bare' ? 64 : 128), `grew by ${highest} MiB at the most`)
       } finally {
         await relay.close()
         targetServer.close()

@@ -22,23 +22,28 @@ describe('a forward with workers', { timeout: 60_000 }, () => {
     const target = await openTarget()
     const forward = await startWithWorkers(`127.0.0.1 ${target.port}`, 3)
     try {
-      const clients = await Promise.all(
-        Array.from({ length: 90 }, () => connected({ host: '127.0.0.1', port: forward.port })),
-      )
-      for (const client of clients) await roundTrip(client)
-      const health = await forward.health()
+      const clients: Socket[] = []
+      let health = await forward.health()
+      // Whom the kernel wakes is its affair: a process that is quick takes many of those that come at once.
+      while (servingOf(health).some(({ total }) => total === 0)) {
+        const more = Array.from({ length: 30 }, () => connected({ host: '127.0.0.1', port: forward.port }))
+        for (const client of await Promise.all(more)) {
+          clients.push(client)
+          await roundTrip(client)
+        }
+        health = await forward.health()
+      }
       const processes = servingOf(health)
       assert.equal(processes.length, 3)
-      for (const { number, total } of processes) assert.ok(total > 0, `process ${number} has none of 90`)
       assert.equal(
         processes.reduce((sum, { open }) => sum + open, 0),
-        90,
+        clients.length,
       )
-      assert.equal(health.connections.open, 90)
-      assert.equal(health.connections.total, 90)
+      assert.equal(health.connections.open, clients.length)
+      assert.equal(health.connections.total, clients.length)
 
       const list = (await askControl(forward.control, 'connections')) as ConnectionFacts[]
-      assert.equal(new Set(list.map(({ id }) => id)).size, 90)
+      assert.equal(new Set(list.map(({ id }) => id)).size, clients.length)
       for (const { number, open } of processes) {
         const own = list.filter(({ id }) => Math.floor(id / 1e9) === number)
         assert.equal(own.length, open)
@@ -51,18 +56,21 @@ describe('a forward with workers', { timeout: 60_000 }, () => {
       assert.deepEqual(await askControl(forward.control, 'kill', { connection: list[0]?.id ?? 0 }), {
         killed: 0,
       })
-      assert.deepEqual(await askControl(forward.control, 'kill', { source: '127.0.0.1' }), { killed: 87 })
-      const records = await forward.records.count(90)
+      assert.deepEqual(await askControl(forward.control, 'kill', { source: '127.0.0.1' }), {
+        killed: clients.length - 3,
+      })
+      const records = await forward.records.count(clients.length)
       assert.deepEqual(
         records.map(({ id }) => id).sort((a, b) => a - b),
         list.map(({ id }) => id).sort((a, b) => a - b),
       )
       const after = await healthOnce(forward, 'all have ended', ({ connections }) => connections.open === 0)
-      assert.deepEqual(after.connections.ended, { KD: 90 })
-      assert.deepEqual(after.bytes, { fromClients: 360, fromTarget: 360 })
+      assert.deepEqual(after.connections.ended, { KD: clients.length })
+      const bytes = 4 * clients.length
+      assert.deepEqual(after.bytes, { fromClients: bytes, fromTarget: bytes })
       assert.match(
         ((await askControl(forward.control, 'metrics')) as { text: string }).text,
-        /connections_ended_total\{[^}]*\} 90/,
+        new RegExp(`connections_ended_total\\{[^}]*\\} ${clients.length}`),
       )
     } finally {
       await forward.close()
