@@ -362,14 +362,14 @@ export class ForwardWatcher {
 
   #wakeAt(at: number): void {
     this.#cancelWake?.()
-    const ms = Math.max(0, at - monotonicMs()) + 1
     const woken = () => this.observe({ kind: 'woken' })
-    // A start that stood still together with this process has not failed; a wait that is over is over.
+    // A start that stood still together with this process has not failed, not even when that was before this line. A wait that is over
+    // is over.
     if (this.#state.phase.id === 'starting') {
-      this.#cancelWake = timeLimit(ms, woken)
+      this.#cancelWake = timeLimit(this.configuration.restart.startTimeoutMs + 1, woken)
       return
     }
-    const timer = setTimeout(woken, ms)
+    const timer = setTimeout(woken, Math.max(0, at - monotonicMs()) + 1)
     this.#cancelWake = () => clearTimeout(timer)
   }
 
