@@ -1,4 +1,5 @@
 import { BufferPool } from './buffer-pool.ts'
+import { Prefixes } from './prefixes.ts'
 import type { RelaySocket, RelaySocketListener, Sender } from './relay-socket.ts'
 import { watchSilence } from './silence.ts'
 
@@ -328,13 +329,13 @@ class Direction implements RelaySocketListener, Sender {
    * there is more to come, and that is read into a large buffer of its own.
    */
   #forwardCommon(length: number): Buffer | undefined {
-    const copied = staging
-    copied.set(length === COMMON_SIZE ? commonBuffer : commonBuffer.subarray(0, length))
-    if (this.#send(copied.subarray(0, length)))
-      return length === COMMON_SIZE ? this.#borrowLarge() : undefined
+    const copied = stagingPrefixes.of(length)
+    copied.set(commonPrefixes.of(length))
+    if (this.#send(copied)) return length === COMMON_SIZE ? this.#borrowLarge() : undefined
     this.source.pause()
-    this.#loan = { buffer: copied, pool: stagingBuffers }
+    this.#loan = { buffer: staging, pool: stagingBuffers }
     staging = lendStaging()
+    stagingPrefixes.moveTo(staging)
     return undefined
   }
 
@@ -420,11 +421,13 @@ interface Loan {
 // buffer to be read into, and a connection that is silent, or sends little, holds none.
 const COMMON_SIZE = 64 * 1024
 const commonBuffer = Buffer.allocUnsafeSlow(COMMON_SIZE)
+const commonPrefixes = new Prefixes(commonBuffer)
 
 /** What the common buffer is copied to. Whoever's write cannot be completed at once keeps it until then. */
 const stagingBuffers = new BufferPool({ size: COMMON_SIZE, keep: 32 })
 const lendStaging = () => stagingBuffers.lend() ?? Buffer.allocUnsafeSlow(COMMON_SIZE)
 let staging = lendStaging()
+const stagingPrefixes = new Prefixes(staging)
 
 /** For streams that fill the common buffer. Limited, or many stalled receivers would hold one each. */
 const largeBuffers = new BufferPool({ size: 1024 * 1024, keep: 4, limit: 32 })
