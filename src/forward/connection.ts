@@ -1,8 +1,8 @@
 import type { Socket } from 'node:net'
 import type { RefusalReason } from '../record/forwarder-health.ts'
-import type { Dialled, DialOutcome } from './dial/dialer.ts'
+import type { DialListener, Dialled, Dialling, NotDialled } from './dial/dialer.ts'
 import { type Relay, type RelayEnd, type RelayLimits, type RelayTotals, startRelay } from './relay/relay.ts'
-import type { RelaySocket, SocketAddress } from './relay/relay-socket.ts'
+import type { GoneListener, RelaySocket, SocketAddress } from './relay/relay-socket.ts'
 import { resetSocket } from './relay/reset.ts'
 import { relaySocketOf, StreamSocket } from './relay/stream-socket.ts'
 import { type ClientStep, runSteps, type TargetStep } from './steps/steps.ts'
@@ -13,11 +13,8 @@ export interface Pipeline {
   readonly clientSteps: readonly ClientStep[]
   /** What serves clients itself instead of a dial and a relay: the gate. Undefined = a plain forward. */
   readonly server: ConnectionServer | undefined
-  /**
-   * Finds a target. `onSlow` is told when that takes long.
-   * @returns a function that gives up; the outcome is then never told.
-   */
-  dial(connection: Connection, onSlow: () => void, outcome: DialOutcome): () => void
+  /** Finds a target, and tells the connection. */
+  dial(connection: Connection): Dialling
   readonly targetSteps: readonly TargetStep[]
   readonly relayLimits: RelayLimits
   readonly totals: RelayTotals
@@ -36,7 +33,7 @@ export interface ConnectionServer {
 type Phase =
   | { readonly kind: 'accepted' }
   | { readonly kind: 'client-steps'; cancel: () => void }
-  | { readonly kind: 'dialling'; cancel: () => void }
+  | { readonly kind: 'dialling'; dialling: Dialling | undefined }
   | { readonly kind: 'target-steps'; readonly target: Socket; cancel: () => void }
   | { readonly kind: 'relaying'; readonly relay: Relay }
   | { readonly kind: 'served' }
@@ -51,7 +48,7 @@ export type Source = SocketAddress
 const notYet = () => {}
 
 /** One client's connection, from its accept to its end. */
-export class Connection {
+export class Connection implements DialListener, GoneListener {
   /** Counts from 1 within a forwarder. */
   readonly id: number
   /** As a PROXY header tells it, where there is one. */
@@ -175,20 +172,24 @@ export class Connection {
   }
 
   #dial(): void {
-    const phase: Phase = { kind: 'dialling', cancel: notYet }
+    const phase: Phase = { kind: 'dialling', dialling: undefined }
     this.#phase = phase
-    phase.cancel = this.#pipeline.dial(
-      this,
-      () => this.#client.watch(),
-      (failure, dialled) => {
-        if (dialled !== undefined) return this.#prepareTarget(dialled)
-        this.retries = failure.retries
-        this.refuse(failure.reason, failure.message)
-      },
-    )
+    phase.dialling = this.#pipeline.dial(this)
   }
 
-  #prepareTarget({ socket, address, retries, host, prepared }: Dialled): void {
+  /** For the dial: who waits for long is watched, or it could not be seen that it left. */
+  slow(): void {
+    this.#client.watch()
+  }
+
+  /** For the dial. */
+  notDialled({ reason, message, retries }: NotDialled): void {
+    this.retries = retries
+    this.refuse(reason, message)
+  }
+
+  /** For the dial. */
+  dialled({ socket, address, retries, host, prepared }: Dialled): void {
     this.targetAddress = address
     this.retries = retries
     const { targetSteps } = this.#pipeline
@@ -229,6 +230,7 @@ export class Connection {
   #giveUp(): void {
     const phase = this.#phase
     if ('cancel' in phase) phase.cancel()
+    if (phase.kind === 'dialling') phase.dialling?.giveUp()
     if (phase.kind === 'target-steps') resetSocket(phase.target)
   }
 

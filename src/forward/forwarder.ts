@@ -7,8 +7,8 @@ import { version } from '../os/version.ts'
 import type { ConnectionFacts, ForwarderHealth, RefusalReason } from '../record/forwarder-health.ts'
 import { type AccessRecord, accessRecord, connectionFacts } from './access-record.ts'
 import { Connection, type Pipeline, type Source } from './connection.ts'
-import type { DialTarget } from './dial/dial.ts'
-import { Dialer, type PreparedOutcome, type TargetChange } from './dial/dialer.ts'
+import { type DialTarget, literalAddresses } from './dial/dial.ts'
+import { Dialer, type Dialling, type PreparedOutcome, type TargetChange } from './dial/dialer.ts'
 import { NameCache, serverLookup, systemLookup } from './dial/name-cache.ts'
 import type { Gate, GateSecrets } from './gate/index.ts'
 import { livingPredecessors, supervisorNow } from './handover.ts'
@@ -142,7 +142,7 @@ export class Forwarder {
   #lastId = 0
   #gate: Gate | undefined
   #draining = false
-  #cancelChecks: (() => void) | undefined
+  #targetChecks: Dialling | undefined
   #onEmpty: (() => void)[] = []
   #timers: NodeJS.Timeout[] = []
 
@@ -181,7 +181,7 @@ export class Forwarder {
     this.#pipeline = {
       clientSteps: this.#clientSteps,
       server: undefined,
-      dial: (_connection, onSlow, outcome) => this.#dialer.dial(onSlow, outcome),
+      dial: (connection) => this.#dialer.dial(connection),
       targetSteps: this.#targetSteps,
       relayLimits: options,
       totals: this.#totals,
@@ -266,16 +266,15 @@ export class Forwarder {
   }
 
   /** A target with its steps done, for the gate. */
-  #dialPrepared(outcome: PreparedOutcome): () => void {
-    let cancelSteps = () => {}
-    const cancelDial = this.#dialer.dial(
-      () => {},
-      (failure, dialled) => {
-        if (dialled === undefined) return outcome(failure, undefined)
+  #dialPrepared(outcome: PreparedOutcome): void {
+    this.#dialer.dial({
+      slow: () => {},
+      notDialled: (failure) => outcome(failure, undefined),
+      dialled: (dialled) => {
         const socket = dialled.socket.toSocket('reading').on('error', () => {})
         if (this.#targetSteps.length === 0) return outcome(undefined, socket)
         const { host, retries } = dialled
-        cancelSteps = runSteps(this.#targetSteps, socket, { host, connection: undefined }, (result) => {
+        runSteps(this.#targetSteps, socket, { host, connection: undefined }, (result) => {
           dialled.prepared(result)
           if (result.ok) return outcome(undefined, result.socket)
           resetSocket(socket)
@@ -283,11 +282,7 @@ export class Forwarder {
           outcome({ reason: 'target-error', message: `${step.name}: ${message}`, retries }, undefined)
         })
       },
-    )
-    return () => {
-      cancelDial()
-      cancelSteps()
-    }
+    })
   }
 
   /** Stops accepting, lets connections finish for up to `drainMs`, then resets the rest. */
@@ -320,7 +315,7 @@ export class Forwarder {
   close(): void {
     this.#draining = true
     for (const timer of this.#timers) clearInterval(timer)
-    this.#cancelChecks?.()
+    this.#targetChecks?.giveUp()
     this.#tlsIn?.close()
     this.#tlsOut?.close()
     this.#listeners.close()
@@ -556,15 +551,16 @@ export class Forwarder {
     const isOwnPort = target.port === this.options.listenPort
     return {
       ...target,
-      bothLoopbacks: isOwnLoopback(this.options, target),
+      literal: literalAddresses(target.host, isOwnLoopback(this.options, target)),
       isOwnListener: (address) => this.#isOwnListener(address, isOwnPort),
     }
   }
 
   #isOwnListener(address: string, isOwnPort: boolean): boolean {
+    if (address.startsWith('unix:')) return this.#listeners.bound().includes(address)
+    if (!isOwnPort) return false
     const bound = this.#listeners.bound()
-    if (address.startsWith('unix:')) return bound.includes(address)
-    return isOwnPort && bound.length > 0 && reachesListener(address, bound, machineAddresses())
+    return bound.length > 0 && reachesListener(address, bound, machineAddresses())
   }
 
   /** Connections that come and go by the thousand need no keepalive, and it is four system calls. */
@@ -577,8 +573,8 @@ export class Forwarder {
   }
 
   #checkTargets(): void {
-    this.#cancelChecks?.()
-    this.#cancelChecks = this.#dialer.check(this.options.targetCheckMs)
+    this.#targetChecks?.giveUp()
+    this.#targetChecks = this.#dialer.check(this.options.targetCheckMs)
   }
 
   #isExpectedProbe(client: RelaySocket, { address, port }: Source): boolean {

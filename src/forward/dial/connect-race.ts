@@ -1,6 +1,6 @@
 import { mayBeEphemeral } from '../../os/ephemeral-ports.ts'
 import type { RelaySocket } from '../relay/relay-socket.ts'
-import { openConnection } from './open-connection.ts'
+import { type ConnectListener, type Opening, openConnection } from './open-connection.ts'
 
 /** A connected target, not read from yet. */
 export interface Connected {
@@ -13,14 +13,21 @@ export interface ConnectFailure {
   readonly error: Error
 }
 
-export interface ConnectRace {
+export interface RaceCourse {
   /** IP addresses, or `unix:/path`; at least one. */
   readonly addresses: readonly string[]
   readonly port: number
   /** Infinity = as long as the kernel tries. */
   readonly timeoutMs: number
-  /** Told once when the first address is still silent after `nextAddressAfterMs`. */
-  readonly onSlow: () => void
+}
+
+/** Told once whether it was won or lost, and never within the call that begins. */
+export interface RaceListener {
+  /** Told at most once, before the end, when the first address is still silent after `nextAddressAfterMs`. */
+  slow(): void
+  won(connected: Connected): void
+  /** @param failures fewer than addresses when time was up. */
+  lost(failures: readonly ConnectFailure[]): void
 }
 
 /**
@@ -32,76 +39,119 @@ const nextAddressAfterMs = 250
 /**
  * Connects to whichever address answers first; attempts run into each other's heels. One timer serves the next address and the
  * whole timeout.
- * @param outcome told once, never within this call: the winner, or the failures; fewer than addresses when time was up.
- * @returns a function that gives up: the outcome is then never told.
  */
-export function raceToConnect(
-  { addresses, port, timeoutMs, onSlow }: ConnectRace,
-  outcome: (failures: readonly ConnectFailure[], connected: Connected | undefined) => void,
-): () => void {
-  const deadline = performance.now() + timeoutMs
-  const attempts = new Set<{ giveUp(): void }>()
-  const failures: ConnectFailure[] = []
-  let next = 0
-  let slow = false
-  let over = false
-  let timer: NodeJS.Timeout | undefined
+export class ConnectRace {
+  readonly #course: RaceCourse
+  readonly #listener: RaceListener
+  readonly #deadline: number
+  /** Still on their way. */
+  readonly #attempts: Attempt[] = []
+  readonly #failures: ConnectFailure[] = []
+  #next = 0
+  #isSlow = false
+  #isOver = false
+  #timer: NodeJS.Timeout | undefined
 
-  const finish = () => {
-    over = true
-    clearTimeout(timer)
-    for (const attempt of attempts) attempt.giveUp()
+  constructor(course: RaceCourse, listener: RaceListener) {
+    this.#course = course
+    this.#listener = listener
+    this.#deadline = performance.now() + course.timeoutMs
   }
-  const attemptNext = () => {
-    const address = addresses[next]
+
+  start(): void {
+    this.#attemptNext()
+  }
+
+  /** Ends it: nobody is told anything then. */
+  giveUp(): void {
+    this.#isOver = true
+    clearTimeout(this.#timer)
+    for (const attempt of this.#attempts) attempt.giveUp()
+  }
+
+  /** For an attempt. */
+  connected(attempt: Attempt, socket: RelaySocket): void {
+    const { address } = attempt
+    const { port } = this.#course
+    if (isSelfConnected(socket, port)) {
+      socket.destroy()
+      return this.failed(attempt, selfConnectedError(port))
+    }
+    this.#forget(attempt)
+    this.giveUp()
+    this.#listener.won({ socket, address })
+  }
+
+  /** For an attempt. */
+  failed(attempt: Attempt, error: Error): void {
+    this.#forget(attempt)
+    this.#failures.push({ address: attempt.address, error })
+    if (this.#next < this.#course.addresses.length) return this.#attemptNext()
+    if (this.#attempts.length === 0) this.#lose()
+  }
+
+  #forget(attempt: Attempt): void {
+    this.#attempts.splice(this.#attempts.indexOf(attempt), 1)
+  }
+
+  #lose(): void {
+    this.giveUp()
+    this.#listener.lost(this.#failures)
+  }
+
+  #attemptNext(): void {
+    const { addresses, port } = this.#course
+    const address = addresses[this.#next]
     if (address === undefined) return
-    next++
-    attempt(address)
-    armTimer()
+    this.#next++
+    this.#attempts.push(new Attempt(this, address, port))
+    this.#armTimer()
   }
-  const armTimer = () => {
-    clearTimeout(timer)
-    const left = deadline - performance.now()
-    const wait = slow && next >= addresses.length ? left : Math.min(left, nextAddressAfterMs)
-    timer = Number.isFinite(wait) ? setTimeout(timerFired, Math.max(1, wait)) : undefined
+
+  #armTimer(): void {
+    clearTimeout(this.#timer)
+    const left = this.#deadline - performance.now()
+    const isLast = this.#isSlow && this.#next >= this.#course.addresses.length
+    const wait = isLast ? left : Math.min(left, nextAddressAfterMs)
+    this.#timer = Number.isFinite(wait) ? setTimeout(() => this.#timerFired(), Math.max(1, wait)) : undefined
   }
-  const timerFired = () => {
-    if (performance.now() >= deadline - 1) {
-      finish()
-      return outcome(failures, undefined)
-    }
-    if (!slow) {
-      slow = true
-      onSlow()
+
+  #timerFired(): void {
+    if (performance.now() >= this.#deadline - 1) return this.#lose()
+    if (!this.#isSlow) {
+      this.#isSlow = true
+      this.#listener.slow()
       // Whoever heard that may have given up.
-      if (over) return
+      if (this.#isOver) return
     }
-    if (next < addresses.length) attemptNext()
-    else armTimer()
+    if (this.#next < this.#course.addresses.length) this.#attemptNext()
+    else this.#armTimer()
   }
-  const attempt = (address: string) => {
-    const failed = (error: Error) => {
-      attempts.delete(opening)
-      failures.push({ address, error })
-      if (next < addresses.length) return attemptNext()
-      if (attempts.size > 0) return
-      finish()
-      outcome(failures, undefined)
-    }
-    const connected = (socket: RelaySocket) => {
-      if (isSelfConnected(socket, port)) {
-        socket.destroy()
-        return failed(selfConnectedError(port))
-      }
-      attempts.delete(opening)
-      finish()
-      outcome(failures, { socket, address })
-    }
-    const opening = openConnection(address, port, { connected, failed })
-    attempts.add(opening)
+}
+
+/** One address of a race. */
+class Attempt implements ConnectListener {
+  readonly address: string
+  readonly #race: ConnectRace
+  readonly #opening: Opening
+
+  constructor(race: ConnectRace, address: string, port: number) {
+    this.#race = race
+    this.address = address
+    this.#opening = openConnection(address, port, this)
   }
-  attemptNext()
-  return finish
+
+  giveUp(): void {
+    this.#opening.giveUp()
+  }
+
+  connected(socket: RelaySocket): void {
+    this.#race.connected(this, socket)
+  }
+
+  failed(error: Error): void {
+    this.#race.failed(this, error)
+  }
 }
 
 /**

@@ -2,7 +2,7 @@ import { errorCode, errorText } from '../../os/failure.ts'
 import { hostAndPort, withoutZone } from '../../os/interfaces.ts'
 import { isIP } from '../../os/ip-address.ts'
 import { isLoopbackHost, loopbackAddresses } from '../listen/listen-plan.ts'
-import { type Connected, type ConnectFailure, type ConnectRace, raceToConnect } from './connect-race.ts'
+import { type Connected, type ConnectFailure, ConnectRace, type RaceListener } from './connect-race.ts'
 import type { NameCache } from './name-cache.ts'
 
 export type DialFailureReason =
@@ -22,71 +22,100 @@ export interface DialTarget {
   /** Host name, IP address or `unix:/path`. */
   readonly host: string
   readonly port: number
-  /** Also try the other loopback address when `host` is one of them. */
-  readonly bothLoopbacks: boolean
+  /** Of a target that needs no resolver; see {@link literalAddresses}. */
+  readonly literal: readonly string[] | undefined
   /** True for an address that must not be dialled because it is a listener of this very forward. */
   readonly isOwnListener: (address: string) => boolean
 }
 
-/** The outcome of one dial, told once: a connected socket, or why there is none. */
-export type TargetDialled = (
-  ...outcome: [failure: DialFailure, connected: undefined] | [failure: undefined, connected: Connected]
-) => void
+/** What comes of a dial. Its end is told once, and perhaps within the call that begins. */
+export interface TargetDialListener {
+  /** Told at most once, before the end, when it takes longer than a connect should. */
+  slow(): void
+  connected(connected: Connected): void
+  failed(failure: DialFailure): void
+}
 
-/**
- * Connects to one target over all its addresses. The outcome may be told within this call.
- * @param timeoutMs for names and addresses together. Infinity = as long as resolver and kernel try.
- * @param onSlow told once when it takes longer than a connect should.
- * @returns a function that gives up: the outcome is then never told.
- */
-export function dialTarget(
-  target: DialTarget,
-  names: NameCache,
-  timeoutMs: number,
-  onSlow: () => void,
-  outcome: TargetDialled,
-): () => void {
-  let giveUp: (() => void) | undefined
-  let over = false
+/** Connects to one target over all its addresses. */
+export class TargetDial implements RaceListener {
+  readonly #target: DialTarget
+  readonly #names: NameCache
+  readonly #timeoutMs: number
+  readonly #listener: TargetDialListener
+  #addresses: readonly string[] = []
+  #race: ConnectRace | undefined
+  #isOver = false
+  /** For the time until the name is resolved. */
+  #timer: NodeJS.Timeout | undefined
 
-  const connect = (addresses: readonly string[], left: number) => {
-    const foreign = addresses.filter((address) => !target.isOwnListener(address))
-    if (foreign.length === 0) return outcome(selfDial(target, addresses), undefined)
-    const race: ConnectRace = { addresses: foreign, port: target.port, timeoutMs: left, onSlow }
-    giveUp = raceToConnect(race, (failures, connected) => {
-      if (connected !== undefined) outcome(undefined, connected)
-      else outcome(connectFailure(target, foreign, failures, timeoutMs), undefined)
+  /** @param timeoutMs for names and addresses together. Infinity = as long as resolver and kernel try. */
+  constructor(target: DialTarget, names: NameCache, timeoutMs: number, listener: TargetDialListener) {
+    this.#target = target
+    this.#names = names
+    this.#timeoutMs = timeoutMs
+    this.#listener = listener
+  }
+
+  start(): void {
+    const { host, literal } = this.#target
+    if (literal === undefined) this.#resolve(host)
+    else this.#connect(literal, this.#timeoutMs)
+  }
+
+  /** Ends it: nobody is told anything then. */
+  giveUp(): void {
+    this.#isOver = true
+    clearTimeout(this.#timer)
+    this.#race?.giveUp()
+  }
+
+  slow(): void {
+    this.#listener.slow()
+  }
+
+  won(connected: Connected): void {
+    this.#listener.connected(connected)
+  }
+
+  lost(failures: readonly ConnectFailure[]): void {
+    this.#listener.failed(connectFailure(this.#target, this.#addresses, failures, this.#timeoutMs))
+  }
+
+  #resolve(host: string): void {
+    const timeoutMs = this.#timeoutMs
+    const startedAt = performance.now()
+    if (Number.isFinite(timeoutMs)) this.#timer = setTimeout(() => this.#unresolved(), timeoutMs)
+    this.#names.resolve(host, (problem, addresses) => {
+      if (this.#isOver) return
+      clearTimeout(this.#timer)
+      if (problem !== undefined) this.#listener.failed({ reason: 'target-error', message: problem })
+      else this.#connect(interleaveFamilies(addresses), timeoutMs - (performance.now() - startedAt))
     })
   }
 
-  const literal = literalAddresses(target)
-  if (literal !== undefined) {
-    connect(literal, timeoutMs)
-    return () => giveUp?.()
+  #unresolved(): void {
+    this.#isOver = true
+    const message = `${this.#target.host} was not resolved within ${this.#timeoutMs / 1000} s`
+    this.#listener.failed({ reason: 'target-timeout', message })
   }
-  const { host } = target
-  const startedAt = performance.now()
-  const deadline = Number.isFinite(timeoutMs) ? setTimeout(unresolved, timeoutMs) : undefined
-  function unresolved(): void {
-    over = true
-    const message = `${host} was not resolved within ${timeoutMs / 1000} s`
-    outcome({ reason: 'target-timeout', message }, undefined)
-  }
-  names.resolve(host, (problem, addresses) => {
-    if (over) return
-    clearTimeout(deadline)
-    if (problem !== undefined) outcome({ reason: 'target-error', message: problem }, undefined)
-    else connect(interleaveFamilies(addresses), timeoutMs - (performance.now() - startedAt))
-  })
-  return () => {
-    over = true
-    clearTimeout(deadline)
-    giveUp?.()
+
+  #connect(addresses: readonly string[], timeoutMs: number): void {
+    const { port, isOwnListener } = this.#target
+    const foreign = addresses.some(isOwnListener)
+      ? addresses.filter((address) => !isOwnListener(address))
+      : addresses
+    if (foreign.length === 0) return this.#listener.failed(selfDial(this.#target, addresses))
+    this.#addresses = foreign
+    this.#race = new ConnectRace({ addresses: foreign, port, timeoutMs }, this)
+    this.#race.start()
   }
 }
 
-/** The addresses of a target that needs no resolver. */
-function literalAddresses({ host, bothLoopbacks }: DialTarget): readonly string[] | undefined {
+/**
+ * The addresses of a target that needs no resolver; undefined = it does.
+ * @param bothLoopbacks also the other loopback address when `host` is one of them.
+ */
+export function literalAddresses(host: string, bothLoopbacks: boolean): readonly string[] | undefined {
   if (isLoopbackHost(host)) return loopbacksFor(host, bothLoopbacks)
   if (host.startsWith('unix:') || isIP(withoutZone(host)) !== 0) return [host]
   return undefined

@@ -3,7 +3,7 @@ import { hostAndPort } from '../../os/interfaces.ts'
 import type { TargetFacts, TargetState } from '../../record/forwarder-health.ts'
 import { runSteps, type StepResult, type TargetStep } from '../steps/steps.ts'
 import type { Connected } from './connect-race.ts'
-import { type DialFailure, type DialTarget, dialTarget, type TargetDialled } from './dial.ts'
+import { type DialFailure, type DialTarget, TargetDial, type TargetDialListener } from './dial.ts'
 import type { NameCache } from './name-cache.ts'
 import { TargetRecord } from './target-record.ts'
 
@@ -22,11 +22,21 @@ export interface NotDialled extends DialFailure {
   readonly retries: number
 }
 
-export type DialOutcome = (
-  ...outcome: [failure: NotDialled, dialled: undefined] | [failure: undefined, dialled: Dialled]
-) => void
+/** What comes of a client's dial. Its end is told once, and perhaps within the call that begins. */
+export interface DialListener {
+  /** Told when the end will not come within the blink of an eye; perhaps more than once. */
+  slow(): void
+  dialled(dialled: Dialled): void
+  notDialled(failure: NotDialled): void
+}
 
-/** As {@link DialOutcome}, for one whose target's steps are done. */
+/** A dial that is under way. */
+export interface Dialling {
+  /** Ends it: nobody is told anything then. */
+  giveUp(): void
+}
+
+/** The end of a dial whose target's steps are done as well. */
 export type PreparedOutcome = (
   ...outcome: [failure: NotDialled, socket: undefined] | [failure: undefined, socket: Socket]
 ) => void
@@ -99,18 +109,14 @@ export class Dialer {
     return summaryOf(this.facts())
   }
 
-  /**
-   * @param onSlow told when the outcome will not come within the blink of an eye; perhaps more than once.
-   * @returns a function that gives up: the outcome is then never told.
-   */
-  dial(onSlow: () => void, outcome: DialOutcome): () => void {
-    const dial = new Dial(this.#options, this.#inOrder(), onSlow, outcome)
+  dial(listener: DialListener): Dialling {
+    const dial = new Dial(this.#options, this.#inOrder(), listener)
     dial.start()
-    return () => dial.cancel()
+    return dial
   }
 
   /** Dials every target that nobody has heard of for `freshMs`, and hangs up. */
-  check(freshMs: number): () => void {
+  check(freshMs: number): Dialling {
     const { names, connectTimeoutMs } = this.#options
     const timeoutMs = connectTimeoutMs === 0 ? Number.POSITIVE_INFINITY : connectTimeoutMs
     const stale = this.#candidates.filter(
@@ -118,23 +124,24 @@ export class Dialer {
     )
     const cancels = stale.map((candidate) => {
       let cancelSteps: (() => void) | undefined
-      const cancelDial = dialTarget(
-        candidate.target,
-        names,
-        timeoutMs,
-        () => {},
-        (...outcome) => {
-          noteDialled(candidate, outcome, this.#options)
-          if (outcome[1] !== undefined) cancelSteps = this.#checkSteps(candidate, outcome[1])
+      const dial = new TargetDial(candidate.target, names, timeoutMs, {
+        slow: () => {},
+        connected: (connected) => {
+          noteConnected(candidate, connected, this.#options)
+          cancelSteps = this.#checkSteps(candidate, connected)
         },
-      )
+        failed: (failure) => noteFailure(candidate, failure, this.#options.onChange),
+      })
+      dial.start()
       return () => {
-        cancelDial()
+        dial.giveUp()
         cancelSteps?.()
       }
     })
-    return () => {
-      for (const cancel of cancels) cancel()
+    return {
+      giveUp: () => {
+        for (const cancel of cancels) cancel()
+      },
     }
   }
 
@@ -170,19 +177,17 @@ export class Dialer {
   }
 }
 
-/** Remembers an outcome. A lack of descriptors of our own says nothing about the target. */
-function note(
-  candidate: Candidate,
-  [failure, connected]: Parameters<TargetDialled>,
+/** A lack of descriptors of our own says nothing about the target. */
+function noteFailure(
+  { target, record }: Candidate,
+  { reason, message }: DialFailure,
   onChange: DialerOptions['onChange'],
 ): void {
-  if (connected !== undefined) return noteAnswer(candidate, connected.address, onChange)
-  if (failure.reason === 'descriptors') return
-  const { target, record } = candidate
+  if (reason === 'descriptors') return
   const before = record.state
-  record.failed(failure.message)
+  record.failed(message)
   if (record.state === before) return
-  onChange({ kind: 'fails', target, message: failure.message, answeredBefore: before === 'reachable' })
+  onChange({ kind: 'fails', target, message, answeredBefore: before === 'reachable' })
 }
 
 function noteAnswer(
@@ -196,12 +201,12 @@ function noteAnswer(
 }
 
 /** A target with steps to do has not answered before they are done. */
-function noteDialled(
+function noteConnected(
   candidate: Candidate,
-  outcome: Parameters<TargetDialled>,
+  { address }: Connected,
   { steps, onChange }: DialerOptions,
 ): void {
-  if (outcome[0] !== undefined || steps.length === 0) note(candidate, outcome, onChange)
+  if (steps.length === 0) noteAnswer(candidate, address, onChange)
 }
 
 function notePrepared(
@@ -214,33 +219,27 @@ function notePrepared(
   if (result.ok) return noteAnswer(candidate, address, onChange)
   const { step, message } = result.failure
   const words = `${hostAndPort(address, port)}, ${step.name}: ${message}`
-  note(candidate, [{ reason: 'target-error', message: words }, undefined], onChange)
+  noteFailure(candidate, { reason: 'target-error', message: words }, onChange)
 }
 
 /** One client's search for a target. */
-class Dial {
+class Dial implements Dialling, TargetDialListener {
   readonly #options: DialerOptions
   readonly #candidates: readonly Candidate[]
-  readonly #onSlow: () => void
-  readonly #outcome: DialOutcome
+  readonly #listener: DialListener
   readonly #deadline: number
   #next = 0
   #attempts = 0
   #wait = firstRetryMs
   #failures: { readonly candidate: Candidate; readonly failure: DialFailure }[] = []
   #timer: NodeJS.Timeout | undefined
-  #cancelAttempt = () => {}
+  /** The one of the candidate before `#next`. */
+  #attempt: TargetDial | undefined
 
-  constructor(
-    options: DialerOptions,
-    candidates: readonly Candidate[],
-    onSlow: () => void,
-    outcome: DialOutcome,
-  ) {
+  constructor(options: DialerOptions, candidates: readonly Candidate[], listener: DialListener) {
     this.#options = options
     this.#candidates = candidates
-    this.#onSlow = onSlow
-    this.#outcome = outcome
+    this.#listener = listener
     const { connectTimeoutMs } = options
     this.#deadline = connectTimeoutMs === 0 ? Number.POSITIVE_INFINITY : performance.now() + connectTimeoutMs
   }
@@ -251,51 +250,51 @@ class Dial {
     // Who comes first must not use up the time of those who come after.
     const left = this.#deadline - performance.now()
     const share = left / (this.#candidates.length - this.#next + 1)
-    let told = false
-    const cancel = dialTarget(
-      candidate.target,
-      this.#options.names,
-      Math.max(1, share),
-      this.#onSlow,
-      (...outcome) => {
-        told = true
-        this.#attemptEnded(candidate, outcome)
-      },
-    )
-    if (!told) this.#cancelAttempt = cancel
+    this.#attempt = new TargetDial(candidate.target, this.#options.names, Math.max(1, share), this)
+    this.#attempt.start()
   }
 
-  cancel(): void {
+  giveUp(): void {
     clearTimeout(this.#timer)
-    this.#cancelAttempt()
+    this.#attempt?.giveUp()
   }
 
-  #attemptEnded(candidate: Candidate, outcome: Parameters<TargetDialled>): void {
-    noteDialled(candidate, outcome, this.#options)
-    const [failure, connected] = outcome
-    if (connected !== undefined) {
-      const { socket, address } = connected
-      const { host, port } = candidate.target
-      return this.#outcome(undefined, {
-        socket,
-        address: hostAndPort(address, port),
-        retries: this.#attempts,
-        host,
-        prepared: (result) => notePrepared(candidate, address, result, this.#options.onChange),
-      })
-    }
+  slow(): void {
+    this.#listener.slow()
+  }
+
+  connected({ socket, address }: Connected): void {
+    const candidate = this.#current
+    noteConnected(candidate, { socket, address }, this.#options)
+    const { host, port } = candidate.target
+    this.#listener.dialled({
+      socket,
+      address: hostAndPort(address, port),
+      retries: this.#attempts,
+      host,
+      prepared: (result) => notePrepared(candidate, address, result, this.#options.onChange),
+    })
+  }
+
+  failed(failure: DialFailure): void {
+    const candidate = this.#current
+    noteFailure(candidate, failure, this.#options.onChange)
     this.#attempts++
     this.#failures.push({ candidate, failure })
     this.start()
   }
 
+  get #current(): Candidate {
+    return this.#candidates[this.#next - 1] as Candidate
+  }
+
   #allFailed(): void {
-    if (!this.#mayTryAgain()) return this.#outcome(this.#summary(), undefined)
+    if (!this.#mayTryAgain()) return this.#listener.notDialled(this.#summary())
     this.#next = 0
     this.#failures = []
     this.#timer = setTimeout(() => this.start(), this.#wait)
     this.#wait = Math.min(this.#wait * 2, longestRetryMs)
-    this.#onSlow()
+    this.#listener.slow()
   }
 
   /** A program that restarts refuses for a moment; one that has refused for long is down, and saying so at once is kinder. */

@@ -1,6 +1,6 @@
-import { connect, isIPv6 } from 'node:net'
+import { connect } from 'node:net'
 import { getSystemErrorName } from 'node:util'
-import { withoutZone } from '../../os/interfaces.ts'
+import { isIPv6 } from '../../os/ip-address.ts'
 import { BareSocket } from '../relay/bare-socket.ts'
 import { type ConnectRequest, type Libuv, libuv, type TcpHandle } from '../relay/libuv.ts'
 import type { RelaySocket } from '../relay/relay-socket.ts'
@@ -12,19 +12,24 @@ export interface ConnectListener {
   failed(error: NodeJS.ErrnoException): void
 }
 
+/** A connect that is under way. */
+export interface Opening {
+  /** Ends it: nobody is told anything then. */
+  giveUp(): void
+}
+
 /**
  * Connects to one address, for as long as the kernel tries.
  * @param address an IP address or `unix:/path`.
- * @returns what gives up: nobody is told anything then.
  */
-export function openConnection(address: string, port: number, listener: ConnectListener): { giveUp(): void } {
+export function openConnection(address: string, port: number, listener: ConnectListener): Opening {
   if (libuv === undefined || address.startsWith('unix:')) return openStream(address, port, listener)
   const opening = new BareOpening(libuv, listener)
   opening.start(address, port)
   return opening
 }
 
-class BareOpening {
+class BareOpening implements Opening {
   readonly #libuv: Libuv
   readonly #handle: TcpHandle
   #listener: ConnectListener | undefined
@@ -40,10 +45,13 @@ class BareOpening {
     request.purpose = this
     request.oncomplete = connectDone
     const handle = this.#handle
-    const error = isIPv6(withoutZone(address))
+    const error = isIPv6(address)
       ? handle.connect6(request, address, port)
       : handle.connect(request, address, port)
-    if (error !== 0) queueMicrotask(() => this.done(error))
+    if (error !== 0) return queueMicrotask(() => this.done(error))
+    // libuv asks for both kinds of events at once then, and not for one after the other: a system call less. Nothing can come before
+    // the connect is done.
+    handle.readStart()
   }
 
   giveUp(): void {
@@ -57,7 +65,7 @@ class BareOpening {
     const listener = this.#listener
     if (listener === undefined) return
     this.#listener = undefined
-    if (status === 0) return listener.connected(new BareSocket(this.#libuv, this.#handle, false))
+    if (status === 0) return listener.connected(new BareSocket(this.#libuv, this.#handle, 'dialled'))
     this.#handle.close()
     const code = getSystemErrorName(status)
     listener.failed(Object.assign(new Error(`connect ${code}`), { code, syscall: 'connect' }))
@@ -68,7 +76,7 @@ function connectDone(this: ConnectRequest, status: number): void {
   ;(this.purpose as BareOpening).done(status)
 }
 
-function openStream(address: string, port: number, listener: ConnectListener): { giveUp(): void } {
+function openStream(address: string, port: number, listener: ConnectListener): Opening {
   const to = address.startsWith('unix:')
     ? { path: address.slice('unix:'.length) }
     : { host: address, port, autoSelectFamily: false, noDelay: true }

@@ -76,7 +76,7 @@ export function createListeners(
     if (
       uv !== undefined &&
       acceptHandles(server, { keepAliveSeconds }, (handle) =>
-        onConnection(new BareSocket(uv, handle, true), place),
+        onConnection(new BareSocket(uv, handle, 'accepted'), place),
       )
     ) {
       return

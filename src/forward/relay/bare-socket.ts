@@ -58,12 +58,18 @@ export class BareSocket implements RelaySocket {
 
   /**
    * @param handle connected, and nobody else's.
-   * @param noDelay whether its TCP_NODELAY is set already.
+   * @param origin what was done with it: an accepted one has TCP_NODELAY, a dialled one reads already.
    */
-  constructor(libuv: Libuv, handle: TcpHandle, noDelay: boolean, alreadyRead: readonly Buffer[] = []) {
+  constructor(
+    libuv: Libuv,
+    handle: TcpHandle,
+    origin: 'accepted' | 'dialled',
+    alreadyRead: readonly Buffer[] = [],
+  ) {
     this.#libuv = libuv
     this.#handle = handle
-    this.#nagle = noDelay ? 'off' : 'on'
+    this.#nagle = origin === 'accepted' ? 'off' : 'on'
+    this.#isReading = origin === 'dialled'
     handle[owner] = this
     handle.onread = onread
     if (alreadyRead.length > 0) this.#early = new EarlyReads(alreadyRead)
@@ -125,9 +131,10 @@ export class BareSocket implements RelaySocket {
     this.#goneListener = undefined
     if (this.#destroyed) {
       this.#closed = false
-      return queueMicrotask(() => this.#tellClosed())
+      return tellSoon(this)
     }
-    this.#readStop()
+    // One that reads since its connect goes on: `resume` follows before anything can come.
+    if (this.#early !== undefined) this.#readStop()
     this.#buffer = listener.firstBuffer
     this.#handle.useUserBuffer(this.#buffer)
   }
@@ -288,7 +295,8 @@ export class BareSocket implements RelaySocket {
 
   #finArrived(): void {
     if (this.#listener === undefined) {
-      if (this.#early !== undefined) this.#early.fin = true
+      this.#early ??= new EarlyReads([])
+      this.#early.fin = true
       return
     }
     this.#readEnded = true
@@ -297,8 +305,8 @@ export class BareSocket implements RelaySocket {
   }
 
   #keep(chunk: Buffer): void {
+    this.#early ??= new EarlyReads([])
     const early = this.#early
-    if (early === undefined) return
     early.add(chunk)
     if (early.isFull) this.#readStop()
   }
@@ -357,11 +365,11 @@ export class BareSocket implements RelaySocket {
   #isClosing(): void {
     this.#isReading = false
     if (this.#listener === undefined) this.#closed = true
-    else queueMicrotask(() => this.#tellClosed())
+    else tellSoon(this)
   }
 
-  /** libuv closes descriptors at once; only its own memory goes later. */
-  #tellClosed(): void {
+  /** libuv closes descriptors at once; only its own memory goes later. For {@link tellSoon}. */
+  tellClosed(): void {
     if (this.#closed) return
     this.#closed = true
     const sender = this.#sender
@@ -369,6 +377,16 @@ export class BareSocket implements RelaySocket {
     sender?.sent(true)
     this.#listener?.closed()
   }
+}
+
+const toBeToldClosed: BareSocket[] = []
+
+/** One microtask tells all that were closed in the same turn: Node makes an object of its own of each. */
+function tellSoon(closed: BareSocket): void {
+  if (toBeToldClosed.push(closed) > 1) return
+  queueMicrotask(() => {
+    for (const socket of toBeToldClosed.splice(0)) socket.tellClosed()
+  })
 }
 
 /** A write that is done at once leaves its request as it was, so that nearly all writes share one. */

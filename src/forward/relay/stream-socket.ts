@@ -22,7 +22,7 @@ export function relaySocketOf(socket: Socket): RelaySocket {
   const alreadyRead: Buffer[] = []
   for (let chunk = socket.read(); chunk !== null; chunk = socket.read()) alreadyRead.push(chunk)
   const handle = hasEnd(socket) ? undefined : takeHandle(socket)
-  if (handle !== undefined) return new BareSocket(libuv, handle, true, alreadyRead)
+  if (handle !== undefined) return new BareSocket(libuv, handle, 'accepted', alreadyRead)
   for (const chunk of alreadyRead.reverse()) socket.unshift(chunk)
   return new StreamSocket(socket)
 }
