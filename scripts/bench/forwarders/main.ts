@@ -8,7 +8,7 @@ import type { Figure } from './figures/figure.ts'
 import { figures } from './figures.ts'
 import { describeMachine } from './machine.ts'
 import { killEverything } from './processes.ts'
-import { judge, matrixTable, type Row, verdictTable } from './report.ts'
+import { judge, manyProcessesLines, matrixTable, type Row, verdictTable } from './report.ts'
 import { runFigure } from './rounds.ts'
 
 const USAGE = `usage: scripts/bench/forward [options]
@@ -136,6 +136,7 @@ async function bench(options: Options, folder: string): Promise<boolean> {
     `medians of ${options.rounds} rounds, ${options.seconds} s a run, tuned = ${options.buffer} bytes of buffer, ${minutes.toFixed(1)} minutes, load before ${place.loadBefore.toFixed(1)}`,
     '',
     verdictTable(verdicts),
+    ...manyProcessesLines(verdicts),
     ...groups.map(
       (group) => `\n${group.figure.name}: median (least..most)\n${matrixTable(group.rows, everybody)}`,
     ),

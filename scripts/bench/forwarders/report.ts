@@ -28,6 +28,8 @@ export interface Verdict {
   readonly ours: number | undefined
   readonly defaults: Rival | undefined
   readonly tuned: Rival | undefined
+  /** The best of those that are no single process in this series, whatever their class; undefined = there are none. */
+  readonly manyProcesses: Rival | undefined
   readonly goal: string
   readonly met: boolean | undefined
 }
@@ -51,13 +53,15 @@ export function judge({ series, by }: Row, field: readonly Contender[]): Verdict
     return median === undefined ? undefined : { name, median, ratio: ratioTo(median) }
   }
 
-  function best(kind: Kind): Rival | undefined {
-    const rivals = field
-      .filter((contender) => contender.kind === kind)
-      .flatMap(({ name }) => rival(name) ?? [])
+  function best(contenders: readonly Contender[]): Rival | undefined {
+    const rivals = contenders.flatMap(({ name }) => rival(name) ?? [])
     const sign = series.better === 'more' ? -1 : 1
     return rivals.sort((a, b) => sign * (a.median - b.median))[0]
   }
+
+  const isPeer = ({ kind }: Contender) => kind === 'defaults' || kind === 'tuned'
+  const isMany = ({ heavy = false }: Contender) => heavy && (series.several ?? false)
+  const bestOf = (kind: Kind) => best(field.filter((one) => one.kind === kind && !isMany(one)))
 
   const reaches = (value: number, bar: number) => (series.better === 'more' ? value >= bar : value <= bar)
 
@@ -91,10 +95,22 @@ export function judge({ series, by }: Row, field: readonly Contender[]): Verdict
     }
   }
 
-  const defaults = best('defaults')
-  const tuned = best('tuned')
+  const defaults = bestOf('defaults')
+  const tuned = bestOf('tuned')
+  const manyProcesses = best(field.filter((one) => isPeer(one) && isMany(one)))
   const { title, unit, goal } = series
-  return { title, unit, ours, defaults, tuned, goal: words(goal), met: meets(goal, defaults, tuned) }
+  const met = meets(goal, defaults, tuned)
+  return { title, unit, ours, defaults, tuned, manyProcesses, goal: words(goal), met }
+}
+
+/** What the table leaves out, as lines: peers with a process for each connection. Empty = nothing. */
+export function manyProcessesLines(verdicts: readonly Verdict[]): readonly string[] {
+  const lines = verdicts.flatMap(({ title, unit, manyProcesses }) => {
+    if (manyProcesses === undefined) return []
+    const { name, median, ratio } = manyProcesses
+    return `  ${title}: ${name} ${short(median)} ${unit}, ours ${times(ratio)}`
+  })
+  return lines.length === 0 ? [] : ['', 'not in the table, with a process for each stream:', ...lines]
 }
 
 export function verdictTable(verdicts: readonly Verdict[]): string {

@@ -13,6 +13,8 @@ export interface Series {
   readonly title: string
   readonly unit: string
   readonly better: 'more' | 'less'
+  /** Over several connections at once. Who has a process for each is then no single process, and no peer. */
+  readonly several?: boolean
   readonly goal: Goal
 }
 

@@ -1,5 +1,5 @@
 import { readlinkSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
+import { open } from 'node:fs/promises'
 
 /**
  * Calls back once the peer has acknowledged all that was written to a socket, or when that cannot be known. A reset
@@ -52,9 +52,10 @@ async function scan(): Promise<void> {
   scanning = true
   const before = performance.now()
   const asked = [...waiting]
-  const table = await socketTable()
+  const unacknowledged = new Map(asked.map(({ inode }) => [inode, 0]))
+  for (const path of socketTables) await readSocketTable(path, unacknowledged)
   for (const entry of asked) {
-    if (!entry.isClosed() && unacknowledgedBytes(table, entry.inode) > 0) continue
+    if (!entry.isClosed() && unacknowledged.get(entry.inode) !== 0) continue
     waiting.delete(entry)
     entry.then()
   }
@@ -74,20 +75,41 @@ function socketInode(descriptor: number): string | undefined {
   }
 }
 
-async function socketTable(): Promise<string> {
-  const tables = ['/proc/self/net/tcp', '/proc/self/net/tcp6'].map((path) =>
-    readFile(path, 'latin1').catch(() => ''),
-  )
-  return (await Promise.all(tables)).join('')
-}
+const socketTables = ['/proc/self/net/tcp', '/proc/self/net/tcp6']
 
-/** A socket that is not in the table has no connection left, and nothing to wait for. */
-function unacknowledgedBytes(table: string, inode: string): number {
-  for (let at = table.indexOf(` ${inode} `); at >= 0; at = table.indexOf(` ${inode} `, at + 1)) {
-    const line = table.slice(table.lastIndexOf('\n', at) + 1, table.indexOf('\n', at))
-    // sl local_address rem_address st tx_queue:rx_queue tr:tm->when retrnsmt uid timeout inode ...
-    const fields = line.trim().split(/\s+/)
-    if (fields[9] === inode) return Number.parseInt(fields[4]?.split(':')[0] ?? '0', 16)
+/** What the kernel gives at once; a reader with a larger buffer gets no more. */
+const CHUNK_BYTES = 4096
+
+/**
+ * sl local_address rem_address st tx_queue:rx_queue tr:tm->when retrnsmt uid timeout inode ..., proc(5). Sockets in TIME_WAIT (06), which
+ * can be most of them, have no inode.
+ */
+const socketLine = /^ *\d+: \S+ \S+ (?!06)\w\w (?<unacknowledged>\w+):\w+ \S+ \w+ +\d+ +\d+ (?<inode>\d+) /gm
+
+/**
+ * Fills in what the sockets have still to be told of, in bytes. A socket that is not in the table has no connection left, and nothing to
+ * wait for. A busy machine's table is megabytes: it is read piece by piece and none is kept.
+ */
+async function readSocketTable(path: string, unacknowledged: Map<string, number>): Promise<void> {
+  const file = await open(path).catch(() => undefined)
+  if (file === undefined) return
+  try {
+    const chunk = Buffer.allocUnsafe(CHUNK_BYTES)
+    let partOfLine = ''
+    for (;;) {
+      const { bytesRead } = await file.read(chunk)
+      if (bytesRead === 0) return
+      const text = partOfLine + chunk.toString('latin1', 0, bytesRead)
+      const end = text.lastIndexOf('\n') + 1
+      partOfLine = text.slice(end)
+      for (const { groups } of text.slice(0, end).matchAll(socketLine)) {
+        const { inode = '', unacknowledged: bytes = '0' } = groups ?? {}
+        if (unacknowledged.has(inode)) unacknowledged.set(inode, Number.parseInt(bytes, 16))
+      }
+    }
+  } catch {
+    // Nobody can be told more; who is not found does not wait.
+  } finally {
+    await file.close()
   }
-  return 0
 }

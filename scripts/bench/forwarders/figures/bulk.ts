@@ -10,23 +10,33 @@ const iperfReport = z.object({
 
 export function bulk({ seconds }: Lengths): Figure {
   const shapes = [
-    { id: 'down1', title: 'download, 1 stream', words: ['-R'] },
-    { id: 'down8', title: 'download, 8 streams', words: ['-R', '-P', '8'] },
-    { id: 'up1', title: 'upload, 1 stream', words: [] },
-    { id: 'up8', title: 'upload, 8 streams', words: ['-P', '8'] },
+    { id: 'down1', title: 'download, 1 stream', several: false, words: ['-R'] },
+    { id: 'down8', title: 'download, 8 streams', several: true, words: ['-R', '-P', '8'] },
+    { id: 'up1', title: 'upload, 1 stream', several: false, words: [] },
+    { id: 'up8', title: 'upload, 8 streams', several: true, words: ['-P', '8'] },
   ]
   const speed: Goal = { kind: 'best', defaults: 1.5, tuned: 1.1 }
   const cost: Goal = { kind: 'best', defaults: 0.6, tuned: 1 }
   return {
     name: 'bulk',
     series: [
-      ...shapes.map(({ id, title }): Series => ({ id, title, unit: 'GB/s', better: 'more', goal: speed })),
       ...shapes.map(
-        ({ id, title }): Series => ({
+        ({ id, title, several }): Series => ({
+          id,
+          title,
+          unit: 'GB/s',
+          better: 'more',
+          several,
+          goal: speed,
+        }),
+      ),
+      ...shapes.map(
+        ({ id, title, several }): Series => ({
           id: `${id}-cpu`,
           title: `CPU, ${title}`,
           unit: 's/GB',
           better: 'less',
+          several,
           goal: cost,
         }),
       ),

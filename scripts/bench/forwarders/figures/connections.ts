@@ -6,8 +6,11 @@ import type { Figure, Lengths } from './figure.ts'
 import { KIB } from './figure.ts'
 import { CONNECTIONS, web, wrk } from './web.ts'
 
-/** Until a heap has found its size, which takes some 75,000 connections; from then on it is flat. */
-const WARM_SECONDS = 10
+/** Until code is compiled and a heap has found its size, which takes some 75,000 connections. */
+const WARM_SECONDS = 12
+
+/** A run here is so many times as long: memory at rest goes up and down by some MB, and only a longer way shows a slope beside that. */
+const LENGTHS = 2
 
 /** A forwarder at rest, between two of its runs. */
 interface Rest {
@@ -17,6 +20,8 @@ interface Rest {
 
 export function connections({ seconds, summaryScript }: Lengths): Figure {
   const rests = new Map<number, Rest[]>()
+  /** Whose first rest is over: a heap takes its size in the run after it. */
+  const settled = new Set<number>()
   const served = new Map<number, number>()
 
   async function load({ port }: Forwarder, length: number): Promise<number> {
@@ -62,8 +67,10 @@ export function connections({ seconds, summaryScript }: Lengths): Figure {
           await load(forwarder, WARM_SECONDS)
         },
         async measure(forwarder) {
-          noteRest(forwarder)
-          return { connections: await load(forwarder, seconds) }
+          const { port } = forwarder
+          if (settled.has(port)) noteRest(forwarder)
+          settled.add(port)
+          return { connections: await load(forwarder, LENGTHS * seconds) }
         },
         finish(forwarder): Record<string, number> {
           const slopes = slopesOf(noteRest(forwarder))
