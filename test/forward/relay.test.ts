@@ -172,6 +172,22 @@ for (const way of Object.keys(ways) as Way[]) {
         }))
     }
 
+    it('ends a stream without end whose reader sent its FIN first and then went away', () =>
+      withBench(way, async ({ connect }) => {
+        const { client, target, ends, ended } = await connect()
+        const piece = Buffer.alloc(64 * 1024)
+        const fill = () => {
+          while (target.writable && target.write(piece)) {}
+        }
+        target.on('drain', fill).on('error', () => {})
+        fill()
+        client.resume().end('enough')
+        await until(() => ends.target.finished && client.bytesRead > 10_000_000)
+        client.resetAndDestroy()
+        assert.deepEqual([(await ended).cause, (await ended).side], ['reset', 'client'])
+        await until(() => target.destroyed)
+      }))
+
     it('is over when its target resets too, while it is still owed what the client sent before a reset', () =>
       withBench(way, async ({ connect }) => {
         const { client, target, ends, ended } = await connect()

@@ -152,7 +152,11 @@ class SocketRelay implements Relay {
     direction.destination.end()
   }
 
-  /** A side is gone, without an error when somebody else destroyed it. The other one gets what was read from it, and then a reset. */
+  /**
+   * A side is gone, without an error when somebody else destroyed it. The other one gets what was read from it, and then a reset, also
+   * after a FIN: who sends without end to somebody who is gone must learn of it, as it would without us. What it has acknowledged it can
+   * still read.
+   */
   lost(direction: Direction, error: NodeJS.ErrnoException | undefined): void {
     // The survivor of an ending fails as well: nobody is owed anything any more.
     if (this.#phase.kind === 'ending') return direction.source.destroy()
@@ -160,9 +164,7 @@ class SocketRelay implements Relay {
     else this.#end({ cause: causeOf(error), side: direction.from, error })
     direction.source.destroy()
     direction.forwardLeftovers()
-    const survivor = this.#opposite(direction)
-    if (direction.destination.ended) survivor.discard()
-    else survivor.source.pause()
+    direction.destination.pause()
     if (direction.pending === 0) this.flushed(direction)
   }
 
@@ -175,10 +177,7 @@ class SocketRelay implements Relay {
   /** Everything read in this direction has been taken by the destination's kernel. */
   flushed(direction: Direction): void {
     if (this.#phase.kind !== 'ending') return direction.source.resume()
-    // A destination that was sent its FIN has got a complete stream, and a reset could take the end of it away
-    // again. It may finish what it sends (into the void) instead; watching for silence bounds that.
     const { destination } = direction
-    if (destination.ended) return
     if (direction.delivered === 0) destination.reset()
     else destination.whenAcknowledged(() => destination.reset())
   }
@@ -250,7 +249,6 @@ class Direction implements RelaySocketListener, Sender {
   #large: Buffer | undefined
   /** Sent after what is pending. */
   #owed: Buffer | undefined
-  #discarding = false
 
   constructor(
     relay: SocketRelay,
@@ -286,12 +284,6 @@ class Direction implements RelaySocketListener, Sender {
 
   start(): void {
     this.source.open(this)
-    this.source.resume()
-  }
-
-  /** Reads on, but drops what comes: unread bytes would turn the later close into a reset. */
-  discard(): void {
-    this.#discarding = true
     this.source.resume()
   }
 
@@ -386,7 +378,7 @@ class Direction implements RelaySocketListener, Sender {
   /** False when the destination did not take all of it, and the source has to wait: never more than one chunk is held. */
   #send(bytes: Buffer): boolean {
     const { destination } = this
-    if (this.#discarding || destination.ended || destination.destroyed) return true
+    if (destination.ended || destination.destroyed) return true
     if (destination.send(bytes, this)) {
       this.#count(bytes.length)
       return true
