@@ -125,8 +125,10 @@ export class LineLog {
   #rotate(): void {
     const { keep, maxBytes, compress } = this.#limits
     try {
-      // Renamed only if it is still ours: a second writer, such as a forwarder that ends while its successor begins, may have been first.
-      if (isSameFile(this.#open(), this.#file)) shift(this.#file, keep)
+      oneAtATime(`${this.#file}.rotating`, () => {
+        // Renamed only if it is still ours: a second writer, such as a forwarder that ends while its successor begins, may have been first.
+        if (isSameFile(this.#open(), this.#file)) shift(this.#file, keep)
+      })
       this.close()
       this.#open()
       this.#rotateAt = maxBytes
@@ -155,6 +157,20 @@ export function isSameFile(descriptor: number, file: string): boolean {
     return opened.ino === named.ino && opened.dev === named.dev
   } catch {
     return false
+  }
+}
+
+/** ms after which a file that says that somebody rotates was left behind by a process that died over it. */
+const rotatingTakesMs = 10_000
+
+/** @throws when another process is at it. */
+function oneAtATime(lock: string, work: () => void): void {
+  removeLeftBehind(lock, rotatingTakesMs)
+  closeSync(openSync(lock, 'wx', 0o600))
+  try {
+    work()
+  } finally {
+    removeQuietly(lock)
   }
 }
 
@@ -216,8 +232,7 @@ const packingTakesMs = 60_000
 
 /** One process packs at a time: the other finds the file there and leaves the work to it. */
 async function packedTo(descriptor: number, file: string): Promise<string> {
-  if (Date.now() - (statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0) > packingTakesMs)
-    removeQuietly(file)
+  removeLeftBehind(file, packingTakesMs)
   const target = openSync(file, 'wx', 0o600)
   try {
     const { createGzip } = await import('node:zlib')
@@ -229,6 +244,12 @@ async function packedTo(descriptor: number, file: string): Promise<string> {
     removeQuietly(file)
     throw error
   }
+}
+
+/** One that is not there is left alone: it may be another's in the next moment. */
+function removeLeftBehind(file: string, takesMs: number): void {
+  const madeAt = statSync(file, { throwIfNoEntry: false })?.mtimeMs
+  if (madeAt !== undefined && Date.now() - madeAt > takesMs) removeQuietly(file)
 }
 
 function openIfThere(file: string): number | undefined {

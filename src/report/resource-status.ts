@@ -1,6 +1,7 @@
 import { duration } from '../os/duration.ts'
+import type { ForwarderHealth } from '../record/forwarder-health.ts'
 import { excessInWords, type LimitedResource, limitedResources, limitInWords } from '../record/limit-words.ts'
-import type { ForwardFacts, Times } from './status.ts'
+import type { ForwardRecord } from '../record/runtime-state.ts'
 
 /** What a forward uses, and what it may. */
 export interface ResourceStatus {
@@ -21,8 +22,20 @@ export interface ResourceStatus {
   } | null
 }
 
+interface ResourceFacts {
+  readonly record: ForwardRecord | undefined
+  readonly health: ForwarderHealth | undefined
+}
+
+/** `watched`: by a living monitor. */
+interface ResourceTimes {
+  readonly now: number
+  readonly sameBoot: boolean
+  readonly watched: boolean
+}
+
 /** What the monitor has measured is of the process that runs, or of nobody. */
-export function resourceStatus({ record, health }: ForwardFacts, times: Times): ResourceStatus {
+export function resourceStatus({ record, health }: ResourceFacts, times: ResourceTimes): ResourceStatus {
   const isKnown = times.watched && times.sameBoot
   const usage = isKnown ? (record?.usage ?? null) : null
   const limits = record?.limits ?? null

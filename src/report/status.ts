@@ -259,7 +259,7 @@ export function assess(facts: StatusFacts): StatusReport {
 }
 
 /** Monotonic times of the records say something only in the boot in which they were written. */
-export interface Times {
+interface Times {
   readonly now: number
   readonly sameBoot: boolean
   /** A living monitor looks after the forwards. */

@@ -81,6 +81,31 @@ test('two writers of one log, as when a forwarder ends while its successor begin
   assert.deepEqual(linesOf(file).sort(), numbered(1000).sort())
 })
 
+test('four processes that write and rotate the same log at once lose nothing', async (t) => {
+  const file = path.join(temporaryDirectory(t), 'x.log')
+  const module = fileURLToPath(new URL('../../src/record/line-log.js', import.meta.url))
+  const script = `import { LineLog } from ${JSON.stringify(module)}
+    const log = new LineLog(process.argv[1], { maxBytes: 2000, keep: 5000, compress: false, isShared: true })
+    process.stdin.once('data', () => {
+      for (let i = 0; i < 5000; i++) log.write(process.argv[2] + ' ' + i)
+      process.exit()
+    })
+    process.stdout.write('ready')`
+  const writers = await Promise.all(
+    ['a', 'b', 'c', 'd'].map(async (name) => {
+      const child = spawn(process.execPath, ['--input-type=module', '-e', script, file, name], {
+        stdio: ['pipe', 'pipe', 'inherit'],
+      })
+      await once(child.stdout, 'data')
+      return { name, child, exited: once(child, 'exit') }
+    }),
+  )
+  for (const { child } of writers) child.stdin.write('go')
+  await Promise.all(writers.map(({ exited }) => exited))
+  const written = writers.flatMap(({ name }) => Array.from({ length: 5000 }, (_, i) => `${name} ${i}`))
+  assert.deepEqual(linesOf(file).sort(), written.sort())
+})
+
 test('a log that cannot be rotated is written on', (t) => {
   const file = path.join(temporaryDirectory(t), 'x.log')
   mkdirSync(path.join(`${file}.1`, 'in the way'), { recursive: true })
