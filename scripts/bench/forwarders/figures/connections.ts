@@ -4,7 +4,7 @@ import { memoryBytes } from '../processes.ts'
 import { summarize } from '../report.ts'
 import type { Figure, Lengths } from './figure.ts'
 import { KIB } from './figure.ts'
-import { CONNECTIONS, web, wrk } from './web.ts'
+import { CONNECTIONS, LEAD_IN_SECONDS, web, wrk } from './web.ts'
 
 /** Until code is compiled and a heap has found its size, which takes some 75,000 connections. */
 const WARM_SECONDS = 12
@@ -70,6 +70,7 @@ export function connections({ seconds, summaryScript }: Lengths): Figure {
           const { port } = forwarder
           if (settled.has(port)) noteRest(forwarder)
           settled.add(port)
+          await load(forwarder, LEAD_IN_SECONDS)
           return { connections: await load(forwarder, LENGTHS * seconds) }
         },
         finish(forwarder): Record<string, number> {

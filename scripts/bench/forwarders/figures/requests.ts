@@ -2,7 +2,10 @@
 import { NGINX } from '../contenders.ts'
 import type { Goal } from '../series.ts'
 import type { Figure, Lengths } from './figure.ts'
-import { CONNECTIONS, web, wrk } from './web.ts'
+import { CONNECTIONS, LEAD_IN_SECONDS, web, wrk } from './web.ts'
+
+/** Node compiles what is used most within the first seconds, on the very cores that are measured. */
+const WARM_SECONDS = 5
 
 export function requests({ seconds, summaryScript }: Lengths): Figure {
   const asNginx: Goal = { kind: 'peer', name: NGINX, ratio: 1 }
@@ -20,9 +23,10 @@ export function requests({ seconds, summaryScript }: Lengths): Figure {
       return {
         ...(await web(ports, folder)),
         warm: async ({ port }) => {
-          await load(port, 1)
+          await load(port, WARM_SECONDS)
         },
         async measure({ port }) {
+          await load(port, LEAD_IN_SECONDS)
           const got = await load(port, seconds)
           return { requests: got.requests / got.seconds, 'requests-p50': got.p50, 'requests-p99': got.p99 }
         },
