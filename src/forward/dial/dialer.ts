@@ -263,9 +263,10 @@ class Dial implements Dialling, TargetDialListener {
     this.#listener.slow()
   }
 
-  connected({ socket, address }: Connected): void {
+  connected(connected: Connected): void {
     const candidate = this.#current
-    noteConnected(candidate, { socket, address }, this.#options)
+    noteConnected(candidate, connected, this.#options)
+    const { socket, address } = connected
     const { host, port } = candidate.target
     this.#listener.dialled({
       socket,
