@@ -3,10 +3,11 @@ import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { readdirSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
-import type { Socket } from 'node:net'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
+import { promisify } from 'node:util'
 import { libuv } from '../../src/forward/relay/libuv.ts'
 import { type Bench, openBench, receive, until, type Way, ways } from '../support/relay-peers.ts'
 
@@ -18,6 +19,26 @@ async function withBench(way: Way, use: (bench: Bench) => Promise<void>): Promis
     await use(bench)
   } finally {
     await bench.close()
+  }
+}
+
+/** Connections that only stand in the kernel's table: each with two lines. */
+async function openCrowd(connections: number): Promise<{ leave(): Promise<void> }> {
+  const server = createServer().listen(0, '127.0.0.1', 4096)
+  await once(server, 'listening')
+  const sockets: Socket[] = []
+  server.on('connection', (socket) => sockets.push(socket))
+  const { port } = server.address() as AddressInfo
+  while (sockets.length < 2 * connections) {
+    const socket = connect({ port, host: '127.0.0.1' })
+    sockets.push(socket)
+    await Promise.all([once(socket, 'connect'), once(server, 'connection')])
+  }
+  return {
+    async leave() {
+      for (const socket of sockets) socket.resetAndDestroy()
+      await promisify(server.close.bind(server))()
+    },
   }
 }
 
@@ -114,6 +135,29 @@ for (const way of Object.keys(ways) as Way[]) {
           assert.deepEqual({ cause, side }, { cause: 'reset', side: from })
           assert.equal(bytesFromClient + bytesFromTarget, bytes.length)
         }))
+
+      it(`delivers all of it as well beside thousands of other sockets, whose table takes many slices to read, after a reset of the ${from}`, async () => {
+        const crowd = await openCrowd(3_000)
+        try {
+          await withBench(way, async ({ connect }) => {
+            const relayed = await connect()
+            const bytes = randomBytes(1_500_000)
+            relayed[from].write(bytes)
+            const { relay } = relayed
+            await until(
+              () => relay.bytesFromClient + relay.bytesFromTarget + relay.bufferedBytes === bytes.length,
+            )
+            relayed[from].resetAndDestroy()
+            await until(() => relayed.ends[from].closed)
+            const received = await receive(relayed[to])
+            assert.equal(received.end, 'ECONNRESET')
+            assert.ok(received.bytes.equals(bytes))
+            assert.equal((await relayed.ended).cause, 'reset')
+          })
+        } finally {
+          await crowd.leave()
+        }
+      })
 
       it(`shows a reset of the ${from} that came while it was not being read as a reset, not as a FIN`, () =>
         withBench(way, async ({ connect }) => {

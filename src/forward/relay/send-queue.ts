@@ -1,5 +1,4 @@
-import { readlinkSync } from 'node:fs'
-import { open } from 'node:fs/promises'
+import { closeSync, openSync, readlinkSync, readSync } from 'node:fs'
 
 /**
  * Calls back once the peer has acknowledged all that was written to a socket, or when that cannot be known. A reset
@@ -19,51 +18,59 @@ export function whenAcknowledged(
     queueMicrotask(then)
     return
   }
-  waiting.add({ isClosed, inode, then })
+  waiting.add({ isClosed, inode, then, missed: 0 })
   delay = SHORTEST_DELAY_MS
-  if (!scanning) scheduleScan(0)
+  if (scan === undefined) schedule(0)
 }
 
 interface Waiting {
-  isClosed: () => boolean
-  inode: string
-  then: () => void
+  readonly isClosed: () => boolean
+  readonly inode: string
+  readonly then: () => void
+  /** Scans in a row that did not find it. */
+  missed: number
 }
 
 const SHORTEST_DELAY_MS = 2
 const LONGEST_DELAY_MS = 500
-/** Scans may take this part of one core, however long the table is (some 5 ms are the least, for a short one), ... */
-const SCAN_SHARE = 0.2
-/** ... unless a scan only took that long because the process was busy otherwise. */
-const LONGEST_REST_MS = 100
+
+/**
+ * A busy machine's table is long, and the kernel takes 40 us for each page of it: 100 ms for 40,000 sockets. So it is read in slices of
+ * this many ms, ...
+ */
+const SLICE_MS = 1
+/** ... that take this part of the time, ... */
+const SHARE = 0.1
+/** ... unless a slice only took that long because the process was not running. */
+const LONGEST_REST_MS = 50
 
 const waiting = new Set<Waiting>()
 let delay = SHORTEST_DELAY_MS
-let scanning = false
-let earliestScan = 0
+let notBefore = 0
 let timer: NodeJS.Timeout | undefined
+/** The one that is under way. */
+let scan: Scan | undefined
 
-function scheduleScan(wait: number): void {
+function schedule(wait: number): void {
   clearTimeout(timer)
-  timer = setTimeout(scan, Math.max(wait, earliestScan - performance.now()))
+  timer = setTimeout(goOn, Math.max(wait, notBefore - performance.now()))
 }
 
-async function scan(): Promise<void> {
-  scanning = true
+function goOn(): void {
+  scan ??= new Scan([...waiting])
   const before = performance.now()
-  const asked = [...waiting]
-  const unacknowledged = new Map(asked.map(({ inode }) => [inode, 0]))
-  for (const path of socketTables) await readSocketTable(path, unacknowledged)
-  for (const entry of asked) {
-    if (!entry.isClosed() && unacknowledged.get(entry.inode) !== 0) continue
+  const isOver = scan.read(before + SLICE_MS)
+  const now = performance.now()
+  notBefore = now + Math.min((now - before) / SHARE, LONGEST_REST_MS)
+  if (!isOver) return schedule(0)
+  const { acknowledged } = scan
+  scan = undefined
+  for (const entry of acknowledged) {
     waiting.delete(entry)
     entry.then()
   }
-  const now = performance.now()
-  earliestScan = now + Math.min((now - before) / SCAN_SHARE, LONGEST_REST_MS)
-  scanning = false
   if (waiting.size === 0) return
-  scheduleScan(delay)
+  schedule(delay)
   delay = Math.min(delay * 2, LONGEST_DELAY_MS)
 }
 
@@ -77,6 +84,59 @@ function socketInode(descriptor: number): string | undefined {
 
 const socketTables = ['/proc/self/net/tcp', '/proc/self/net/tcp6']
 
+/** One way through the tables, for all who waited when it began. */
+class Scan {
+  readonly #asked: readonly Waiting[]
+  /** By inode, in bytes; -1 = not found yet. */
+  readonly #unacknowledged: Map<string, number>
+  readonly #unread = [...socketTables]
+  #table: SocketTable | undefined
+  #slices = 0
+
+  constructor(asked: readonly Waiting[]) {
+    this.#asked = asked
+    this.#unacknowledged = new Map(asked.map(({ inode }) => [inode, -1]))
+  }
+
+  /** @returns true when it is over; false when `deadline`, in ms of `performance.now()`, came first. */
+  read(deadline: number): boolean {
+    this.#slices += 1
+    for (;;) {
+      if (this.#table === undefined) {
+        const path = this.#unread.shift()
+        if (path === undefined) return true
+        this.#table = openTable(path)
+      } else if (!this.#table.read(this.#unacknowledged)) {
+        this.#table = undefined
+      } else if (performance.now() >= deadline) {
+        return false
+      }
+    }
+  }
+
+  /**
+   * Who need not wait any more. What is not in the table has no connection left, but what was read in slices may have passed over one
+   * while others went away: that is believed the second time.
+   */
+  get acknowledged(): readonly Waiting[] {
+    return this.#asked.filter((entry) => {
+      const bytes = this.#unacknowledged.get(entry.inode) ?? -1
+      entry.missed = bytes < 0 ? entry.missed + 1 : 0
+      if (bytes < 0) return entry.isClosed() || this.#slices === 1 || entry.missed > 1
+      return entry.isClosed() || bytes === 0
+    })
+  }
+}
+
+/** Undefined where there is none, or no descriptor is left to read it by. */
+function openTable(path: string): SocketTable | undefined {
+  try {
+    return new SocketTable(openSync(path, 'r'))
+  } catch {
+    return undefined
+  }
+}
+
 /** What the kernel gives at once; a reader with a larger buffer gets no more. */
 const CHUNK_BYTES = 4096
 
@@ -86,30 +146,42 @@ const CHUNK_BYTES = 4096
  */
 const socketLine = /^ *\d+: \S+ \S+ (?!06)\w\w (?<unacknowledged>\w+):\w+ \S+ \w+ +\d+ +\d+ (?<inode>\d+) /gm
 
-/**
- * Fills in what the sockets have still to be told of, in bytes. A socket that is not in the table has no connection left, and nothing to
- * wait for. A busy machine's table is megabytes: it is read piece by piece and none is kept.
- */
-async function readSocketTable(path: string, unacknowledged: Map<string, number>): Promise<void> {
-  const file = await open(path).catch(() => undefined)
-  if (file === undefined) return
-  try {
-    const chunk = Buffer.allocUnsafe(CHUNK_BYTES)
-    let partOfLine = ''
-    for (;;) {
-      const { bytesRead } = await file.read(chunk)
-      if (bytesRead === 0) return
-      const text = partOfLine + chunk.toString('latin1', 0, bytesRead)
-      const end = text.lastIndexOf('\n') + 1
-      partOfLine = text.slice(end)
-      for (const { groups } of text.slice(0, end).matchAll(socketLine)) {
-        const { inode = '', unacknowledged: bytes = '0' } = groups ?? {}
-        if (unacknowledged.has(inode)) unacknowledged.set(inode, Number.parseInt(bytes, 16))
-      }
+/** Read piece by piece, of which none is kept. */
+class SocketTable {
+  readonly #descriptor: number
+  readonly #chunk = Buffer.allocUnsafe(CHUNK_BYTES)
+  #partOfLine = ''
+
+  constructor(descriptor: number) {
+    this.#descriptor = descriptor
+  }
+
+  /**
+   * Reads the next piece, and notes of every inode asked for what its peer has still to acknowledge.
+   * @returns false at the end; then it is closed.
+   */
+  read(unacknowledged: Map<string, number>): boolean {
+    const length = this.#readChunk()
+    if (length === 0) {
+      closeSync(this.#descriptor)
+      return false
     }
-  } catch {
-    // Nobody can be told more; who is not found does not wait.
-  } finally {
-    await file.close()
+    const text = this.#partOfLine + this.#chunk.toString('latin1', 0, length)
+    const end = text.lastIndexOf('\n') + 1
+    this.#partOfLine = text.slice(end)
+    for (const { groups } of text.slice(0, end).matchAll(socketLine)) {
+      const { inode = '', unacknowledged: bytes = '0' } = groups ?? {}
+      if (unacknowledged.has(inode)) unacknowledged.set(inode, Number.parseInt(bytes, 16))
+    }
+    return true
+  }
+
+  /** A table that cannot be read is an empty one: nobody can be told more. */
+  #readChunk(): number {
+    try {
+      return readSync(this.#descriptor, this.#chunk)
+    } catch {
+      return 0
+    }
   }
 }
