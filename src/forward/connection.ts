@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net'
+import { hostAndPort } from '../os/interfaces.ts'
 import type { RefusalReason } from '../record/forwarder-health.ts'
 import type { DialListener, Dialled, Dialling, NotDialled } from './dial/dialer.ts'
 import { type Relay, type RelayEnd, type RelayLimits, type RelayTotals, startRelay } from './relay/relay.ts'
@@ -59,14 +60,13 @@ export class Connection implements DialListener, GoneListener {
   readonly acceptedAt = performance.now()
   /** From its accept until the target had answered, in ms; undefined until then. */
   connectMs: number | undefined
-  /** The target's address that answered; undefined until then. */
-  targetAddress: string | undefined
   /** Dials that failed. */
   retries = 0
   #phase: Phase = { kind: 'accepted' }
   #destination: Source | undefined
   #client: RelaySocket
   #target: RelaySocket | undefined
+  #targetAddress: SocketAddress | undefined
   #isKeptAlive = false
   #relay: Relay | undefined
   #stopReason: StopReason = 'shutdown'
@@ -90,6 +90,12 @@ export class Connection implements DialListener, GoneListener {
 
   set destination(destination: Source) {
     this.#destination = destination
+  }
+
+  /** The target's address that answered, `address:port`; undefined until then. */
+  get targetAddress(): string | undefined {
+    const answered = this.#targetAddress
+    return answered && hostAndPort(answered.address, answered.port)
   }
 
   get phase(): ConnectionPhase {
@@ -189,8 +195,8 @@ export class Connection implements DialListener, GoneListener {
   }
 
   /** For the dial. */
-  dialled({ socket, address, retries, host, prepared }: Dialled): void {
-    this.targetAddress = address
+  dialled({ socket, address, port, retries, host, prepared }: Dialled): void {
+    this.#targetAddress = { address, port }
     this.retries = retries
     const { targetSteps } = this.#pipeline
     if (targetSteps.length === 0) return this.#startRelay(socket)

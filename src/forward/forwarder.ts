@@ -519,8 +519,10 @@ export class Forwarder {
     this.#connections.delete(connection)
     const open = this.#connections.size
     if (connection.countedFor !== undefined) this.#sourceLimits.release(connection.countedFor)
-    for (const claim of this.#claims.get(connection) ?? []) this.#sharing?.limits.release(claim)
-    this.#claims.delete(connection)
+    if (this.#sharing !== undefined) {
+      for (const claim of this.#claims.get(connection) ?? []) this.#sharing.limits.release(claim)
+      this.#claims.delete(connection)
+    }
     const termination = terminationOf(cause)
     this.#ended.set(termination.code, (this.#ended.get(termination.code) ?? 0) + 1)
     if (cause.kind === 'refused') this.#countRefusal(connection, cause.reason, cause.message)
@@ -578,6 +580,7 @@ export class Forwarder {
   }
 
   #isExpectedProbe(client: RelaySocket, { address, port }: Source): boolean {
+    if (this.#expectedProbes.size === 0) return false
     const timer = this.#expectedProbes.get(port)
     // A connection of the machine to one of its own addresses has that same address as its source.
     if (timer === undefined || client.local?.address !== address) return false

@@ -52,6 +52,7 @@ export function isLinkLocal(address: string): boolean {
 
 /** The IPv4 address inside an IPv4-mapped IPv6 one (::ffff:10.0.0.1), or the address as it is. */
 export function unmapped(address: string): string {
+  if (!address.startsWith('::')) return address
   const lower = address.toLowerCase()
   return lower.startsWith('::ffff:') && lower.includes('.') ? address.slice('::ffff:'.length) : address
 }

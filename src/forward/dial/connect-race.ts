@@ -1,5 +1,6 @@
 import { mayBeEphemeral } from '../../os/ephemeral-ports.ts'
 import type { RelaySocket } from '../relay/relay-socket.ts'
+import { addWaiter, removeWaiter, type Waiter } from './deadlines.ts'
 import { type ConnectListener, type Opening, openConnection } from './open-connection.ts'
 
 /** A connected target, not read from yet. */
@@ -13,12 +14,18 @@ export interface ConnectFailure {
   readonly error: Error
 }
 
+/** The time that something has, in ms of `performance.now()`. */
+export interface Span {
+  readonly from: number
+  /** Infinity = as long as resolver and kernel try. */
+  readonly until: number
+}
+
 export interface RaceCourse {
   /** IP addresses, or `unix:/path`; at least one. */
   readonly addresses: readonly string[]
   readonly port: number
-  /** Infinity = as long as the kernel tries. */
-  readonly timeoutMs: number
+  readonly span: Span
 }
 
 /** Told once whether it was won or lost, and never within the call that begins. */
@@ -36,36 +43,34 @@ export interface RaceListener {
  */
 const nextAddressAfterMs = 250
 
-/**
- * Connects to whichever address answers first; attempts run into each other's heels. One timer serves the next address and the
- * whole timeout.
- */
-export class ConnectRace {
+/** Connects to whichever address answers first; attempts run into each other's heels. */
+export class ConnectRace implements Waiter {
+  /** Of the next address, or of the whole race. */
+  deadline: number
   readonly #course: RaceCourse
   readonly #listener: RaceListener
-  readonly #deadline: number
   /** Still on their way. */
   readonly #attempts: Attempt[] = []
   readonly #failures: ConnectFailure[] = []
   #next = 0
   #isSlow = false
   #isOver = false
-  #timer: NodeJS.Timeout | undefined
 
   constructor(course: RaceCourse, listener: RaceListener) {
     this.#course = course
     this.#listener = listener
-    this.#deadline = performance.now() + course.timeoutMs
+    this.deadline = course.span.until
   }
 
   start(): void {
-    this.#attemptNext()
+    addWaiter(this)
+    this.#attemptNext(this.#course.span.from)
   }
 
   /** Ends it: nobody is told anything then. */
   giveUp(): void {
     this.#isOver = true
-    clearTimeout(this.#timer)
+    removeWaiter(this)
     for (const attempt of this.#attempts) attempt.giveUp()
   }
 
@@ -86,7 +91,7 @@ export class ConnectRace {
   failed(attempt: Attempt, error: Error): void {
     this.#forget(attempt)
     this.#failures.push({ address: attempt.address, error })
-    if (this.#next < this.#course.addresses.length) return this.#attemptNext()
+    if (this.#next < this.#course.addresses.length) return this.#attemptNext(performance.now())
     if (this.#attempts.length === 0) this.#lose()
   }
 
@@ -99,33 +104,32 @@ export class ConnectRace {
     this.#listener.lost(this.#failures)
   }
 
-  #attemptNext(): void {
+  #attemptNext(now: number): void {
     const { addresses, port } = this.#course
     const address = addresses[this.#next]
     if (address === undefined) return
     this.#next++
     this.#attempts.push(new Attempt(this, address, port))
-    this.#armTimer()
+    this.#setDeadline(now)
   }
 
-  #armTimer(): void {
-    clearTimeout(this.#timer)
-    const left = this.#deadline - performance.now()
-    const isLast = this.#isSlow && this.#next >= this.#course.addresses.length
-    const wait = isLast ? left : Math.min(left, nextAddressAfterMs)
-    this.#timer = Number.isFinite(wait) ? setTimeout(() => this.#timerFired(), Math.max(1, wait)) : undefined
+  #setDeadline(now: number): void {
+    const { addresses, span } = this.#course
+    const isLast = this.#isSlow && this.#next >= addresses.length
+    this.deadline = isLast ? span.until : Math.min(span.until, now + nextAddressAfterMs)
   }
 
-  #timerFired(): void {
-    if (performance.now() >= this.#deadline - 1) return this.#lose()
+  deadlinePassed(): void {
+    const now = performance.now()
+    if (now >= this.#course.span.until) return this.#lose()
     if (!this.#isSlow) {
       this.#isSlow = true
       this.#listener.slow()
       // Whoever heard that may have given up.
       if (this.#isOver) return
     }
-    if (this.#next < this.#course.addresses.length) this.#attemptNext()
-    else this.#armTimer()
+    if (this.#next < this.#course.addresses.length) this.#attemptNext(now)
+    else this.#setDeadline(now)
   }
 }
 

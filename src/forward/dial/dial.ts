@@ -2,7 +2,8 @@ import { errorCode, errorText } from '../../os/failure.ts'
 import { hostAndPort, withoutZone } from '../../os/interfaces.ts'
 import { isIP } from '../../os/ip-address.ts'
 import { isLoopbackHost, loopbackAddresses } from '../listen/listen-plan.ts'
-import { type Connected, type ConnectFailure, ConnectRace, type RaceListener } from './connect-race.ts'
+import { type Connected, type ConnectFailure, ConnectRace, type RaceListener, type Span } from './connect-race.ts'
+import { addWaiter, removeWaiter, type Waiter } from './deadlines.ts'
 import type { NameCache } from './name-cache.ts'
 
 export type DialFailureReason =
@@ -37,35 +38,33 @@ export interface TargetDialListener {
 }
 
 /** Connects to one target over all its addresses. */
-export class TargetDial implements RaceListener {
+export class TargetDial implements RaceListener, Waiter {
   readonly #target: DialTarget
   readonly #names: NameCache
-  readonly #timeoutMs: number
+  readonly #span: Span
   readonly #listener: TargetDialListener
   #addresses: readonly string[] = []
   #race: ConnectRace | undefined
   #isOver = false
-  /** For the time until the name is resolved. */
-  #timer: NodeJS.Timeout | undefined
 
-  /** @param timeoutMs for names and addresses together. Infinity = as long as resolver and kernel try. */
-  constructor(target: DialTarget, names: NameCache, timeoutMs: number, listener: TargetDialListener) {
+  /** @param span for names and addresses together. */
+  constructor(target: DialTarget, names: NameCache, span: Span, listener: TargetDialListener) {
     this.#target = target
     this.#names = names
-    this.#timeoutMs = timeoutMs
+    this.#span = span
     this.#listener = listener
   }
 
   start(): void {
     const { host, literal } = this.#target
     if (literal === undefined) this.#resolve(host)
-    else this.#connect(literal, this.#timeoutMs)
+    else this.#connect(literal, this.#span)
   }
 
   /** Ends it: nobody is told anything then. */
   giveUp(): void {
     this.#isOver = true
-    clearTimeout(this.#timer)
+    removeWaiter(this)
     this.#race?.giveUp()
   }
 
@@ -78,35 +77,39 @@ export class TargetDial implements RaceListener {
   }
 
   lost(failures: readonly ConnectFailure[]): void {
-    this.#listener.failed(connectFailure(this.#target, this.#addresses, failures, this.#timeoutMs))
+    this.#listener.failed(connectFailure(this.#target, this.#addresses, failures, this.#span))
   }
 
   #resolve(host: string): void {
-    const timeoutMs = this.#timeoutMs
-    const startedAt = performance.now()
-    if (Number.isFinite(timeoutMs)) this.#timer = setTimeout(() => this.#unresolved(), timeoutMs)
+    addWaiter(this)
     this.#names.resolve(host, (problem, addresses) => {
       if (this.#isOver) return
-      clearTimeout(this.#timer)
+      removeWaiter(this)
       if (problem !== undefined) this.#listener.failed({ reason: 'target-error', message: problem })
-      else this.#connect(interleaveFamilies(addresses), timeoutMs - (performance.now() - startedAt))
+      else this.#connect(interleaveFamilies(addresses), { ...this.#span, from: performance.now() })
     })
   }
 
-  #unresolved(): void {
+  /** Of the time until the name is resolved. */
+  get deadline(): number {
+    return this.#span.until
+  }
+
+  deadlinePassed(): void {
     this.#isOver = true
-    const message = `${this.#target.host} was not resolved within ${this.#timeoutMs / 1000} s`
+    removeWaiter(this)
+    const message = `${this.#target.host} was not resolved within ${seconds(this.#span)} s`
     this.#listener.failed({ reason: 'target-timeout', message })
   }
 
-  #connect(addresses: readonly string[], timeoutMs: number): void {
+  #connect(addresses: readonly string[], span: Span): void {
     const { port, isOwnListener } = this.#target
     const foreign = addresses.some(isOwnListener)
       ? addresses.filter((address) => !isOwnListener(address))
       : addresses
     if (foreign.length === 0) return this.#listener.failed(selfDial(this.#target, addresses))
     this.#addresses = foreign
-    this.#race = new ConnectRace({ addresses: foreign, port, timeoutMs }, this)
+    this.#race = new ConnectRace({ addresses: foreign, port, span }, this)
     this.#race.start()
   }
 }
@@ -145,11 +148,11 @@ function connectFailure(
   { port }: DialTarget,
   addresses: readonly string[],
   failures: readonly ConnectFailure[],
-  timeoutMs: number,
+  span: Span,
 ): DialFailure {
   if (failures.length < addresses.length) {
     const where = addresses.map((address) => hostAndPort(address, port)).join(', ')
-    return { reason: 'target-timeout', message: `${where} did not answer within ${seconds(timeoutMs)} s` }
+    return { reason: 'target-timeout', message: `${where} did not answer within ${seconds(span)} s` }
   }
   const message = failures
     .map(({ address, error }) => `${hostAndPort(address, port)} ${reasonInWords(error)}`)
@@ -157,7 +160,7 @@ function connectFailure(
   return { reason: reasonOf(failures), message }
 }
 
-const seconds = (ms: number) => Math.round(ms) / 1000
+const seconds = ({ from, until }: Span) => Math.round(until - from) / 1000
 
 /** What a program that is being restarted answers: TCP refuses, a Unix socket is not there or nobody listens on it. */
 const refusals = ['ECONNREFUSED', 'ENOENT']

@@ -9,6 +9,7 @@ import { TargetRecord } from './target-record.ts'
 
 /** A connected target, and what it took. */
 export interface Dialled extends Connected {
+  readonly port: number
   /** Attempts that failed before, over all targets. */
   readonly retries: number
   /** The target as it was given. */
@@ -118,13 +119,14 @@ export class Dialer {
   /** Dials every target that nobody has heard of for `freshMs`, and hangs up. */
   check(freshMs: number): Dialling {
     const { names, connectTimeoutMs } = this.#options
-    const timeoutMs = connectTimeoutMs === 0 ? Number.POSITIVE_INFINITY : connectTimeoutMs
+    const from = performance.now()
+    const span = { from, until: deadlineOf(from, connectTimeoutMs) }
     const stale = this.#candidates.filter(
       ({ record }) => record.state !== 'reachable' || record.ageMs >= freshMs,
     )
     const cancels = stale.map((candidate) => {
       let cancelSteps: (() => void) | undefined
-      const dial = new TargetDial(candidate.target, names, timeoutMs, {
+      const dial = new TargetDial(candidate.target, names, span, {
         slow: () => {},
         connected: (connected) => {
           noteConnected(candidate, connected, this.#options)
@@ -222,11 +224,17 @@ function notePrepared(
   noteFailure(candidate, { reason: 'target-error', message: words }, onChange)
 }
 
+/** @param timeoutMs 0 = none. */
+function deadlineOf(startedAt: number, timeoutMs: number): number {
+  return timeoutMs === 0 ? Number.POSITIVE_INFINITY : startedAt + timeoutMs
+}
+
 /** One client's search for a target. */
 class Dial implements Dialling, TargetDialListener {
   readonly #options: DialerOptions
   readonly #candidates: readonly Candidate[]
   readonly #listener: DialListener
+  readonly #startedAt: number
   readonly #deadline: number
   #next = 0
   #attempts = 0
@@ -240,17 +248,21 @@ class Dial implements Dialling, TargetDialListener {
     this.#options = options
     this.#candidates = candidates
     this.#listener = listener
-    const { connectTimeoutMs } = options
-    this.#deadline = connectTimeoutMs === 0 ? Number.POSITIVE_INFINITY : performance.now() + connectTimeoutMs
+    this.#startedAt = performance.now()
+    this.#deadline = deadlineOf(this.#startedAt, options.connectTimeoutMs)
   }
 
   start(): void {
+    this.#startNext(this.#startedAt)
+  }
+
+  #startNext(now: number): void {
     const candidate = this.#candidates[this.#next++]
     if (candidate === undefined) return this.#allFailed()
     // Who comes first must not use up the time of those who come after.
-    const left = this.#deadline - performance.now()
-    const share = left / (this.#candidates.length - this.#next + 1)
-    this.#attempt = new TargetDial(candidate.target, this.#options.names, Math.max(1, share), this)
+    const share = (this.#deadline - now) / (this.#candidates.length - this.#next + 1)
+    const span = { from: now, until: now + Math.max(1, share) }
+    this.#attempt = new TargetDial(candidate.target, this.#options.names, span, this)
     this.#attempt.start()
   }
 
@@ -270,7 +282,8 @@ class Dial implements Dialling, TargetDialListener {
     const { host, port } = candidate.target
     this.#listener.dialled({
       socket,
-      address: hostAndPort(address, port),
+      address,
+      port,
       retries: this.#attempts,
       host,
       prepared: (result) => notePrepared(candidate, address, result, this.#options.onChange),
@@ -282,7 +295,7 @@ class Dial implements Dialling, TargetDialListener {
     noteFailure(candidate, failure, this.#options.onChange)
     this.#attempts++
     this.#failures.push({ candidate, failure })
-    this.start()
+    this.#startNext(performance.now())
   }
 
   get #current(): Candidate {
@@ -293,7 +306,7 @@ class Dial implements Dialling, TargetDialListener {
     if (!this.#mayTryAgain()) return this.#listener.notDialled(this.#summary())
     this.#next = 0
     this.#failures = []
-    this.#timer = setTimeout(() => this.start(), this.#wait)
+    this.#timer = setTimeout(() => this.#startNext(performance.now()), this.#wait)
     this.#wait = Math.min(this.#wait * 2, longestRetryMs)
     this.#listener.slow()
   }

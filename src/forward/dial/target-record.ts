@@ -1,4 +1,3 @@
-import { monotonicMs } from '../../os/clock.ts'
 import type { TargetFacts, TargetState } from '../../record/forwarder-health.ts'
 
 /** Remembers how the target answered; every dial, a client's or a check's, is told to it. */
@@ -11,13 +10,13 @@ export class TargetRecord {
   #lastError: string | null = null
 
   answered(address: string): void {
-    this.#answeredAt = monotonicMs()
+    this.#answeredAt = performance.now()
     this.#address = address
     this.#failingSince = undefined
   }
 
   failed(message: string): void {
-    this.#failedAt = monotonicMs()
+    this.#failedAt = performance.now()
     this.#failingSince ??= this.#failedAt
     this.#lastError = message
   }
@@ -29,21 +28,21 @@ export class TargetRecord {
 
   /** ms since the last dial, whatever came of it; Infinity before the first. */
   get ageMs(): number {
-    return monotonicMs() - Math.max(this.#answeredAt ?? -Infinity, this.#failedAt ?? -Infinity)
+    return performance.now() - Math.max(this.#answeredAt ?? -Infinity, this.#failedAt ?? -Infinity)
   }
 
   /** ms since the last failure; Infinity before the first. */
   get failedAgeMs(): number {
-    return monotonicMs() - (this.#failedAt ?? -Infinity)
+    return performance.now() - (this.#failedAt ?? -Infinity)
   }
 
   /** ms since the first failure of those in a row; 0 when the last dial succeeded. */
   get failingForMs(): number {
-    return this.#failingSince === undefined ? 0 : monotonicMs() - this.#failingSince
+    return this.#failingSince === undefined ? 0 : performance.now() - this.#failingSince
   }
 
   facts(): Omit<TargetFacts, 'host' | 'port'> {
-    const age = (at: number | undefined) => (at === undefined ? null : Math.round(monotonicMs() - at))
+    const age = (at: number | undefined) => (at === undefined ? null : Math.round(performance.now() - at))
     return {
       state: this.state,
       address: this.#address,

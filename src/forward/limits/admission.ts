@@ -51,8 +51,24 @@ export function networks(entries: readonly string[]): (address: string) => boole
     const [address = '', prefix] = network.split('/')
     list.addSubnet(address, Number(prefix), isIPv4(address) ? 'ipv4' : 'ipv6')
   }
-  return (source) => {
+  return remembering((source) => {
     const address = withoutZone(unmapped(source))
     return list.check(address, isIPv4(address) ? 'ipv4' : 'ipv6')
+  })
+}
+
+/** Verdicts remembered at once. */
+const mostVerdicts = 1000
+
+/** A look into a list takes microseconds, and sources come again and again. */
+function remembering(judge: (source: string) => boolean): (source: string) => boolean {
+  const verdicts = new Map<string, boolean>()
+  return (source) => {
+    const known = verdicts.get(source)
+    if (known !== undefined) return known
+    const verdict = judge(source)
+    if (verdicts.size >= mostVerdicts) verdicts.clear()
+    verdicts.set(source, verdict)
+    return verdict
   }
 }

@@ -385,13 +385,16 @@ export class BareSocket implements RelaySocket {
 
 const toBeToldClosed: BareSocket[] = []
 
-/** One microtask tells all that were closed in the same turn: Node makes an object of its own of each. */
+/** One microtask tells all that were closed in the same turn, by a promise's way: `queueMicrotask` makes a resource of each. */
 function tellSoon(closed: BareSocket): void {
-  if (toBeToldClosed.push(closed) > 1) return
-  queueMicrotask(() => {
-    for (const socket of toBeToldClosed.splice(0)) socket.tellClosed()
-  })
+  if (toBeToldClosed.push(closed) === 1) void settled.then(tellAllClosed)
 }
+
+function tellAllClosed(): void {
+  for (const socket of toBeToldClosed.splice(0)) socket.tellClosed()
+}
+
+const settled = Promise.resolve()
 
 /** A write that is done at once leaves its request as it was, so that nearly all writes share one. */
 let spareRequest: WriteRequest | undefined

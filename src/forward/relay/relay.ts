@@ -1,7 +1,7 @@
 import { BufferPool } from './buffer-pool.ts'
 import { Prefixes } from './prefixes.ts'
 import type { RelaySocket, RelaySocketListener, Sender } from './relay-socket.ts'
-import { watchSilence } from './silence.ts'
+import { type SilenceWatch, watchSilence } from './silence.ts'
 
 /** The two ends of a relay: who connected to us, and whom we connected to. */
 export type Side = 'client' | 'target'
@@ -94,7 +94,7 @@ class SocketRelay implements Relay {
   readonly #onEnd: (end: RelayEnd) => void
   #phase: Phase = relaying
   #closedSockets = 0
-  #stopWatchingSilence: (() => void) | undefined
+  #silence: SilenceWatch | undefined
 
   constructor(
     client: RelaySocket,
@@ -188,7 +188,7 @@ class SocketRelay implements Relay {
       if (!direction.isOver || !this.#opposite(direction).isOver) this.lost(direction, undefined)
       return
     }
-    this.#stopWatchingSilence?.()
+    this.#silence?.stop()
     this.#fromClient.release()
     this.#fromTarget.release()
     this.#onEnd(this.#summary())
@@ -214,8 +214,8 @@ class SocketRelay implements Relay {
   #watchSilence(): void {
     const { idleTimeoutMs, halfCloseTimeoutMs } = this.#limits
     const limit = this.#phase.kind === 'relaying' ? idleTimeoutMs : shorter(idleTimeoutMs, halfCloseTimeoutMs)
-    this.#stopWatchingSilence?.()
-    this.#stopWatchingSilence = limit > 0 ? watchSilence(limit, this) : undefined
+    this.#silence?.stop()
+    this.#silence = limit > 0 ? watchSilence(limit, this) : undefined
   }
 
   silent(limit: number): void {

@@ -12,13 +12,17 @@ const longestTimerMs = 2 ** 31 - 1
 
 const sweeps = new Map<number, Sweep>()
 
+/** A silence that is watched for. */
+export interface SilenceWatch {
+  stop(): void
+}
+
 /**
  * Watches for a silence of `limitMs`, greater than 0. All who have the same limit share one timer, and nothing is re-armed for a byte.
  * It counts looks, not wall time: after the process was suspended, what waits in the kernel is read before the next look can
  * call it silence.
- * @returns a function that stops watching.
  */
-export function watchSilence(limitMs: number, who: Silent): () => void {
+export function watchSilence(limitMs: number, who: Silent): SilenceWatch {
   let sweep = sweeps.get(limitMs)
   if (sweep === undefined) {
     sweep = new Sweep(limitMs)
@@ -36,17 +40,17 @@ class Sweep {
     this.#limitMs = limitMs
   }
 
-  add(who: Silent): () => void {
-    const watched: Watched = { who, progress: who.progress, silentLooks: 0 }
+  add(who: Silent): SilenceWatch {
+    const watched = new Watched(this, who)
     this.#watched.add(watched)
     const interval = Math.min(Math.ceil(this.#limitMs / checksPerLimit), longestTimerMs)
     if (this.#timer === undefined) this.#timer = setInterval(() => this.#look(), interval)
     else if (this.#watched.size === 1) this.#timer.ref()
-    return () => this.#remove(watched)
+    return watched
   }
 
   /** The timer goes on for whoever comes next, but keeps no process alive. */
-  #remove(watched: Watched): void {
+  remove(watched: Watched): void {
     this.#watched.delete(watched)
     if (this.#watched.size === 0) this.#timer?.unref()
   }
@@ -62,14 +66,25 @@ class Sweep {
       watched.progress = progress
       // The first look came within less than a whole interval.
       if (watched.silentLooks <= checksPerLimit) continue
-      this.#remove(watched)
+      watched.stop()
       watched.who.silent(this.#limitMs)
     }
   }
 }
 
-interface Watched {
+class Watched implements SilenceWatch {
   readonly who: Silent
   progress: number
-  silentLooks: number
+  silentLooks = 0
+  readonly #sweep: Sweep
+
+  constructor(sweep: Sweep, who: Silent) {
+    this.#sweep = sweep
+    this.who = who
+    this.progress = who.progress
+  }
+
+  stop(): void {
+    this.#sweep.remove(this)
+  }
 }
