@@ -12,6 +12,7 @@ export type FromProcess =
       bytesFromTarget: number
       residentBytes: number
       highestResidentBytes: number
+      mostBytesInATurn: number
     }
 
 const [way, targetPort] = process.argv.slice(2) as [Way, string]
@@ -36,6 +37,18 @@ server.listen(0, '127.0.0.1', () =>
   tell({ kind: 'listening', port: (server.address() as net.AddressInfo).port }),
 )
 
+let mostBytesInATurn = 0
+let bytesBefore = 0
+
+/** Goes round with the event loop. */
+function noteTurn(): void {
+  const bytes = totals.bytesFromTarget
+  mostBytesInATurn = Math.max(mostBytesInATurn, bytes - bytesBefore)
+  bytesBefore = bytes
+  setImmediate(noteTurn)
+}
+noteTurn()
+
 process.on('message', () => {
   const bufferedBytes = [...relays].reduce((sum, relay) => sum + relay.bufferedBytes, 0)
   tell({
@@ -44,6 +57,7 @@ process.on('message', () => {
     bytesFromTarget: totals.bytesFromTarget,
     residentBytes: process.memoryUsage.rss(),
     highestResidentBytes: process.resourceUsage().maxRSS * 1024,
+    mostBytesInATurn,
   })
 })
 process.on('disconnect', () => process.exit())

@@ -2,7 +2,13 @@ import { errorCode, errorText } from '../../os/failure.ts'
 import { hostAndPort, withoutZone } from '../../os/interfaces.ts'
 import { isIP } from '../../os/ip-address.ts'
 import { isLoopbackHost, loopbackAddresses } from '../listen/listen-plan.ts'
-import { type Connected, type ConnectFailure, ConnectRace, type RaceListener, type Span } from './connect-race.ts'
+import {
+  type Connected,
+  type ConnectFailure,
+  ConnectRace,
+  type RaceListener,
+  type Span,
+} from './connect-race.ts'
 import { addWaiter, removeWaiter, type Waiter } from './deadlines.ts'
 import type { NameCache } from './name-cache.ts'
 

@@ -174,6 +174,11 @@ class SocketRelay implements Relay {
     this.#watchSilence()
   }
 
+  /** The direction has waited until others had their turn. */
+  rested({ source }: Direction): void {
+    if (this.#phase.kind !== 'ending') source.resume()
+  }
+
   /** Everything read in this direction has been taken by the destination's kernel. */
   flushed(direction: Direction): void {
     if (this.#phase.kind !== 'ending') return direction.source.resume()
@@ -340,7 +345,11 @@ class Direction implements RelaySocketListener, Sender {
   /** A large buffer is kept only for as long as it gets filled, so that no silent connection holds one. */
   #forwardLarge(length: number, buffer: Buffer): Buffer | undefined {
     const sent = this.#send(buffer.subarray(0, length))
-    if (sent && length === buffer.length) return undefined
+    if (sent && length === buffer.length) {
+      this.source.pause()
+      restForATurn(this)
+      return undefined
+    }
     if (sent) {
       this.#releaseLarge()
     } else {
@@ -357,6 +366,10 @@ class Direction implements RelaySocketListener, Sender {
     largeBuffers.giveBack(this.#large)
     this.#large = undefined
     largeBufferHolders.delete(this)
+  }
+
+  rested(): void {
+    this.#relay.rested(this)
   }
 
   /** Takes the large buffer away from a source that fell silent right after it was given one. */
@@ -421,8 +434,26 @@ const lendStaging = () => stagingBuffers.lend() ?? Buffer.allocUnsafeSlow(COMMON
 let staging = lendStaging()
 const stagingPrefixes = new Prefixes(staging)
 
-/** For streams that fill the common buffer. Limited, or many stalled receivers would hold one each. */
-const largeBuffers = new BufferPool({ size: 1024 * 1024, keep: 4, limit: 32 })
+/**
+ * For streams that fill the common buffer. As large as what the kernel sends at the most by itself (tcp(7), tcp_wmem): the fewer times
+ * sender, forwarder and receiver wake each other, the faster. Only what reads fill takes memory. Limited, or many stalled receivers
+ * would hold one each.
+ */
+const largeBuffers = new BufferPool({ size: 4 * 1024 * 1024, keep: 2, limit: 16 })
+
+/**
+ * libuv reads up to 32 times from whoever fills the buffer each time, and a fast stream would have everybody else wait for a tenth of a
+ * second. Who has filled a large buffer waits until all others had their turn.
+ */
+const resting: Direction[] = []
+
+function restForATurn(direction: Direction): void {
+  if (resting.push(direction) === 1) setImmediate(endRest)
+}
+
+function endRest(): void {
+  for (const direction of resting.splice(0)) direction.rested()
+}
 
 /**
  * A stream that stops exactly when the common buffer was full leaves its source waiting with a large one, and no read

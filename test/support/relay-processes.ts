@@ -1,0 +1,27 @@
+import assert from 'node:assert/strict'
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import type { Way } from './relay-peers.ts'
+import type { FromProcess } from './relay-process.ts'
+
+/** Starts a forwarder without policy in a process of its own. */
+export async function openRelayProcess(way: Way, targetPort: number) {
+  const script = fileURLToPath(new URL('../support/relay-process.js', import.meta.url))
+  const child = fork(script, [way, String(targetPort)])
+  const answer = async () => ((await once(child, 'message')) as [FromProcess])[0]
+  const listening = await answer()
+  assert.ok(listening.kind === 'listening')
+
+  async function state() {
+    child.send('how are you')
+    const message = await answer()
+    assert.ok(message.kind === 'state')
+    return message
+  }
+  async function close() {
+    child.disconnect()
+    await once(child, 'exit')
+  }
+  return { port: listening.port, state, close }
+}
