@@ -12,6 +12,8 @@ export interface Contender {
   readonly heavy?: boolean
   /** Differs from its fellow in the bulk figures alone. */
   readonly bulkOnly?: boolean
+  /** Can carry small messages only. */
+  readonly smallOnly?: boolean
   /** The command line, after writing into `folder` what it needs there. */
   readonly command?: (listen: number, target: number, folder: string) => readonly string[]
 }
@@ -76,6 +78,15 @@ export function contenders({ root, buffer, ourArgs }: Setup): Contender[] {
       kind: 'floor',
       command: (listen, target) => [
         ...[process.execPath, join(built, 'scripts/bench/forwarders/floor/pipe.js')],
+        ...[`${listen}`, `${target}`],
+      ],
+    },
+    {
+      name: 'node handles',
+      kind: 'floor',
+      smallOnly: true,
+      command: (listen, target) => [
+        ...[process.execPath, join(built, 'scripts/bench/forwarders/floor/handles.js')],
         ...[`${listen}`, `${target}`],
       ],
     },

@@ -41,7 +41,7 @@ export function bulk({ seconds }: Lengths): Figure {
         }),
       ),
     ],
-    takes: () => true,
+    takes: ({ smallOnly }) => !smallOnly,
     async open(ports) {
       return {
         targets: await freePorts(ports),

@@ -34,7 +34,7 @@ export function slowReader({ seconds, summaryScript }: Lengths): Figure {
         goal: { kind: 'bound', value: 8 },
       },
     ],
-    takes: ({ bulkOnly, kind }) => !bulkOnly && kind !== 'direct',
+    takes: ({ bulkOnly, smallOnly, kind }) => !bulkOnly && !smallOnly && kind !== 'direct',
     async open(ports, folder) {
       return {
         ...(await web(ports, folder)),
