@@ -18,6 +18,13 @@ import { grows, type Trend, trendOf } from './trend.ts'
 
 const USAGE = 'usage: scripts/soak [--minutes 10]'
 
+const HELP = `${USAGE}
+
+Keeps one forwarder under its monitor at load, and samples its memory and descriptors and the monitor's.
+
+Exit code 0 when all stay flat and every client saw what it should, 1 when not, 64 for a wrong word.
+`
+
 // Compiled into dist/scripts/soak-forward/.
 const root = resolve(import.meta.dirname, '../../..')
 
@@ -169,8 +176,25 @@ function killForwarders(folder: string): void {
   }
 }
 
+/** What the command line asks for; undefined, and said, when a word is wrong. */
+function asked() {
+  try {
+    return parseArgs({
+      options: { minutes: { type: 'string', default: '10' }, help: { type: 'boolean', default: false } },
+    }).values
+  } catch (error) {
+    process.stderr.write(`soak: ${errorText(error)}\n${USAGE}\n`)
+    return undefined
+  }
+}
+
 async function main(): Promise<number> {
-  const { values } = parseArgs({ options: { minutes: { type: 'string', default: '10' } } })
+  const values = asked()
+  if (values === undefined) return 64
+  if (values.help) {
+    process.stdout.write(HELP)
+    return 0
+  }
   const minutes = Number(values.minutes)
   if (!(minutes > 0)) {
     process.stderr.write(`soak: --minutes wants a number above 0, not "${values.minutes}"\n${USAGE}\n`)
