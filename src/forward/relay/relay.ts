@@ -347,7 +347,7 @@ class Direction implements RelaySocketListener, Sender {
     const sent = this.#send(buffer.subarray(0, length))
     if (sent && length === buffer.length) {
       this.source.pause()
-      restForATurn(this)
+      rest(this)
       return undefined
     }
     if (sent) {
@@ -442,17 +442,19 @@ const stagingPrefixes = new Prefixes(staging)
 const largeBuffers = new BufferPool({ size: 4 * 1024 * 1024, keep: 2, limit: 16 })
 
 /**
- * libuv reads up to 32 times from whoever fills the buffer each time, and a fast stream would have everybody else wait for a tenth of a
- * second. Who has filled a large buffer waits until all others had their turn.
+ * libuv reads up to 32 times in a row from whoever fills the buffer each time, and a fast stream would have everybody else wait for a tenth
+ * of a second. Who has filled a large buffer waits until all others had their turn; of several that wait, one goes on in each turn of the
+ * event loop.
  */
 const resting: Direction[] = []
 
-function restForATurn(direction: Direction): void {
+function rest(direction: Direction): void {
   if (resting.push(direction) === 1) setImmediate(endRest)
 }
 
 function endRest(): void {
-  for (const direction of resting.splice(0)) direction.rested()
+  resting.shift()?.rested()
+  if (resting.length > 0) setImmediate(endRest)
 }
 
 /**
