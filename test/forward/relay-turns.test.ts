@@ -39,12 +39,12 @@ describe('the turns of a relay', { timeout: 60_000 }, () => {
         const sink = socat([`TCP:127.0.0.1:${relay.port}`, 'OPEN:/dev/null,wronly'])
         try {
           let state = await relay.state()
-          while (state.bytesFromTarget < 1024 * MIB) {
+          while (state.bytesFromTarget < 3072 * MIB) {
             await new Promise((resolve) => setTimeout(resolve, 20))
             state = await relay.state()
           }
-          // A large buffer, and the common one before it. libuv alone would read on.
-          assert.ok(state.mostBytesInATurn < 4.5 * MIB, `${state.mostBytesInATurn / MIB} MiB in one turn`)
+          // What the kernel has taken of an older write, and the common and a large buffer. libuv alone would read on.
+          assert.ok(state.mostBytesInATurn < 8.5 * MIB, `${state.mostBytesInATurn / MIB} MiB in one turn`)
         } finally {
           await end(sink)
         }
