@@ -23,6 +23,8 @@ async function listening(process: ChildProcess): Promise<void> {
 }
 
 async function end(process: ChildProcess): Promise<void> {
+  // The source ends by itself when its stream does.
+  if (process.exitCode !== null || process.signalCode !== null) return
   const exited = once(process, 'exit')
   process.kill('SIGKILL')
   await exited
@@ -41,6 +43,7 @@ describe('the turns of a relay', { timeout: 60_000 }, () => {
           let state = await relay.state()
           while (state.bytesFromTarget < 3072 * MIB) {
             await new Promise((resolve) => setTimeout(resolve, 20))
+            assert.equal(sink.exitCode, null, 'the sink ended')
             state = await relay.state()
           }
           // What the kernel has taken of an older write, and the common and a large buffer. libuv alone would read on.
