@@ -11,7 +11,7 @@ import type { ForwarderProcess } from '../support/forwarder-process.ts'
 import { healthWhen, withSockets } from '../support/inherited.ts'
 import { Resident } from '../support/resident.ts'
 import { askThrough, command, echoServer, freePort, withWatched } from '../support/watched.ts'
-import { healthOnce, servingOf, startWithWorkers } from '../support/workers.ts'
+import { allGone, healthOnce, servingOf, startWithWorkers } from '../support/workers.ts'
 
 /** Does something many times at once, until every process has had a part in it. */
 async function inEveryProcess(
@@ -194,12 +194,14 @@ describe('every process of a forward with workers', { timeout: 60_000 }, () => {
       await use()
       const before = forward.child.pid
       process.kill(before ?? 0, 'SIGUSR2')
-      const { identity } = await healthOnce(forward, 'another one has taken over', (health) => {
+      const successor = await healthOnce(forward, 'another one has taken over', (health) => {
         return health.identity.pid !== before && servingOf(health).length === 2
       })
       assert.equal(await forward.exited, 0)
       await use()
-      process.kill(identity.pid, 'SIGTERM')
+      process.kill(successor.identity.pid, 'SIGTERM')
+      // Its folder is taken away now, and it must not write there any more.
+      await allGone(servingOf(successor))
     } finally {
       await forward.close()
       await target.close()
