@@ -580,7 +580,6 @@ export class Forwarder {
   }
 
   #isExpectedProbe(client: RelaySocket, { address, port }: Source): boolean {
-    if (this.#expectedProbes.size === 0) return false
     const timer = this.#expectedProbes.get(port)
     // A connection of the machine to one of its own addresses has that same address as its source.
     if (timer === undefined || client.local?.address !== address) return false

@@ -10,10 +10,8 @@ export interface Contender {
   readonly kind: Kind
   /** A process or thread a connection: too heavy for the figures that hold or open thousands. */
   readonly heavy?: boolean
-  /** Differs from its fellow in the bulk figures alone. */
-  readonly bulkOnly?: boolean
-  /** Can carry small messages only. */
-  readonly smallOnly?: boolean
+  /** Takes part only there: `bulk` = it differs from its fellow nowhere else; `small` = it can carry small messages only. */
+  readonly only?: 'bulk' | 'small'
   /** The command line, after writing into `folder` what it needs there. */
   readonly command?: (listen: number, target: number, folder: string) => readonly string[]
 }
@@ -54,13 +52,13 @@ export function contenders({ root, buffer, ourArgs }: Setup): Contender[] {
     {
       name: 'haproxy splice-auto',
       kind: 'tuned',
-      bulkOnly: true,
+      only: 'bulk',
       command: haproxy([`tune.bufsize ${buffer}`, `tune.pipesize ${buffer}`], ['option splice-auto']),
     },
     {
       name: 'haproxy splice',
       kind: 'tuned',
-      bulkOnly: true,
+      only: 'bulk',
       command: haproxy(
         [`tune.bufsize ${buffer}`, `tune.pipesize ${buffer}`],
         ['option splice-request', 'option splice-response'],
@@ -84,7 +82,7 @@ export function contenders({ root, buffer, ourArgs }: Setup): Contender[] {
     {
       name: 'node handles',
       kind: 'floor',
-      smallOnly: true,
+      only: 'small',
       command: (listen, target) => [
         ...[process.execPath, join(built, 'scripts/bench/forwarders/floor/handles.js')],
         ...[`${listen}`, `${target}`],

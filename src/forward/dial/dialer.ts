@@ -111,8 +111,14 @@ export class Dialer {
   }
 
   dial(listener: DialListener): Dialling {
-    const dial = new Dial(this.#options, this.#inOrder(), listener)
-    dial.start()
+    const now = performance.now()
+    const dial = new Dial(
+      this.#options,
+      this.#inOrder(),
+      deadlineOf(now, this.#options.connectTimeoutMs),
+      listener,
+    )
+    dial.start(now)
     return dial
   }
 
@@ -234,7 +240,6 @@ class Dial implements Dialling, TargetDialListener {
   readonly #options: DialerOptions
   readonly #candidates: readonly Candidate[]
   readonly #listener: DialListener
-  readonly #startedAt: number
   readonly #deadline: number
   #next = 0
   #attempts = 0
@@ -244,19 +249,20 @@ class Dial implements Dialling, TargetDialListener {
   /** The one of the candidate before `#next`. */
   #attempt: TargetDial | undefined
 
-  constructor(options: DialerOptions, candidates: readonly Candidate[], listener: DialListener) {
+  constructor(
+    options: DialerOptions,
+    candidates: readonly Candidate[],
+    deadline: number,
+    listener: DialListener,
+  ) {
     this.#options = options
     this.#candidates = candidates
     this.#listener = listener
-    this.#startedAt = performance.now()
-    this.#deadline = deadlineOf(this.#startedAt, options.connectTimeoutMs)
+    this.#deadline = deadline
   }
 
-  start(): void {
-    this.#startNext(this.#startedAt)
-  }
-
-  #startNext(now: number): void {
+  /** Tries the next target; `now` in ms of `performance.now()`. */
+  start(now: number): void {
     const candidate = this.#candidates[this.#next++]
     if (candidate === undefined) return this.#allFailed()
     // Who comes first must not use up the time of those who come after.
@@ -295,7 +301,7 @@ class Dial implements Dialling, TargetDialListener {
     noteFailure(candidate, failure, this.#options.onChange)
     this.#attempts++
     this.#failures.push({ candidate, failure })
-    this.#startNext(performance.now())
+    this.start(performance.now())
   }
 
   get #current(): Candidate {
@@ -306,7 +312,7 @@ class Dial implements Dialling, TargetDialListener {
     if (!this.#mayTryAgain()) return this.#listener.notDialled(this.#summary())
     this.#next = 0
     this.#failures = []
-    this.#timer = setTimeout(() => this.#startNext(performance.now()), this.#wait)
+    this.#timer = setTimeout(() => this.start(performance.now()), this.#wait)
     this.#wait = Math.min(this.#wait * 2, longestRetryMs)
     this.#listener.slow()
   }

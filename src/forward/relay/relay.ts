@@ -344,21 +344,20 @@ class Direction implements RelaySocketListener, Sender {
 
   /** A large buffer is kept only for as long as it gets filled, so that no silent connection holds one. */
   #forwardLarge(length: number, buffer: Buffer): Buffer | undefined {
-    const sent = this.#send(buffer.subarray(0, length))
-    if (sent && length === buffer.length) {
-      this.source.pause()
-      rest(this)
-      return undefined
-    }
-    if (sent) {
-      this.#releaseLarge()
-    } else {
+    if (!this.#send(buffer.subarray(0, length))) {
       this.source.pause()
       this.#loan = { buffer, pool: largeBuffers }
       this.#large = undefined
       largeBufferHolders.delete(this)
+      return commonBuffer
     }
-    return commonBuffer
+    if (length < buffer.length) {
+      this.#releaseLarge()
+      return commonBuffer
+    }
+    this.source.pause()
+    rest(this)
+    return undefined
   }
 
   #releaseLarge(): void {

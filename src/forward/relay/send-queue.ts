@@ -63,9 +63,9 @@ function goOn(): void {
   const now = performance.now()
   notBefore = now + Math.min((now - before) / SHARE, LONGEST_REST_MS)
   if (!isOver) return schedule(0)
-  const { acknowledged } = scan
+  const done = scan.conclude()
   scan = undefined
-  for (const entry of acknowledged) {
+  for (const entry of done) {
     waiting.delete(entry)
     entry.then()
   }
@@ -87,15 +87,15 @@ const socketTables = ['/proc/self/net/tcp', '/proc/self/net/tcp6']
 /** One way through the tables, for all who waited when it began. */
 class Scan {
   readonly #asked: readonly Waiting[]
-  /** By inode, in bytes; -1 = not found yet. */
-  readonly #unacknowledged: Map<string, number>
+  /** By inode, in bytes; undefined = not found yet. */
+  readonly #unacknowledged: Map<string, number | undefined>
   readonly #unread = [...socketTables]
   #table: SocketTable | undefined
   #slices = 0
 
   constructor(asked: readonly Waiting[]) {
     this.#asked = asked
-    this.#unacknowledged = new Map(asked.map(({ inode }) => [inode, -1]))
+    this.#unacknowledged = new Map(asked.map(({ inode }) => [inode, undefined]))
   }
 
   /** @returns true when it is over; false when `deadline`, in ms of `performance.now()`, came first. */
@@ -115,15 +115,15 @@ class Scan {
   }
 
   /**
-   * Who need not wait any more. What is not in the table has no connection left, but what was read in slices may have passed over one
+   * For when it is over: who need not wait any more. What is not in the table has no connection left, but what was read in slices may have passed over one
    * while others went away: that is believed the second time.
    */
-  get acknowledged(): readonly Waiting[] {
+  conclude(): readonly Waiting[] {
     return this.#asked.filter((entry) => {
-      const bytes = this.#unacknowledged.get(entry.inode) ?? -1
-      entry.missed = bytes < 0 ? entry.missed + 1 : 0
-      if (bytes < 0) return entry.isClosed() || this.#slices === 1 || entry.missed > 1
-      return entry.isClosed() || bytes === 0
+      const bytes = this.#unacknowledged.get(entry.inode)
+      entry.missed = bytes === undefined ? entry.missed + 1 : 0
+      if (entry.isClosed()) return true
+      return bytes === undefined ? this.#slices === 1 || entry.missed > 1 : bytes === 0
     })
   }
 }
@@ -160,7 +160,7 @@ class SocketTable {
    * Reads the next piece, and notes of every inode asked for what its peer has still to acknowledge.
    * @returns false at the end; then it is closed.
    */
-  read(unacknowledged: Map<string, number>): boolean {
+  read(unacknowledged: Map<string, number | undefined>): boolean {
     const length = this.#readChunk()
     if (length === 0) {
       closeSync(this.#descriptor)

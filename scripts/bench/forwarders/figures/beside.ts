@@ -1,8 +1,6 @@
 // Small requests, one after the other, beside eight streams that take all they can: who is fast must not make others wait.
 import { setTimeout as sleep } from 'node:timers/promises'
-import { NGINX } from '../contenders.ts'
-import type { Goal } from '../series.ts'
-import type { Figure, Lengths } from './figure.ts'
+import { asNginx, type Figure, type Lengths } from './figure.ts'
 import { web, wrk } from './web.ts'
 
 const STREAMS = 8
@@ -11,8 +9,6 @@ const STREAMS = 8
 const HEAD_START_MS = 500
 
 export function beside({ seconds, summaryScript }: Lengths): Figure {
-  const asNginx: Goal = { kind: 'peer', name: NGINX, ratio: 1 }
-
   async function load(port: number) {
     const streams = wrk(summaryScript, `http://127.0.0.1:${port}/file`, STREAMS, seconds + 1)
     await sleep(HEAD_START_MS)
@@ -35,7 +31,7 @@ export function beside({ seconds, summaryScript }: Lengths): Figure {
         goal: asNginx,
       },
     ],
-    takes: ({ bulkOnly, smallOnly }) => !bulkOnly && !smallOnly,
+    takes: ({ only }) => only === undefined,
     async open(ports, folder) {
       return {
         ...(await web(ports, folder)),

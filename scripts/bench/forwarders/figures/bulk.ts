@@ -41,7 +41,7 @@ export function bulk({ seconds }: Lengths): Figure {
         }),
       ),
     ],
-    takes: ({ smallOnly }) => !smallOnly,
+    takes: ({ only }) => only !== 'small',
     async open(ports) {
       return {
         targets: await freePorts(ports),

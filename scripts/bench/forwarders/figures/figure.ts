@@ -1,6 +1,6 @@
 // What a figure is to the driver.
-import type { Contender, Forwarder } from '../contenders.ts'
-import type { Sample, Series } from '../series.ts'
+import { type Contender, type Forwarder, NGINX } from '../contenders.ts'
+import type { Goal, Sample, Series } from '../series.ts'
 
 export interface Figure {
   readonly name: string
@@ -28,6 +28,9 @@ export interface Lengths {
   readonly idle: number
   readonly summaryScript: string
 }
+
+/** No worse than nginx. */
+export const asNginx: Goal = { kind: 'peer', name: NGINX, ratio: 1 }
 
 export const KIB = 1024
 export const MIB = 1024 * KIB

@@ -25,7 +25,7 @@ export function idle({ idle: wanted }: Lengths): Figure {
         goal: { kind: 'bound', value: 8 },
       },
     ],
-    takes: ({ bulkOnly, smallOnly, kind }) => !bulkOnly && !smallOnly && kind !== 'direct',
+    takes: ({ only, kind }) => only === undefined && kind !== 'direct',
     async open(ports) {
       const targets = await freePorts(ports)
       const accepted = new Set<Socket>()

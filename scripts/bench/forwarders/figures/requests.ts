@@ -1,7 +1,5 @@
 // Small requests and answers over connections that are kept.
-import { NGINX } from '../contenders.ts'
-import type { Goal } from '../series.ts'
-import type { Figure, Lengths } from './figure.ts'
+import { asNginx, type Figure, type Lengths } from './figure.ts'
 import { CONNECTIONS, LEAD_IN_SECONDS, web, wrk } from './web.ts'
 
 /** Node compiles what is used most within the first seconds, on the very cores that are measured. */
@@ -11,7 +9,6 @@ const WARM_SECONDS = 5
 const LENGTHS = 3
 
 export function requests({ seconds, summaryScript }: Lengths): Figure {
-  const asNginx: Goal = { kind: 'peer', name: NGINX, ratio: 1 }
   const load = (port: number, length: number) =>
     wrk(summaryScript, `http://127.0.0.1:${port}/`, CONNECTIONS, length)
   return {
@@ -21,7 +18,7 @@ export function requests({ seconds, summaryScript }: Lengths): Figure {
       { id: 'requests-p50', title: 'request p50', unit: 'us', better: 'less', goal: asNginx },
       { id: 'requests-p99', title: 'request p99', unit: 'us', better: 'less', goal: asNginx },
     ],
-    takes: ({ bulkOnly }) => !bulkOnly,
+    takes: ({ only }) => only !== 'bulk',
     async open(ports, folder) {
       return {
         ...(await web(ports, folder)),

@@ -34,7 +34,7 @@ export function slowReader({ seconds, summaryScript }: Lengths): Figure {
         goal: { kind: 'bound', value: 8 },
       },
     ],
-    takes: ({ bulkOnly, smallOnly, kind }) => !bulkOnly && !smallOnly && kind !== 'direct',
+    takes: ({ only, kind }) => only === undefined && kind !== 'direct',
     async open(ports, folder) {
       return {
         ...(await web(ports, folder)),

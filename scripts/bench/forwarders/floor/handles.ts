@@ -4,6 +4,7 @@
 // Usage: node handles.js LISTEN_PORT TARGET_PORT
 import { createServer } from 'node:net'
 import { acceptHandles, libuv, owner, type TcpHandle } from '../../../../src/forward/relay/libuv.ts'
+import { Prefixes } from '../../../../src/forward/relay/prefixes.ts'
 
 const [listenPort, targetPort] = process.argv.slice(2).map(Number)
 if (listenPort === undefined || targetPort === undefined) {
@@ -19,7 +20,7 @@ interface Side {
 }
 
 const buffer = Buffer.allocUnsafeSlow(64 * 1024)
-const views = new Map<number, Buffer>()
+const views = new Prefixes(buffer)
 const write = newWriteRequest()
 
 function onread(this: TcpHandle): undefined {
@@ -27,9 +28,7 @@ function onread(this: TcpHandle): undefined {
   const { other } = side
   const length = bytesOrError()
   if (length > 0) {
-    const view = views.get(length) ?? buffer.subarray(0, length)
-    views.set(length, view)
-    other.handle.writeBuffer(write, view)
+    other.handle.writeBuffer(write, views.of(length))
   } else if (length < 0 && !side.ended) {
     side.ended = true
     if (other.ended) return close(side)
