@@ -18,10 +18,10 @@ import {
   type StateReading,
 } from '../record/runtime-state.ts'
 import { fileNames } from '../record/state-directory.ts'
+import type { DetailFacts, ForwardFacts, StatusFacts } from './facts.ts'
 import { readLogs } from './log-reader.ts'
 import { logSources } from './log-source.ts'
 import { ownPrograms } from './own-programs.ts'
-import type { DetailFacts, ForwardFacts, StatusFacts } from './status.ts'
 
 /** ms that a forwarder may take to answer before it counts as silent. Its answer takes less than one when it is well. */
 const answerWithinMs = 1000

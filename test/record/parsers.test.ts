@@ -5,7 +5,7 @@ import { parseDesiredState } from '../../src/record/desired-state.ts'
 import { parseJournalLine } from '../../src/record/journal.ts'
 import { parsePidFile } from '../../src/record/pid-file.ts'
 import { parseRuntimeState } from '../../src/record/runtime-state.ts'
-import { assess } from '../../src/report/status.ts'
+import { assess } from '../../src/report/assess.ts'
 import { identity, wellFacts, wellState } from '../support/status-facts.ts'
 
 const texts = fc.oneof(

@@ -1,7 +1,7 @@
 import type { ProcessIdentity } from '../../src/os/process-identity.ts'
 import type { ForwarderHealth } from '../../src/record/forwarder-health.ts'
 import type { ForwardRecord, RuntimeState } from '../../src/record/runtime-state.ts'
-import type { ForwardFacts, StatusFacts } from '../../src/report/status.ts'
+import type { ForwardFacts, StatusFacts } from '../../src/report/facts.ts'
 
 /** Monotonic ms at which every made-up report is taken. */
 export const now = 1_000_000

@@ -1,0 +1,210 @@
+import type { ForwarderHealth } from '../record/forwarder-health.ts'
+import type { ForwardRecord } from '../record/runtime-state.ts'
+import type { ForwardFacts } from './facts.ts'
+import { excessInStatus, resourceStatus } from './resource-status.ts'
+import type { ForwardStatus, ForwardStatusState } from './status.ts'
+
+/** Monotonic times of the records say something only in the boot in which they were written. */
+export interface Times {
+  readonly now: number
+  readonly sameBoot: boolean
+  /** A living monitor looks after the forwards. */
+  readonly watched: boolean
+  /** It is known that no monitor looks after anything. */
+  readonly unwatched: boolean
+  /** It ended in order. */
+  readonly monitorEnded: boolean
+}
+
+/** What can be said of one forward. Pure. */
+export function assessForward(facts: ForwardFacts, times: Times): ForwardStatus {
+  const { record, health } = facts
+  const { now, sameBoot, watched } = times
+  const { state, reason } = forwardVerdict(facts, times)
+  const lastCheckAt = sameBoot ? (record?.lastCheckAt ?? null) : null
+  const nextTryAt = watched ? (record?.nextTryAt ?? null) : null
+  return {
+    name: record?.name ?? String(facts.port),
+    port: facts.port,
+    state,
+    reason,
+    listen: health === undefined ? [] : listenOf(health),
+    notListening:
+      health?.listen.failed.map(({ address, port, error }) => ({ address: joined(address, port), error })) ??
+      [],
+    target: record?.target ?? (health === undefined ? null : joined(health.target.host, health.target.port)),
+    targetAddress: health?.target.address ?? null,
+    targetError: health === undefined ? null : targetErrorOf(health),
+    pid: health?.identity.pid ?? (isThere(facts) ? (facts.process?.pid ?? null) : null),
+    uptimeMs: health?.uptimeMs ?? null,
+    restarts: record?.restarts ?? 0,
+    failures: record?.failures ?? 0,
+    connections: health === undefined ? null : connectionsOf(health),
+    bytes: health?.bytes ?? null,
+    admission: health?.admission ?? null,
+    gateToken: health?.gate?.tokenPlace ?? null,
+    ...resourceStatus(facts, times),
+    lastCheckAgeMs: lastCheckAt === null ? null : Math.max(0, Math.round(now - lastCheckAt)),
+    nextTryInMs: nextTryAt === null ? null : Math.max(0, Math.round(nextTryAt - now)),
+    orderedDownAt: state === 'down' ? (facts.wantedDown?.since ?? null) : null,
+  }
+}
+
+function listenOf({ listen }: ForwarderHealth): string[] {
+  const paths = listen.paths.map((path) => (path.startsWith('unix:') ? path : `unix:${path}`))
+  return [...listen.addresses.map(({ address, port }) => joined(address, port)), ...paths]
+}
+
+function connectionsOf({ connections }: ForwarderHealth): ForwardStatus['connections'] {
+  const { open, total, limit, refused } = connections
+  const sum = Object.values(refused).reduce((all, count) => all + count, 0)
+  return { open, total, limit, refused: sum, refusedBy: refused }
+}
+
+function targetErrorOf({ target }: ForwarderHealth): ForwardStatus['targetError'] {
+  const { lastError, lastErrorAgeMs } = target
+  return lastError === null || lastErrorAgeMs === null
+    ? null
+    : { message: lastError, ageMs: Math.max(0, Math.round(lastErrorAgeMs)) }
+}
+
+function isThere({ process }: ForwardFacts): boolean {
+  return process !== undefined && process.verdict !== 'gone' && process.verdict !== 'reused'
+}
+
+/** A Unix socket has no port. */
+function joined(host: string, port: number): string {
+  if (port === 0) return host
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+}
+
+interface Verdict {
+  readonly state: ForwardStatusState
+  readonly reason: string | null
+}
+
+function forwardVerdict(facts: ForwardFacts, times: Times): Verdict {
+  if (facts.health !== undefined) {
+    const verdict = withExcess(
+      answeringVerdict(facts.health, facts.record, times.sameBoot),
+      excessInStatus(resourceStatus(facts, times)),
+    )
+    if (!isLeftOver(facts, times)) return verdict
+    const said = verdict.reason === null ? '' : `${verdict.reason}; `
+    return { ...verdict, reason: `${said}nobody watches it` }
+  }
+  const doing = monitorsDoing(facts, times)
+  const { process, control } = facts
+  switch (process?.verdict) {
+    case 'alive':
+      return control === 'silent'
+        ? { state: 'hung', reason: `PID ${process.pid} does not answer` }
+        : { state: 'hung', reason: `PID ${process.pid} has no control socket` }
+    case 'stopped':
+      return { state: 'suspended', reason: `PID ${process.pid} is held by SIGSTOP` }
+    case 'unverifiable':
+      return { state: 'unverifiable', reason: `PID ${process.pid} may be the forwarder; nothing proves it` }
+    case 'zombie':
+      return (
+        doing ?? { state: 'dead', reason: `PID ${process.pid} has ended and waits for its parent (zombie)` }
+      )
+    case 'gone':
+      return doing ?? { state: 'dead', reason: `PID ${process.pid} is gone` }
+    case 'reused':
+      return doing ?? { state: 'dead', reason: `PID ${process.pid} is another process now` }
+    case undefined:
+      if (control === 'silent') {
+        return {
+          state: 'hung',
+          reason: 'its control socket is held, nobody answers, and no PID file says who it is',
+        }
+      }
+      return doing ?? { state: 'dead', reason: 'no process' }
+  }
+}
+
+/** A forward that uses more than it may is no more than degraded: connections get through. */
+function withExcess(verdict: Verdict, excess: string | undefined): Verdict {
+  if (excess === undefined) return verdict
+  const reason = verdict.reason === null ? excess : `${verdict.reason}; ${excess}`
+  const { state } = verdict
+  return { state: state === 'healthy' || state === 'waiting' ? 'degraded' : state, reason }
+}
+
+/** It runs, and no monitor will bring it back when it dies. */
+function isLeftOver({ record }: ForwardFacts, { watched, unwatched }: Times): boolean {
+  return unwatched || (watched && record === undefined)
+}
+
+/**
+ * What a living monitor is doing about a forward that does not answer; undefined when it does not know yet. That it is wanted down holds
+ * without a monitor too.
+ */
+function monitorsDoing(
+  { record, wantedDown }: ForwardFacts,
+  { watched, monitorEnded }: Times,
+): Verdict | undefined {
+  if (record?.phase === 'down') {
+    const held = record.heldBy == null ? '' : `; its port was still held by ${record.heldBy}`
+    if (wantedDown !== undefined)
+      return { state: 'down', reason: `ended by an order: ${wantedDown.why}${held}` }
+    return {
+      state: 'down',
+      reason: `${monitorEnded ? 'ended with the monitor' : 'ended by an order'}${held}`,
+    }
+  }
+  if (!watched) return undefined
+  switch (record?.phase) {
+    case 'starting':
+    case 'backoff':
+    case 'flapping':
+    case 'blocked':
+      return { state: record.phase, reason: record.reason ?? 'the monitor has it in hand' }
+    case 'awaiting':
+      return { state: record.failures > 1 ? 'dead' : 'starting', reason: record.reason ?? 'systemd runs it' }
+    case 'stopping':
+      return { state: 'draining', reason: record.reason ?? 'the monitor ends it' }
+    case 'running':
+    case 'unknown':
+    case undefined:
+      return undefined
+  }
+}
+
+function answeringVerdict(
+  health: ForwarderHealth,
+  record: ForwardRecord | undefined,
+  sameBoot: boolean,
+): Verdict {
+  const { listen, target, draining } = health
+  const to = joined(target.host, target.port)
+  if (draining) return { state: 'draining', reason: `${health.connections.open} connections may finish` }
+  if (listen.addresses.length === 0 && listen.paths.length === 0) {
+    const why = listen.failed.map(({ address, error }) => `${address}: ${error}`).join(', ')
+    return { state: 'degraded', reason: why === '' ? 'this machine has no address but loopback' : why }
+  }
+  const answeredBefore = sameBoot && record?.targetMemory.everAnswered === true
+  if (target.state === 'unreachable' || (target.state === 'waiting' && answeredBefore)) {
+    return { state: 'unreachable', reason: `target ${to} does not answer: ${target.lastError}` }
+  }
+  if (target.state === 'waiting') return { state: 'waiting', reason: `nothing has listened at ${to} yet` }
+  if (target.state === 'unknown') return { state: 'waiting', reason: `nobody has tried target ${to} yet` }
+  const shortcoming = shortcomingOf(health)
+  if (shortcoming !== undefined) return { state: 'degraded', reason: shortcoming }
+  const warnings = health.admission === 'any' ? ['admits every source (--allow any)'] : []
+  warnings.push(...health.warnings)
+  return { state: 'healthy', reason: warnings.length === 0 ? null : warnings.join('; ') }
+}
+
+/** What is not as it should be although connections get through; undefined when all is. */
+function shortcomingOf({ listen, targets, connections }: ForwarderHealth): string | undefined {
+  const [missing] = listen.failed
+  if (missing !== undefined) return `does not listen on ${missing.address}: ${missing.error}`
+  if (connections.full !== null) {
+    return `turns connections away (${connections.full}): ${connections.open} of ${connections.limit} are open`
+  }
+  const away = targets.filter(({ state }) => state === 'unreachable')
+  if (away.length === 0) return undefined
+  const names = away.map(({ host, port }) => joined(host, port)).join(', ')
+  return `${away.length} of ${targets.length} targets do not answer: ${names}`
+}
