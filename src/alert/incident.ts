@@ -300,16 +300,16 @@ function tick(state: IncidentState, now: Moment, policy: IncidentPolicy): Step {
     const { wellSince } = incident
     if (wellSince === null) return remind(before, incident, now, policy)
     if (elapsedMs(wellSince, now) < policy.settleMs) return nothing(before)
-    const message = `${subjectWords[incident.subject]} ${incident.port} has settled: well since ${isoTime(wellSince)}`
+    const message = `${subjectWords[incident.subject](incident.forward)} has settled: well since ${isoTime(wellSince)}`
     return resolve(before, incident, message, wellSince, now)
   })
 }
 
-const subjectWords: Readonly<Record<Subject, string>> = {
-  forward: 'Proxy for port',
-  target: 'Target of port',
-  memory: 'Memory of the proxy for port',
-  cpu: 'CPU time of the proxy for port',
+const subjectWords: Readonly<Record<Subject, (forward: string) => string>> = {
+  forward: (forward) => forward,
+  target: (forward) => `Target of ${forward}`,
+  memory: (forward) => `Memory of ${forward}`,
+  cpu: (forward) => `CPU time of ${forward}`,
 }
 
 function remind(state: IncidentState, incident: Incident, now: Moment, { reminderMs }: IncidentPolicy): Step {

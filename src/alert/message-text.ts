@@ -71,9 +71,9 @@ const signs: Readonly<Record<IncidentChange['event'], string>> = {
 const longestMessage = 500
 
 function changeLine(change: IncidentChange): string {
-  const { event, forward, message, incident } = change
+  const { event, message, incident } = change
   const text = message.length > longestMessage ? `${message.slice(0, longestMessage - 1)}…` : message
-  return `${signs[event]} ${forward}: ${text}${endingText(change)} [${incident}]`
+  return `${signs[event]} ${text}${endingText(change)} [${incident}]`
 }
 
 function endingText({ event, durationMs, restarts }: IncidentChange): string {

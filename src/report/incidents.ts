@@ -39,17 +39,10 @@ export function assessIncidents(
   })
 }
 
-/** `web: Proxy for port 8080 …; open for 5 min; told to slack, not yet to discord [3f2a-1]`. */
-export function incidentText({
-  id,
-  forward,
-  message,
-  openForMs,
-  flapping,
-  channels,
-}: IncidentStatus): string {
+/** `web is not running …; open for 5 min; told to slack, not yet to discord [3f2a-1]`. */
+export function incidentText({ id, message, openForMs, flapping, channels }: IncidentStatus): string {
   const open = `${flapping ? 'flapping' : 'open'} for ${duration(openForMs)}`
-  return `${forward}: ${message}; ${open}; ${toldText(channels)} [${id}]`
+  return `${message}; ${open}; ${toldText(channels)} [${id}]`
 }
 
 function toldText(channels: IncidentStatus['channels']): string {

@@ -39,7 +39,7 @@ export type FaultReason =
 
 export interface Fault {
   readonly reason: FaultReason
-  /** What a person reads: completes "Proxy for port 6274 …". */
+  /** What a person reads: completes "web …". */
   readonly words: string
 }
 

@@ -167,15 +167,13 @@ export class ForwardWatcher {
   #blinded(why: string): void {
     if (this.#closed || this.#blindness === why) return
     this.#blindness = why
-    const { listenPort } = this.configuration.options
-    this.#around.log('error', `Proxy for port ${listenPort} cannot be looked at: ${why}`, false)
+    this.#around.log('error', `${this.configuration.name} cannot be looked at: ${why}`, false)
   }
 
   #seeing(): void {
     if (this.#blindness === undefined) return
     this.#blindness = undefined
-    const { listenPort } = this.configuration.options
-    this.#around.log('info', `Proxy for port ${listenPort} can be looked at again`, true)
+    this.#around.log('info', `${this.configuration.name} can be looked at again`, true)
   }
 
   async #check(): Promise<void> {
@@ -251,8 +249,9 @@ export class ForwardWatcher {
   }
 
   #context(): Context {
-    const { options, restart, limits } = this.configuration
+    const { name, options, restart, limits } = this.configuration
     return {
+      name,
       port: options.listenPort,
       target: hostAndPort(options.targetHost, options.targetPort),
       policy: restart,

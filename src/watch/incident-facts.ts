@@ -100,15 +100,15 @@ function limitCondition(
 }
 
 function limitText({ configuration, state, usage }: Watched, resource: LimitedResource): string {
-  const proxy = `Proxy for port ${configuration.options.listenPort}`
-  if (state.phase.id === 'down') return `${proxy} was ended by an order`
+  const { name } = configuration
+  if (state.phase.id === 'down') return `${name} was ended by an order`
   const limit = limitOf(resource, configuration.limits)
-  if (limit === 0) return `${proxy} has no limit of ${resourceNames[resource]} any more`
-  if (usage === undefined) return `${proxy} is over its limit of ${resourceNames[resource]}`
+  if (limit === 0) return `${name} has no limit of ${resourceNames[resource]} any more`
+  if (usage === undefined) return `${name} is over its limit of ${resourceNames[resource]}`
   const amount = amountUsed(resource, usage)
   return isExceeded(state.limits[resource])
-    ? `${proxy} uses ${excessInWords(resource, amount, limit)}`
-    : `${proxy} keeps its limit again with ${amountInWords(resource, amount)}`
+    ? `${name} uses ${excessInWords(resource, amount, limit)}`
+    : `${name} keeps its limit again with ${amountInWords(resource, amount)}`
 }
 
 function byFailures(failures: number, { restart }: Watched['configuration']): 'failing' | 'unclear' {
@@ -116,14 +116,14 @@ function byFailures(failures: number, { restart }: Watched['configuration']): 'f
 }
 
 function forwardWords({ configuration, state }: Watched): string {
-  const proxy = `Proxy for port ${configuration.options.listenPort}`
-  if (state.phase.id === 'down') return `${proxy} was ended by an order`
-  if (state.failures === 0) return `${proxy} works again`
-  return `${proxy} ${state.lastFault ?? 'fails'} (failure #${state.failures})`
+  const { name } = configuration
+  if (state.phase.id === 'down') return `${name} was ended by an order`
+  if (state.failures === 0) return `${name} works again`
+  return `${name} ${state.lastFault ?? 'fails'} (failure #${state.failures})`
 }
 
 function targetWords({ configuration, state, health }: Watched): string {
-  const target = `Target of port ${configuration.options.listenPort}`
+  const target = `Target of ${configuration.name}`
   if (state.phase.id === 'down') return `${target} is not asked any more: the forward was ended by an order`
   if (state.target.failures === 0) return `${target} answers again`
   const why = health?.target.lastError ?? 'no answer'

@@ -16,7 +16,7 @@ const change = (id: string, overrides: Partial<IncidentChange> = {}): IncidentCh
   forward: 'inspector',
   port: 6274,
   subject: 'forward',
-  message: 'Proxy for port 6274 is not running',
+  message: 'inspector is not running',
   at: '2026-01-01T00:00:00.000Z',
   since: '2026-01-01T00:00:00.000Z',
   durationMs: 0,
@@ -149,8 +149,8 @@ describe('the text of a message', () => {
     assert.equal(
       text,
       'port-watchdog on box: 1 opened, 1 resolved\n' +
-        '✗ inspector: Proxy for port 6274 is not running [i-1]\n' +
-        '✓ inspector: works again (lasted 3 min, restarted 3 times) [i-1]',
+        '✗ inspector is not running [i-1]\n' +
+        '✓ works again (lasted 3 min, restarted 3 times) [i-1]',
     )
   })
 

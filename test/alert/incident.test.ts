@@ -63,7 +63,7 @@ function facts(overrides: Partial<Facts> = {}): Facts {
     forward: 'inspector',
     port: 6274,
     subject: 'forward',
-    message: 'Proxy for port 6274 is not running (failure #3)',
+    message: 'inspector is not running (failure #3)',
     failingForMs: 0,
     restarts: 0,
     restartsWhileFailing: 0,

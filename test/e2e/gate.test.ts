@@ -61,7 +61,7 @@ async function startGates(lab: Lab, { ports }: Inspector, options: object = {}):
   writeFileSync(config, JSON.stringify({ forwards }))
   const stateDir = join(lab.folder, 'state')
   const monitor = lab.host.start(command('proxy-monitor', '--config', config, '--state-dir', stateDir))
-  for (const port of ports) await monitor.line(new RegExp(`Proxy for port ${port} started`))
+  for (const port of ports) await monitor.line(new RegExp(`inspector-${port} started`))
   return readFileSync(join(stateDir, 'gate_token'), 'utf8').trim()
 }
 

@@ -23,10 +23,7 @@ function line(second: number, message: string, level: LogLevel = 'info', good = 
 function twoLogs(t: TestContext): string {
   const directory = temporaryDirectory(t)
   const monitor = path.join(directory, 'proxy_monitor.log')
-  writeFileSync(
-    monitor,
-    line(0, 'Monitor started', 'info', true) + line(2, 'Proxy for port 6274 died', 'error'),
-  )
+  writeFileSync(monitor, line(0, 'Monitor started', 'info', true) + line(2, 'inspector died', 'error'))
   const crash =
     '/app/relay.js:12\n    throw new Error()\n\nError: boom\n    at relay.js:12:9\n\nNode.js v20\n'
   const forwarder = path.join(directory, 'tcp_proxy_6274.log')
@@ -52,7 +49,7 @@ test('all logs are merged in the order of time, and a crash stays behind its lin
     'Monitor started',
     'Listening',
     '/app/relay.js:12',
-    'Proxy for port 6274 died',
+    'inspector died',
     'Listening again',
     'Careful',
   ])
@@ -65,7 +62,7 @@ test('all logs are merged in the order of time, and a crash stays behind its lin
 test('one log, by name or port, without the name on every line', async (t) => {
   const directory = twoLogs(t)
   const monitor = await run('proxy-log', ['monitor', '--state-dir', directory])
-  assert.match(monitor.stdout, /^\S+ \S+ ✓ Monitor started\n\S+ \S+ ✗ Proxy for port 6274 died\n$/)
+  assert.match(monitor.stdout, /^\S+ \S+ ✓ Monitor started\n\S+ \S+ ✗ inspector died\n$/)
   const forward = await run('proxy-log', ['6274', '--tail', '1', '--state-dir', directory])
   assert.match(forward.stdout, /^\S+ \S+ ! Careful\n$/)
   const unknown = await run('proxy-log', ['6275', '--state-dir', directory])
@@ -80,7 +77,7 @@ test('--tail, --level and --since choose', async (t) => {
   assert.deepEqual(await of('--tail', '2'), ['Listening again', 'Careful'])
   assert.deepEqual(await of('-n', '1'), ['Careful'])
   assert.equal((await of('--tail', '0')).length, 6)
-  assert.deepEqual(await of('--level', 'error'), ['/app/relay.js:12', 'Proxy for port 6274 died'])
+  assert.deepEqual(await of('--level', 'error'), ['/app/relay.js:12', 'inspector died'])
   assert.deepEqual(await of('--level', 'warn', '--tail', '1'), ['Careful'])
   assert.deepEqual(await of('--since', '2026-11-21T01:00:03Z'), ['Listening again', 'Careful'])
 })

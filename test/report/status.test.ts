@@ -160,8 +160,8 @@ const incidents: StatusFacts = {
       subject,
       message:
         subject === 'target'
-          ? 'Target localhost:6277 of port 6277 does not answer: refused (failure #3); the forwarder works, the target must be started'
-          : 'Proxy for port 6277 uses 300 MiB of memory, more than its limit of 256 MiB (3 samples in a row)',
+          ? 'Target localhost:6277 of inspector-proxy does not answer: refused (failure #3); the forwarder works, the target must be started'
+          : 'inspector-proxy uses 300 MiB of memory, more than its limit of 256 MiB (3 samples in a row)',
       since: moment(305_000),
       openedAt: moment(285_000),
       flapping: subject === 'memory',
@@ -296,7 +296,7 @@ test('each made-up state is the one it is meant to be', () => {
 })
 
 test('on a narrow terminal what matters stays, and no time is torn apart', () => {
-  const message = `Proxy for port 6277 is not running: ${'it was killed '.repeat(20)}`
+  const message = `inspector-proxy is not running: ${'it was killed '.repeat(20)}`
   const log = [{ time: '2026-11-21T00:59:56.000Z', level: 'error', source: 'monitor', message } as const]
   const at = (width: number) =>
     renderStatus(assess({ ...(forwards.unreachable ?? wellFacts), log }), { colour: false, width })
@@ -305,7 +305,7 @@ test('on a narrow terminal what matters stays, and no time is torn apart', () =>
   assert.match(at(40), /NAME +STATE +PORT\n✗ inspector-proxy +unreachable +6277/)
   for (const width of [40, 60, 80]) {
     assert.match(at(width), /since 2026-11-21 00:00:00/)
-    assert.match(at(width), /00:59:56 ✗ Proxy for port 6277[\s\S]*killed/)
+    assert.match(at(width), /00:59:56 ✗ inspector-proxy[\s\S]*killed/)
   }
 })
 

@@ -28,6 +28,7 @@ export class Play {
   see(observation: Observation, laterMs = 0): this {
     this.now += laterMs
     const context: Context = {
+      name: 'inspector',
       port: 6274,
       target: 'localhost:6274',
       policy: restartDefaults,

@@ -36,6 +36,7 @@ class World {
 
   see(observation: Observation, random = 0.5): void {
     const context: Context = {
+      name: 'one',
       port: 6274,
       target: 'localhost:6274',
       policy: restartDefaults,

@@ -19,8 +19,8 @@ describe('decide', () => {
   it('counts a PID file that was left behind as the failure it tells of', () => {
     const play = new Play().see(deadCheck('PID 7 is gone'))
     assert.equal(play.state.failures, 1)
-    assert.match(play.said(), /Stale PID file found for port 6274, removing\.\.\./)
-    assert.match(play.said(), /Proxy for port 6274 is not running \(failure #1\)/)
+    assert.match(play.said(), /Stale PID file of inspector removed: /)
+    assert.match(play.said(), /inspector is not running \(failure #1\)/)
     assert.deepEqual(play.kinds().slice(0, 3), ['log', 'remove-pid-file', 'log'])
     assert.equal(play.state.phase.id, 'starting')
   })
@@ -304,10 +304,7 @@ describe('decide', () => {
       const play = died(running())
       assert.equal(play.state.phase.id, 'awaiting')
       assert.deepEqual(play.kinds().slice(-3), ['log', 'log', 'wake'])
-      assert.match(
-        play.said(),
-        /is gone \(failure #1\)\nProxy for port 6274 is run by systemd, which starts it again/,
-      )
+      assert.match(play.said(), /is gone \(failure #1\)\ninspector is run by systemd, which starts it again/)
       play.see({ kind: 'woken' }, 250)
       assert.deepEqual(play.kinds(), ['check', 'wake'])
       play.see(deadCheck('PID 7 is gone'), 10)

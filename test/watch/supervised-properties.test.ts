@@ -39,6 +39,7 @@ class SystemdWorld {
       policy: restartDefaults,
       limits: { ...limitDefaults, memoryBytes: 200, action: 'restart' },
       drainMs: 10_000,
+      name: 'one',
       now: this.now,
       random: 0.5,
     } as const

@@ -2,10 +2,10 @@ import type { Context, Decision, Effect, ForwardState } from './state.ts'
 import { alert, bad } from './words.ts'
 
 /** Something stands in the way: every round that finds it there is a failure, said once and alerted as any other. */
-export function blocked(state: ForwardState, why: string, { port, now, policy }: Context): Decision {
+export function blocked(state: ForwardState, why: string, { name, now, policy }: Context): Decision {
   const isNews = state.phase.id !== 'blocked' || state.phase.why !== why
   const failures = state.failures + 1
-  const what = `Proxy for port ${port} cannot be started: ${why}`
+  const what = `${name} cannot be started: ${why}`
   const effects: Effect[] = isNews ? [bad(`${what}; looking again every round (failure #${failures})`)] : []
   if (failures === policy.failureThreshold)
     effects.push(alert('opened', 'forward', `${what} (failure #${failures})`))

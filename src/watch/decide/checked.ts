@@ -82,7 +82,7 @@ function foundDead(
         return prepend(cleared.effects, awaitSupervisor(state, state.supervisor, context))
       // Never started is no failure; a PID file that was left behind tells of one.
       if (stalePidFile === undefined) {
-        const line = info(`Proxy for port ${context.port} is not running, starting it`)
+        const line = info(`${context.name} is not running, starting it`)
         return prepend([...cleared.effects, line], start(state, context, 'first'))
       }
       return prepend(cleared.effects, failAndRestart(state, fault.words, context))

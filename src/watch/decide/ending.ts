@@ -1,7 +1,6 @@
 import type { ProcessIdentity } from '../../os/process-identity.ts'
 import { blocked } from './blocked.ts'
 import { countFailure, failAndRestart, planRestart } from './restarting.ts'
-import { staleEffects } from './stale-pid-file.ts'
 import { start } from './starting.ts'
 import type { Context, Decision, Effect, ForwardState, LeftBehind, Observation } from './state.ts'
 import { info, nothing, prepend, warn } from './words.ts'
@@ -19,8 +18,7 @@ export function died(
   if (leftBehind.length > 0 && state.supervisor === undefined) {
     return endRest(state, { identity, processes: leftBehind }, words, context)
   }
-  const cleared = staleEffects(`PID ${identity.pid} ${how}`, context.port)
-  return prepend(cleared, failAndRestart(state, words, context))
+  return prepend([{ kind: 'remove-pid-file' }], failAndRestart(state, words, context))
 }
 
 /** Its process is gone and has left others behind, which keep the port or what else the next one needs: they are ended first. */
@@ -55,8 +53,8 @@ export function ended(
     { kind: 'remove-pid-file' },
     info(
       phase.isRest === true
-        ? `What PID ${seen.identity.pid} had left behind on port ${context.port} has ended`
-        : `Proxy for port ${context.port} was ended (PID: ${seen.identity.pid}): ${phase.why}`,
+        ? `What PID ${seen.identity.pid} of ${context.name} had left behind has ended`
+        : `${context.name} was ended (PID: ${seen.identity.pid}): ${phase.why}`,
     ),
   ]
   const heldBy = seen.portHolder

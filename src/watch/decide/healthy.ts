@@ -17,12 +17,12 @@ export function healthy(
   usage: ResourceUsage | undefined,
   context: Context,
 ): Decision {
-  const { port, now, policy } = context
+  const { name, now, policy } = context
   const known = state.phase.id === 'running' && state.phase.identity.pid === health.identity.pid
   const effects: Effect[] = []
-  if (stalePidFile !== undefined) effects.push(...staleEffects(stalePidFile, port))
+  if (stalePidFile !== undefined) effects.push(...staleEffects(stalePidFile, name))
   if (!known) {
-    effects.push(good(`Proxy for port ${port} is already running (PID: ${health.identity.pid}), adopted`))
+    effects.push(good(`${name} is already running (PID: ${health.identity.pid}), adopted`))
   }
   const phase: ForwardPhase = known
     ? state.phase
@@ -57,8 +57,8 @@ function supervisorNow({ supervisor }: ForwardState, health: ForwarderHealth): S
   return { by, toldOfOptions: false }
 }
 
-function recovered(state: ForwardState, { port, now, policy }: Context): Effect[] {
+function recovered(state: ForwardState, { name, now, policy }: Context): Effect[] {
   if (state.failures < policy.failureThreshold && state.phase.id !== 'flapping') return []
   const lasted = state.failingSince === undefined ? '' : ` after ${seconds(now - state.failingSince)}`
-  return [alert('resolved', 'forward', `Proxy for port ${port} works again${lasted}`)]
+  return [alert('resolved', 'forward', `${name} works again${lasted}`)]
 }

@@ -96,18 +96,18 @@ function news(
   after: LimitStreak,
   amount: number | undefined,
   limit: number,
-  { port, now }: Context,
+  { name, now }: Context,
 ): Effect[] {
   if (isExceeded(before) === isExceeded(after)) return []
   if (isExceeded(after) && amount !== undefined) {
-    const what = `Proxy for port ${port} uses ${excessInWords(resource, amount, limit)}`
+    const what = `${name} uses ${excessInWords(resource, amount, limit)}`
     return [alert('opened', resource, `${what} (${samplesInARow} samples in a row)`)]
   }
   const lasted = before.exceededSince === null ? '' : ` after ${seconds(now - before.exceededSince)}`
   const what =
     amount === undefined || limit === 0
-      ? `Proxy for port ${port} has no limit of ${resourceNames[resource]} any more`
-      : `Proxy for port ${port} keeps its limit again with ${amountInWords(resource, amount)}`
+      ? `${name} has no limit of ${resourceNames[resource]} any more`
+      : `${name} keeps its limit again with ${amountInWords(resource, amount)}`
   return [alert('resolved', resource, `${what}${lasted}`)]
 }
 
@@ -134,12 +134,12 @@ function causeOfRestart(
 }
 
 function restart(state: ForwardState, { resource, words }: Cause, context: Context): Decision {
-  const { now, policy, port } = context
+  const { now, policy, name } = context
   const { limits } = state
   const restartedAt = limits.restartedAt.filter((at) => now - at < policy.flappingWindowMs)
   if (policy.flappingRestarts > 0 && restartedAt.length >= policy.flappingRestarts) {
     const message =
-      `Proxy for port ${port} is over its limit again and again: ${restartedAt.length} restarts within ` +
+      `${name} is over its limit again and again: ${restartedAt.length} restarts within ` +
       `${seconds(policy.flappingWindowMs)} have not helped; none for ${seconds(policy.flappingPauseMs)}, ${words}`
     const restartNotBefore = now + policy.flappingPauseMs
     return {

@@ -9,13 +9,13 @@ export function mayReplace(phase: ForwardPhase, now: number): boolean {
 }
 
 /** A planned restart: the new one is started beside the old one, which ends only when the new one works. Nobody is refused. */
-export function replace(state: ForwardState, why: string, { port, policy }: Context): Decision {
+export function replace(state: ForwardState, why: string, { name, policy }: Context): Decision {
   if (state.phase.id !== 'running') return nothing(state)
   const generation = state.generation + 1
   return {
     state: { ...state, generation, phase: { ...state.phase, replacement: { state: 'starting', why } } },
     effects: [
-      info(`Proxy for port ${port} is being replaced: ${why}`),
+      info(`${name} is being replaced: ${why}`),
       { kind: 'replace', generation, timeoutMs: policy.startTimeoutMs },
     ],
   }
@@ -41,10 +41,7 @@ export function replaced(
       restarts: state.restarts + 1,
       healthySince: undefined,
     },
-    effects: [
-      good(`Proxy for port ${context.port} was handed over to PID ${seen.identity.pid}`),
-      { kind: 'check' },
-    ],
+    effects: [good(`${context.name} was handed over to PID ${seen.identity.pid}`), { kind: 'check' }],
   }
 }
 
@@ -63,7 +60,7 @@ export function replaceFailed(
     state: { ...state, phase: { ...phase, replacement: { state: 'failed', until } } },
     effects: [
       bad(
-        `Proxy for port ${context.port} could not be replaced: ${seen.message}; PID ${phase.identity.pid} goes on as it is`,
+        `${context.name} could not be replaced: ${seen.message}; PID ${phase.identity.pid} goes on as it is`,
       ),
     ],
   }

@@ -11,9 +11,9 @@ export function failAndRestart(state: ForwardState, words: string, context: Cont
 
 /** One failure more in a row, alerted when there are enough of them. */
 export function countFailure(state: ForwardState, words: string, context: Context): Decision {
-  const { port, now, policy } = context
+  const { name, now, policy } = context
   const failures = state.failures + 1
-  const what = `Proxy for port ${port} ${words} (failure #${failures})`
+  const what = `${name} ${words} (failure #${failures})`
   const effects: Effect[] = [bad(what)]
   if (failures === policy.failureThreshold) effects.push(alert('opened', 'forward', what))
   return {
@@ -30,19 +30,19 @@ export function countFailure(state: ForwardState, words: string, context: Contex
 
 /** The first restart is at once; those that follow wait longer and longer; too many pause. There is always a next one. */
 export function planRestart(state: ForwardState, why: string, context: Context): Decision {
-  const { policy, now, port, random } = context
+  const { policy, now, name, random } = context
   const recentRestarts = state.recentRestarts.filter((at) => now - at < policy.flappingWindowMs)
   const pruned = { ...state, recentRestarts }
   const isFlapping = policy.flappingRestarts > 0 && recentRestarts.length >= policy.flappingRestarts
   const howOften = `${recentRestarts.length} restarts within ${seconds(policy.flappingWindowMs)}`
   if (pruned.supervisor !== undefined) {
     // How soon and how often is for it to say; that it comes and goes is for us to tell. Whoever was told is not told again.
-    const message = `Proxy for port ${port} is flapping: ${howOften}; ${pruned.supervisor.by} starts it again, ${why}`
+    const message = `${name} is flapping: ${howOften}; ${pruned.supervisor.by} starts it again, ${why}`
     return prepend(isFlapping ? [alert('flapping', 'forward', message)] : [], start(pruned, context))
   }
   if (isFlapping) {
     const until = now + policy.flappingPauseMs
-    const message = `Proxy for port ${port} is flapping: ${howOften}; restarts pause for ${seconds(policy.flappingPauseMs)}, ${why}`
+    const message = `${name} is flapping: ${howOften}; restarts pause for ${seconds(policy.flappingPauseMs)}, ${why}`
     return {
       state: { ...pruned, phase: { id: 'flapping', until, why } },
       effects: [alert('flapping', 'forward', message), { kind: 'wake', at: until }],
@@ -54,10 +54,7 @@ export function planRestart(state: ForwardState, why: string, context: Context):
   const until = now + delay
   return {
     state: { ...next, phase: { id: 'backoff', until, why } },
-    effects: [
-      info(`Proxy for port ${port} is started again in ${seconds(delay)}`),
-      { kind: 'wake', at: until },
-    ],
+    effects: [info(`${name} is started again in ${seconds(delay)}`), { kind: 'wake', at: until }],
   }
 }
 

@@ -16,7 +16,7 @@ export function started(
       phase: { id: 'running', identity: seen.identity, since: context.now },
       healthySince: undefined,
     },
-    effects: [good(`Proxy for port ${context.port} started successfully (PID: ${pid})`), { kind: 'check' }],
+    effects: [good(`${context.name} started successfully (PID: ${pid})`), { kind: 'check' }],
   }
 }
 

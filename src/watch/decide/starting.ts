@@ -8,13 +8,13 @@ export const lookForItEveryMs = 250
 export function awaitSupervisor(
   state: ForwardState,
   { by }: Supervised,
-  { now, port, policy }: Context,
+  { now, name, policy }: Context,
 ): Decision {
   const until = now + policy.startTimeoutMs
   return {
     state: { ...state, phase: { id: 'awaiting', until, why: `${by} runs it and starts it again` } },
     effects: [
-      info(`Proxy for port ${port} is run by ${by}, which starts it again`),
+      info(`${name} is run by ${by}, which starts it again`),
       { kind: 'wake', at: Math.min(until, now + lookForItEveryMs) },
     ],
   }

@@ -175,6 +175,8 @@ export type Effect =
     }
 
 export interface Context {
+  /** What the configuration calls the forward: how every message names it. */
+  readonly name: string
   readonly port: number
   readonly target: string
   readonly policy: RestartPolicy

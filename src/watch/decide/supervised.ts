@@ -8,7 +8,7 @@ export function judgeSupervisedOptions(
   state: ForwardState,
   supervisor: Supervised,
   optionsMatch: boolean,
-  { port }: Context,
+  { name }: Context,
 ): Decision {
   if (optionsMatch === !supervisor.toldOfOptions) return nothing(state)
   return {
@@ -17,7 +17,7 @@ export function judgeSupervisedOptions(
       ? []
       : [
           warn(
-            `Proxy for port ${port} is run by ${supervisor.by} with other options than are configured here; they are its unit's and left as they are`,
+            `${name} is run by ${supervisor.by} with other options than are configured here; they are its unit's and left as they are`,
           ),
         ],
   }
@@ -28,9 +28,9 @@ export function leftToSupervisor(
   state: ForwardState,
   { by }: Supervised,
   order: 'stop' | 'restart',
-  { port }: Context,
+  { name }: Context,
 ): Decision {
-  const line = info(`Proxy for port ${port} is run by ${by} and goes on; systemctl ends or restarts it`)
+  const line = info(`${name} is run by ${by} and goes on; systemctl ends or restarts it`)
   if (order === 'restart') return { state, effects: [line] }
   return { state: { ...state, phase: { id: 'down' }, healthySince: undefined }, effects: [line] }
 }
@@ -48,13 +48,11 @@ export function stillAwaited(
   portHolder: string | undefined,
   context: Context,
 ): Decision {
-  const { now, policy, port } = context
+  const { now, policy, name } = context
   if (now < phase.until || state.supervisor === undefined) return nothing(state)
   const { by } = state.supervisor
   if (portHolder === undefined) {
-    const line = warn(
-      `Proxy for port ${port} was not started again by ${by}, and the port is free: starting it here`,
-    )
+    const line = warn(`${name} was not started again by ${by}, and the port is free: starting it here`)
     return prepend([line], start({ ...state, supervisor: undefined }, context))
   }
   const failed = countFailure(state, `was not started again by ${by}`, context)

@@ -4,7 +4,7 @@ import { alert, bad, good, nothing, seconds } from './words.ts'
 
 /** A target that refuses is said and alerted; the forwarder is left alone, because a restart cannot mend it. */
 export function judgeTarget(state: ForwardState, health: ForwarderHealth, context: Context): Decision {
-  const { port, target, now, policy } = context
+  const { name, target, now, policy } = context
   const memory = state.target
   switch (health.target.state) {
     case 'unknown':
@@ -13,9 +13,9 @@ export function judgeTarget(state: ForwardState, health: ForwarderHealth, contex
       const lasted = memory.failingSince === undefined ? '' : ` after ${seconds(now - memory.failingSince)}`
       const effects: Effect[] = []
       if (memory.failures >= policy.failureThreshold) {
-        effects.push(alert('resolved', 'target', `Target ${target} of port ${port} answers again${lasted}`))
+        effects.push(alert('resolved', 'target', `Target ${target} of ${name} answers again${lasted}`))
       } else if (memory.failures > 0) {
-        effects.push(good(`Target ${target} of port ${port} answers again${lasted}`))
+        effects.push(good(`Target ${target} of ${name} answers again${lasted}`))
       }
       return {
         state: { ...state, target: { everAnswered: true, failures: 0, failingSince: undefined } },
@@ -27,7 +27,7 @@ export function judgeTarget(state: ForwardState, health: ForwarderHealth, contex
       if (!memory.everAnswered && health.target.state === 'waiting') return nothing(state)
       const failures = memory.failures + 1
       const failingSince = memory.failingSince ?? now
-      const what = `Target ${target} of port ${port} does not answer: ${health.target.lastError} (failure #${failures})`
+      const what = `Target ${target} of ${name} does not answer: ${health.target.lastError} (failure #${failures})`
       const effects: Effect[] = failures <= policy.failureThreshold ? [bad(what)] : []
       if (failures === policy.failureThreshold) {
         effects.push(alert('opened', 'target', `${what}; the forwarder works, the target must be started`))
