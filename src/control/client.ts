@@ -1,6 +1,7 @@
 import { connect, type Socket } from 'node:net'
 import { timeLimit } from '../os/time-limit.ts'
-import { type ControlAnswer, lineSplitter, parseAnswer } from './protocol.ts'
+import { type ControlAnswer, lineSplitter, longestAnswer, longestLine, parseAnswer } from './protocol.ts'
+import { socketName } from './socket-path.ts'
 
 /**
  * A connection to a control socket. It may be kept open: its end is the earliest sign that the other process is gone.
@@ -22,6 +23,8 @@ const defaultTimeoutMs = 2000
 interface Waiting {
   readonly resolve: (result: unknown) => void
   readonly reject: (error: Error) => void
+  /** Bytes that the answer may have. */
+  readonly longest: number
 }
 
 /**
@@ -30,7 +33,10 @@ interface Waiting {
  */
 export function connectControl(path: string, timeoutMs = defaultTimeoutMs): Promise<ControlClient> {
   return new Promise((resolve, reject) => {
-    const socket = connect(path)
+    const name = socketName(path)
+    // The system looks the name up within this call.
+    const socket = connect(name.path)
+    name.close()
     const inTime = timeLimit(timeoutMs, () => {
       socket.destroy(Object.assign(new Error(`no answer from ${path}`), { code: 'ETIMEDOUT' }))
     })
@@ -65,7 +71,8 @@ function speak(socket: Socket): ControlClient {
   const waiting = new Map<number, Waiting>()
   let lastId = 0
   socket.on('error', () => {})
-  const feed = lineSplitter((line) => settle(waiting, parseAnswer(line)))
+  const longest = () => Math.max(longestLine, ...[...waiting.values()].map((asked) => asked.longest))
+  const feed = lineSplitter((line) => settle(waiting, parseAnswer(line)), longest)
   socket.on('data', (chunk) => {
     if (!feed(chunk)) socket.destroy()
   })
@@ -85,6 +92,7 @@ function speak(socket: Socket): ControlClient {
         reject(Object.assign(new Error(`no answer within ${timeoutMs} ms`), { code: 'ETIMEDOUT' }))
       })
       waiting.set(id, {
+        longest: longestAnswer(command),
         resolve: (result) => {
           finish()
           resolve(result)

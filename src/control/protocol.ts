@@ -21,11 +21,23 @@ export type ControlAnswer =
 /** Longest line in bytes that is taken from the other side; a longer one ends the connection. */
 export const longestLine = 1024 * 1024
 
+/** The same for an answer that grows with what the process has: `connections` takes some 150 bytes for each. */
+const longestList = 256 * 1024 * 1024
+
+/** Longest answer in bytes that is taken to this command. */
+export function longestAnswer(command: string): number {
+  return command === 'connections' ? longestList : longestLine
+}
+
 /**
  * Cuts a stream of bytes into lines. Give it chunks; it calls back for each whole line, without its end.
- * @returns false when a line grew longer than `longestLine`: the stream is not of this protocol.
+ * @param longest how many bytes a line may have now.
+ * @returns false when a line grew longer: the stream is not of this protocol.
  */
-export function lineSplitter(onLine: (line: string) => void): (chunk: Buffer) => boolean {
+export function lineSplitter(
+  onLine: (line: string) => void,
+  longest: () => number = () => longestLine,
+): (chunk: Buffer) => boolean {
   let rest: Buffer[] = []
   let restBytes = 0
   return (chunk) => {
@@ -35,14 +47,14 @@ export function lineSplitter(onLine: (line: string) => void): (chunk: Buffer) =>
       rest = []
       restBytes = 0
       start = end + 1
-      if (line.length > longestLine) return false
+      if (line.length > longest()) return false
       if (line.length > 0) onLine(line.toString('utf8'))
     }
     if (start < chunk.length) {
       rest.push(chunk.subarray(start))
       restBytes += chunk.length - start
     }
-    return restBytes <= longestLine
+    return restBytes <= longest()
   }
 }
 

@@ -4,6 +4,7 @@ import { errorCode, errorText, exitCode, Failure } from '../os/failure.ts'
 import { removeQuietly } from '../record/atomic-file.ts'
 import { connectControl } from './client.ts'
 import { type ControlAnswer, lineSplitter, parseRequest } from './protocol.ts'
+import { socketName } from './socket-path.ts'
 
 /** Answers one command. What it returns is the result; what it throws is the error's text. */
 export type CommandHandler = (args: Readonly<Record<string, unknown>>) => unknown
@@ -13,8 +14,13 @@ export type CommandHandlers = Readonly<Record<string, CommandHandler>>
 export interface ControlServer {
   /** Stops listening, removes the socket's name, ends its connections. */
   close(): void
-  /** False when the socket's name is gone or somebody else's: this process cannot be found there any more. */
+  /** False when the socket's name is gone or another process's: nobody finds this process there any more. */
   isHeld(): boolean
+  /**
+   * Takes the name again after it was removed. Connections that are open go on. A name that another living process has is left to it.
+   * @throws ControlSocketHeld when another process has it; the system's error when the directory cannot be used.
+   */
+  holdAgain(): Promise<void>
 }
 
 /** Somebody else holds the control socket; `identify` is what that process answered to `identify`, if it answered. */
@@ -44,8 +50,44 @@ export async function holdControlSocket(
   isHeir: () => boolean = () => false,
 ): Promise<ControlServer> {
   const connections = new Set<Socket>()
-  const server = createServer((socket) => serve(socket, handlers, connections))
-  const ownName = `${path}.${process.pid}`
+  let isClosed = false
+  let held = await take(path, handlers, connections, isHeir)
+  return {
+    isHeld: () => isNameOf(held, path),
+    holdAgain: async () => {
+      const again = await take(path, handlers, connections, () => false)
+      if (isClosed) return release(again, path)
+      held.server.close()
+      held = again
+    },
+    close: () => {
+      isClosed = true
+      release(held, path)
+      for (const socket of connections) socket.destroySoon()
+    },
+  }
+}
+
+/** A listening socket, and the file that leads to it. */
+interface Held {
+  readonly server: Server
+  readonly inode: number
+  readonly device: number
+}
+
+/** How many sockets this process has bound. */
+let takes = 0
+
+async function take(
+  path: string,
+  handlers: CommandHandlers,
+  connections: Set<Socket>,
+  isHeir: () => boolean,
+): Promise<Held> {
+  // A client that has sent its question and its FIN still gets its answers.
+  const server = createServer({ allowHalfOpen: true }, (socket) => serve(socket, handlers, connections))
+  // Another one each time: an earlier socket that is closed meanwhile removes the name that it was bound to.
+  const ownName = `${path}.${process.pid}-${++takes}`
   removeQuietly(ownName)
   await listen(server, ownName)
   try {
@@ -57,25 +99,36 @@ export async function holdControlSocket(
       await refuseIfHeld(path)
       await removeDeadSocket(path)
     }
+    const { ino, dev } = statSync(path)
+    server.unref()
+    return { server, inode: ino, device: dev }
   } catch (error) {
     server.close()
     throw error
   } finally {
     removeQuietly(ownName)
   }
-  const { ino } = statSync(path)
-  server.unref()
-  return { close: () => close(server, connections, path, ino), isHeld: () => isInode(path, ino) }
 }
 
-function listen(server: Server, path: string): Promise<void> {
+/**
+ * A bind takes its permissions from the umask, and Node binds a path before `listen` returns: only this user can ever connect, whatever
+ * becomes of the directory's mode.
+ */
+function listen(server: Server, file: string): Promise<void> {
   return new Promise((resolve, reject) => {
+    const name = socketName(file)
     server.once('error', reject)
-    server.listen(path, () => {
-      server.removeListener('error', reject)
-      server.on('error', () => {})
-      resolve()
-    })
+    const umask = process.umask(0o177)
+    try {
+      server.listen(name.path, () => {
+        server.removeListener('error', reject)
+        server.on('error', () => {})
+        resolve()
+      })
+    } finally {
+      process.umask(umask)
+      name.close()
+    }
   })
 }
 
@@ -154,31 +207,40 @@ function removeOrRefuse(path: string): void {
   }
 }
 
-function close(server: Server, connections: Set<Socket>, path: string, ino: number): void {
-  server.close()
-  try {
-    if (lstatSync(path).ino === ino) unlinkSync(path)
-  } catch {
-    // Removed by somebody: nothing left to tidy.
-  }
-  for (const socket of connections) socket.destroySoon()
+function release(held: Held, path: string): void {
+  held.server.close()
+  if (isNameOf(held, path)) removeQuietly(path)
 }
 
+/** ms that an answer may still take when its client has sent its FIN. */
+const lastAnswersMs = 60_000
+
 function serve(socket: Socket, handlers: CommandHandlers, connections: Set<Socket>): void {
+  let unanswered = 0
+  let hasEnded = false
   connections.add(socket)
   socket.unref()
   socket.on('error', () => {})
   socket.on('close', () => connections.delete(socket))
   const feed = lineSplitter((line) => {
+    unanswered++
     void answer(line, handlers).then((reply) => {
+      unanswered--
       if (socket.destroyed) return
       // Whoever does not read its answers is not heard until it does; else they would pile up here.
       if (!socket.write(`${JSON.stringify(reply)}\n`)) socket.pause()
+      if (hasEnded && unanswered === 0) socket.end()
     })
   })
   socket.on('drain', () => socket.resume())
   socket.on('data', (chunk) => {
     if (!feed(chunk)) socket.destroy()
+  })
+  socket.on('end', () => {
+    hasEnded = true
+    if (unanswered === 0) socket.end()
+    // A client that is gone altogether looks the same until something is written.
+    socket.setTimeout(lastAnswersMs, () => socket.destroy())
   })
 }
 
@@ -201,9 +263,10 @@ async function answer(line: string, handlers: CommandHandlers): Promise<ControlA
   }
 }
 
-function isInode(path: string, ino: number): boolean {
+function isNameOf({ inode, device }: Held, path: string): boolean {
   try {
-    return lstatSync(path).ino === ino
+    const facts = lstatSync(path)
+    return facts.ino === inode && facts.dev === device
   } catch {
     return false
   }

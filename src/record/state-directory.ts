@@ -29,9 +29,6 @@ export const fileNames = {
   selfSigned: 'tls_self_signed.pem',
 } as const
 
-/** A Unix socket's path holds at most 107 bytes (unix(7)); the longest name used here is `tcp_proxy_65535.sock.NEW`. */
-const LONGEST_DIRECTORY_BYTES = 107 - '/tcp_proxy_65535.sock.1234567'.length
-
 /**
  * Where a command that writes keeps its records: the directory asked for, else systemd's own (`StateDirectory=`), else
  * `$XDG_RUNTIME_DIR/port-watchdog`, else a private folder of this user under the temp folder.
@@ -98,9 +95,6 @@ function ownUid(): number {
  * @throws Failure with the cure, exit code 78.
  */
 export function prepareStateDirectory(directory: string): void {
-  if (Buffer.byteLength(directory) > LONGEST_DIRECTORY_BYTES) {
-    throw refusal(directory, 'its path is too long to hold a Unix socket', 'choose a shorter --state-dir')
-  }
   try {
     makeDirectory(directory)
   } catch (error) {

@@ -1,5 +1,15 @@
 import assert from 'node:assert/strict'
-import { mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  renameSync,
+  rmSync,
+  statSync,
+  unlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -7,7 +17,12 @@ import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { askControl, connectControl } from '../../src/control/client.ts'
 import { lineSplitter, longestLine, parseAnswer, parseRequest } from '../../src/control/protocol.ts'
-import { type CommandHandlers, ControlSocketHeld, holdControlSocket } from '../../src/control/server.ts'
+import {
+  type CommandHandlers,
+  ControlSocketHeld,
+  holdControlSocket,
+  type ControlServer as Server,
+} from '../../src/control/server.ts'
 
 const handlers: CommandHandlers = {
   identify: () => ({ name: 'the holder' }),
@@ -106,6 +121,53 @@ describe('The control socket', () => {
       assert.equal(await askControl(path, 'add', { a: 1, b: 2 }), 3)
     }))
 
+  it('answers a client that has sent its FIN already, also what takes a while', () =>
+    withSocket(async (path) => {
+      const text = await new Promise<string>((resolve, reject) => {
+        const socket = connect({ path, allowHalfOpen: true })
+        let all = ''
+        socket.on('data', (chunk) => {
+          all += chunk
+        })
+        socket.on('error', reject)
+        socket.on('end', () => {
+          socket.end()
+          resolve(all)
+        })
+        socket.end('{"id":1,"command":"later"}\n{"id":2,"command":"add","a":1,"b":2}\n')
+      })
+      const answers = text.trim().split('\n').map(parseAnswer)
+      assert.deepEqual(
+        answers.sort((one, other) => (one?.id ?? 0) - (other?.id ?? 0)),
+        [
+          { id: 1, ok: true, result: 'done' },
+          { id: 2, ok: true, result: 3 },
+        ],
+      )
+    }))
+
+  it('can be opened by its owner only, whatever the umask', () => {
+    const umask = process.umask(0)
+    return withSocket(async (path) => {
+      assert.equal(process.umask(), 0, 'the umask of the process is as it was')
+      assert.equal(statSync(path).mode & 0o777, 0o600)
+    }).finally(() => process.umask(umask))
+  })
+
+  it('gives its own client a list of 50,000 connections, and nothing else so long', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'pw-control-'))
+    const path = join(folder, 'c.sock')
+    const list = Array.from({ length: 50_000 }, (_, id) => ({ id, source: '192.0.2.7:40000', ageMs: 12_345 }))
+    const server = await holdControlSocket(path, { connections: () => list, health: () => list })
+    try {
+      assert.deepEqual(await askControl(path, 'connections', {}, 30_000), list)
+      await assert.rejects(askControl(path, 'health', {}, 30_000), /was closed/)
+    } finally {
+      server.close()
+      rmSync(folder, { recursive: true })
+    }
+  })
+
   it('gives the same lines however they are cut', () => {
     fc.assert(
       fc.property(
@@ -187,3 +249,73 @@ it('Whoever asks without reading the answers is not heard until it reads', () =>
       }, 1500)
     }, reject)
   }))
+
+describe('A control socket whose name is gone', { timeout: 20_000 }, () => {
+  const held = async (use: (path: string, server: Server, folder: string) => Promise<void>) => {
+    const folder = mkdtempSync(join(tmpdir(), 'pw-control-'))
+    const path = join(folder, 'c.sock')
+    const server = await holdControlSocket(path, handlers)
+    try {
+      await use(path, server, folder)
+    } finally {
+      server.close()
+      chmodSync(folder, 0o700)
+      rmSync(folder, { recursive: true })
+    }
+  }
+
+  it('is held again, and a connection from before goes on', () =>
+    held(async (path, server) => {
+      const client = await connectControl(path)
+      unlinkSync(path)
+      assert.equal(server.isHeld(), false)
+      await server.holdAgain()
+      assert.equal(server.isHeld(), true)
+      assert.equal(await askControl(path, 'add', { a: 1, b: 2 }), 3)
+      assert.equal(await client.request('add', { a: 2, b: 2 }), 4)
+      client.close()
+    }))
+
+  it('is left to a living process that has the name now', () =>
+    held(async (path, server) => {
+      renameSync(path, `${path}.aside`)
+      const other = await holdControlSocket(path, { identify: () => 'the other' })
+      await assert.rejects(server.holdAgain(), (error) => {
+        assert.ok(error instanceof ControlSocketHeld)
+        assert.equal(error.holder, 'the other')
+        return true
+      })
+      server.close()
+      assert.equal(await askControl(path, 'identify'), 'the other', 'closing it took the name of the other')
+      other.close()
+    }))
+
+  it('is not left behind when it was closed while it was being taken again', () =>
+    held(async (path, server) => {
+      unlinkSync(path)
+      const again = server.holdAgain()
+      server.close()
+      await again
+      await assert.rejects(askControl(path, 'identify'), { code: 'ENOENT' })
+    }))
+})
+
+it('A control socket works in a directory whose path is longer than a socket’s may be', async () => {
+  const top = mkdtempSync(join(tmpdir(), 'pw-control-'))
+  const folder = join(top, 'a'.repeat(100), 'b'.repeat(100))
+  mkdirSync(folder, { recursive: true })
+  const path = join(folder, 'c.sock')
+  const server = await holdControlSocket(path, handlers)
+  try {
+    assert.ok(statSync(path).isSocket())
+    assert.equal(await askControl(path, 'add', { a: 1, b: 2 }), 3)
+    await assert.rejects(holdControlSocket(path, {}), ControlSocketHeld)
+    unlinkSync(path)
+    await server.holdAgain()
+    assert.equal(await askControl(path, 'add', { a: 1, b: 2 }), 3)
+  } finally {
+    server.close()
+    rmSync(top, { recursive: true })
+  }
+  await assert.rejects(askControl(path, 'add'), { code: 'ENOENT' })
+})
