@@ -8,9 +8,10 @@ import { assess } from '../report/assess.ts'
 import { gather } from '../report/gather.ts'
 import { gatherHistory } from '../report/gather-history.ts'
 import { demandReadable } from '../report/readable.ts'
-import { renderStatus, wantsColour } from '../report/render.ts'
+import { renderStatus } from '../report/render.ts'
 import { renderHistory } from '../report/render-history.ts'
 import type { StatusReport } from '../report/status.ts'
+import { rowsOf, wantsColour, widthOf } from '../report/terminal.ts'
 import { cut } from '../report/text.ts'
 import { isReached, timedOut, type WaitGoal, waitGoals, whatIsMissing } from '../report/wait.ts'
 import { lookAgain, type Screen, watchInLines, watchOnTerminal } from '../report/watch.ts'
@@ -39,9 +40,6 @@ const waitLookMs = 200
 
 /** ms that --wait waits when it does not say. */
 const defaultTimeoutMs = 30_000
-
-/** Columns of a report that is not printed on a terminal. */
-const widthWithoutTerminal = 200
 
 const command = newCommand('proxy-status', 'Say how the forwards and their monitor are. Reads only.')
   .argument('[NAME|PORT...]', 'only these forwards, with all there is to know of them')
@@ -117,7 +115,7 @@ function watch(look: () => Promise<StatusReport>, options: Options): Promise<num
   const colour = wantsColour(process.stdout, process.env)
   const screen: Screen = {
     write: (text) => process.stdout.write(text),
-    rows: () => process.stdout.rows,
+    rows: () => rowsOf(process.stdout),
     onResize: (redraw) => process.stdout.on('resize', redraw),
   }
   const render = (report: StatusReport) => {
@@ -136,7 +134,7 @@ function endedBySignals(): AbortController {
 }
 
 function width(): number {
-  return process.stdout.columns ?? widthWithoutTerminal
+  return widthOf(process.stdout)
 }
 
 function print(report: StatusReport, { json }: Options): number {

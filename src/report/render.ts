@@ -11,7 +11,7 @@ import {
   type StatusReport,
   severity,
 } from './status.ts'
-import { cut, wrap } from './text.ts'
+import { columnsOf, cut, noBreak, pad, wrap } from './text.ts'
 
 export interface RenderOptions {
   readonly colour: boolean
@@ -19,17 +19,9 @@ export interface RenderOptions {
   readonly width: number
 }
 
-/** A blank at which no line is broken. */
-const noBreak = '\u00a0'
-
 type Paint = (text: string, colour: keyof typeof codes) => string
 
 const codes = { red: 31, yellow: 33, green: 32, dim: 2, bold: 1 } as const
-
-/** Colour only where the reader wants it: a terminal, and NO_COLOR (no-color.org) unset or empty. */
-export function wantsColour(stream: { readonly isTTY?: boolean }, environment: NodeJS.ProcessEnv): boolean {
-  return stream.isTTY === true && !environment.NO_COLOR && environment.TERM !== 'dumb'
-}
 
 /** The report for people. No line is wider than the terminal. */
 export function renderStatus(report: StatusReport, { colour, width }: RenderOptions): string {
@@ -118,7 +110,7 @@ function solid(text: string): string {
 
 /** The lines of a text with solid parts. */
 function wrapSolid(text: string, width: number, indent: string): string[] {
-  return wrap(text, width, indent).map((line) => line.replaceAll(noBreak, ' '))
+  return wrap(text, width, indent)
 }
 
 /** Times as the log has them, none of them broken. */
@@ -250,7 +242,7 @@ function forwardTable(report: StatusReport, width: number, paint: Paint): string
   const row = (cells: readonly string[]) =>
     cut(
       cells
-        .map((cell, i) => cell.padEnd(widths[i] ?? 0))
+        .map((cell, i) => pad(cell, widths[i] ?? 0))
         .join('  ')
         .trimEnd(),
       width - 2,
@@ -308,7 +300,7 @@ function fitting(forwards: readonly ForwardStatus[], width: number): readonly Co
 }
 
 function columnWidth({ title, text }: Column, forwards: readonly ForwardStatus[]): number {
-  return Math.max(title.length, ...forwards.map((forward) => text(forward).length))
+  return Math.max(title.length, ...forwards.map((forward) => columnsOf(text(forward))))
 }
 
 function listenText({ listen, port }: ForwardStatus): string {

@@ -282,7 +282,7 @@ for (const [name, facts] of cases) {
   })
 
   test(`nothing is wider than the terminal: ${name}`, () => {
-    for (const width of [40, 60, 80, 120]) {
+    for (const width of [3, 5, 6, 8, 12, 13, 20, 40, 60, 80, 120, 200, 1000]) {
       const text = renderStatus(assess(facts), { colour: false, width })
       const tooWide = text.split('\n').filter((line) => [...line].length > width)
       assert.deepEqual(tooWide, [], `at ${width} columns`)

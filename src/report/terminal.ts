@@ -1,0 +1,26 @@
+/** Columns of a report that is not printed on a terminal, or on one that does not say how wide it is. */
+const unknownWidth = 200
+
+/** What of a stream tells how to write on it. */
+export interface Output {
+  readonly isTTY?: boolean
+  readonly columns?: number | undefined
+  readonly rows?: number | undefined
+}
+
+/**
+ * Columns to fill. 0 counts as unknown: so wide is a terminal whose size nobody has set (docker exec, ssh -tt, CI), like a pipe.
+ */
+export function widthOf({ columns }: Output): number {
+  return columns || unknownWidth
+}
+
+/** Rows of a terminal; undefined when nobody knows. */
+export function rowsOf({ rows }: Output): number | undefined {
+  return rows || undefined
+}
+
+/** Colour only where the reader wants it: a terminal, and NO_COLOR (no-color.org) unset or empty. */
+export function wantsColour(stream: Output, environment: NodeJS.ProcessEnv): boolean {
+  return stream.isTTY === true && !environment.NO_COLOR && environment.TERM !== 'dumb'
+}
