@@ -21,7 +21,31 @@ export interface PortHolder {
  * @returns undefined when nobody listens there.
  */
 export function findPortHolder(port: number, address: string): PortHolder | undefined {
-  return isLinux ? findInProc(port, address) : findWithLsof(port)
+  return isLinux ? findInProc(port, address) : findWithLsof(port, address)
+}
+
+/**
+ * Every process that holds a listening socket of this port, whatever its address.
+ * @returns `hasUnseen`: a listening socket is there whose holder cannot be seen: a process of another user, or one that is just ending.
+ */
+export function portHolders(port: number): {
+  readonly pids: ReadonlySet<number>
+  readonly hasUnseen: boolean
+} {
+  if (!isLinux) return { pids: new Set(lsofListeners(port).map(({ pid }) => pid)), hasUnseen: false }
+  const inodes = [...listeners('tcp', port), ...listeners('tcp6', port)].map(({ inode }) => inode)
+  const unseen = new Set(inodes.map((inode) => `socket:[${inode}]`))
+  const wanted = new Set(unseen)
+  const pids = new Set<number>()
+  if (wanted.size === 0) return { pids, hasUnseen: false }
+  for (const entry of readdirSync('/proc')) {
+    if (!/^\d+$/.test(entry)) continue
+    for (const held of heldOf(entry, wanted)) {
+      pids.add(Number(entry))
+      unseen.delete(held)
+    }
+  }
+  return { pids, hasUnseen: unseen.size > 0 }
 }
 
 /** A process in words: `PID 4242 (node server.js)`. */
@@ -38,7 +62,7 @@ function findInProc(port: number, address: string): PortHolder | undefined {
   if (inodes.size === 0) return undefined
   const wanted = new Set([...inodes].map((inode) => `socket:[${inode}]`))
   for (const entry of readdirSync('/proc')) {
-    if (/^\d+$/.test(entry) && holdsOneOf(entry, wanted)) {
+    if (/^\d+$/.test(entry) && heldOf(entry, wanted).length > 0) {
       return { pid: Number(entry), command: describeCommand(Number(entry)) }
     }
   }
@@ -110,29 +134,49 @@ function isInTheWay(listener: string, address: string): boolean {
   return unmapped(listener) === withoutZone(address)
 }
 
-function holdsOneOf(pid: string, wanted: ReadonlySet<string>): boolean {
+/** Which of these sockets a process has open. */
+function heldOf(pid: string, wanted: ReadonlySet<string>): string[] {
   try {
-    return readdirSync(`/proc/${pid}/fd`).some((fd) => {
+    return readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {
       try {
-        return wanted.has(readlinkSync(`/proc/${pid}/fd/${fd}`))
+        const socket = readlinkSync(`/proc/${pid}/fd/${fd}`)
+        return wanted.has(socket) ? [socket] : []
       } catch {
-        return false
+        return []
       }
     })
   } catch {
-    return false
+    return []
   }
 }
 
-function findWithLsof(port: number): PortHolder | undefined {
+/** The same as on Linux, where there is no /proc. */
+export function findWithLsof(port: number, address: string): PortHolder | undefined {
+  const found = lsofListeners(port).find((listener) => isInTheWay(listener.address, address))
+  return found && { pid: found.pid, command: describeCommand(found.pid) }
+}
+
+function lsofListeners(port: number): { readonly pid: number; readonly address: string }[] {
   try {
-    const options = { encoding: 'utf8' } as const
-    const out = execFileSync('lsof', ['-nP', '-t', `-iTCP:${port}`, '-sTCP:LISTEN'], options)
-    const pid = Number(out.trim().split('\n')[0])
-    return pid > 0 ? { pid, command: describeCommand(pid) } : undefined
+    // Fields one a line: p for the process, f for the descriptor, n for the name; lsof(8), "OUTPUT FOR OTHER PROGRAMS".
+    const words = ['-nP', `-iTCP:${port}`, '-sTCP:LISTEN', '-Fpn']
+    return parseLsof(execFileSync('lsof', words, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }))
   } catch {
-    return undefined
+    return []
   }
+}
+
+/** Reads `lsof -Fpn` of listening TCP sockets, whose names are `*:80`, `127.0.0.1:80` or `[::1]:80`. */
+export function parseLsof(text: string): { readonly pid: number; readonly address: string }[] {
+  const found: { pid: number; address: string }[] = []
+  let pid = 0
+  for (const line of text.split('\n')) {
+    if (line.startsWith('p')) pid = Number(line.slice(1))
+    if (!line.startsWith('n')) continue
+    const host = line.slice(1, line.lastIndexOf(':')).replace(/^\[(.*)\]$/, '$1')
+    found.push({ pid, address: host === '*' ? '::' : host })
+  }
+  return found
 }
 
 const LONGEST_COMMAND = 80

@@ -138,6 +138,33 @@ describe('A worker that is stopped', { timeout: 60_000 }, () => {
     }))
 })
 
+describe('A worker that hangs while it finishes its connections', { timeout: 60_000 }, () => {
+  it('is killed and counted, and nobody says that another one starts: that one is there already', () =>
+    withForward(2, ['--drain', '60s'], async (served) => {
+      const { port, when, forward } = served
+      const streams = await streamInEach(served, 2)
+      const [, leaving] = servingOf(await when('all', () => true))
+      assert.ok(leaving !== undefined)
+      process.kill(leaving.identity.pid, 'SIGTERM')
+      await when('replaced', (health) => {
+        const now = servingOf(health)
+        return now.length === 2 && !now.some(({ number }) => number === leaving.number)
+      })
+      process.kill(leaving.identity.pid, 'SIGSTOP')
+      await allGone([leaving], 8000)
+      const line = await forward.line(new RegExp(`Worker ${leaving.number} .* has not answered for 4 s`))
+      assert.doesNotMatch(line, /another one starts/)
+      const { workers } = await when('counted', (health) => health.workers?.lost === 1)
+      assert.deepEqual(
+        workers?.processes.map(({ state }) => state),
+        ['serving', 'serving'],
+      )
+      assert.equal(await askThrough(port), 'hello')
+      await streams.get(0)?.close()
+      assert.equal(await forward.stop(), 0)
+    }))
+})
+
 describe('A forwarder with workers that is killed', { timeout: 60_000 }, () => {
   it('leaves no worker behind that accepts: the port is free at once, and what was open may finish', () =>
     withForward(3, ['--drain', '3s'], async (served) => {

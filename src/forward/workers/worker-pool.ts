@@ -57,6 +57,8 @@ interface Worker {
   readonly places: string
   readonly keeper: ReturnType<SharedLimits['keeper']>
   readonly exited: Promise<void>
+  /** Asked and not answered yet, by the question's id. At its end all are answered with undefined. */
+  readonly questions: Map<number, (result: unknown) => void>
   state: WorkerFacts['state']
   health: ForwarderHealth | undefined
   missedLooks: number
@@ -68,7 +70,6 @@ interface Worker {
 export class WorkerPool {
   readonly #options: PoolOptions
   readonly #workers = new Set<Worker>()
-  readonly #questions = new Map<number, (result: unknown) => void>()
   #lastNumber = 0
   #lastQuestion = 0
   #deathsInRow = 0
@@ -203,6 +204,7 @@ export class WorkerPool {
       places: placesOf(sockets),
       keeper: this.#options.limits.keeper(),
       exited: exited.then((how) => this.#exited(worker, how)),
+      questions: new Map(),
       state: 'starting',
       health: undefined,
       missedLooks: 0,
@@ -224,7 +226,7 @@ export class WorkerPool {
         worker.verdict = `could not start: ${message.message}`
         return
       case 'answer':
-        return this.#questions.get(message.id)?.(message.result)
+        return worker.questions.get(message.id)?.(message.result)
       case 'event':
         return this.#options.event(message.event)
       case 'claims': {
@@ -275,18 +277,21 @@ export class WorkerPool {
 
   #exited(worker: Worker, how: string): void {
     this.#workers.delete(worker)
+    for (const answer of [...worker.questions.values()]) answer(undefined)
     worker.keeper.releaseAll()
     if (worker.health !== undefined) this.#options.retired(worker.health)
     this.#changed()
-    if (worker.state === 'leaving' && worker.verdict === undefined) return
+    const wasLeaving = worker.state === 'leaving'
+    if (wasLeaving && worker.verdict === undefined) return
     this.#lost++
+    const { log } = this.#options
+    const what = `Worker ${worker.number} (PID ${worker.identity.pid}) ${worker.verdict ?? how}`
+    // Whoever was to take its place has been started already.
+    if (wasLeaving || this.#isEnding) return log('error', what)
     if (performance.now() - worker.startedAt > provenMs) this.#deathsInRow = 0
     const waitMs =
       this.#deathsInRow === 0 ? 0 : Math.min(longestWaitMs, firstWaitMs * 2 ** (this.#deathsInRow - 1))
     this.#deathsInRow++
-    const { log } = this.#options
-    const what = `Worker ${worker.number} (PID ${worker.identity.pid}) ${worker.verdict ?? how}`
-    if (this.#isEnding) return log('error', what)
     log('error', `${what}; another one starts ${waitMs === 0 ? 'now' : `in ${waitMs / 1000} s`}`)
     if (waitMs === 0) this.#fill()
     else this.#fillLater(waitMs)
@@ -335,17 +340,12 @@ export class WorkerPool {
     const id = ++this.#lastQuestion
     return new Promise((resolve) => {
       const timer = setTimeout(() => resolve(undefined), answerMs)
-      const settled = (result: unknown) => {
+      // Kept with the worker, and not as a reaction to its end: each of those would be held, with its answer, until the worker ends.
+      worker.questions.set(id, (result) => {
         clearTimeout(timer)
-        this.#questions.delete(id)
+        worker.questions.delete(id)
         worker.missedLooks = 0
         resolve(result)
-      }
-      this.#questions.set(id, settled)
-      void worker.exited.then(() => {
-        clearTimeout(timer)
-        this.#questions.delete(id)
-        resolve(undefined)
       })
       this.#send(worker, { kind: 'question', id, question, words })
     })

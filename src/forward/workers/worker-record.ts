@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { findPortHolder } from '../../os/port-holder.ts'
+import { portHolders } from '../../os/port-holder.ts'
 import {
   judgeProcess,
   ownIdentity,
@@ -64,25 +64,19 @@ export async function endOrphans(file: string, port: number): Promise<void> {
   const giveUpAt = performance.now() + letGoMs
   for (;;) {
     const isLate = performance.now() > giveUpAt
-    const holder = holderAmong(orphans, port)
-    if (isLate && holder !== undefined && holder !== 'unknown') {
-      killed.add(holder)
-      signalProcess(holder, 'SIGKILL')
+    const { pids, hasUnseen } = portHolders(port)
+    const holding = orphans.filter(({ pid }) => pids.has(pid))
+    if (isLate) {
+      for (const orphan of holding) {
+        killed.add(orphan)
+        signalProcess(orphan, 'SIGKILL')
+      }
     }
-    const isDone = holder === undefined || (holder === 'unknown' && isLate)
+    // One that nobody is seen to hold is being closed by the last threads of a zombie, or is another user's.
+    const isDone = holding.length === 0 && (!hasUnseen || isLate)
     if (isDone && ![...killed].some(isThere)) return
     await new Promise((resolve) => setTimeout(resolve, lookMs))
   }
-}
-
-/** `unknown`: the socket is being closed just now, by the last threads of a process that is a zombie already. */
-function holderAmong(
-  orphans: readonly ProcessIdentity[],
-  port: number,
-): ProcessIdentity | 'unknown' | undefined {
-  const holder = findPortHolder(port, '0.0.0.0') ?? findPortHolder(port, '::')
-  if (holder === undefined) return undefined
-  return holder.pid === undefined ? 'unknown' : orphans.find(({ pid }) => pid === holder.pid)
 }
 
 function read(file: string): Written | undefined {
