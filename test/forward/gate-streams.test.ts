@@ -164,7 +164,7 @@ describe('Event streams through a gate', () => {
     const answer = await listenTo('/page', { accept: 'text/html' })
     assert.match(
       String(await once(answer, 'data')),
-      /^<head><script src="\/\.port-watchdog\/page\.js"><\/script>$/,
+      /^<script src="\/\.port-watchdog\/page\.js"><\/script><head>$/,
     )
     streams[0]?.write('more')
     assert.deepEqual(await once(answer, 'data'), ['more'])

@@ -1,7 +1,9 @@
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Browser, chromium, type Page } from 'playwright-core'
 import type { Lab } from './namespaces.ts'
+
+const chromiumFile = '/usr/bin/chromium'
 
 const FLAGS = [
   '--no-sandbox',
@@ -27,7 +29,7 @@ function openBrowser(lab: Lab): Promise<Browser> {
   const home = join(lab.folder, 'visitor')
   mkdirSync(home, { recursive: true })
   const program = join(lab.folder, 'chromium')
-  const command = lab.visitor.command(['/usr/bin/chromium']).join(' ')
+  const command = lab.visitor.command([chromiumFile]).join(' ')
   writeFileSync(program, `#!/bin/sh\nexec ${command} "$@"\n`, { mode: 0o755 })
   return chromium.launch({
     executablePath: program,
@@ -35,6 +37,16 @@ function openBrowser(lab: Lab): Promise<Browser> {
     args: FLAGS,
     env: { ...process.env, HOME: home, TMPDIR: lab.folder },
   })
+}
+
+/** Why no browser can be started here; undefined = one can. */
+export function whyNoBrowser(): string | undefined {
+  return existsSync(chromiumFile) ? undefined : `NOT TESTED IN A BROWSER: ${chromiumFile} is missing`
+}
+
+/** Opens headless Chromium on this machine, with an empty profile; the caller closes it. */
+export function launchBrowser(): Promise<Browser> {
+  return chromium.launch({ executablePath: chromiumFile, headless: true, args: FLAGS })
 }
 
 /** A page of its own visitor, who clicks through the warning about a certificate nobody signed. */

@@ -1,4 +1,6 @@
+import { randomBytes } from 'node:crypto'
 import type { OriginMap } from './origins.ts'
+import { declaredEncoding, scriptPlace } from './page-place.ts'
 import { gatePaths } from './pages.ts'
 
 /** Bytes of a text that is translated; a longer one is passed on as it is. */
@@ -10,33 +12,41 @@ export type BodyTreatment = 'stream' | 'document' | 'configuration'
 /** Where Inspector 2.x tells its page the address of the sandbox for MCP Apps. */
 const configurationPath = '/api/config'
 
+/** What `Sec-Fetch-Dest` says of a request whose answer becomes a page, in a tab or a frame. */
+const pageDestinations = ['document', 'iframe', 'frame', 'object', 'embed']
+
 /**
  * Bodies are streamed, untouched and unbuffered, but for two: a page that a browser navigates to, which gets the gate's script,
  * and the Inspector's own configuration, which names its second port by an address that only its own machine can reach.
  */
 export function bodyTreatment(request: {
-  readonly method: string | undefined
-  readonly url: string | undefined
-  readonly accept: string | undefined
+  readonly method?: string | undefined
+  readonly url?: string | undefined
+  readonly headers: {
+    readonly accept?: string | undefined
+    readonly [name: string]: string | readonly string[] | undefined
+  }
 }): BodyTreatment {
-  if (request.method !== 'GET') return 'stream'
-  if (request.url?.split('?')[0] === configurationPath) return 'configuration'
-  return request.accept?.includes('text/html') === true ? 'document' : 'stream'
+  const { method, url, headers } = request
+  if (method !== 'GET' && method !== 'HEAD') return 'stream'
+  if (url?.split('?')[0] === configurationPath) return 'configuration'
+  const destination = headers['sec-fetch-dest']
+  if (typeof destination === 'string') return pageDestinations.includes(destination) ? 'document' : 'stream'
+  // Parts of a page that a script loads and puts in are no pages.
+  if (headers['x-requested-with'] !== undefined) return 'stream'
+  return headers.accept?.includes('text/html') === true ? 'document' : 'stream'
 }
 
-/** True when an answer is of the kind that the treatment is meant for. */
+/** True when an answer is of the kind that the treatment is meant for, and has a whole body. */
 export function isTreatable(
   treatment: BodyTreatment,
-  answer: {
-    readonly status: number | undefined
-    readonly type: string | undefined
-    readonly encoding: string | undefined
-  },
+  answer: { readonly status: number | undefined; readonly type: string | undefined },
 ): boolean {
-  if (answer.encoding !== undefined && answer.encoding !== 'identity') return false
+  const { status = 0 } = answer
+  if (status < 200 || [204, 205, 206, 304].includes(status)) return false
   const type = answer.type?.toLowerCase() ?? ''
   if (treatment === 'document') return /^text\/html\s*(;|$)/.test(type)
-  return treatment === 'configuration' && answer.status === 200 && /^application\/json\s*(;|$)/.test(type)
+  return treatment === 'configuration' && status === 200 && /^application\/json\s*(;|$)/.test(type)
 }
 
 /** Names the targets by the addresses under which the visitor reaches them. */
@@ -49,18 +59,79 @@ export function translateOrigins(text: string, origins: OriginMap): string {
   return translated
 }
 
+/** How a page's bytes are to be read, and where they begin. */
+interface Encoding {
+  readonly begin: number
+  /** How the ASCII of a tag is written in it. */
+  readonly write: (ascii: string) => string
+  /** True when bytes are told by a mark or a header, so that no `<meta>` is looked for. */
+  readonly isTold: boolean
+}
+
+/** A byte order mark is believed before any header, as browsers do. */
+function encodingOf(html: string, contentType: string): Encoding {
+  const ascii = (text: string) => text
+  const little = (text: string) => text.replace(/./gs, '$&\0')
+  const big = (text: string) => text.replace(/./gs, '\0$&')
+  if (html.startsWith('\xef\xbb\xbf')) return { begin: 3, write: ascii, isTold: true }
+  if (html.startsWith('\xff\xfe')) return { begin: 2, write: little, isTold: true }
+  if (html.startsWith('\xfe\xff')) return { begin: 2, write: big, isTold: true }
+  const charset = /;\s*charset\s*=\s*"?([^\s;"]+)/i.exec(contentType)?.[1]?.toLowerCase()
+  if (charset === undefined) return { begin: 0, write: ascii, isTold: false }
+  if (/^(utf-16be|unicodefffe)$/.test(charset)) return { begin: 0, write: big, isTold: true }
+  if (/^(utf-16(le)?|unicode|unicodefeff|ucs-2|csunicode|iso-10646-ucs-2)$/.test(charset))
+    return { begin: 0, write: little, isTold: true }
+  return { begin: 0, write: ascii, isTold: true }
+}
+
+/** A page as it is passed on. */
+export interface TranslatedDocument {
+  /** `latin1`, as it came. */
+  readonly html: string
+  readonly contentType: string
+}
+
 /**
  * A page as it is passed on: addresses translated, the gate's script in front of every other.
  * @param html its bytes as `latin1`: all that is looked for and put in is ASCII, so that every other byte stays what it was,
  *   whatever the page's encoding.
+ * @param nonce of the page's content security policy; empty = the policy lets the script in without one.
  */
-export function translateDocument(html: string, origins: OriginMap): string {
-  const script = `<script src="${gatePaths.script}"></script>`
-  const translated = translateOrigins(html, origins)
-  const head = /<head(\s[^>]*)?>/i.exec(translated)
-  if (head === null) return translated
-  const end = head.index + head[0].length
-  return translated.slice(0, end) + script + translated.slice(end)
+export function translateDocument(
+  html: string,
+  contentType: string,
+  nonce: string,
+  origins: OriginMap,
+): TranslatedDocument {
+  const { begin, write, isTold } = encodingOf(html, contentType)
+  const isWide = write('a').length > 1
+  const translated = isWide ? html : translateOrigins(html, origins)
+  const place = isWide ? widePlace(html, begin, write) : scriptPlace(translated, begin)
+  if (place === undefined) return { html: translated, contentType }
+  const attribute = nonce === '' ? '' : ` nonce="${nonce}"`
+  const script = write(`<script src="${gatePaths.script}"${attribute}></script>`)
+  // The script moves what the page says of its encoding away from where browsers look for it, so the header says it.
+  const encoding = isTold ? undefined : declaredEncoding(html)
+  return {
+    html: translated.slice(0, place) + script + translated.slice(place),
+    contentType: encoding === undefined ? contentType : `text/html; charset=${encoding}`,
+  }
+}
+
+function widePlace(html: string, begin: number, write: Encoding['write']): number | undefined {
+  const isBig = write('a').startsWith('\0')
+  const letter = (first: string, second: string) =>
+    isBig ? first === '\0' && second : second === '\0' && first
+  const narrow = html
+    .slice(begin)
+    .replace(/(.)(.)/gs, (_pair, first, second) => letter(first, second) || '\x80')
+  const place = scriptPlace(narrow, 0)
+  return place === undefined ? undefined : begin + 2 * place
+}
+
+/** A value that makes one script of one answer known to a content security policy. */
+export function freshNonce(): string {
+  return randomBytes(18).toString('base64')
 }
 
 function escapePattern(text: string): string {

@@ -32,6 +32,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
+import { hostAndPort } from '../../os/interfaces.ts'
 import type { ForwarderHealth } from '../../record/forwarder-health.ts'
 import { type Access, Guard } from './access.ts'
 import { bodyTreatment } from './document.ts'
@@ -96,7 +97,12 @@ export class Gate {
     this.#options = options
     this.#guard = new Guard(options.secrets, options.sessionMs)
     this.#desk = new LoginDesk(this.#guard)
-    this.#upstream = new Upstream(options.connect)
+    const { targetHost, targetPort } = options.member
+    this.#upstream = new Upstream({
+      connect: options.connect,
+      targetName: hostAndPort(targetHost, targetPort),
+      outcome: () => {},
+    })
     this.#server = createServer(
       {
         insecureHTTPParser: false,
@@ -111,6 +117,8 @@ export class Gate {
       },
       (request, response) => this.#request(request, response),
     )
+    // The length of a head bounds them already. Of more than 1,000 Node would drop the rest unseen, an Origin or a length among them.
+    this.#server.maxHeadersCount = 0
     this.#server.on('upgrade', (request, socket: Socket, head) => this.#upgrade(request, socket, head))
   }
 
@@ -223,11 +231,7 @@ export class Gate {
   #pass(request: IncomingMessage, response: ServerResponse, visit: Visit, access: Admitted): void {
     const { origins } = visit
     const { origin } = request.headers
-    const treatment = bodyTreatment({
-      method: request.method,
-      url: request.url,
-      accept: request.headers.accept,
-    })
+    const treatment = bodyTreatment(request)
     const isFamily = origins.kindOf(origin) === 'family'
     this.#rewrite(request, visit, access, treatment)
     this.#upstream.pass(request, response, { origins, origin, isFamily, treatment })

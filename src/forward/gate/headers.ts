@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http'
 import { type BodyTreatment, translateOrigins } from './document.ts'
 import type { OriginMap } from './origins.ts'
+import { framePolicy, policySource } from './policy.ts'
 
 /** Headers that concern one connection (RFC 9110 section 7.6.1); `transfer-encoding` is the framing, which Node redoes. */
 const hopByHop = [
@@ -47,8 +48,9 @@ export function rewriteRequestHeaders(headers: IncomingHttpHeaders, context: Req
   if (context.ownAuthorization) delete headers.authorization
   if (context.treatment !== 'stream') {
     // The body must be read here, and must not be answered from a copy that was made for another address.
-    for (const name of ['accept-encoding', 'if-none-match', 'if-modified-since', 'if-range', 'range'])
-      delete headers[name]
+    for (const name of ['if-none-match', 'if-modified-since', 'if-range', 'range']) delete headers[name]
+    // Without the header every coding would be welcome (RFC 9110 section 12.5.3).
+    headers['accept-encoding'] = 'identity'
   }
 }
 
@@ -67,7 +69,11 @@ function translatedReferer(referer: string | undefined, origins: OriginMap): str
 export function rewriteResponseHeaders(
   headers: IncomingHttpHeaders,
   origins: OriginMap,
-  asked: { readonly origin: string | undefined; readonly isFamily: boolean },
+  asked: {
+    readonly origin: string | undefined
+    readonly isFamily: boolean
+    readonly treatment: BodyTreatment
+  },
 ): void {
   dropHopByHop(headers)
   delete headers.connection
@@ -75,7 +81,13 @@ export function rewriteResponseHeaders(
   if (headers.location !== undefined) headers.location = translateOrigins(headers.location, origins)
   for (const name of ['content-security-policy', 'content-security-policy-report-only']) {
     const value = headers[name]
-    if (typeof value === 'string') headers[name] = translatePolicy(value, origins)
+    if (typeof value === 'string') headers[name] = policySource(translateOrigins(value, origins))
+  }
+  if (asked.treatment === 'document') {
+    const own = headers['content-security-policy']
+    headers['content-security-policy'] = [...(own === undefined ? [] : [own]), framePolicy(origins)].join(
+      ', ',
+    )
   }
   rewriteCors(headers, origins, asked)
   // A cookie for `localhost` would be refused by a browser that knows the host by another name.
@@ -83,11 +95,6 @@ export function rewriteResponseHeaders(
   if (setCookie) {
     headers['set-cookie'] = setCookie.map((cookie) => cookie.replace(/;\s*domain=[^;]*/gi, ''))
   }
-}
-
-/** A content security policy cannot name an IPv6 address (CSP 3, section 2.3.1); any host on that port is the nearest it can say. */
-function translatePolicy(policy: string, origins: OriginMap): string {
-  return translateOrigins(policy, origins).replace(/\/\/\[[0-9a-f:.]+\]/gi, '//*')
 }
 
 /**

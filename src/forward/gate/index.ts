@@ -3,6 +3,7 @@ import type { PreparedOutcome } from '../dial/dialer.ts'
 import { Gate } from './gate.ts'
 import { GateGroup, type Scheme } from './group.ts'
 import type { GateSecrets } from './secrets.ts'
+import { DialError } from './target-failure.ts'
 
 export { Gate } from './gate.ts'
 export { GateGroup } from './group.ts'
@@ -36,7 +37,9 @@ export function openGate(
     sessionMs: gateSessionMs,
     connect: (done) =>
       dial((failure, socket) =>
-        socket === undefined ? done(new Error(failure.message), undefined) : done(undefined, socket),
+        socket === undefined
+          ? done(new DialError(failure.reason, failure.message), undefined)
+          : done(undefined, socket),
       ),
   })
 }

@@ -98,6 +98,11 @@ export class OriginMap {
     return this.#members.slice(1).map(({ listenPort }) => String(listenPort))
   }
 
+  /** The origins of those, as a browser sees them. */
+  familyOrigins(): readonly string[] {
+    return this.#members.slice(1).map((member) => this.#publicOrigin(member))
+  }
+
   #memberAt(origin: string): GateMember | undefined {
     return this.#members.slice(1).find((member) => this.#publicOrigin(member) === origin.toLowerCase())
   }

@@ -48,9 +48,15 @@ export const plainText: OutgoingHttpHeaders = {
   'x-content-type-options': 'nosniff',
 }
 
-/** Refuses an upgrade; there is no response object for one. */
-export function refuseUpgrade(socket: Duplex, status: number): void {
+/**
+ * Refuses an upgrade; there is no response object for one.
+ * @param why for the person who looks at it with curl; browsers show a page nothing of it.
+ */
+export function refuseUpgrade(socket: Duplex, status: number, why = ''): void {
   const challenge = status === 401 ? 'WWW-Authenticate: Bearer realm="port-watchdog"\r\n' : ''
-  const head = `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${challenge}Connection: close\r\nContent-Length: 0\r\n\r\n`
-  socket.end(head, () => socket.destroy())
+  const body = why === '' ? '' : `${why}\n`
+  const type = body === '' ? '' : 'Content-Type: text/plain; charset=utf-8\r\n'
+  const framing = `Connection: close\r\nContent-Length: ${Buffer.byteLength(body)}`
+  const head = `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${challenge}${type}${framing}\r\n\r\n`
+  socket.end(head + body, () => socket.destroy())
 }

@@ -1,17 +1,14 @@
-import { Agent, type IncomingMessage, type OutgoingHttpHeaders, type ServerResponse } from 'node:http'
+import { Agent, type ClientRequest, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import type { Duplex } from 'node:stream'
+import { type Duplex, Readable } from 'node:stream'
 import { createProxyServer, type ProxyServer } from 'httpxy'
-import {
-  type BodyTreatment,
-  isTreatable,
-  longestTranslated,
-  translateDocument,
-  translateOrigins,
-} from './document.ts'
+import { sendAnswer } from './answer.ts'
+import type { BodyTreatment } from './document.ts'
 import { rewriteResponseHeaders } from './headers.ts'
 import type { OriginMap } from './origins.ts'
 import { noticePage } from './pages.ts'
+import { plainText, refuseUpgrade, sendPage, sendText, wantsPage } from './replies.ts'
+import { failureOf, failureWords, type TargetFailure } from './target-failure.ts'
 
 /** Connects to the target; the callback is called once. */
 export type ConnectTarget = (done: (error: Error | undefined, socket: Socket | undefined) => void) => void
@@ -24,6 +21,14 @@ export interface Passage {
   readonly treatment: BodyTreatment
 }
 
+export interface UpstreamOptions {
+  readonly connect: ConnectTarget
+  /** The target as a person writes it. */
+  readonly targetName: string
+  /** Told how each request went: undefined = the target answered. */
+  readonly outcome: (failure: TargetFailure | undefined) => void
+}
+
 /** ms for the target's answer to an upgrade. */
 const upgradeTimeoutMs = 10_000
 
@@ -34,24 +39,27 @@ const upgradeTimeoutMs = 10_000
 export class Upstream {
   readonly #proxy: ProxyServer
   readonly #passages = new WeakMap<IncomingMessage, Passage>()
+  readonly #upstream: UpstreamOptions
   /** Only its protocol is looked at: where the target is, the agent alone knows. */
   readonly #options
 
-  constructor(connect: ConnectTarget) {
+  constructor(options: UpstreamOptions) {
+    this.#upstream = options
     this.#options = {
       target: 'http://localhost',
-      agent: new DialAgent(connect),
+      agent: new DialAgent(options.connect),
       upgradeTimeout: upgradeTimeoutMs,
     }
     this.#proxy = createProxyServer({})
     this.#proxy.on('proxyRes', (answer, request, response) => {
       this.#answer(answer, request as IncomingMessage, response as ServerResponse)
     })
-    this.#proxy.on('proxyReq', (outgoing, _request, response) => {
+    this.#proxy.on('proxyReq', (outgoing, request, response) => {
       // An answer to what nobody asked; Node would drop it in silence and let the visitor wait.
       outgoing.once('upgrade', (_answer, target) => {
         target.destroy()
-        failVisitor(response as ServerResponse)
+        const failure: TargetFailure = { problem: 'switched', detail: 'it answered 101' }
+        this.#fail(failure, request as IncomingMessage, response as ServerResponse)
       })
     })
     this.#proxy.on('proxyReqWs', (request, _incoming, client) => {
@@ -60,10 +68,13 @@ export class Upstream {
       request.once('response', stopWatching)
       request.once('upgrade', (_answer, target) => {
         stopWatching()
+        options.outcome(undefined)
         tieTogether(client, target)
       })
     })
-    this.#proxy.on('error', (_error, _request, client) => failVisitor(client))
+    this.#proxy.on('error', (error, request, client) => {
+      this.#failed(error, request as IncomingMessage, client as ServerResponse | Socket)
+    })
   }
 
   /** Passes a request on. Its headers must be rewritten already. */
@@ -71,14 +82,22 @@ export class Upstream {
     this.#passages.set(request, passage)
     // Said without `Connection: upgrade` it is no wish to upgrade, and must not become one.
     delete request.headers.upgrade
-    const options = { ...this.#options, selfHandleResponse: true, headers: { connection: 'close' } }
-    this.#proxy.web(request, response, options).catch(() => failVisitor(response))
+    const options = {
+      ...this.#options,
+      selfHandleResponse: true,
+      headers: { connection: 'close' },
+      // Without framing no body is passed on, whatever was read: the target would take it for a request of its own.
+      ...(!isFramed(request) && { buffer: Readable.from([]) }),
+    }
+    this.#proxy.web(request, response, options).catch((error) => this.#failed(error, request, response))
   }
 
   /** Passes a WebSocket on. */
   passUpgrade(request: IncomingMessage, socket: Socket, head: Buffer): void {
     request.headers.connection = 'Upgrade'
-    this.#proxy.ws(request, socket, this.#options, head).catch(() => failVisitor(socket))
+    this.#proxy
+      .ws(request, socket, this.#options, head)
+      .catch((error) => this.#failed(error, request, socket))
   }
 
   #answer(answer: IncomingMessage, request: IncomingMessage, response: ServerResponse): void {
@@ -86,75 +105,30 @@ export class Upstream {
     if (passage === undefined || response.headersSent) return void answer.destroy()
     const { origins, treatment } = passage
     rewriteResponseHeaders(answer.headers, origins, passage)
-    const { 'content-type': type, 'content-encoding': encoding } = answer.headers
-    if (isTreatable(treatment, { status: answer.statusCode, type, encoding })) {
-      sendTranslated(answer, response, (text) =>
-        treatment === 'document' ? translateDocument(text, origins) : translateOrigins(text, origins),
-      )
-    } else {
-      if (sendHead(answer, response, answer.headers)) answer.pipe(response)
+    let isGood = true
+    const fail = (failure: TargetFailure) => {
+      isGood = false
+      this.#fail(failure, request, response)
     }
+    sendAnswer(answer, response, { origins, treatment, fail })
+    if (isGood) this.#upstream.outcome(undefined)
   }
-}
 
-/** @returns false when the target's answer is none that can be passed on, and the visitor was told so. */
-function sendHead(answer: IncomingMessage, response: ServerResponse, headers: OutgoingHttpHeaders): boolean {
-  try {
-    response.writeHead(answer.statusCode ?? 502, answer.statusMessage, headers)
-  } catch {
-    // Node reads more than it writes: a status of 000, control characters in the reason.
-    answer.destroy()
-    response.statusMessage = ''
-    failVisitor(response)
-    return false
+  #failed(error: unknown, request: IncomingMessage, client: ServerResponse | Socket | undefined): void {
+    // A visitor who left takes the request to the target along; the target is not to blame for that.
+    if (client === undefined || client.destroyed || request.destroyed) return
+    this.#fail(failureOf(error), request, client)
   }
-  // Else the head would wait for the first byte of the body, and an event stream may have none for hours.
-  response.flushHeaders()
-  return true
-}
 
-/** ms after which a page that is still being written is passed on as far as it has come. */
-const gatherMs = 2_000
-
-/**
- * Reads the body, changes it, sends it. Of one that turns out too long, or that its target goes on writing, what has come so far
- * is changed, and the rest passed on as it is.
- */
-function sendTranslated(
-  answer: IncomingMessage,
-  response: ServerResponse,
-  translate: (text: string) => string,
-): void {
-  const chunks: Buffer[] = []
-  let bytes = 0
-  const translated = () => Buffer.from(translate(Buffer.concat(chunks).toString('latin1')), 'latin1')
-  const {
-    'content-length': _length,
-    'transfer-encoding': _framing,
-    etag: _etag,
-    'last-modified': _modified,
-    ...headers
-  } = answer.headers
-  const gather = (chunk: Buffer) => {
-    chunks.push(chunk)
-    bytes += chunk.length
-    if (bytes > longestTranslated) passOn()
+  /** Tells the visitor what the target did, if there is still a way to, and whoever keeps the log. */
+  #fail(failure: TargetFailure, request: IncomingMessage, client: ServerResponse | Socket): void {
+    this.#upstream.outcome(failure)
+    const { status, title, text } = failureWords(failure, this.#upstream.targetName)
+    if (!('setHeader' in client)) return client.writable ? refuseUpgrade(client, status, text) : undefined
+    if (client.headersSent) return void client.destroy()
+    if (wantsPage(request)) sendPage(client, status, noticePage(title, text))
+    else sendText(client, status, `${text}\n`, plainText)
   }
-  const passOn = () => {
-    clearTimeout(deadline)
-    answer.removeListener('data', gather).removeListener('end', send)
-    if (!sendHead(answer, response, headers)) return
-    response.write(translated())
-    answer.pipe(response)
-  }
-  const send = () => {
-    clearTimeout(deadline)
-    const body = translated()
-    if (sendHead(answer, response, { ...headers, 'content-length': body.length })) response.end(body)
-  }
-  const deadline = setTimeout(passOn, gatherMs)
-  answer.on('data', gather).once('end', send)
-  answer.once('close', () => clearTimeout(deadline))
 }
 
 /**
@@ -197,21 +171,8 @@ function tieTogether(client: Duplex, target: Duplex): void {
   })
 }
 
-/** Tells the visitor that the target did not answer, if there is still a way to. */
-function failVisitor(client: ServerResponse | Duplex | undefined): void {
-  if (client === undefined) return
-  const { html, headers } = noticePage(
-    'The target does not answer',
-    'Nothing listens behind this port now. Try again when it runs.',
-  )
-  if (!('setHeader' in client)) {
-    if (client.writable)
-      client.end('HTTP/1.1 502 Bad Gateway\r\nConnection: close\r\nContent-Length: 0\r\n\r\n')
-    return
-  }
-  if (client.headersSent) return void client.destroy()
-  client.writeHead(502, { ...headers, connection: 'close', 'content-length': Buffer.byteLength(html) })
-  client.end(html)
+function isFramed({ headers }: IncomingMessage): boolean {
+  return headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined
 }
 
 /** Lets Node's HTTP client use the forward's own way of dialling: both loopbacks, a timeout, never itself. */
@@ -221,6 +182,12 @@ class DialAgent extends Agent {
   constructor(connect: ConnectTarget) {
     super({ keepAlive: false, maxSockets: Number.POSITIVE_INFINITY })
     this.#connect = connect
+  }
+
+  /** Node's types leave this out. Every header of an answer is seen: one that is dropped may be its policy. */
+  addRequest(request: ClientRequest, options: unknown): void {
+    request.maxHeadersCount = 0
+    Reflect.apply(nodesAddRequest, this, [request, options])
   }
 
   override createConnection(
@@ -234,3 +201,5 @@ class DialAgent extends Agent {
     )
   }
 }
+
+const nodesAddRequest = (Agent.prototype as unknown as { addRequest: () => void }).addRequest
