@@ -1,3 +1,5 @@
+import { realpathSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
 import { Command, CommanderError, InvalidArgumentError } from 'commander'
 import type { Parsed } from '../config/values.ts'
 import { exitCode } from '../os/failure.ts'
@@ -31,18 +33,45 @@ export function repeatable<T>(parse: (text: string) => Parsed<T>): (text: string
   return (text, before = []) => [...before, one(text)]
 }
 
-/** Reads the words, runs the command, ends the process with its exit code. Every error becomes one line on stderr. */
-export async function runCommand(
-  command: Command,
-  run: (...words: never[]) => Promise<number> | number,
+/** A command and what it does. `port-watchdog`, the completion and the manual pages are made from the same object as the program itself. */
+export interface Program {
+  readonly command: Command
+  /** Gets what commander hands to an action: arguments, then options. Resolves with the exit code. */
+  readonly run: (...words: never[]) => Promise<number> | number
+}
+
+export function program(command: Command, run: Program['run']): Program {
+  return { command, run }
+}
+
+/**
+ * Runs a program when its file is the one that Node was started with. When another command imports it, nothing happens.
+ * @param url `import.meta.url` of that file.
+ */
+export async function runIfStarted(url: string, program: Program): Promise<void> {
+  const started = process.argv[1]
+  if (started !== undefined && realpathSync(started) === realpathSync(fileURLToPath(url)))
+    await runProgram(program)
+}
+
+/**
+ * Reads the words, runs the program, ends the process with its exit code. Every error becomes one line on stderr.
+ * @param words without Node and the program's file.
+ * A program without `run` has help, a version, and mistakes.
+ */
+export async function runProgram(
+  { command, run }: Pick<Program, 'command'> & Partial<Program>,
+  words: readonly string[] = process.argv.slice(2),
 ): Promise<void> {
   let code: number = exitCode.ok
-  command.action(async (...words: unknown[]) => {
-    code = await run(...(words as never[]))
-  })
+  if (run !== undefined) {
+    command.action(async (...given: unknown[]) => {
+      code = await run(...(given as never[]))
+    })
+  }
   const parseAndRun = async () => {
     try {
-      await command.parseAsync()
+      await command.parseAsync(words, { from: 'user' })
       return code
     } catch (error) {
       if (!(error instanceof CommanderError)) throw error

@@ -14,7 +14,7 @@ import { type LogStyle, renderEntry } from '../report/render-log.ts'
 import { parseSince } from '../report/since.ts'
 import { wantsColour } from '../report/terminal.ts'
 import { renderWhy, whyRestarted } from '../report/why.ts'
-import { argument, newCommand, runCommand } from './command.ts'
+import { argument, newCommand, program, runIfStarted } from './command.ts'
 
 interface Options {
   tail?: number
@@ -68,7 +68,7 @@ Examples:
   proxy-log --follow --json | jq .message`,
   )
 
-await runCommand(command, (asked: string | undefined, options: Options) => {
+export const proxyLog = program(command, (asked: string | undefined, options: Options) => {
   const directory = readersDirectory(options.stateDir)
   demandReadable(directory)
   if (options.why !== undefined) return tellWhy(directory, options.why, options)
@@ -78,6 +78,8 @@ await runCommand(command, (asked: string | undefined, options: Options) => {
     ? follow(directory, asked === undefined ? find : () => sources, options)
     : show(directory, sources, options)
 })
+
+await runIfStarted(import.meta.url, proxyLog)
 
 function show(directory: string, sources: readonly LogSource[], options: Options): number {
   const hidden = unreadableLogs(sources)

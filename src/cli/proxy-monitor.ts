@@ -5,7 +5,7 @@ import { exitCode } from '../os/failure.ts'
 import { hostAndPort } from '../os/interfaces.ts'
 import { writersDirectory } from '../record/state-directory.ts'
 import { runMonitor } from '../watch/monitor-process.ts'
-import { newCommand, runCommand } from './command.ts'
+import { newCommand, program, runIfStarted } from './command.ts'
 
 interface Options {
   config?: string
@@ -33,7 +33,7 @@ Examples:
   proxy-status                               what it sees`,
   )
 
-await runCommand(command, async (options: Options) => {
+export const proxyMonitor = program(command, async (options: Options) => {
   if (options.check === true) return await checkConfiguration(options.config)
   return await runMonitor({
     stateDirectory: writersDirectory(options.stateDir),
@@ -41,6 +41,8 @@ await runCommand(command, async (options: Options) => {
     stopForwards: options.stopForwards === true,
   })
 })
+
+await runIfStarted(import.meta.url, proxyMonitor)
 
 async function checkConfiguration(file: string | undefined): Promise<number> {
   const { forwards } = file === undefined ? defaultConfiguration : await loadConfiguration(file)

@@ -15,7 +15,7 @@ import { rowsOf, wantsColour, widthOf } from '../report/terminal.ts'
 import { cut } from '../report/text.ts'
 import { isReached, timedOut, type WaitGoal, waitGoals, whatIsMissing } from '../report/wait.ts'
 import { lookAgain, type Screen, watchInLines, watchOnTerminal } from '../report/watch.ts'
-import { argument, newCommand, runCommand } from './command.ts'
+import { argument, newCommand, program, runIfStarted } from './command.ts'
 
 interface Options {
   json?: boolean
@@ -70,7 +70,7 @@ Examples:
   proxy-status --history 6277                   how often did it fail this week`,
   )
 
-await runCommand(command, async (words: string[], options: Options) => {
+export const proxyStatus = program(command, async (words: string[], options: Options) => {
   const asked = [...words, ...askedBehindWatch(options)]
   const directory = readersDirectory(options.stateDir)
   if (options.history === true) {
@@ -83,6 +83,8 @@ await runCommand(command, async (words: string[], options: Options) => {
   if (options.watch !== undefined) return watch(look, options)
   return print(await look(), options)
 })
+
+await runIfStarted(import.meta.url, proxyStatus)
 
 async function printHistory(directory: string, asked: readonly string[], options: Options): Promise<number> {
   const history = await gatherHistory(directory, asked)

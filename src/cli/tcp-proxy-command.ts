@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError } from 'commander'
 import { type OptionSpecification, optionList, parserOf, withDefaults } from '../config/forward-options.ts'
 import { parseCount, parsePort, parseTargetHost, unixPath } from '../config/values.ts'
-import { argument, newCommand, repeatable, runCommand } from './command.ts'
+import { argument, newCommand, repeatable, runProgram } from './command.ts'
 import type { ForwarderWords } from './plain-words.ts'
 
 /** `tcp-proxy` with its help, for words that are not plain ones. */
@@ -96,7 +96,8 @@ export function forwarderWords(
 
 /** Reads the words of this process, and runs what they mean or says what is wrong with them. */
 export async function runTcpProxy(run: (words: ForwarderWords) => Promise<number>): Promise<void> {
-  await runCommand(tcpProxyCommand(), (...words: Parameters<typeof forwarderWords>) =>
-    run(forwarderWords(...words)),
-  )
+  await runProgram({
+    command: tcpProxyCommand(),
+    run: (...words: Parameters<typeof forwarderWords>) => run(forwarderWords(...words)),
+  })
 }

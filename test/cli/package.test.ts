@@ -1,0 +1,133 @@
+import assert from 'node:assert/strict'
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync } from 'node:fs'
+import path from 'node:path'
+import { describe, it, type TestContext } from 'node:test'
+import { temporaryDirectory } from '../support/children.ts'
+import { checkout, type Finished, run } from '../support/tools.ts'
+
+interface Manifest {
+  readonly version: string
+  readonly bin: Readonly<Record<string, string>>
+  readonly man?: readonly string[]
+}
+
+const manifest = JSON.parse(readFileSync(path.join(checkout, 'package.json'), 'utf8')) as Manifest
+const commands = Object.keys(manifest.bin)
+
+const npm = (...words: string[]): Promise<Finished> =>
+  run(['npm', ...words, '--no-audit', '--no-fund', '--fetch-retries=0'], 180_000)
+
+/** No registry can be reached from where the test runs. */
+const isOffline = ({ stderr }: Finished) =>
+  /ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ENETUNREACH|ETIMEDOUT/.test(stderr)
+
+async function packed(folder: string): Promise<string> {
+  const made = await npm('pack', '--silent', '--pack-destination', folder)
+  assert.equal(made.code, 0, made.stderr)
+  return path.join(folder, readdirSync(folder).find((name) => name.endsWith('.tgz')) ?? '')
+}
+
+/** What npm does where no registry answers: the dependencies are the checkout's. */
+async function installedByHand(prefix: string, archive: string): Promise<string> {
+  const place = path.join(prefix, 'lib', 'node_modules', 'port-watchdog')
+  mkdirSync(place, { recursive: true })
+  assert.equal((await run(['tar', '-xzf', archive, '-C', place, '--strip-components=1'])).code, 0)
+  symlinkSync(path.join(checkout, 'node_modules'), path.join(place, 'node_modules'))
+  mkdirSync(path.join(prefix, 'bin'))
+  for (const [name, file] of Object.entries(manifest.bin)) {
+    assert.equal((await run(['chmod', '+x', path.join(place, file)])).code, 0)
+    symlinkSync(path.join(place, file), path.join(prefix, 'bin', name))
+  }
+  return place
+}
+
+async function eachCommandWorks(prefix: string): Promise<void> {
+  for (const name of commands) {
+    const program = path.join(prefix, 'bin', name)
+    assert.deepEqual(
+      await run([program, '--version']),
+      { code: 0, stdout: `${manifest.version}\n`, stderr: '' },
+      name,
+    )
+    const help = await run([program, '--help'])
+    assert.equal(help.code, 0, name)
+    assert.match(help.stdout, new RegExp(`^Usage: ${name}`))
+  }
+}
+
+async function install(t: TestContext): Promise<{ prefix: string; place: string }> {
+  const folder = temporaryDirectory(t)
+  const prefix = path.join(folder, 'prefix')
+  const archive = await packed(folder)
+  const made = await npm('install', '--global', '--ignore-scripts', '--prefix', prefix, archive)
+  if (made.code === 0) return { prefix, place: path.join(prefix, 'lib', 'node_modules', 'port-watchdog') }
+  assert.ok(isOffline(made), made.stderr)
+  t.diagnostic('no registry: installed with the dependencies of this checkout')
+  return { prefix, place: await installedByHand(prefix, archive) }
+}
+
+describe('package', () => {
+  it('a package made from a clone without a build has no program', async (t) => {
+    const { prefix, place } = await install(t)
+    await eachCommandWorks(prefix)
+
+    await t.test('everything that the documentation names is in it, and nothing else', async () => {
+      const needed = [
+        'README.md',
+        'CHANGELOG.md',
+        'LICENSE',
+        'dist/bin/tcp-proxy.cjs',
+        'schema/port-watchdog.schema.json',
+        'schema/status.schema.json',
+        'scripts/install-systemd',
+        'systemd/proxy-monitor.service',
+        'systemd/user/proxy-monitor.service',
+        'systemd/port-watchdog-forward@.socket',
+        ...(manifest.man ?? []),
+      ]
+      for (const file of needed) assert.ok(existsSync(path.join(place, file)), file)
+      assert.deepEqual(
+        readdirSync(path.join(place, 'dist'))
+          .sort()
+          .filter((name) => name !== 'man'),
+        ['bin', 'src'],
+      )
+      const files = readdirSync(place, { recursive: true, encoding: 'utf8' }).filter(
+        (name) => !name.startsWith('node_modules') && statSync(path.join(place, name)).isFile(),
+      )
+      assert.deepEqual(
+        files.filter((name) => /\.ts$|\.tsbuildinfo$|^test|\.test\./.test(name)),
+        [],
+      )
+      const bytes = files.reduce((sum, name) => sum + statSync(path.join(place, name)).size, 0)
+      assert.ok(bytes < 4 << 20, `${bytes} bytes`)
+    })
+
+    await t.test('the service can be installed from it', async (t) => {
+      const home = temporaryDirectory(t)
+      const units = path.join(home, 'units')
+      const umbrella = path.join(prefix, 'bin', 'port-watchdog')
+      const environment = [
+        `HOME=${home}`,
+        `PORT_WATCHDOG_UNIT_DIR=${units}`,
+        `PORT_WATCHDOG_TARGET_DIR=${home}/targets`,
+      ]
+      const words = ['install-service', '--user', '--no-start']
+      const installed = await run(['env', ...environment, umbrella, ...words], 60_000)
+      assert.equal(installed.code, 0, installed.stderr)
+      const unit = readFileSync(path.join(units, 'proxy-monitor.service'), 'utf8')
+      assert.ok(unit.includes(`${place}/dist/src/cli/proxy-monitor.js`), unit)
+    })
+  })
+
+  it('a package installed from a git repository has no program', async (t) => {
+    const folder = temporaryDirectory(t)
+    const clone = path.join(folder, 'clone')
+    assert.equal((await run(['git', 'clone', '--quiet', checkout, clone], 60_000)).code, 0)
+    const prefix = path.join(folder, 'prefix')
+    const made = await npm('install', '--global', '--prefix', prefix, `git+file://${clone}`)
+    if (made.code !== 0 && isOffline(made)) return t.skip('no registry can be reached')
+    assert.equal(made.code, 0, made.stderr)
+    await eachCommandWorks(prefix)
+  })
+})
