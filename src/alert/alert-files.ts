@@ -1,5 +1,6 @@
-import { readFileSync, renameSync } from 'node:fs'
+import { renameSync } from 'node:fs'
 import { errorText } from '../os/failure.ts'
+import { readRegularFile } from '../os/regular-file.ts'
 import { writeFileAtomically } from '../record/atomic-file.ts'
 import type { LogLevel } from '../record/log-entry.ts'
 import type { ChannelHealth } from './channel-health.ts'
@@ -85,7 +86,7 @@ export function readRecord<T>(
 ): T | 'unusable' | undefined {
   let text: string
   try {
-    text = readFileSync(file, 'utf8')
+    text = readRegularFile(file)
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'ENOENT' ? undefined : 'unusable'
   }

@@ -1,6 +1,7 @@
-import { type FSWatcher, readFileSync, watch } from 'node:fs'
+import { type FSWatcher, watch } from 'node:fs'
 import path from 'node:path'
 import { errorText } from '../os/failure.ts'
+import { readRegularFile } from '../os/regular-file.ts'
 import type { Configuration } from './configuration.ts'
 import { loadConfiguration } from './load.ts'
 
@@ -94,7 +95,7 @@ export class ConfigurationFile {
 
   #read(): string | undefined {
     try {
-      return readFileSync(this.file, 'utf8')
+      return readRegularFile(this.file, { follow: true })
     } catch {
       return undefined
     }

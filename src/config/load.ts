@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { errorCode, errorText, exitCode, Failure } from '../os/failure.ts'
+import { readTrustedFile } from '../os/regular-file.ts'
 import type { Configuration } from './configuration.ts'
 import type { Place } from './problems.ts'
 
@@ -55,7 +55,7 @@ async function parseFile(file: string): Promise<ParsedFile> {
 
 function readText(file: string): string {
   try {
-    return readFileSync(file, 'utf8')
+    return readTrustedFile(file)
   } catch (error) {
     throw new Failure(`the configuration cannot be read: ${whyUnread(file, error)}`, exitCode.configuration)
   }

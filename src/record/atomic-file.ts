@@ -1,4 +1,16 @@
-import { closeSync, fsyncSync, linkSync, openSync, renameSync, unlinkSync, writeSync } from 'node:fs'
+import { randomBytes } from 'node:crypto'
+import {
+  closeSync,
+  constants,
+  fsyncSync,
+  linkSync,
+  lstatSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs'
 import path from 'node:path'
 import { errorCode } from '../os/failure.ts'
 
@@ -43,12 +55,31 @@ export function createFileAtomically(file: string, content: string): boolean {
   return true
 }
 
+/** Temporary files that nobody has renamed within a minute belong to a process that was killed over them. */
+const temporaryLivesMs = 60_000
+
+/** Removes the temporary files that killed processes have left in a directory. Never fails. */
+export function sweepTemporaries(directory: string): void {
+  try {
+    for (const name of readdirSync(directory)) {
+      if (!/\.[\w-]{12}\.tmp$/.test(name)) continue
+      const file = path.join(directory, name)
+      const madeAt = lstatSync(file, { throwIfNoEntry: false })?.mtimeMs
+      if (madeAt !== undefined && Date.now() - madeAt > temporaryLivesMs) removeQuietly(file)
+    }
+  } catch {
+    // They cost nothing but room.
+  }
+}
+
+/** Nobody can know the name beforehand, and put a link there. */
 function temporaryFor(file: string): string {
-  return `${file}.${process.pid}.tmp`
+  return `${file}.${randomBytes(9).toString('base64url')}.tmp`
 }
 
 function writeWhole(file: string, content: string, durable: boolean): void {
-  const descriptor = openSync(file, 'w', 0o600)
+  const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants
+  const descriptor = openSync(file, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600)
   try {
     writeAll(descriptor, Buffer.from(content))
     if (durable) fsyncSync(descriptor)

@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { wallTime } from '../os/clock.ts'
+import { readRegularFile } from '../os/regular-file.ts'
 import { writeFileAtomically } from './atomic-file.ts'
 import { fileNames } from './state-directory.ts'
 
@@ -46,7 +46,7 @@ export class DesiredState {
 /** The forwards that are wanted down, by name. A file that is missing or damaged wants every forward up. */
 export function readDesiredState(stateDirectory: string): Map<string, WantedDown> {
   try {
-    const text = readFileSync(path.join(stateDirectory, fileNames.desiredState), 'utf8')
+    const text = readRegularFile(path.join(stateDirectory, fileNames.desiredState))
     return parseDesiredState(text)
   } catch {
     return new Map()

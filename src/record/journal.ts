@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { bootId, monotonicMs, wallTime } from '../os/clock.ts'
+import { readRegularBytes, readRegularFile } from '../os/regular-file.ts'
 import { LineLog, type LogLimits } from './line-log.ts'
 import type { ForwardRecord } from './runtime-state.ts'
 import { fileNames } from './state-directory.ts'
@@ -212,7 +212,7 @@ function isEvent(value: Readonly<Record<string, unknown>>): boolean {
 
 function readText(file: string): string | undefined {
   try {
-    return readFileSync(file, 'utf8')
+    return readRegularFile(file)
   } catch {
     return undefined
   }
@@ -220,7 +220,7 @@ function readText(file: string): string | undefined {
 
 async function readPacked(file: string): Promise<string | undefined> {
   try {
-    const packed = readFileSync(file)
+    const packed = readRegularBytes(file)
     const { gunzipSync } = await import('node:zlib')
     return gunzipSync(packed).toString('utf8')
   } catch {

@@ -10,6 +10,7 @@ import {
   statSync,
 } from 'node:fs'
 import { errorCode } from '../os/failure.ts'
+import { openForAppending, openRegularFile } from '../os/regular-file.ts'
 import { removeQuietly, writeAll } from './atomic-file.ts'
 
 export interface LogLimits {
@@ -111,7 +112,7 @@ export class LineLog {
   /** What a crash or a full disk cut off in the middle is ended first, so that it spoils no other line. */
   #open(): number {
     if (this.#descriptor !== undefined) return this.#descriptor
-    const descriptor = openSync(this.#file, 'a+', 0o600)
+    const descriptor = openForAppending(this.#file)
     this.#descriptor = descriptor
     this.#bytes = fstatSync(descriptor).size
     if (!endsWithNewline(descriptor, this.#bytes)) {
@@ -254,7 +255,7 @@ function removeLeftBehind(file: string, takesMs: number): void {
 
 function openIfThere(file: string): number | undefined {
   try {
-    return openSync(file, 'r')
+    return openRegularFile(file)
   } catch {
     return undefined
   }

@@ -1,6 +1,7 @@
-import { lstatSync, readFileSync, renameSync, unlinkSync } from 'node:fs'
+import { lstatSync, renameSync, unlinkSync } from 'node:fs'
 import type { ProcessIdentity, ProcessVerdict } from '../os/process-identity.ts'
 import { commandLine, judgeProcess, ownIdentity, sameProcess } from '../os/process-identity.ts'
+import { readRegularFile } from '../os/regular-file.ts'
 import { writeFileAtomically } from './atomic-file.ts'
 
 /**
@@ -41,7 +42,7 @@ export function readPidFile(file: string): PidFile {
     if (facts.isSymbolicLink()) return { kind: 'invalid', why: 'it is a symbolic link', inode }
     if (!facts.isFile()) return { kind: 'invalid', why: 'it is not a regular file', inode }
     if (facts.size > 4096) return { kind: 'invalid', why: `it holds ${facts.size} bytes`, inode }
-    text = readFileSync(file, 'utf8')
+    text = readRegularFile(file)
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     if (code === 'ENOENT') return { kind: 'missing' }

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readRegularFile } from '../os/regular-file.ts'
 import { writeFileAtomically } from './atomic-file.ts'
 import { LineLog } from './line-log.ts'
 import type { LogEntry } from './log-entry.ts'
@@ -60,7 +60,7 @@ export class RingLog {
 export function readRing(file: string): RingEntry[] {
   let text: string
   try {
-    text = readFileSync(file, 'utf8')
+    text = readRegularFile(file)
   } catch {
     return []
   }

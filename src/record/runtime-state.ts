@@ -1,5 +1,6 @@
-import { readFileSync, renameSync } from 'node:fs'
+import { renameSync } from 'node:fs'
 import type { ProcessIdentity } from '../os/process-identity.ts'
+import { readRegularFile } from '../os/regular-file.ts'
 import { writeFileAtomically } from './atomic-file.ts'
 import type { ForwarderHealth } from './forwarder-health.ts'
 
@@ -148,7 +149,7 @@ export type StateReading =
 export function readRuntimeState(file: string): StateReading {
   let text: string
   try {
-    text = readFileSync(file, 'utf8')
+    text = readRegularFile(file)
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException
     return code === 'ENOENT' ? { kind: 'missing' } : { kind: 'unreadable', why: message }

@@ -2,6 +2,7 @@ import { existsSync, lstatSync, mkdirSync, readdirSync, statSync } from 'node:fs
 import { homedir, tmpdir } from 'node:os'
 import path from 'node:path'
 import { errorText, exitCode, Failure } from '../os/failure.ts'
+import { distrustOf, distrustText, ownUid } from '../os/trusted-path.ts'
 
 /**
  * The names inside the state directory. Operators know the first ones by heart from the shell scripts that came before,
@@ -54,11 +55,15 @@ export function readersDirectory(asked: string | undefined): string {
   return directory
 }
 
-/** The temp folder is everybody's: what another user has put there under our name tells lies, or never ends when it is read. */
+/**
+ * What another user may have put there under our name tells lies, or never ends when it is read. The state of a service that runs as a
+ * user of its own lies behind root's own link.
+ */
 function isPlanted(directory: string): boolean {
-  if (directory !== temporaryDirectory()) return false
   const facts = lstatSync(directory)
-  return !facts.isDirectory() || facts.uid !== ownUid()
+  if (isOwnersLink(directory, facts.uid)) return false
+  if (directory === temporaryDirectory() && facts.isSymbolicLink()) return true
+  return distrustOf(directory) !== undefined || !statSync(directory).isDirectory()
 }
 
 function defaultDirectories(): string[] {
@@ -67,7 +72,8 @@ function defaultDirectories(): string[] {
   // systemd gives several, separated by colons, when the unit names several; the first one is ours.
   const fromService = STATE_DIRECTORY?.split(':')[0]
   if (fromService) directories.push(fromService)
-  if (XDG_RUNTIME_DIR) directories.push(path.join(XDG_RUNTIME_DIR, 'port-watchdog'))
+  // `su` leaves it as it was; the specification says that its owner alone may use it.
+  if (XDG_RUNTIME_DIR && isOwn(XDG_RUNTIME_DIR)) directories.push(path.join(XDG_RUNTIME_DIR, 'port-watchdog'))
   directories.push(temporaryDirectory())
   return directories
 }
@@ -85,8 +91,10 @@ function temporaryDirectory(): string {
   return path.join(tmpdir(), `port-watchdog-${ownUid()}`)
 }
 
-function ownUid(): number {
-  return process.getuid?.() ?? 0
+function isOwn(directory: string): boolean {
+  return (
+    statSync(directory, { throwIfNoEntry: false })?.uid === ownUid() && distrustOf(directory) === undefined
+  )
 }
 
 /**
@@ -95,6 +103,12 @@ function ownUid(): number {
  * @throws Failure with the cure, exit code 78.
  */
 export function prepareStateDirectory(directory: string): void {
+  const distrust = distrustOf(path.dirname(path.resolve(directory)))
+  if (distrust !== undefined) {
+    // Who owns a folder above it can put another one in its place at any time.
+    const why = `${distrustText(distrust)}, who could put another folder in its place`
+    throw refusal(directory, why, 'choose another --state-dir')
+  }
   try {
     makeDirectory(directory)
   } catch (error) {

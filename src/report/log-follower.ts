@@ -1,5 +1,6 @@
-import { closeSync, type FSWatcher, fstatSync, openSync, readdirSync, statSync, watch } from 'node:fs'
+import { closeSync, type FSWatcher, fstatSync, readdirSync, statSync, watch } from 'node:fs'
 import path from 'node:path'
+import { openRegularFile } from '../os/regular-file.ts'
 import type { LogEntry } from '../record/log-entry.ts'
 import { type LogPosition, readRange } from './log-reader.ts'
 import type { LogSource } from './log-source.ts'
@@ -172,7 +173,7 @@ function endOfLastLine(descriptor: number): number {
 
 function openQuietly(file: string): number | undefined {
   try {
-    return openSync(file, 'r')
+    return openRegularFile(file)
   } catch {
     return undefined
   }

@@ -1,5 +1,6 @@
-import { closeSync, fstatSync, openSync, readFileSync, readSync, statSync } from 'node:fs'
+import { closeSync, fstatSync, readSync, statSync } from 'node:fs'
 import { gunzipSync } from 'node:zlib'
+import { openRegularFile, readRegularBytes } from '../os/regular-file.ts'
 import type { LogEntry, LogLevel } from '../record/log-entry.ts'
 import type { LogSource } from './log-source.ts'
 import { beginsEntry, entriesOf } from './log-text.ts'
@@ -141,10 +142,7 @@ function lastNewline(block: Buffer, before: number): number {
 
 function open(file: string): number | undefined {
   try {
-    const descriptor = openSync(file, 'r')
-    if (fstatSync(descriptor).isFile()) return descriptor
-    closeSync(descriptor)
-    return undefined
+    return openRegularFile(file)
   } catch {
     return undefined
   }
@@ -165,7 +163,7 @@ export function readRange(descriptor: number, from: number, to: number): Buffer 
 function unpack(file: string): Buffer | undefined {
   try {
     statSync(file)
-    return gunzipSync(readFileSync(file))
+    return gunzipSync(readRegularBytes(file))
   } catch {
     return undefined
   }

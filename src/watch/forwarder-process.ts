@@ -1,11 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { closeSync, openSync } from 'node:fs'
+import { closeSync } from 'node:fs'
 import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { type ForwardOptions, optionWords } from '../config/forward-options.ts'
 import { readStartReport } from '../control/start-report.ts'
 import { exitCode } from '../os/failure.ts'
 import { identityOf, type ProcessIdentity, signalProcess } from '../os/process-identity.ts'
+import { openForAppending } from '../os/regular-file.ts'
 import { type Inheritance, type InheritedSocket, inheritanceVariable } from '../os/socket-activation.ts'
 
 /** What became of a start. */
@@ -44,7 +45,7 @@ export function startForwarder(
   logFile: string,
   sockets: readonly InheritedSocket[],
 ): StartedForwarder {
-  const log = openSync(logFile, 'a', 0o600)
+  const log = openForAppending(logFile)
   const [node, ...words] = forwarderCommand(options, stateDirectory)
   const child = spawn(node, [...words, '--report-fd', String(reportDescriptor)], {
     detached: true,

@@ -6,6 +6,7 @@ import { wallTime } from '../os/clock.ts'
 import { errorText, exitCode, Failure } from '../os/failure.ts'
 import { ownIdentity, type ProcessIdentity } from '../os/process-identity.ts'
 import { version } from '../os/version.ts'
+import { sweepTemporaries } from '../record/atomic-file.ts'
 import { heartbeatIntervalMs, type RuntimeState } from '../record/runtime-state.ts'
 import { fileNames, prepareStateDirectory } from '../record/state-directory.ts'
 import { Monitor, type MonitorOptions } from './monitor.ts'
@@ -27,6 +28,7 @@ export async function runMonitor(options: MonitorOptions): Promise<number> {
   const file = options.configurationFile
   const configuration = file === undefined ? defaultConfiguration : await loadConfiguration(file)
   prepareStateDirectory(options.stateDirectory)
+  sweepTemporaries(options.stateDirectory)
   const startedAt = wallTime()
   let monitor: Monitor | undefined
   const hold = () => holdSocket(options.stateDirectory, startedAt, () => monitor?.runtimeState())

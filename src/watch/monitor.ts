@@ -1,4 +1,3 @@
-import { writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { Alerts } from '../alert/alerts.ts'
@@ -15,6 +14,7 @@ import { ownIdentity } from '../os/process-identity.ts'
 import { notifyServiceManager, watchdogPingsExpected } from '../os/service-manager.ts'
 import { socketsByPort, takeInheritance } from '../os/socket-activation.ts'
 import { version } from '../os/version.ts'
+import { writeFileAtomically } from '../record/atomic-file.ts'
 import { DesiredState } from '../record/desired-state.ts'
 import { Journal, type JournalEvent } from '../record/journal.ts'
 import { LineLog } from '../record/line-log.ts'
@@ -366,9 +366,8 @@ export class Monitor {
 
   #writeFailureCount({ configuration, state }: ForwardWatcher): void {
     try {
-      writeFileSync(this.#file(fileNames.failures(configuration.options.listenPort)), `${state.failures}\n`, {
-        mode: 0o600,
-      })
+      const file = this.#file(fileNames.failures(configuration.options.listenPort))
+      writeFileAtomically(file, `${state.failures}\n`, false)
     } catch {
       // Told by the write of the state, which follows.
     }

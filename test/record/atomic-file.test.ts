@@ -1,10 +1,19 @@
 import assert from 'node:assert/strict'
-import fs, { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
+import fs, {
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { syncBuiltinESMExports } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, it, type TestContext } from 'node:test'
-import { createFileAtomically, writeFileAtomically } from '../../src/record/atomic-file.ts'
+import { createFileAtomically, sweepTemporaries, writeFileAtomically } from '../../src/record/atomic-file.ts'
 
 /** The real calls that make a file, in the order in which they are made: fsync names what is synced. */
 function calls(t: TestContext): string[] {
@@ -49,5 +58,21 @@ describe('A file that must survive a power loss', () => {
     assert.equal(statSync(file).mode & 0o777, 0o600)
     assert.throws(() => createFileAtomically(join(folder, 'none', 'x'), 'x'), { code: 'ENOENT' })
     assert.deepEqual(readdirSync(folder), ['it'])
+  })
+
+  it('has a temporary name that nobody can foresee, and what a killed process leaves is removed later', () => {
+    const precious = join(folder, 'precious')
+    writeFileSync(precious, 'text')
+    symlinkSync(precious, `${file}.${process.pid}.tmp`)
+    writeFileAtomically(file, 'new')
+    assert.equal(readFileSync(precious, 'utf8'), 'text')
+    const [left, fresh] = [`${file}.abcdefghijkl.tmp`, `${file}.abcdefghijkm.tmp`]
+    for (const each of [left, fresh]) writeFileSync(each, 'half')
+    utimesSync(left, 0, 0)
+    sweepTemporaries(folder)
+    assert.deepEqual(
+      readdirSync(folder).filter((name) => name.includes('abc')),
+      ['it.abcdefghijkm.tmp'],
+    )
   })
 })

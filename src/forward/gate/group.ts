@@ -1,7 +1,8 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
 import path from 'node:path'
 import { monotonicMs } from '../../os/clock.ts'
 import { judgeProcess, ownIdentity, type ProcessIdentity, sameProcess } from '../../os/process-identity.ts'
+import { readRegularFile } from '../../os/regular-file.ts'
 import { removeQuietly, writeFileAtomically } from '../../record/atomic-file.ts'
 import { fileNames } from '../../record/state-directory.ts'
 
@@ -88,7 +89,7 @@ function list(directory: string): string[] {
 
 function readEntry(file: string): Entry | undefined {
   try {
-    const entry = JSON.parse(readFileSync(file, 'utf8')) as Partial<Entry> | null
+    const entry = JSON.parse(readRegularFile(file)) as Partial<Entry> | null
     return typeof entry?.identity === 'object' && entry.identity !== null ? (entry as Entry) : undefined
   } catch {
     // Gone since it was listed.

@@ -1,7 +1,7 @@
 import { createHmac, hkdfSync, randomBytes } from 'node:crypto'
-import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { errorCode, errorText, exitCode, Failure } from '../../os/failure.ts'
+import { readRegularFile, readTrustedFile } from '../../os/regular-file.ts'
 import { createFileAtomically } from '../../record/atomic-file.ts'
 import { fileNames } from '../../record/state-directory.ts'
 
@@ -63,7 +63,7 @@ function findToken(stateDirectory: string, tokenFile: string): Pick<GateSecrets,
 
 function readToken(file: string): string {
   try {
-    return readFileSync(file, 'utf8')
+    return readTrustedFile(file)
   } catch (error) {
     throw new Failure(`the gate's token cannot be read: ${errorText(error)}`, exitCode.configuration)
   }
@@ -82,10 +82,10 @@ function ownToken(text: string, place: string): string {
 /** Several forwarders may start at once: one of them is the author, and the rest read what it wrote. */
 function readOrCreate(file: string, create: () => string): string {
   try {
-    return readFileSync(file, 'utf8').trim()
+    return readRegularFile(file).trim()
   } catch (error) {
     if (errorCode(error) !== 'ENOENT') throw error
   }
   createFileAtomically(file, `${create()}\n`)
-  return readFileSync(file, 'utf8').trim()
+  return readRegularFile(file).trim()
 }

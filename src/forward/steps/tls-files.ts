@@ -1,7 +1,8 @@
 import { X509Certificate } from 'node:crypto'
-import { readFile, stat } from 'node:fs/promises'
+import { stat } from 'node:fs/promises'
 import { createSecureContext } from 'node:tls'
 import { errorCode, errorText, exitCode, Failure } from '../../os/failure.ts'
+import { readTrustedFile } from '../../os/regular-file.ts'
 import type { CertificateFacts } from '../../record/forwarder-health.ts'
 
 /** Where a forward's own certificate is; both may be one file. */
@@ -54,7 +55,7 @@ export async function readAuthorities(file: string): Promise<string> {
 
 async function readText(file: string): Promise<string> {
   try {
-    return await readFile(file, 'utf8')
+    return readTrustedFile(file)
   } catch (error) {
     throw new Failure(`${file} cannot be read: ${errorText(error)}`, exitCode.configuration)
   }

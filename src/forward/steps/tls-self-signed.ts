@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { X509Certificate } from 'node:crypto'
-import { readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import path from 'node:path'
 import { errorCode, errorText, exitCode, Failure } from '../../os/failure.ts'
@@ -21,8 +21,9 @@ export async function selfSignedCertificate(stateDirectory: string): Promise<str
   const file = path.join(stateDirectory, fileNames.selfSigned)
   const names = machineNames()
   if (await isGood(file, names)) return file
-  const own = `${file}.${process.pid}`
-  const temporary = { config: `${own}.cnf`, key: `${own}.key`, cert: `${own}.crt`, pair: own }
+  const folder = await mkdtemp(`${file}.`)
+  const made = (name: string) => path.join(folder, name)
+  const temporary = { config: made('cnf'), key: made('key'), cert: made('crt'), pair: made('pair') }
   try {
     await writeFile(temporary.config, opensslConfiguration(names), { mode: 0o600 })
     await openssl(
@@ -36,7 +37,7 @@ export async function selfSignedCertificate(stateDirectory: string): Promise<str
     await rename(temporary.pair, file)
     return file
   } finally {
-    await Promise.all(Object.values(temporary).map((each) => rm(each, { force: true })))
+    await rm(folder, { recursive: true, force: true })
   }
 }
 

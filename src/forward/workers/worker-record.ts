@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs'
 import { portHolders } from '../../os/port-holder.ts'
 import {
   judgeProcess,
@@ -7,6 +6,7 @@ import {
   sameProcess,
   signalProcess,
 } from '../../os/process-identity.ts'
+import { readRegularFile } from '../../os/regular-file.ts'
 import { removeQuietly, writeFileAtomically } from '../../record/atomic-file.ts'
 
 interface Written {
@@ -81,7 +81,7 @@ export async function endOrphans(file: string, port: number): Promise<void> {
 
 function read(file: string): Written | undefined {
   try {
-    const { forwarder, workers } = JSON.parse(readFileSync(file, 'utf8')) as Partial<Written>
+    const { forwarder, workers } = JSON.parse(readRegularFile(file)) as Partial<Written>
     return forwarder === undefined || !Array.isArray(workers) ? undefined : { forwarder, workers }
   } catch {
     return undefined

@@ -1,0 +1,132 @@
+import { closeSync, constants, fstatSync, openSync, readFileSync, readlinkSync, type Stats } from 'node:fs'
+import path from 'node:path'
+import { errorCode } from './failure.ts'
+import { isLinux } from './platform.ts'
+import { distrustCure, distrustOf, distrustText } from './trusted-path.ts'
+
+const { O_RDONLY, O_RDWR, O_APPEND, O_CREAT, O_NONBLOCK, O_NOFOLLOW } = constants
+
+/** Told instead of waiting for ever: what stands there is no regular file (`ENOTFILE`), or a symbolic link that is not followed (`ELOOP`). */
+class NotAFile extends Error {
+  readonly code: 'ENOTFILE' | 'ELOOP'
+
+  constructor(message: string, code: 'ENOTFILE' | 'ELOOP') {
+    super(message)
+    this.code = code
+  }
+}
+
+export interface ReadingOptions {
+  /** Follow a symbolic link at the end of the path. For files that people name, not for our own records. */
+  readonly follow?: boolean
+}
+
+/**
+ * Opens a file to read it. A FIFO, a device or a socket of that name, which could keep a reader waiting for ever, is refused.
+ * @throws the system's error; `ENOTFILE` for what is no regular file, `ELOOP` for a symbolic link.
+ */
+export function openRegularFile(file: string, { follow = false }: ReadingOptions = {}): number {
+  let descriptor: number
+  try {
+    descriptor = openSync(file, O_RDONLY | O_NONBLOCK | (follow ? 0 : O_NOFOLLOW))
+  } catch (error) {
+    throw inWords(file, error)
+  }
+  try {
+    demandFile(file, fstatSync(descriptor))
+    return descriptor
+  } catch (error) {
+    closeSync(descriptor)
+    throw error
+  }
+}
+
+/** The text of a file, in UTF-8. @throws as `openRegularFile`. */
+export function readRegularFile(file: string, options: ReadingOptions = {}): string {
+  return readRegularBytes(file, options).toString('utf8')
+}
+
+/** The bytes of a file. @throws as `openRegularFile`. */
+export function readRegularBytes(file: string, options: ReadingOptions = {}): Buffer {
+  const descriptor = openRegularFile(file, options)
+  try {
+    return readFileSync(descriptor)
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+/**
+ * Reads a file that a person has named and that this program acts on: a configuration, a token, a key, certificates. Links are followed.
+ * @throws as `openRegularFile`, and `EUNTRUSTED` with the cure when somebody other than root and this user could have written it.
+ */
+export function readTrustedFile(file: string): string {
+  demandTrust(file)
+  return readRegularFile(file, { follow: true })
+}
+
+/** @throws `EUNTRUSTED` with the cure when somebody other than root and this user can change what this path leads to. */
+export function demandTrust(file: string): void {
+  const distrust = distrustOf(file)
+  if (distrust === undefined) return
+  const why = `${distrustText(distrust)}, so ${file} cannot be trusted; ${distrustCure(distrust)}`
+  throw Object.assign(new Error(why), { code: 'EUNTRUSTED' })
+}
+
+/**
+ * Opens a file to append to it and to read it, and makes it (0600) when there is none. A symbolic link is followed only where nobody but
+ * root and this user could have put it.
+ * @throws the system's error; `ELOOP` for a link that may be another user's.
+ */
+export function openForAppending(file: string): number {
+  const flags = O_RDWR | O_APPEND | O_CREAT
+  if (isBelieved(file)) return openSync(file, flags, 0o600)
+  let descriptor: number
+  try {
+    descriptor = openSync(file, flags | O_NOFOLLOW | O_NONBLOCK, 0o600)
+  } catch (error) {
+    throw inWords(file, error)
+  }
+  try {
+    demandFile(file, fstatSync(descriptor))
+    demandNoLink(file, descriptor)
+    return descriptor
+  } catch (error) {
+    closeSync(descriptor)
+    throw error
+  }
+}
+
+function isBelieved(file: string): boolean {
+  try {
+    return distrustOf(file) === undefined
+  } catch {
+    return false
+  }
+}
+
+/** The last step of the path is no link; this finds links in the folders above it, and those that were put there meanwhile. */
+function demandNoLink(file: string, descriptor: number): void {
+  if (!isLinux) return
+  if (readlinkSync(`/proc/self/fd/${descriptor}`) === path.resolve(file)) return
+  throw new NotAFile(`a symbolic link that another user may have made leads to ${file}`, 'ELOOP')
+}
+
+function inWords(file: string, error: unknown): unknown {
+  switch (errorCode(error)) {
+    case 'ELOOP':
+      return new NotAFile(`${file} is a symbolic link`, 'ELOOP')
+    // A socket cannot be opened at all.
+    case 'ENXIO':
+      return new NotAFile(`${file} is not a regular file`, 'ENOTFILE')
+    default:
+      return error
+  }
+}
+
+function demandFile(file: string, facts: Stats): void {
+  if (facts.isFile()) return
+  if (facts.isDirectory()) throw Object.assign(new Error(`${file} is a folder`), { code: 'EISDIR' })
+  const what = facts.isFIFO() ? 'a FIFO' : facts.isSocket() ? 'a socket' : 'a device'
+  throw new NotAFile(`${file} is ${what}, not a regular file`, 'ENOTFILE')
+}
