@@ -4,6 +4,7 @@ import { type AddressInfo, connect, createServer, type Server as NetServer, type
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Gate, GateGroup, type GateSecrets, loadSecrets } from '../../src/forward/gate/index.ts'
+import type { VisitorLimits } from '../../src/forward/gate/visitors.ts'
 
 /** A gate on a port of its own, in front of a target on 127.0.0.1. */
 export interface GateUnderTest {
@@ -19,7 +20,7 @@ export interface GateSettings {
   readonly hosts?: readonly string[]
   readonly sessionMs?: number
   readonly stateDirectory?: string
-  readonly headTimeoutMs?: number
+  readonly limits?: Partial<VisitorLimits>
 }
 
 const plain = { scheme: 'http', targetScheme: 'http' } as const
@@ -39,7 +40,7 @@ export async function startGate(targetPort: number, settings: GateSettings = {})
     secrets,
     hosts: settings.hosts ?? [],
     sessionMs: settings.sessionMs ?? 60_000,
-    ...(settings.headTimeoutMs !== undefined && { headTimeoutMs: settings.headTimeoutMs }),
+    limits: settings.limits ?? {},
     connect: (done) => {
       const socket = connect({ port: targetPort, host: '127.0.0.1', allowHalfOpen: true })
       socket.once('error', (error) => done(error, undefined))

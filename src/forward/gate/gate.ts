@@ -45,6 +45,7 @@ import { gatePaths } from './pages.ts'
 import { refuse, refuseUpgrade, sendText } from './replies.ts'
 import type { GateSecrets } from './secrets.ts'
 import { type ConnectTarget, Upstream } from './upstream.ts'
+import { defaultVisitorLimits, type VisitorLimits, Visitors } from './visitors.ts'
 
 export interface GateOptions {
   readonly member: GateMember
@@ -54,35 +55,15 @@ export interface GateOptions {
   readonly hosts: readonly string[]
   readonly sessionMs: number
   readonly connect: ConnectTarget
-  /** ms for the head of a request; 10 s when not given. */
-  readonly headTimeoutMs?: number
+  /** What is not given is as in `defaultVisitorLimits`. */
+  readonly limits?: Partial<VisitorLimits>
 }
 
 /** What the health report says of a gate. */
 export type GateHealth = NonNullable<ForwarderHealth['gate']>
 
-/** ms for the head of a request. A visitor who is let in may be slow with the body, and silent for ever in a stream. */
-const headTimeoutMs = 10_000
-
-/** ms that a connection is kept for its next request. */
-const keepAliveMs = 60_000
-
 /** Bytes of a request's head; cookies of the host's other ports count, too. */
 const longestHead = 32 * 1024
-
-/** Pipelined requests of one connection that may wait for the answer before theirs. Nobody sends so many in good faith. */
-const mostWaiting = 100
-
-/** A visitor's connection. */
-interface Visitor {
-  readonly source: string
-  /** Runs while a request's head is awaited, or an upgrade waits for its turn. */
-  headTimer: NodeJS.Timeout | undefined
-  /** A request is being answered. */
-  isBusy: boolean
-  /** What begins with the requests after that one, in their order. */
-  readonly waiting: (() => void)[]
-}
 
 export class Gate {
   readonly #options: GateOptions
@@ -90,11 +71,12 @@ export class Gate {
   readonly #guard: Guard
   readonly #desk: LoginDesk
   readonly #upstream: Upstream
-  #closed = false
-  readonly #visitors = new Map<Duplex, Visitor>()
+  readonly #visitors: Visitors
 
   constructor(options: GateOptions) {
     this.#options = options
+    const limits = { ...defaultVisitorLimits, ...options.limits }
+    this.#visitors = new Visitors(limits)
     this.#guard = new Guard(options.secrets, options.sessionMs)
     this.#desk = new LoginDesk(this.#guard)
     const { targetHost, targetPort } = options.member
@@ -108,8 +90,8 @@ export class Gate {
         insecureHTTPParser: false,
         requireHostHeader: true,
         maxHeaderSize: longestHead,
-        keepAliveTimeout: keepAliveMs,
-        // A server that listens nowhere does not keep these itself: see #expectHead.
+        keepAliveTimeout: limits.keepAliveMs,
+        // A server that listens nowhere does not keep these itself: see Visitors.
         headersTimeout: 0,
         requestTimeout: 0,
         // Nodes that ask this would keep a body to themselves at an upgrade; what is pipelined behind one without they would drop.
@@ -127,22 +109,16 @@ export class Gate {
    * @param source the visitor's address, which a PROXY header may have told.
    */
   accept(socket: Duplex, source: string): void {
-    this.#visitors.set(socket, { source, headTimer: undefined, isBusy: false, waiting: [] })
     socket.on('error', () => {})
-    socket.once('close', () => {
-      this.#headArrived(socket)
-      this.#visitors.delete(socket)
-    })
-    this.#expectHead(socket, this.#headTimeoutMs)
+    this.#visitors.add(socket, source)
     this.#server.emit('connection', socket)
     socket.resume()
   }
 
   /** Ends connections that wait for their next request, now and later; requests and streams go on. */
   close(): void {
-    this.#closed = true
     this.#options.group.leave()
-    for (const [socket, { headTimer }] of this.#visitors) if (headTimer !== undefined) socket.destroy()
+    this.#visitors.close()
   }
 
   health(): GateHealth {
@@ -150,64 +126,23 @@ export class Gate {
     return { kind: 'token', tokenPlace: this.#options.secrets.tokenPlace, logins, failedAttempts }
   }
 
-  #expectHead(socket: Duplex, withinMs: number): void {
-    const entry = this.#visitors.get(socket)
-    if (entry === undefined) return
-    clearTimeout(entry.headTimer)
-    entry.headTimer = setTimeout(() => socket.destroy(), withinMs)
-  }
-
-  #headArrived(socket: Duplex): void {
-    const entry = this.#visitors.get(socket)
-    if (entry === undefined) return
-    clearTimeout(entry.headTimer)
-    entry.headTimer = undefined
-  }
-
-  get #headTimeoutMs(): number {
-    return this.#options.headTimeoutMs ?? headTimeoutMs
-  }
-
-  /** Begins with a request when those before it on the same connection are answered. */
-  #inTurn(socket: Duplex, begin: () => void): void {
-    const visitor = this.#visitors.get(socket)
-    if (visitor === undefined) return
-    if (visitor.isBusy) visitor.waiting.push(begin)
-    else {
-      visitor.isBusy = true
-      begin()
-    }
-    if (visitor.waiting.length > mostWaiting) socket.destroy()
-  }
-
-  #answered(socket: Socket): void {
-    const visitor = this.#visitors.get(socket)
-    // An answer that says so ends the connection, whatever else was asked on it.
-    if (visitor === undefined || socket.destroyed || socket.writableEnded) return
-    const next = visitor.waiting.shift()
-    if (next !== undefined) return next()
-    visitor.isBusy = false
-    if (this.#closed) socket.end()
-    else this.#expectHead(socket, keepAliveMs)
-  }
-
   #request(request: IncomingMessage, response: ServerResponse): void {
     const { socket } = request
-    this.#headArrived(socket)
     request.on('error', () => {})
     response.on('error', () => {})
-    response.once('close', () => this.#answered(socket))
-    this.#inTurn(socket, () => {
+    response.once('close', () => this.#visitors.answered(socket))
+    const isKept = this.#visitors.inTurn(socket, false, () => {
       this.#judge(request, response).catch(() => {
         if (response.headersSent) response.destroy()
         else refuse(request, response, 500, 'Something went wrong in the gate itself.')
       })
     })
+    if (!isKept) response.shouldKeepAlive = false
   }
 
   async #judge(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const visit = this.#visit(request)
-    if (typeof visit === 'string') return refuse(request, response, visit === notTrusted ? 421 : 400, visit)
+    if ('status' in visit) return refuse(request, response, visit.status, visit.why)
     const { origins } = visit
     const origin = origins.kindOf(request.headers.origin)
     if (isPreflight(request) && origin === 'family') return answerPreflight(request, response)
@@ -234,13 +169,12 @@ export class Gate {
     const treatment = bodyTreatment(request)
     const isFamily = origins.kindOf(origin) === 'family'
     this.#rewrite(request, visit, access, treatment)
+    this.#visitors.pass(request.socket)
     this.#upstream.pass(request, response, { origins, origin, isFamily, treatment })
   }
 
   #upgrade(request: IncomingMessage, socket: Socket, head: Buffer): void {
-    // Nothing is read while it waits, so that not even its end would be noticed.
-    this.#expectHead(socket, this.#headTimeoutMs)
-    this.#inTurn(socket, () => {
+    this.#visitors.inTurn(socket, true, () => {
       if (wantsWebSocket(request)) this.#openWebSocket(request, socket, head)
       else this.#serveWithoutUpgrade(request, socket, head)
     })
@@ -248,24 +182,22 @@ export class Gate {
 
   /** Node has given the connection up to whatever follows the head; so it is taken over anew, from that same request on. */
   #serveWithoutUpgrade(request: IncomingMessage, socket: Socket, head: Buffer): void {
-    const visitor = this.#visitors.get(socket)
-    if (visitor === undefined) return
-    visitor.isBusy = false
+    this.#visitors.again(socket)
     socket.unshift(Buffer.concat([Buffer.from(headWithoutUpgrade(request), 'latin1'), head]))
     this.#server.emit('connection', socket)
     socket.resume()
   }
 
   #openWebSocket(request: IncomingMessage, socket: Socket, head: Buffer): void {
-    this.#headArrived(socket)
     const visit = this.#visit(request)
-    if (typeof visit === 'string') return refuseUpgrade(socket, 400)
+    if ('status' in visit) return refuseUpgrade(socket, visit.status, visit.why)
     if (request.method !== 'GET' || hasBody(request)) return refuseUpgrade(socket, 400)
     const access = this.#guard.judge(request, visit.source)
     if (access.kind === 'refused') return refuseUpgrade(socket, access.waitMs > 0 ? 429 : 401)
     if (isStrangersPage(access, visit.origins.kindOf(request.headers.origin)))
       return refuseUpgrade(socket, 403)
     this.#rewrite(request, visit, access, 'stream')
+    this.#visitors.pass(socket)
     this.#upstream.passUpgrade(request, socket, head)
   }
 
@@ -287,23 +219,55 @@ export class Gate {
     })
   }
 
-  /** @returns in words what is wrong with the request, if something is. */
-  #visit(request: IncomingMessage): Visit | string {
-    const { socket, url, rawHeaders } = request
+  /** Who came and by which name, or why the request is refused whoever sends it. */
+  #visit(request: IncomingMessage): Visit | Refusal {
+    const { socket, headers, rawHeaders } = request
     const scheme = 'encrypted' in socket ? 'https' : 'http'
+    const coding = headers['transfer-encoding']
+    if (coding !== undefined && coding.trim().toLowerCase() !== 'chunked') return refusals.coding
     const hostHeaders = rawHeaders.filter((name, index) => index % 2 === 0 && name.toLowerCase() === 'host')
-    const host = parseHostHeader(request.headers.host, scheme)
-    if (host === undefined || hostHeaders.length !== 1) return 'The request names no host, or several.'
-    if (!isTrustedHost(host, this.#options.hosts)) return notTrusted
-    if (url?.startsWith('/') !== true) return 'The gate takes paths only, not whole addresses.'
-    const source = this.#visitors.get(socket)?.source
-    if (source === undefined) return 'The visitor is gone.'
+    if (hostHeaders.length !== 1) return refusals.host
+    const place = absoluteForm(request.url)
+    if (place !== undefined) {
+      if (place.scheme !== scheme) return refusals.scheme
+      // The address counts, and not the header (RFC 9112 section 3.2.2).
+      headers.host = place.authority
+      request.url = place.path
+    }
+    const host = parseHostHeader(headers.host, scheme)
+    if (host === undefined) return refusals.host
+    if (!isTrustedHost(host, this.#options.hosts)) return refusals.name
+    if (request.url?.startsWith('/') !== true) return refusals.target
+    const source = this.#visitors.sourceOf(socket)
+    if (source === undefined) return refusals.gone
     return { host, source, origins: new OriginMap(host, this.#options.group.members()) }
   }
 }
 
-const notTrusted =
-  'This gate does not know the host name that you used. Use the IP address, or have the operator add the name: --gate-host NAME.'
+interface Refusal {
+  readonly status: number
+  readonly why: string
+}
+
+const refusals = {
+  coding: { status: 501, why: 'The gate knows no transfer coding but "chunked".' },
+  host: { status: 400, why: 'The request names no valid host, or several.' },
+  scheme: { status: 421, why: 'The address names another scheme than this port speaks.' },
+  name: {
+    status: 421,
+    why: 'This gate does not know the host name that you used. Use the IP address, or have the operator add the name: --gate-host NAME.',
+  },
+  target: { status: 400, why: 'The request names no path.' },
+  gone: { status: 400, why: 'The visitor is gone.' },
+} as const satisfies Record<string, Refusal>
+
+/** `http://10.0.0.1:6274/path`, which a client may send instead of a path. */
+function absoluteForm(url = ''): { scheme: string; authority: string; path: string } | undefined {
+  const match = /^(https?):\/\/([^/?#]+)(.*)$/i.exec(url)
+  if (match === null) return undefined
+  const [, scheme = '', authority = '', rest = ''] = match
+  return { scheme: scheme.toLowerCase(), authority, path: rest.startsWith('/') ? rest : `/${rest}` }
+}
 
 type Admitted = Extract<Access, { kind: 'admitted' }>
 

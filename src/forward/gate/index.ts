@@ -19,7 +19,7 @@ export function openGate(
   place: { readonly stateDirectory: string; readonly isMember: boolean },
   dial: (outcome: PreparedOutcome) => unknown,
 ): Gate {
-  const { listenPort, targetHost, targetPort, gateHost, gateSessionMs } = options
+  const { listenPort, targetHost, targetPort, gateHost, gateSessionMs, idleTimeoutMs } = options
   const member = {
     listenPort,
     scheme: schemeOf(options.tlsCert !== '' || options.tlsSelfSigned),
@@ -35,6 +35,7 @@ export function openGate(
     secrets,
     hosts: gateHost,
     sessionMs: gateSessionMs,
+    limits: { idleMs: idleTimeoutMs },
     connect: (done) =>
       dial((failure, socket) =>
         socket === undefined

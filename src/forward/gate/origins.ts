@@ -13,11 +13,14 @@ export interface VisitedHost {
   readonly host: string
 }
 
-/** Reads a `Host` header; undefined when it is none (RFC 9110 section 7.2). */
+/** Reads a `Host` header; undefined when it is none (RFC 9110 section 7.2), or its port is no port. */
 export function parseHostHeader(header: string | undefined, scheme: Scheme): VisitedHost | undefined {
   const match = /^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(\d{1,5}))?$/i.exec(header ?? '')
   const name = match?.[1]?.toLowerCase()
-  return name === undefined ? undefined : { scheme, name, host: (header ?? '').toLowerCase() }
+  const port = Number(match?.[2] ?? 1)
+  return name === undefined || port < 1 || port > 65535
+    ? undefined
+    : { scheme, name, host: (header ?? '').toLowerCase() }
 }
 
 /**
