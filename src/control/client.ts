@@ -1,6 +1,13 @@
 import { connect, type Socket } from 'node:net'
 import { timeLimit } from '../os/time-limit.ts'
-import { type ControlAnswer, lineSplitter, longestAnswer, longestLine, parseAnswer } from './protocol.ts'
+import {
+  type ControlAnswer,
+  ControlRefusal,
+  lineSplitter,
+  longestAnswer,
+  longestLine,
+  parseAnswer,
+} from './protocol.ts'
 import { socketName } from './socket-path.ts'
 
 /**
@@ -9,7 +16,8 @@ import { socketName } from './socket-path.ts'
 export interface ControlClient {
   /**
    * Asks and waits for the answer.
-   * @throws Error when the other side says no, hangs for longer than `timeoutMs`, or goes away.
+   * @throws ControlRefusal, or Error, when the other side says no, Error when it hangs for longer than
+   * `timeoutMs`, or goes away.
    */
   request(command: string, args?: Readonly<Record<string, unknown>>, timeoutMs?: number): Promise<unknown>
   /** Resolves when the connection has ended, whoever ended it. */
@@ -112,5 +120,6 @@ function settle(waiting: Map<number, Waiting>, answer: ControlAnswer | undefined
   if (answer === undefined || asked === undefined) return
   waiting.delete(answer.id)
   if (answer.ok) asked.resolve(answer.result)
-  else asked.reject(new Error(answer.error))
+  else if (answer.code === undefined) asked.reject(new Error(answer.error))
+  else asked.reject(new ControlRefusal(answer.code, answer.error))
 }

@@ -3,7 +3,7 @@
  *
  *   request:  {"id": 1, "command": "health", ...arguments}
  *   answer:   {"id": 1, "ok": true, "result": ...}
- *             {"id": 1, "ok": false, "error": "what is wrong"}
+ *             {"id": 1, "ok": false, "error": "what is wrong", "code": "unknown-command"}
  *
  * `id` is any number the client likes and comes back as it was. Whoever can open the socket may give every order: it lies
  * in a directory that only its owner can enter.
@@ -16,7 +16,19 @@ export interface ControlRequest {
 
 export type ControlAnswer =
   | { readonly id: number; readonly ok: true; readonly result: unknown }
-  | { readonly id: number; readonly ok: false; readonly error: string }
+  /** `code` is for programs, `error` for people. One of an older version has no code. */
+  | { readonly id: number; readonly ok: false; readonly error: string; readonly code?: string }
+
+/** A refusal that programs can tell from others: its `code` goes over the socket. */
+export class ControlRefusal extends Error {
+  readonly code: string
+
+  /** @param code stable, in kebab case. */
+  constructor(code: string, message: string) {
+    super(message)
+    this.code = code
+  }
+}
 
 /** Longest line in bytes that is taken from the other side; a longer one ends the connection. */
 export const longestLine = 1024 * 1024
@@ -74,7 +86,12 @@ export function parseAnswer(line: string): ControlAnswer | undefined {
   if (value === undefined || typeof value.id !== 'number') return undefined
   if (value.ok === true) return { id: value.id, ok: true, result: value.result }
   if (value.ok === false && typeof value.error === 'string')
-    return { id: value.id, ok: false, error: value.error }
+    return {
+      id: value.id,
+      ok: false,
+      error: value.error,
+      ...(typeof value.code === 'string' ? { code: value.code } : {}),
+    }
   return undefined
 }
 

@@ -3,7 +3,7 @@ import { createServer, type Server, type Socket } from 'node:net'
 import { errorCode, errorText, exitCode, Failure } from '../os/failure.ts'
 import { removeQuietly } from '../record/atomic-file.ts'
 import { connectControl } from './client.ts'
-import { type ControlAnswer, lineSplitter, parseRequest } from './protocol.ts'
+import { type ControlAnswer, ControlRefusal, lineSplitter, parseRequest } from './protocol.ts'
 import { socketName } from './socket-path.ts'
 
 /** Answers one command. What it returns is the result; what it throws is the error's text. */
@@ -14,6 +14,11 @@ export type CommandHandlers = Readonly<Record<string, CommandHandler>>
 export interface ControlServer {
   /** Stops listening, removes the socket's name, ends its connections. */
   close(): void
+  /**
+   * Ends the connections that are open, once what was answered is sent. A successor does this process's work now: whoever keeps a
+   * connection learns of it at once and finds the successor under the same name.
+   */
+  endConnections(): void
   /** False when the socket's name is gone or another process's: nobody finds this process there any more. */
   isHeld(): boolean
   /**
@@ -63,8 +68,9 @@ export async function holdControlSocket(
     close: () => {
       isClosed = true
       release(held, path)
-      for (const socket of connections) socket.destroySoon()
+      endAll(connections)
     },
+    endConnections: () => endAll(connections),
   }
 }
 
@@ -212,6 +218,10 @@ function release(held: Held, path: string): void {
   if (isNameOf(held, path)) removeQuietly(path)
 }
 
+function endAll(connections: ReadonlySet<Socket>): void {
+  for (const socket of connections) socket.destroySoon()
+}
+
 /** ms that an answer may still take when its client has sent its FIN. */
 const lastAnswersMs = 60_000
 
@@ -253,13 +263,15 @@ async function answer(line: string, handlers: CommandHandlers): Promise<ControlA
     return {
       id,
       ok: false,
+      code: 'unknown-command',
       error: `unknown command ${command}; known are ${Object.keys(handlers).join(', ')}`,
     }
   }
   try {
     return { id, ok: true, result: await handler(args) }
   } catch (error) {
-    return { id, ok: false, error: errorText(error) }
+    const code = error instanceof ControlRefusal ? { code: error.code } : {}
+    return { id, ok: false, error: errorText(error), ...code }
   }
 }
 

@@ -11,7 +11,7 @@ import { type DialTarget, literalAddresses } from './dial/dial.ts'
 import { Dialer, type Dialling, type PreparedOutcome, type TargetChange } from './dial/dialer.ts'
 import { NameCache, serverLookup, systemLookup } from './dial/name-cache.ts'
 import type { Gate, GateSecrets } from './gate/index.ts'
-import { livingPredecessors, supervisorNow } from './handover.ts'
+import { firstOf, livingPredecessors, supervisorNow } from './handover.ts'
 import { createAdmission, networks } from './limits/admission.ts'
 import { Capacity, type CapacityEvent } from './limits/capacity.ts'
 import { RefusalReport } from './limits/refusal-report.ts'
@@ -353,6 +353,7 @@ export class Forwarder {
       uptimeMs: Math.round(monotonicMs() - this.#startedAt.monotonic),
       draining: this.#draining,
       supervisor: supervisorNow(this.#inheritance),
+      first: firstOf(this.#inheritance),
       predecessors: livingPredecessors(this.#inheritance),
       listen: {
         port: listenPort,

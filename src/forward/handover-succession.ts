@@ -1,3 +1,4 @@
+import { ControlRefusal } from '../control/protocol.ts'
 import { errorText } from '../os/failure.ts'
 import { judgeProcess, type ProcessIdentity, signalProcess } from '../os/process-identity.ts'
 import { announceMainProcess, isServiceManagerListening } from '../os/service-manager.ts'
@@ -91,8 +92,10 @@ export class Succession {
   }
 
   async #replace(run: readonly string[], timeoutMs: number): Promise<ProcessIdentity> {
-    if (this.#isEnding) throw new Error('this forwarder is ending')
-    if (this.#replacement !== undefined) throw new Error('a replacement is being started already')
+    if (this.#isEnding) throw new ControlRefusal('ending', 'this forwarder is ending')
+    if (this.#replacement !== undefined) {
+      throw new ControlRefusal('replacement-under-way', 'a replacement is being started already')
+    }
     const supervisor = supervisorNow(this.#inheritance)
     try {
       if (supervisor !== null && !isServiceManagerListening()) throw new Error(unannounced)

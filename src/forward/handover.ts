@@ -64,7 +64,14 @@ function legacyOf({ inheritance, sockets }: HandoverPlan): Inheritance {
   }))
   const predecessors = [...livingPredecessors(inheritance), ownIdentity()]
   const supervisor = supervisorNow(inheritance)
-  return { kind: 'handover', fixed: isFixed(inheritance), supervisor, sockets: passed, predecessors }
+  const first = firstOf(inheritance)
+  return { kind: 'handover', fixed: isFixed(inheritance), supervisor, sockets: passed, first, predecessors }
+}
+
+/** The forwarder with which the chain of handovers began that led to this process; this process itself when there was none. */
+export function firstOf(inheritance: Inheritance): ProcessIdentity {
+  if (inheritance.kind !== 'handover') return ownIdentity()
+  return inheritance.first ?? inheritance.predecessors[0] ?? ownIdentity()
 }
 
 /** Who starts this forwarder again when it dies: systemd, or null for nobody that this process knows of. */

@@ -106,7 +106,10 @@ async function run({ forward, stateDirectory, reportDescriptor }: ForwarderProce
     if (forward.metrics !== '') metrics = await openMetrics(log, served)
     notifyServiceManager('READY=1')
     whole?.startWorkers()
-    await succession.end(() => metrics?.close())
+    await succession.end(() => {
+      metrics?.close()
+      control?.endConnections()
+    })
     return exitCode.ok
   } finally {
     forwarder.close()

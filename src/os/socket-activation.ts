@@ -26,6 +26,8 @@ export type Inheritance =
       readonly supervisor: 'systemd' | null
       /** `name` is the address that the socket is bound to. */
       readonly sockets: readonly InheritedSocket[]
+      /** The forwarder with which the chain of handovers began; missing when one of an older version handed over. */
+      readonly first?: ProcessIdentity
       /** Forwarders before this one that still finish their connections. */
       readonly predecessors: readonly ProcessIdentity[]
     }

@@ -111,6 +111,11 @@ export interface ForwarderHealth {
   readonly draining: boolean
   /** Who started this process and starts another one when it ends; null = nobody, or a monitor of ours. */
   readonly supervisor: 'systemd' | null
+  /**
+   * The forwarder with which the chain of planned restarts began that led to this process; itself when there was none. The same one means
+   * a handover, another one a new start. Missing from a forwarder of an older version.
+   */
+  readonly first?: ProcessIdentity
   /** Forwarders that this one has replaced and that still finish their connections. */
   readonly predecessors: readonly ProcessIdentity[]
   readonly listen: {

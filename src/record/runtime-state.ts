@@ -73,7 +73,12 @@ export interface ForwardRecord {
   readonly identity: ProcessIdentity | null
   readonly runningSince: number | null
   readonly lastCheckAt: number | null
+  /** Restarts after a failure; those that were planned do not count. */
   readonly restarts: number
+  /** Monotonic time of the last of them; null or missing = none in this boot. */
+  readonly lastRestartAt?: number | null
+  /** Restarts by an order, a signal, other options or a limit; missing in the records of an older monitor. */
+  readonly plannedRestarts?: number
   readonly failures: number
   readonly failingSince: number | null
   readonly targetMemory: {

@@ -23,6 +23,8 @@ export interface RestartStory {
   readonly lines: readonly StoryLine[]
   /** From the first line to its being ready; null while it is not. */
   readonly tookMs: number | null
+  /** A handover: the port stayed open. */
+  readonly isHandover: boolean
   /** Lines about what has happened since, oldest first. */
   readonly since: readonly StoryLine[]
   /** In words: how it stands at the end. */
@@ -79,6 +81,7 @@ export function whyRestarted(
       port,
       lines: events.map(lineOf),
       tookMs,
+      isHandover: readyEntry !== undefined && own[start]?.from === 'running' && own[start]?.to === 'running',
       since: since.map(lineOf),
       standing: standing(own.at(-1) ?? first, lastStart ?? readyEntry, now),
     },
@@ -94,7 +97,7 @@ function knownForwards(entries: readonly Entry[]): string[] {
  * when nobody watched.
  */
 function isRestart(entry: Entry, i: number, own: readonly Entry[]): boolean {
-  if (isReplacement(entry)) return true
+  if (isReplacement(entry) || isTakeover(entry, i, own)) return true
   if (entry.to !== 'starting' || entry.from === 'starting') return false
   if (entry.from !== 'unknown' || entry.kind === 'order' || entry.failures > 0) return true
   return own[i - 1]?.to === 'running'
@@ -106,8 +109,21 @@ function isReplacement({ from, to, kind, did }: Entry): boolean {
   return from === 'running' && to === 'running' && isBegun && did.length > 0
 }
 
+/** Another one took over that nobody of us had started: one began it by a signal, or on the control socket. */
+function isTakeover({ from, to, kind }: Entry, i: number, own: readonly Entry[]): boolean {
+  if (kind !== 'started' || from !== 'running' || to !== 'running') return false
+  for (let before = i - 1; before >= 0; before--) {
+    const entry = own[before]
+    if (entry === undefined || entry.kind === 'started' || entry.kind === 'start-failed') return true
+    if (isReplacement(entry)) return false
+  }
+  return true
+}
+
 /** Where it was ready, or given up; -1 while it is neither. */
 function endOf(own: readonly Entry[], start: number): number {
+  const first = own[start]
+  if (first !== undefined && isTakeover(first, start, own)) return start
   const isOver = (entry: Entry) =>
     own[start]?.to === 'running'
       ? entry.kind === 'started' || entry.kind === 'start-failed' || entry.to !== 'running'
@@ -151,16 +167,18 @@ export function renderWhy(why: Exclude<Why, { kind: 'unknown-forward' }>): strin
   const day = localTime(new Date(story.lines[0]?.time ?? 0)).slice(0, 10)
   const lines = [`${story.name} (port ${story.port}), last restart on ${day}:`, '']
   for (const line of story.lines) lines.push(...toldLine(line))
-  lines.push(
-    '',
-    story.tookMs === null ? 'It has not become ready since.' : `Back after ${preciseDuration(story.tookMs)}.`,
-  )
+  lines.push('', endInWords(story))
   if (story.since.length === 0) lines.push('Since then: nothing has happened.')
   else lines.push('', 'Since then:', ...story.since.slice(-maximumSince).flatMap(toldLine))
   if (story.since.length > maximumSince)
     lines.push(`  (${story.since.length - maximumSince} earlier ones left out)`)
   lines.push(`By the journal, ${story.standing}; proxy-status tells how it is now.`)
   return `${lines.join('\n')}\n`
+}
+
+function endInWords({ tookMs, isHandover }: RestartStory): string {
+  if (isHandover) return 'It was a planned restart: the port stayed open.'
+  return tookMs === null ? 'It has not become ready since.' : `Back after ${preciseDuration(tookMs)}.`
 }
 
 /** How many of the events since are shown. */

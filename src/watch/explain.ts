@@ -96,6 +96,7 @@ function kindOfCheck(
   if (after.phase.id === 'starting') return 'starting'
   if (after.phase.id === 'stopping') return 'stopping'
   if (isBeingReplaced(after.phase) && !isBeingReplaced(before.phase)) return 'starting'
+  if (hasOtherProcess(before, after)) return 'started'
   if (before.phase.id !== after.phase.id && after.phase.id === 'running') return 'adopted'
   if (before.failures > 0 && after.failures === 0) return 'recovered'
   if (areLimitsNews(before, after)) return exceededBy(after).length > 0 ? 'over-limit' : 'within-limit'
@@ -122,6 +123,11 @@ function areLimitsNews({ limits: before }: ForwardState, { limits: after }: Forw
     before.restartNotBefore !== after.restartNotBefore ||
     limitedResources.some((resource) => isExceeded(before[resource]) !== isExceeded(after[resource]))
   )
+}
+
+/** Another process runs in the place of the one that was known. */
+function hasOtherProcess({ phase: before }: ForwardState, { phase: after }: ForwardState): boolean {
+  return before.id === 'running' && after.id === 'running' && before.identity.pid !== after.identity.pid
 }
 
 function exceededBy({ limits }: ForwardState): LimitedResource[] {
@@ -183,6 +189,13 @@ function sawInCheck(
     case 'healthy': {
       const { identity, target: seen } = diagnosis.health
       const isOfLimits = usage !== undefined && areLimitsNews(before, after)
+      if (hasOtherProcess(before, after)) {
+        const isPlanned = after.plannedRestarts > before.plannedRestarts
+        const earlier = pidOf(before.phase)
+        return isPlanned
+          ? `PID ${identity.pid} took over from PID ${earlier}: a planned restart that the monitor did not order`
+          : `PID ${identity.pid} runs in the place of PID ${earlier}, which has ended`
+      }
       const ofProcess = `PID ${identity.pid} ${isOfLimits ? usageInWords(usage, after, limits) : 'is well'}`
       if (targetCondition(before) === targetCondition(after)) return ofProcess
       return targetCondition(after) === 'silent'
@@ -282,7 +295,9 @@ function runningInWords(
   observation: Observation,
   context: Context,
 ) {
-  if (observation.kind === 'replaced') return { decided: 'watch it', because: null }
+  if (observation.kind === 'replaced' || hasOtherProcess(before, after)) {
+    return { decided: 'watch it', because: null }
+  }
   if (observation.kind === 'replace-failed') return { decided: 'let the one before go on', because: null }
   if (isBeingReplaced(after.phase) && !isBeingReplaced(before.phase)) {
     const because = observation.kind === 'order' ? 'it was ordered' : replacementCause(after.phase)

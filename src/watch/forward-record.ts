@@ -25,6 +25,8 @@ export function forwardRecord({
     runningSince: phase.id === 'running' ? phase.since : null,
     lastCheckAt: lastCheckAt ?? null,
     restarts: state.restarts,
+    lastRestartAt: state.lastRestartAt ?? null,
+    plannedRestarts: state.plannedRestarts,
     failures: state.failures,
     failingSince: state.failingSince ?? null,
     targetMemory: {
@@ -73,6 +75,8 @@ export function memoryOf(record: ForwardRecord, sameBoot: boolean): WatcherMemor
     generation: memory.generation,
     failures: record.failures,
     restarts: record.restarts,
+    lastRestartAt: time(record.lastRestartAt ?? null),
+    plannedRestarts: record.plannedRestarts ?? 0,
     recentRestarts: sameBoot ? memory.recentRestarts : [],
     backoffLevel: sameBoot ? memory.backoffLevel : 0,
     healthySince: time(memory.healthySince),

@@ -10,10 +10,10 @@ import { errorCode, errorText } from '../os/failure.ts'
 import { hostAndPort, machineAddresses } from '../os/interfaces.ts'
 import { isLinux } from '../os/platform.ts'
 import { describeHolder, findPortHolder } from '../os/port-holder.ts'
-import type { ProcessIdentity } from '../os/process-identity.ts'
+import { type ProcessIdentity, sameProcess } from '../os/process-identity.ts'
 import type { InheritedSocket } from '../os/socket-activation.ts'
 import { timeLimit } from '../os/time-limit.ts'
-import type { ForwarderHealth } from '../record/forwarder-health.ts'
+import type { ForwarderHealth, ForwarderIdentity } from '../record/forwarder-health.ts'
 import type { LogLevel } from '../record/log-entry.ts'
 import { judgePidFile, readPidFile, removeStalePidFile } from '../record/pid-file.ts'
 import type { ResourceUsage } from '../record/runtime-state.ts'
@@ -60,6 +60,15 @@ const answerTakesMs = 2000
 
 /** ms within which the exit of a child is told after its control connection has ended. */
 const exitToldWithinMs = 20
+
+type ReplaceFailure = Extract<Observation, { kind: 'replace-failed' }>['reason']
+
+/** What a refused handover means, by the code of the refusal. */
+const replaceFailures: Readonly<Record<string, ReplaceFailure>> = {
+  'unknown-command': 'unsupported',
+  'replacement-under-way': 'under-way',
+  ending: 'under-way',
+}
 
 /**
  * Watches one forward: brings what is seen to `decide`, one observation at a time, and does what comes out. Whatever is seen or
@@ -191,6 +200,7 @@ export class ForwardWatcher {
     // It looked at the one before; another look has been ordered.
     if (handovers !== this.#handovers) return
     if (this.#tellsItself(found)) return
+    if (found.health?.draining === true) this.#lookBehind(found.health.identity)
     this.#health = found.health
     const usage = this.#measure(found.health)
     this.#lastCheckAt = monotonicMs()
@@ -302,17 +312,17 @@ export class ForwardWatcher {
     void started.outcome.then((outcome) => {
       if (!outcome.ok) return this.observe({ kind: 'start-failed', generation, ...outcome })
       this.#childPid = outcome.identity.pid
-      void started.exited.then((how) => this.#died(outcome.identity, how))
+      void started.exited.then((how) => this.#childEnded(outcome.identity, how))
       this.observe({ kind: 'started', generation, identity: outcome.identity })
     })
   }
 
   /** Only the forwarder that runs can pass its sockets on, so it starts its replacement itself. */
   async #replace({ generation, timeoutMs }: Extract<Effect, { kind: 'replace' }>): Promise<void> {
-    const fail = (message: string, unsupported: boolean) =>
-      this.observe({ kind: 'replace-failed', generation, message, unsupported })
-    const connection = this.#connection
-    if (connection === undefined) return fail('its control socket does not answer', true)
+    const fail = (message: string, reason: ReplaceFailure) =>
+      this.observe({ kind: 'replace-failed', generation, message, reason })
+    const connection = await this.#connect()
+    if (typeof connection === 'string') return fail('its control socket does not answer', 'unsupported')
     const run = forwarderCommand(this.configuration.options, this.#around.stateDirectory)
     try {
       const order = { run, timeoutMs }
@@ -323,21 +333,28 @@ export class ForwardWatcher {
       if (this.#connection === connection) this.#connection = undefined
       this.observe({ kind: 'replaced', generation, identity })
     } catch (error) {
-      const message = errorText(error)
-      fail(message, message.startsWith('unknown command'))
+      fail(errorText(error), replaceFailures[errorCode(error) ?? ''] ?? 'failed')
     }
   }
 
   async #stop({ identity, killAfterMs }: Extract<Effect, { kind: 'stop' }>): Promise<void> {
     const survivors = await endProcesses(identity, killAfterMs)
     if (survivors.length > 0) return this.observe({ kind: 'survived', identity, survivors })
-    this.observe({ kind: 'ended', identity, portHolder: this.#holderAfterEnd() })
+    const successor = await this.#successorOf(identity)
+    const portHolder = successor === undefined ? this.#holderAfterEnd() : undefined
+    this.observe({ kind: 'ended', identity, successor, portHolder })
   }
 
   /** Sockets that somebody else holds for the forward are held whatever ends. */
   #holderAfterEnd(): string | undefined {
     const isHeldForIt = this.#around.sockets.length > 0 || this.#state.supervisor !== undefined
     return isHeldForIt || !isLinux ? undefined : this.#findHolder()
+  }
+
+  /** One that has handed over and ended is no death: its successor answers under its name by then. */
+  async #childEnded(identity: ProcessIdentity, how: string): Promise<void> {
+    if (await this.#isReplaced(identity)) return
+    this.#died(identity, how)
   }
 
   #died(identity: ProcessIdentity, how: string): void {
@@ -415,11 +432,46 @@ export class ForwardWatcher {
     this.#connection = undefined
     const { phase } = this.#state
     if (this.#closed || phase.id !== 'running') return
+    if (await this.#isReplaced(phase.identity)) return
+    // It lives and only finishes its connections, and the one that took over has died already: nothing is to be waited for.
+    if (this.#isNamedAnother(phase.identity)) return await this.#checkAnew()
     if (await hasEnded(phase.identity, deathTakesMs)) {
       this.#health = undefined
       return this.#died(phase.identity, await this.#howEnded(phase.identity))
     }
     await this.#checkAnew()
+  }
+
+  /** A forwarder of an older version goes on answering whoever had connected when it has handed over: its name leads to its successor. */
+  #lookBehind(draining: ProcessIdentity): void {
+    const connection = this.#connection
+    this.#connection = undefined
+    connection?.close()
+    // After the look that goes on.
+    setImmediate(() => void this.#isReplaced(draining))
+  }
+
+  /** Whether another forwarder answers in the place of this one, as after a handover; if so it is looked at. */
+  async #isReplaced(identity: ProcessIdentity): Promise<boolean> {
+    const { phase } = this.#state
+    if (this.#closed || phase.id !== 'running' || !sameProcess(phase.identity, identity)) return false
+    if ((await this.#successorOf(identity)) === undefined) return false
+    await this.#checkAnew()
+    return true
+  }
+
+  /** Who answers as this forward's forwarder, when that is another process than this one. */
+  async #successorOf(identity: ProcessIdentity): Promise<ProcessIdentity | undefined> {
+    const connection = await this.#connect()
+    if (typeof connection === 'string') return undefined
+    const answer = await connection.request('identify').catch(() => undefined)
+    const holder = (answer as Partial<ForwarderIdentity> | undefined)?.identity
+    return holder === undefined || sameProcess(holder, identity) ? undefined : holder
+  }
+
+  #isNamedAnother({ pid }: ProcessIdentity): boolean {
+    const found = readPidFile(this.#file(fileNames.pidFile))
+    return found.kind === 'identified' && found.identity.pid !== pid
   }
 
   /** How a process that is gone has ended, when it was our child: its exit is told a moment after its connection has ended. */

@@ -27,7 +27,8 @@ export function incidentFacts(
     subject,
     message,
     failingForMs: failingSince === undefined ? 0 : Math.max(0, now - failingSince),
-    restarts: state.restarts,
+    // What is over its limit is restarted by handover.
+    restarts: subject === 'memory' || subject === 'cpu' ? state.plannedRestarts : state.restarts,
     restartsWhileFailing:
       failingSince === undefined ? 0 : state.recentRestarts.filter((at) => at >= failingSince).length,
   }

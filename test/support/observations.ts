@@ -12,30 +12,35 @@ export function health(
   pid: number,
   state: ForwarderHealth['target']['state'] = 'reachable',
   supervisor: ForwarderHealth['supervisor'] = null,
+  first = pid,
 ): ForwarderHealth {
   return {
     supervisor,
     identity: identity(pid),
+    first: identity(first),
+    predecessors: [],
     uptimeMs: 0,
     target: { state, lastError: 'refused' },
-  } as ForwarderHealth
+  } as unknown as ForwarderHealth
 }
 
 interface HealthyFacts {
   readonly target?: ForwarderHealth['target']['state']
   readonly optionsMatch?: boolean
   readonly supervisor?: ForwarderHealth['supervisor']
+  /** PID of the one with which its chain of handovers began; its own when left out. */
+  readonly first?: number
   /** What it used, as a sample of the last round; none when left out. */
   readonly used?: { readonly memoryBytes?: number; readonly cpuPercent?: number }
 }
 
 export function healthyCheck(
   pid: number,
-  { target, optionsMatch = true, supervisor, used }: HealthyFacts = {},
+  { target, optionsMatch = true, supervisor, first, used }: HealthyFacts = {},
 ): Checked {
   const diagnosis = {
     condition: 'healthy',
-    health: health(pid, target, supervisor),
+    health: health(pid, target, supervisor, first),
     stalePidFile: undefined,
   } as const
   const usage = used && { pid, processes: 1, memoryBytes: 0, cpuPercent: 0, ...used }

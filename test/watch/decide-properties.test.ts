@@ -258,8 +258,8 @@ function happen(world: World, what: Happening, random: number): void {
       if (replacing === undefined || running === undefined || world.signalled.includes(running)) return
       const [generation, pid] = replacing
       if (what !== 'takes over') {
-        const unsupported = what === 'no handover'
-        return world.see({ kind: 'replace-failed', generation, message: 'no', unsupported }, random)
+        const reason = what === 'no handover' ? 'unsupported' : 'failed'
+        return world.see({ kind: 'replace-failed', generation, message: 'no', reason }, random)
       }
       world.running.delete(running)
       world.running.add(pid)

@@ -178,25 +178,67 @@ describe('decide', () => {
     play.see({ kind: 'died', identity: identity(3), how: 'ended with exit code 0' })
     assert.equal(play.state.phase.id, 'running')
     assert.equal(play.state.failures, 0)
-    assert.equal(play.state.restarts, 1)
+    assert.deepEqual(
+      [play.state.restarts, play.state.plannedRestarts],
+      [0, 1],
+      'a plan is no restart after a failure',
+    )
+  })
+
+  it('follows the successor when somebody else has the forwarder replaced: a planned restart and no failure', () => {
+    const play = new Play().running(3)
+    const since = play.state.phase
+    play.see(healthyCheck(3)).see(healthyCheck(4, { first: 3 }), 1000)
+    assert.match(play.said(), /^inspector was handed over to PID 4$/)
+    play.see(healthyCheck(5, { first: 3 }), 1000)
+    play.see({ kind: 'died', identity: identity(3), how: 'ended with exit code 0' })
+    assert.ok(
+      since.id === 'running' && play.state.phase.id === 'running' && play.state.phase.identity.pid === 5,
+    )
+    const { failures, restarts, plannedRestarts, recentRestarts } = play.state
+    assert.deepEqual([failures, restarts, plannedRestarts, recentRestarts], [0, 0, 2, []])
+    play.see({ kind: 'died', identity: identity(5), how: 'was killed by SIGKILL' })
+    assert.deepEqual([play.state.phase.id, play.state.failures, play.state.restarts], ['starting', 1, 1])
+  })
+
+  it('counts one replacement once, whoever tells of it first', () => {
+    const play = new Play().running(3).see({ kind: 'order', order: 'restart', why: 'asked' })
+    const { generation } = play.state
+    play.see(healthyCheck(4, { first: 3 })).see({ kind: 'replaced', generation, identity: identity(4) })
+    assert.deepEqual(play.kinds(), [])
+    assert.equal(play.state.plannedRestarts, 1)
+  })
+
+  it('ends the successor as well when what it was ordered to end had handed over already', () => {
+    const play = new Play().running(3).see({ kind: 'order', order: 'stop', why: 'asked' })
+    play.see({ kind: 'ended', identity: identity(3), successor: identity(4) })
+    assert.deepEqual(play.kinds(), ['log', 'stop'])
+    play.see({ kind: 'ended', identity: identity(4) })
+    assert.equal(play.state.phase.id, 'down')
+  })
+
+  it('does not take the start of another process for a handover', () => {
+    const play = new Play().running(3).see(healthyCheck(4, { first: 4 }), 1000)
+    assert.match(play.said(), /runs as PID 4: PID 3 has ended, and somebody started another/)
+    assert.deepEqual([play.state.restarts, play.state.plannedRestarts], [1, 0])
   })
 
   it('lets a forwarder go on that could not be replaced, and tries again later or when it is ordered', () => {
     const play = new Play().running(3).see({ kind: 'order', order: 'restart', why: 'asked' })
-    const failed = (unsupported: boolean): Observation => {
+    const failed = (reason: 'failed' | 'unsupported'): Observation => {
       const { generation } = play.state
-      return { kind: 'replace-failed', generation, message: 'no', unsupported }
+      return { kind: 'replace-failed', generation, message: 'no', reason }
     }
-    play.see(failed(false))
-    assert.match(play.said(), /could not be replaced: no; PID 3 goes on as it is/)
+    play.see(failed('failed'))
+    assert.match(play.said(), /could not be replaced: no; PID 3 goes on$/m)
     play.see(healthyCheck(3, { optionsMatch: false }), 10_000)
     assert.deepEqual(play.kinds(), [])
     play.see(healthyCheck(3, { optionsMatch: false }), policy.backoffLimitMs)
     assert.ok(play.kinds().includes('replace'))
-    play.see(failed(false)).see({ kind: 'order', order: 'restart', why: 'asked' })
+    play.see(failed('failed')).see({ kind: 'order', order: 'restart', why: 'asked' })
     assert.ok(play.kinds().includes('replace'))
     // An older forwarder that knows no handover is ended first.
-    play.see(failed(true))
+    play.see(failed('unsupported'))
     assert.deepEqual(play.kinds(), ['stop'])
     play.see({ kind: 'ended', identity: identity(3) })
     assert.equal(play.state.phase.id, 'starting')
@@ -272,7 +314,12 @@ describe('decide', () => {
 
   it('takes one that is being ended for ended only when all that it had started is gone', () => {
     const play = new Play().running(7).see({ kind: 'order', order: 'restart', why: 'asked' })
-    play.see({ kind: 'replace-failed', generation: play.state.generation, message: 'no', unsupported: true })
+    play.see({
+      kind: 'replace-failed',
+      generation: play.state.generation,
+      message: 'no',
+      reason: 'unsupported',
+    })
     assert.equal(play.state.phase.id, 'stopping')
     play.see({ kind: 'died', identity: identity(7), how: 'ended with exit code 0' })
     assert.equal(play.state.phase.id, 'stopping')

@@ -83,13 +83,13 @@ function foundDead(
       // Never started is no failure; a PID file that was left behind tells of one.
       if (stalePidFile === undefined) {
         const line = info(`${context.name} is not running, starting it`)
-        return prepend([...cleared.effects, line], start(state, context, 'first'))
+        return prepend([...cleared.effects, line], start(state, context, 'none'))
       }
       return prepend(cleared.effects, failAndRestart(state, fault.words, context))
     case 'running':
       return prepend(cleared.effects, failAndRestart(state, fault.words, context))
     case 'blocked':
-      if (portHolder === undefined) return prepend(cleared.effects, start(state, context))
+      if (portHolder === undefined) return prepend(cleared.effects, start(state, context, 'none'))
       return prepend(
         cleared.effects,
         blocked(

@@ -49,6 +49,7 @@ export function ended(
 ): Decision {
   const { phase } = state
   if (phase.id !== 'stopping' || phase.identity.pid !== seen.identity.pid) return nothing(state)
+  if (seen.successor !== undefined) return endedBehind(state, phase, seen.successor, context)
   const effects: Effect[] = [
     { kind: 'remove-pid-file' },
     info(
@@ -70,10 +71,24 @@ export function ended(
         effects,
       }
     case 'start':
-      return prepend(effects, start(state, context))
+      return prepend(effects, start(state, context, 'plan'))
     case 'restart':
       return prepend(effects, planRestart(state, phase.why, context))
   }
+}
+
+/** What was ended had handed over already: the one that serves now is meant by the stop as well, or is what was to be started. */
+function endedBehind(
+  state: ForwardState,
+  { identity, afterwards, why }: Extract<ForwardState['phase'], { id: 'stopping' }>,
+  successor: ProcessIdentity,
+  context: Context,
+): Decision {
+  const line = info(
+    `PID ${identity.pid} of ${context.name} had handed over to PID ${successor.pid} and has ended`,
+  )
+  if (afterwards === 'stay') return prepend([line], stop(state, successor, 'stay', why, context))
+  return { state: { ...state, phase: { id: 'unknown' } }, effects: [line, { kind: 'check' }] }
 }
 
 /** A stop has not: the process, or one that it had started, is still there after SIGKILL. */

@@ -1,12 +1,12 @@
 import type { ForwarderHealth } from '../../record/forwarder-health.ts'
 import type { ResourceUsage } from '../../record/runtime-state.ts'
 import { judgeLimits } from './limits.ts'
-import { mayReplace, replace } from './replacing.ts'
+import { hasTakenOver, mayReplace, replace, takenOver } from './replacing.ts'
 import { staleEffects } from './stale-pid-file.ts'
 import type { Context, Decision, Effect, ForwardPhase, ForwardState, Supervised } from './state.ts'
 import { judgeSupervisedOptions } from './supervised.ts'
 import { judgeTarget } from './target.ts'
-import { alert, good, prepend, seconds } from './words.ts'
+import { alert, good, nothing, prepend, seconds, warn } from './words.ts'
 
 /** The forwarder answers and accepts: adopted when it was not known, counted as well, its target judged. */
 export function healthy(
@@ -18,23 +18,17 @@ export function healthy(
   context: Context,
 ): Decision {
   const { name, now, policy } = context
-  const known = state.phase.id === 'running' && state.phase.identity.pid === health.identity.pid
   const effects: Effect[] = []
   if (stalePidFile !== undefined) effects.push(...staleEffects(stalePidFile, name))
-  if (!known) {
-    effects.push(good(`${name} is already running (PID: ${health.identity.pid}), adopted`))
-  }
-  const phase: ForwardPhase = known
-    ? state.phase
-    : { id: 'running', identity: health.identity, since: now - health.uptimeMs }
+  const found = findRunning(state, health, context)
+  effects.push(...found.effects)
   const healthySince = state.healthySince ?? now
   const isReset = now - healthySince >= policy.resetAfterMs
   effects.push(...recovered(state, context))
   const supervisor = supervisorNow(state, health)
   const seen: ForwardState = {
-    ...state,
+    ...found.state,
     supervisor,
-    phase,
     failures: 0,
     failingSince: undefined,
     lastFault: undefined,
@@ -48,6 +42,26 @@ export function healthy(
     return prepend(all, judgeSupervisedOptions(limited.state, supervisor, optionsMatch, context))
   if (optionsMatch || !mayReplace(limited.state.phase, now)) return { state: limited.state, effects: all }
   return prepend(all, replace(limited.state, 'its options have changed', context))
+}
+
+/** The process that answers: known, the successor of the one that was known, or met for the first time. */
+function findRunning(state: ForwardState, health: ForwarderHealth, context: Context): Decision {
+  const { phase } = state
+  const { identity, first } = health
+  const since = context.now - health.uptimeMs
+  const met: ForwardPhase = { id: 'running', identity, since, first }
+  if (phase.id !== 'running') {
+    const line = good(`${context.name} is already running (PID: ${identity.pid}), adopted`)
+    return { state: { ...state, phase: met }, effects: [line] }
+  }
+  if (phase.identity.pid === identity.pid) return nothing(state)
+  if (hasTakenOver(phase, health)) return takenOver(state, identity, since, first, context)
+  const before = phase.identity.pid
+  const line = warn(
+    `${context.name} runs as PID ${identity.pid}: PID ${before} has ended, and somebody started another`,
+  )
+  const restarts = state.restarts + 1
+  return { state: { ...state, phase: met, restarts, lastRestartAt: context.now }, effects: [line] }
 }
 
 function supervisorNow({ supervisor }: ForwardState, health: ForwarderHealth): Supervised | undefined {

@@ -1,3 +1,5 @@
+import { type ProcessIdentity, sameProcess } from '../../os/process-identity.ts'
+import type { ForwarderHealth } from '../../record/forwarder-health.ts'
 import { stop } from './ending.ts'
 import type { Context, Decision, ForwardPhase, ForwardState, Observation } from './state.ts'
 import { bad, good, info, nothing } from './words.ts'
@@ -34,15 +36,46 @@ export function replaced(
     return stop(state, seen.identity, 'stay', phase.why, context)
   }
   if (phase.id !== 'running' && phase.id !== 'stopping') return nothing(state)
+  // A look has found it already.
+  if (phase.id === 'running' && sameProcess(phase.identity, seen.identity)) return nothing(state)
+  const first = phase.id === 'running' ? phase.first : undefined
+  const taken = takenOver(state, seen.identity, context.now, first, context)
+  return { state: taken.state, effects: [...taken.effects, { kind: 'check' }] }
+}
+
+/** Another process of the same forward took over: a planned restart, whoever began it, and no failure. */
+export function takenOver(
+  state: ForwardState,
+  identity: ProcessIdentity,
+  since: number,
+  first: ProcessIdentity | undefined,
+  { name }: Context,
+): Decision {
   return {
     state: {
       ...state,
-      phase: { id: 'running', identity: seen.identity, since: context.now },
-      restarts: state.restarts + 1,
-      healthySince: undefined,
+      phase: { id: 'running', identity, since, first },
+      plannedRestarts: state.plannedRestarts + 1,
     },
-    effects: [good(`${context.name} was handed over to PID ${seen.identity.pid}`), { kind: 'check' }],
+    effects: [good(`${name} was handed over to PID ${identity.pid}`)],
   }
+}
+
+/** Whether the process that answers now has its place by a handover, and not by a new start after the end of the one that was known. */
+export function hasTakenOver(
+  known: Extract<ForwardPhase, { id: 'running' }>,
+  {
+    identity,
+    first,
+    predecessors,
+  }: Pick<ForwarderHealth, 'identity' | 'first'> & {
+    readonly predecessors?: ForwarderHealth['predecessors']
+  },
+): boolean {
+  if (sameProcess(known.identity, identity)) return false
+  if (first !== undefined && known.first !== undefined) return sameProcess(first, known.first)
+  // One of an older version tells only of those that are still there.
+  return (predecessors ?? []).some((one) => sameProcess(one, known.identity))
 }
 
 /** It did not, and the one before goes on, or is ended where it cannot hand over. */
@@ -54,14 +87,16 @@ export function replaceFailed(
   const { phase } = state
   if (phase.id !== 'running' || phase.replacement?.state !== 'starting') return nothing(state)
   if (seen.generation !== state.generation) return nothing(state)
-  if (seen.unsupported) return stop(state, phase.identity, 'start', phase.replacement.why, context)
+  if (seen.reason === 'unsupported')
+    return stop(state, phase.identity, 'start', phase.replacement.why, context)
   const until = context.now + context.policy.backoffLimitMs
+  const { name } = context
+  const line =
+    seen.reason === 'under-way'
+      ? info(`${name} is not replaced now: ${seen.message}`)
+      : bad(`${name} could not be replaced: ${seen.message}; PID ${phase.identity.pid} goes on`)
   return {
     state: { ...state, phase: { ...phase, replacement: { state: 'failed', until } } },
-    effects: [
-      bad(
-        `${context.name} could not be replaced: ${seen.message}; PID ${phase.identity.pid} goes on as it is`,
-      ),
-    ],
+    effects: [line],
   }
 }

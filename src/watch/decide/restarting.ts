@@ -38,7 +38,10 @@ export function planRestart(state: ForwardState, why: string, context: Context):
   if (pruned.supervisor !== undefined) {
     // How soon and how often is for it to say; that it comes and goes is for us to tell. Whoever was told is not told again.
     const message = `${name} is flapping: ${howOften}; ${pruned.supervisor.by} starts it again, ${why}`
-    return prepend(isFlapping ? [alert('flapping', 'forward', message)] : [], start(pruned, context))
+    return prepend(
+      isFlapping ? [alert('flapping', 'forward', message)] : [],
+      start(pruned, context, 'failure'),
+    )
   }
   if (isFlapping) {
     const until = now + policy.flappingPauseMs
@@ -50,7 +53,7 @@ export function planRestart(state: ForwardState, why: string, context: Context):
   }
   const delay = backoffDelay(state.backoffLevel, policy, random)
   const next = { ...pruned, backoffLevel: state.backoffLevel + 1 }
-  if (delay === 0) return start(next, context)
+  if (delay === 0) return start(next, context, 'failure')
   const until = now + delay
   return {
     state: { ...next, phase: { id: 'backoff', until, why } },

@@ -13,7 +13,7 @@ export function started(
   return {
     state: {
       ...state,
-      phase: { id: 'running', identity: seen.identity, since: context.now },
+      phase: { id: 'running', identity: seen.identity, since: context.now, first: seen.identity },
       healthySince: undefined,
     },
     effects: [good(`${context.name} started successfully (PID: ${pid})`), { kind: 'check' }],

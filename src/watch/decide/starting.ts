@@ -22,18 +22,16 @@ export function awaitSupervisor(
 
 /** Starts it when its wait is over. */
 export function startIfDue(state: ForwardState, until: number, context: Context): Decision {
-  return context.now < until ? nothing(state) : start(state, context)
+  return context.now < until ? nothing(state) : start(state, context, 'failure')
 }
 
-/** @param count whether it follows a failure or an order, and so counts as a restart. */
-export function start(state: ForwardState, context: Context, count: 'first' | 'again' = 'again'): Decision {
+/**
+ * @param cause what it follows, and so what it counts as: `failure` is a restart, `plan` one that was wanted; `none` is no restart: it has
+ *   not run yet, or has been counted already.
+ */
+export function start(state: ForwardState, context: Context, cause: 'failure' | 'plan' | 'none'): Decision {
   const { now, policy } = context
-  const isFirst = count === 'first'
-  const counted: ForwardState = {
-    ...state,
-    restarts: isFirst ? state.restarts : state.restarts + 1,
-    recentRestarts: isFirst ? state.recentRestarts : [...state.recentRestarts, now],
-  }
+  const counted = countStart(state, cause, now)
   if (state.supervisor !== undefined) return awaitSupervisor(counted, state.supervisor, context)
   const generation = state.generation + 1
   const deadline = now + policy.startTimeoutMs
@@ -43,5 +41,21 @@ export function start(state: ForwardState, context: Context, count: 'first' | 'a
       { kind: 'start', generation },
       { kind: 'wake', at: deadline },
     ],
+  }
+}
+
+function countStart(state: ForwardState, cause: 'failure' | 'plan' | 'none', now: number): ForwardState {
+  switch (cause) {
+    case 'none':
+      return state
+    case 'plan':
+      return { ...state, plannedRestarts: state.plannedRestarts + 1 }
+    case 'failure':
+      return {
+        ...state,
+        restarts: state.restarts + 1,
+        lastRestartAt: now,
+        recentRestarts: [...state.recentRestarts, now],
+      }
   }
 }

@@ -15,6 +15,8 @@ export type ForwardPhase =
       readonly id: 'running'
       readonly identity: ProcessIdentity
       readonly since: number
+      /** With which the chain of handovers began that led to it; itself when there was none, undefined when nobody knows. */
+      readonly first?: ProcessIdentity | undefined
       /** A planned restart: another one is being started beside it, which it leaves its sockets to. */
       readonly replacement?: Replacement
     }
@@ -46,8 +48,12 @@ export interface ForwardState {
   readonly generation: number
   /** Failures in a row. Only a healthy check sets it to zero. */
   readonly failures: number
-  /** Restarts since this forward was first watched. */
+  /** Restarts after a failure since this forward was first watched. */
   readonly restarts: number
+  /** Monotonic time of the last of them; undefined when there was none in this boot. */
+  readonly lastRestartAt: number | undefined
+  /** Restarts that somebody wanted, by an order, a signal or a change of options, and those because of a limit. */
+  readonly plannedRestarts: number
   /** Monotonic times of the restarts within the flapping window. */
   readonly recentRestarts: readonly number[]
   /** How many waits have been doubled: 0 = the next restart does not wait. */
@@ -93,6 +99,8 @@ export const initialState: ForwardState = {
   generation: 0,
   failures: 0,
   restarts: 0,
+  lastRestartAt: undefined,
+  plannedRestarts: 0,
   recentRestarts: [],
   backoffLevel: 0,
   healthySince: undefined,
@@ -130,12 +138,15 @@ export type Observation =
     }
   /** The replacement took over, and the one before it only finishes its connections. */
   | { readonly kind: 'replaced'; readonly generation: number; readonly identity: ProcessIdentity }
-  /** It did not, and nothing has changed. `unsupported`: the forwarder that runs knows no handover. */
+  /**
+   * It did not, and nothing has changed. `unsupported`: the forwarder that runs knows no handover. `under-way`: another replacement is
+   * being started, or it is ending; its end, or the one that takes over, is news of its own.
+   */
   | {
       readonly kind: 'replace-failed'
       readonly generation: number
       readonly message: string
-      readonly unsupported: boolean
+      readonly reason: 'failed' | 'unsupported' | 'under-way'
     }
   /** The process is proven to be gone. `leftBehind`: processes of its session that are proven to be ours, in words. */
   | {
@@ -144,8 +155,16 @@ export type Observation =
       readonly how: string
       readonly leftBehind?: readonly string[]
     }
-  /** A stop that was asked for has ended the process and all that it had started. `portHolder`: who listens on its port still. */
-  | { readonly kind: 'ended'; readonly identity: ProcessIdentity; readonly portHolder?: string | undefined }
+  /**
+   * A stop that was asked for has ended the process and all that it had started. `successor`: it had handed over to this one before it heard
+   * of the stop. `portHolder`: who listens on its port still.
+   */
+  | {
+      readonly kind: 'ended'
+      readonly identity: ProcessIdentity
+      readonly successor?: ProcessIdentity | undefined
+      readonly portHolder?: string | undefined
+    }
   /** A stop that was asked for could not end it, or not all that it had started: who is left, in words. */
   | { readonly kind: 'survived'; readonly identity: ProcessIdentity; readonly survivors: readonly string[] }
   /** The time asked for by a `wake` has come. */

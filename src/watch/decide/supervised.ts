@@ -53,7 +53,7 @@ export function stillAwaited(
   const { by } = state.supervisor
   if (portHolder === undefined) {
     const line = warn(`${name} was not started again by ${by}, and the port is free: starting it here`)
-    return prepend([line], start({ ...state, supervisor: undefined }, context))
+    return prepend([line], start({ ...state, supervisor: undefined }, context, 'none'))
   }
   const failed = countFailure(state, `was not started again by ${by}`, context)
   const why = `${by} has not started it again; the port is held by ${portHolder}`
