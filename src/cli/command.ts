@@ -8,14 +8,18 @@ import { runToEnd } from './run.ts'
 
 /** A command with what all of ours share: version, help, and usage errors on one line with exit code 64. */
 export function newCommand(name: string, description: string): Command {
-  return new Command(name)
-    .description(description)
-    .version(version, '-V, --version', 'print the version')
-    .helpOption('-h, --help', 'print this help')
-    .option('--verbose', 'print a stack trace when something goes wrong')
-    .exitOverride()
-    .configureOutput({ outputError: () => {} })
-    .showSuggestionAfterError()
+  return (
+    new Command(name)
+      .description(description)
+      .version(version, '-V, --version', 'print the version')
+      .helpOption('-h, --help', 'print this help')
+      .option('--verbose', 'print a stack trace when something goes wrong')
+      // A placeholder in small letters is the value itself: `--gate token`, not `--gate <token>`.
+      .configureHelp({ optionTerm: ({ flags }) => flags.replace(/<([a-z]+)>$/, '$1') })
+      .exitOverride()
+      .configureOutput({ outputError: () => {} })
+      .showSuggestionAfterError()
+  )
 }
 
 /** Turns a parser of `config/values` into one for the command line. */
@@ -84,7 +88,7 @@ export async function runProgram(
 function explain(name: string, error: CommanderError): number {
   if (error.exitCode === 0) return exitCode.ok
   const what = plainWords(error.message)
-  process.stderr.write(`${name}: ${what} (${name} --help tells how to use it)\n`)
+  process.stderr.write(`${name}: ${what} (see ${name} --help)\n`)
   return exitCode.usage
 }
 

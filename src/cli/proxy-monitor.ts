@@ -14,23 +14,36 @@ interface Options {
   check?: boolean
 }
 
-const command = newCommand('proxy-monitor', 'Watch forwards and bring back what dies.')
+const command = newCommand('proxy-monitor', 'Run TCP forwards and restart the ones that die.')
   .option(
     '--config <FILE>',
-    'configuration, .yaml or .json (default: 6274 and 6277 to the same ports on localhost)',
+    'configuration file, .yaml or .json (default: the ports of the MCP Inspector, to the same ports of localhost)',
   )
-  .option('--state-dir <DIR>', 'where state, logs and PID files are kept (default: one of this user’s own)')
-  .option('--stop-forwards', 'end the forwarders too on SIGTERM or SIGINT (default: they go on)')
-  .option('--check', 'check the configuration, say what would be watched, and end')
+  .option(
+    '--state-dir <DIR>',
+    'folder for state, logs and PID files (default: one that belongs to this user)',
+  )
+  .option('--stop-forwards', 'also stop the forwarders on SIGTERM or SIGINT (default: leave them running)')
+  .option('--check', 'check the configuration, list what would be watched, and exit')
   .addHelpText(
     'after',
     `
-Exit codes: 0 ended by a signal, 64 usage, 69 another monitor runs, 78 configuration.
+Signals:
+  TERM, INT  end; the forwarders keep running unless --stop-forwards was given
+  HUP        read the configuration file again
+
+Exit codes:
+  0   ended by a signal
+  64  invalid arguments
+  69  another monitor uses this state directory
+  78  invalid configuration
 
 Examples:
   proxy-monitor                              in the foreground
   nohup proxy-monitor >monitor.log 2>&1 &    in the background
-  proxy-status                               what it sees`,
+  proxy-status                               what it sees
+
+Manual: man proxy-monitor, man port-watchdog.yaml`,
   )
 
 export const proxyMonitor = program(command, async (options: Options) => {

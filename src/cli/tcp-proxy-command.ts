@@ -1,5 +1,6 @@
-import { type Command, InvalidArgumentError } from 'commander'
+import { type Command, InvalidArgumentError, Option } from 'commander'
 import { type OptionSpecification, optionList, parserOf, withDefaults } from '../config/forward-options.ts'
+import { groupOf, optionGroups } from '../config/option-groups.ts'
 import { parseCount, parsePort, parseTargetHost, unixPath } from '../config/values.ts'
 import { argument, newCommand, repeatable, runProgram } from './command.ts'
 import type { ForwarderWords } from './plain-words.ts'
@@ -15,44 +16,59 @@ export function tcpProxyCommand(): Command {
     )
     .argument('[TARGET_PORT]', 'port to connect to; none for a Unix socket', argument(parsePort))
 
-  for (const { flag, specification } of optionList) {
-    if (specification.kind === 'flag') {
-      command.option(flag, specification.help)
-      continue
-    }
-    const parse = parserOf(specification)
-    if (specification.kind === 'list') {
-      command.option(`${flag} <${specification.placeholder}...>`, specification.help, repeatable(parse))
-    } else {
-      const placeholder = placeholderOf(specification)
-      command.option(`${flag} <${placeholder}>`, specification.help, argument(parse))
+  for (const group of optionGroups) {
+    for (const { name, flag, specification } of optionList) {
+      if (groupOf[name] === group) command.addOption(optionOf(flag, specification).helpGroup(`${group}:`))
     }
   }
 
   return command
     .option(
       '--state-dir <DIR>',
-      'where PID file, log and control socket are kept (default: one of this user’s own)',
+      'folder for PID file, log and control socket (default: one that belongs to this user)',
     )
     .option(
       '--report-fd <FD>',
-      'write one line of JSON there when started, then close it',
+      'file descriptor to write one line of JSON to when started; it is then closed',
       argument(parseCount),
     )
     .addHelpText(
       'after',
       `
-Times are 250ms, 5s, 2m, 1h; a bare number counts seconds.
-Exit codes: 0 ended by a signal, 64 usage, 69 port taken or already running, 78 impossible configuration.
+Times are written 250ms, 5s, 2m or 1h; a number alone means seconds.
+
+Signals:
+  TERM, INT  accept no more connections, let the open ones finish for --drain, then end
+  USR2       planned restart: a new process takes the port over; no connection is refused or cut
+  HUP        read the TLS certificates again
+
+Exit codes:
+  0   ended by a signal
+  64  invalid arguments
+  69  the port is taken, or a forwarder for it already runs
+  78  invalid configuration
 
 Examples:
-  tcp-proxy 6274 localhost 6274          the MCP Inspector, for this machine's private networks
-  tcp-proxy 8080 10.0.0.5 80 --bind 127.0.0.1
-  tcp-proxy 8080 10.0.0.5 80 --target 10.0.0.6:80    the second one when the first cannot be reached
+  tcp-proxy 6274 localhost 6274 --gate token         the MCP Inspector, behind a login
+  tcp-proxy 8080 10.0.0.5 80 --bind 127.0.0.1        for this machine only
+  tcp-proxy 8080 10.0.0.5 80 --target 10.0.0.6:80    the second target when the first cannot be reached
   tcp-proxy 8080 unix:/run/app.sock                  to a Unix socket
-  tcp-proxy 6274 localhost 6274 --allow 203.0.113.0/24
-  tcp-proxy 6274 localhost 6274 --tls-self-signed    over https, with a certificate made for this machine`,
+  tcp-proxy 8080 localhost 3000 --allow 203.0.113.0/24
+  tcp-proxy 8443 localhost 3000 --tls-self-signed    over https, with a certificate created for this machine
+
+Manual: man tcp-proxy`,
     )
+}
+
+function optionOf(flag: string, specification: OptionSpecification<unknown>): Option {
+  if (specification.kind === 'flag') return new Option(flag, specification.help)
+  const isList = specification.kind === 'list'
+  const option = new Option(
+    `${flag} <${placeholderOf(specification)}${isList ? '...' : ''}>`,
+    specification.help,
+  )
+  const parse = parserOf(specification)
+  return isList ? option.argParser<(string | number)[]>(repeatable(parse)) : option.argParser(argument(parse))
 }
 
 type Given = Readonly<Record<string, unknown>> & {

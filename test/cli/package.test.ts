@@ -21,10 +21,11 @@ const npm = (...words: string[]): Promise<Finished> =>
 const isOffline = ({ stderr }: Finished) =>
   /ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ENETUNREACH|ETIMEDOUT/.test(stderr)
 
-async function packed(folder: string): Promise<string> {
-  const made = await npm('pack', '--silent', '--pack-destination', folder)
-  assert.equal(made.code, 0, made.stderr)
-  return path.join(folder, readdirSync(folder).find((name) => name.endsWith('.tgz')) ?? '')
+/** Packs what `source` names: this checkout, or a git repository. */
+async function pack(folder: string, ...source: string[]): Promise<Finished & { readonly archive: string }> {
+  const made = await npm('pack', ...source, '--silent', '--pack-destination', folder)
+  const archive = path.join(folder, readdirSync(folder).find((name) => name.endsWith('.tgz')) ?? '')
+  return { ...made, archive }
 }
 
 /** What npm does where no registry answers: the dependencies are the checkout's. */
@@ -58,7 +59,8 @@ async function eachCommandWorks(prefix: string): Promise<void> {
 async function install(t: TestContext): Promise<{ prefix: string; place: string }> {
   const folder = temporaryDirectory(t)
   const prefix = path.join(folder, 'prefix')
-  const archive = await packed(folder)
+  const { archive, code, stderr } = await pack(folder)
+  assert.equal(code, 0, stderr)
   const made = await npm('install', '--global', '--ignore-scripts', '--prefix', prefix, archive)
   if (made.code === 0) return { prefix, place: path.join(prefix, 'lib', 'node_modules', 'port-watchdog') }
   assert.ok(isOffline(made), made.stderr)
@@ -120,14 +122,26 @@ describe('package', () => {
     })
   })
 
-  it('a package installed from a git repository has no program', async (t) => {
+  it('a package made from a git repository has no program', async (t) => {
     const folder = temporaryDirectory(t)
     const clone = path.join(folder, 'clone')
     assert.equal((await run(['git', 'clone', '--quiet', checkout, clone], 60_000)).code, 0)
-    const prefix = path.join(folder, 'prefix')
-    const made = await npm('install', '--global', '--prefix', prefix, `git+file://${clone}`)
+    const made = await pack(folder, `git+file://${clone}`)
     if (made.code !== 0 && isOffline(made)) return t.skip('no registry can be reached')
     assert.equal(made.code, 0, made.stderr)
-    await eachCommandWorks(prefix)
+    const listed = await run(['tar', '-tzf', made.archive])
+    for (const file of Object.values(manifest.bin))
+      assert.ok(listed.stdout.includes(`package/${file}\n`), file)
+
+    await t.test(
+      'a global install from git, which npm cannot do yet, leaves nothing behind and says what to do',
+      async () => {
+        const prefix = path.join(folder, 'prefix')
+        const installed = await npm('install', '--global', '--prefix', prefix, `git+file://${clone}`)
+        // An npm in which this is mended.
+        if (installed.code === 0) return eachCommandWorks(prefix)
+        assert.match(installed.stderr, /run npm pack GIT-URL, then npm install --global FILE\.tgz/)
+      },
+    )
   })
 })

@@ -3,11 +3,12 @@ import { once } from 'node:events'
 import { existsSync, lstatSync, readFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { describe, it } from 'node:test'
+import { optionGroups } from '../../src/config/option-groups.ts'
 import { askControl } from '../../src/control/client.ts'
 import { identityOf } from '../../src/os/process-identity.ts'
 import type { ForwarderHealth } from '../../src/record/forwarder-health.ts'
 import { Resident } from '../support/resident.ts'
-import { until } from '../support/tools.ts'
+import { run, tcpProxy, until } from '../support/tools.ts'
 import { askThrough, echoServer, freePort, withWatched } from '../support/watched.ts'
 
 describe('tcp-proxy', () => {
@@ -145,4 +146,15 @@ describe('tcp-proxy', () => {
         assert.match(stderr, /would dial itself for ever/)
       }))
   }
+})
+
+describe('help of tcp-proxy', () => {
+  it('lists its options under headings, with signals, exit codes and examples', async () => {
+    const { stdout, code } = await run([process.execPath, tcpProxy, '--help'])
+    assert.equal(code, 0)
+    const headings = [...stdout.matchAll(/^([A-Z][\w ]+):$/gm)].map(([, heading]) => heading)
+    assert.deepEqual(headings, ['Arguments', 'Options', ...optionGroups, 'Signals', 'Exit codes', 'Examples'])
+    assert.match(stdout, /^ {2}--gate token /m)
+    assert.doesNotMatch(stdout, /--gate </)
+  })
 })
