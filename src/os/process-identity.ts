@@ -53,13 +53,13 @@ let knownOwnIdentity: ProcessIdentity | undefined
 
 /** The identity of this process. */
 export function ownIdentity(): ProcessIdentity {
-  knownOwnIdentity ??= identityOf(process.pid) ?? {
-    pid: process.pid,
-    startTime: 'unknown',
-    bootId: bootId(),
-    pidNamespace: pidNamespace(),
-  }
+  knownOwnIdentity ??= identityOf(process.pid) ?? unprovenIdentity(process.pid)
   return knownOwnIdentity
+}
+
+/** The identity of a process whose start time cannot be read: no signal is ever sent by it. */
+export function unprovenIdentity(pid: number): ProcessIdentity {
+  return { pid, startTime: 'unknown', bootId: bootId(), pidNamespace: pidNamespace() }
 }
 
 /** Says what has become of the process that was recorded. Costs one small read on Linux (about 40 µs). */
@@ -164,7 +164,8 @@ export function parseProcStat(text: string): ProcessStat | undefined {
 /** PF_EXITING of linux/sched.h. */
 const exitingFlag = 0x4
 
-function readFromPs(pid: number): ProcessFacts | undefined {
+/** What `ps` says of a process, where there is no /proc. Its words must not depend on locale or time zone: start times are compared. */
+export function readFromPs(pid: number): ProcessFacts | undefined {
   const line = ps(pid, 'stat=,lstart=')
   if (line === undefined) return undefined
   const [stat = '', ...start] = line.trim().split(/\s+/)
@@ -173,7 +174,7 @@ function readFromPs(pid: number): ProcessFacts | undefined {
 
 function ps(pid: number, columns: string): string | undefined {
   try {
-    const options = { encoding: 'utf8', env: { ...process.env, LC_ALL: 'C' } } as const
+    const options = { encoding: 'utf8', env: { ...process.env, LC_ALL: 'C', TZ: 'UTC' } } as const
     return execFileSync('ps', ['-o', columns, '-p', String(pid)], options).trim() || undefined
   } catch {
     return undefined
