@@ -69,6 +69,8 @@ export class Connection implements DialListener, GoneListener {
   #targetAddress: SocketAddress | undefined
   #isKeptAlive = false
   #relay: Relay | undefined
+  /** The client, once a server such as the gate has it. */
+  #served: Socket | undefined
   #stopReason: StopReason = 'shutdown'
   #lifeTimer: NodeJS.Timeout | undefined
   readonly #pipeline: Pipeline
@@ -102,14 +104,14 @@ export class Connection implements DialListener, GoneListener {
     return this.#phase.kind
   }
 
-  /** Bytes that the target's kernel has taken; live. */
+  /** Bytes that the target's kernel has taken, or that the gate has read; live. */
   get bytesFromClient(): number {
-    return this.#relay?.bytesFromClient ?? 0
+    return this.#relay?.bytesFromClient ?? this.#served?.bytesRead ?? 0
   }
 
-  /** Bytes that the client's kernel has taken; live. */
+  /** Bytes that the client's kernel has taken, or that the gate has written; live. */
   get bytesFromTarget(): number {
-    return this.#relay?.bytesFromTarget ?? 0
+    return this.#relay?.bytesFromTarget ?? this.#served?.bytesWritten ?? 0
   }
 
   /** Sends it on its way. */
@@ -168,11 +170,9 @@ export class Connection implements DialListener, GoneListener {
 
   #serve(server: ConnectionServer, client: Socket): void {
     this.#phase = { kind: 'served' }
+    this.#served = client
     client.once('close', () => {
-      if (this.#phase.kind === 'ended') return
-      this.#pipeline.totals.bytesFromClient += client.bytesRead
-      this.#pipeline.totals.bytesFromTarget += client.bytesWritten
-      this.#end({ kind: 'served' })
+      if (this.#phase.kind !== 'ended') this.#end({ kind: 'served' })
     })
     server.serve(client, this.source.address)
   }
@@ -243,6 +243,10 @@ export class Connection implements DialListener, GoneListener {
   #end(cause: EndCause): void {
     this.#phase = { kind: 'ended' }
     clearTimeout(this.#lifeTimer)
+    if (this.#served !== undefined) {
+      this.#pipeline.totals.bytesFromClient += this.bytesFromClient
+      this.#pipeline.totals.bytesFromTarget += this.bytesFromTarget
+    }
     this.#client.reset()
     this.#pipeline.ended(this, cause)
   }

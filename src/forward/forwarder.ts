@@ -384,8 +384,21 @@ export class Forwarder {
       },
       workers: null,
       warnings: this.#warnings(),
-      bytes: { fromClients: this.#totals.bytesFromClient, fromTarget: this.#totals.bytesFromTarget },
+      bytes: this.#bytes(),
     }
+  }
+
+  /** Relays count as they go; the gate's connections are counted at their end, so those that are open are added here. */
+  #bytes(): ForwarderHealth['bytes'] {
+    let { bytesFromClient: fromClients, bytesFromTarget: fromTarget } = this.#totals
+    if (this.#gate !== undefined) {
+      for (const connection of this.#connections) {
+        if (connection.phase !== 'served') continue
+        fromClients += connection.bytesFromClient
+        fromTarget += connection.bytesFromTarget
+      }
+    }
+    return { fromClients, fromTarget }
   }
 
   #warnings(): string[] {

@@ -1,7 +1,5 @@
-import { type ChildProcess, spawn } from 'node:child_process'
-import type { Readable } from 'node:stream'
-import { readStartReport } from '../control/start-report.ts'
-import { identityOf, judgeProcess, ownIdentity, type ProcessIdentity } from '../os/process-identity.ts'
+import { firstPassedDescriptor, type StartedProcess, startProcess } from '../control/start-process.ts'
+import { judgeProcess, ownIdentity, type ProcessIdentity } from '../os/process-identity.ts'
 import { ownSupervisor } from '../os/service-manager.ts'
 import { type Inheritance, inheritanceVariable, isFixed } from '../os/socket-activation.ts'
 
@@ -31,25 +29,27 @@ export interface Replacement {
   abandon(): void
 }
 
-/** The descriptor of the start report: the first one after stdin, stdout and stderr. */
-const reportDescriptor = 3
-
 /** Starts the replacement of this process, in a session of its own. */
 export function startReplacement(plan: HandoverPlan): Replacement {
   const [program = '', ...words] = plan.command
-  const child = spawn(program, [...words, '--report-fd', String(reportDescriptor)], {
-    detached: true,
-    stdio: ['ignore', 'inherit', 'inherit', 'pipe', ...plan.sockets.map(({ descriptor }) => descriptor)],
-    env: { ...process.env, [inheritanceVariable]: JSON.stringify(legacyOf(plan)) },
+  const started = startProcess({
+    program,
+    words,
+    environment: { ...process.env, [inheritanceVariable]: JSON.stringify(legacyOf(plan)) },
+    output: 'inherit',
+    channel: 'report',
+    sockets: plan.sockets.map(({ descriptor }) => descriptor),
   })
-  child.unref()
-  // Taken before anything else happens: a child that ends is a zombie until the event loop turns, so the PID is still its own.
-  const identity = child.pid === undefined ? undefined : identityOf(child.pid)
+  if ('notRun' in started) {
+    const ready = started.notRun.then((how) => Promise.reject(new Error(`the replacement ${how}`)))
+    return { ready, abandon: () => {} }
+  }
+  started.child.unref()
   let isReady = false
   const abandon = () => {
-    if (!isReady) child.kill('SIGKILL')
+    if (!isReady) started.child.kill('SIGKILL')
   }
-  const ready = outcomeOf(child, identity, plan.timeoutMs, abandon).then((outcome) => {
+  const ready = outcomeOf(started, plan.timeoutMs, abandon).then((outcome) => {
     isReady = true
     return outcome
   })
@@ -59,7 +59,7 @@ export function startReplacement(plan: HandoverPlan): Replacement {
 /** What the replacement inherits. */
 function legacyOf({ inheritance, sockets }: HandoverPlan): Inheritance {
   const passed = sockets.map(({ place }, index) => ({
-    descriptor: reportDescriptor + 1 + index,
+    descriptor: firstPassedDescriptor + index,
     name: place,
   }))
   const predecessors = [...livingPredecessors(inheritance), ownIdentity()]
@@ -89,8 +89,7 @@ export function livingPredecessors(inheritance: Inheritance): readonly ProcessId
 }
 
 async function outcomeOf(
-  child: ChildProcess,
-  identity: ProcessIdentity | undefined,
+  started: StartedProcess,
   timeoutMs: number,
   abandon: () => void,
 ): Promise<ProcessIdentity> {
@@ -99,19 +98,15 @@ async function outcomeOf(
     wasLate = true
     abandon()
   }, timeoutMs)
-  const exited = new Promise<string>((resolve) => {
-    child.once('error', (error) => resolve(`could not be run: ${error.message}`))
-    child.once('exit', (code, signal) =>
-      resolve(`ended (${signal ?? `exit code ${code}`}) before it was ready`),
-    )
-  })
   try {
-    const report = await readStartReport(child.stdio[reportDescriptor] as Readable)
-    if (report?.ready === true && identity !== undefined) return identity
+    const report = await started.report
+    if (report?.ready === true) return started.identity
     if (report?.ready === false) throw new Error(report.message)
-    const how = await exited
+    const how = await started.exited
     throw new Error(
-      wasLate ? `the replacement was not ready within ${timeoutMs / 1000} s` : `the replacement ${how}`,
+      wasLate
+        ? `the replacement was not ready within ${timeoutMs / 1000} s`
+        : `the replacement ${how} before it was ready`,
     )
   } finally {
     clearTimeout(timer)

@@ -71,6 +71,8 @@ function listenAtLast(server: Server, { host, port }: HostAndPort, place: string
   const listen = () => server.listen({ host, port, exclusive: true })
   server.on('listening', () => log('info', `Metrics are at http://${place}/metrics`, true))
   server.on('error', (error) => {
+    // An accept that fails for want of descriptors or memory concerns one scraper: the server listens on.
+    if (server.listening) return
     // The second time: the forwarder before this one needs an instant to let go of it.
     if (++failures === 2)
       log('warn', `Metrics cannot be served at ${place}: ${problemOf(error)}; trying again`)

@@ -1,11 +1,9 @@
-import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync } from 'node:fs'
-import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { type ForwardOptions, optionWords } from '../config/forward-options.ts'
-import { readStartReport } from '../control/start-report.ts'
+import { firstPassedDescriptor, type StartedProcess, startProcess } from '../control/start-process.ts'
 import { exitCode } from '../os/failure.ts'
-import { identityOf, type ProcessIdentity, signalProcess } from '../os/process-identity.ts'
+import { type ProcessIdentity, signalProcess } from '../os/process-identity.ts'
 import { openForAppending } from '../os/regular-file.ts'
 import { type Inheritance, type InheritedSocket, inheritanceVariable } from '../os/socket-activation.ts'
 
@@ -26,9 +24,6 @@ export interface StartedForwarder {
 
 const program = fileURLToPath(new URL('../../bin/tcp-proxy.cjs', import.meta.url))
 
-/** Where the forwarder finds the descriptor of its start report: the first one after stdin, stdout and stderr. */
-const reportDescriptor = 3
-
 /** Program and words of a forwarder with these options. */
 export function forwarderCommand(options: ForwardOptions, stateDirectory: string): [string, ...string[]] {
   return [process.execPath, program, ...optionWords(options), '--state-dir', stateDirectory]
@@ -47,29 +42,25 @@ export function startForwarder(
 ): StartedForwarder {
   const log = openForAppending(logFile)
   const [node, ...words] = forwarderCommand(options, stateDirectory)
-  const child = spawn(node, [...words, '--report-fd', String(reportDescriptor)], {
-    detached: true,
-    stdio: ['ignore', log, log, 'pipe', ...sockets.map(({ descriptor }) => descriptor)],
-    env: { ...forwarderEnvironment(process.env, options), ...inherited(sockets) },
+  const started = startProcess({
+    program: node,
+    words,
+    environment: { ...forwarderEnvironment(process.env, options), ...inherited(sockets) },
+    output: log,
+    channel: 'report',
+    sockets: sockets.map(({ descriptor }) => descriptor),
   })
   closeSync(log)
+  if ('notRun' in started) return neverRan(started.notRun)
+  const { child, exited } = started
   child.unref()
-  const exited = new Promise<string>((resolve) => {
-    child.once('error', (error) => resolve(`could not be run: ${error.message}`))
-    child.once('exit', (code, signal) =>
-      resolve(signal === null ? `ended with exit code ${code}` : `was killed by ${signal}`),
-    )
-  })
-  if (child.pid === undefined) return neverRan(exited)
-  // Taken before anything else happens: a child that ends is a zombie until the event loop turns, so the PID is still its own.
-  const identity = identityOf(child.pid)
   return {
     pid: child.pid,
-    outcome: startOutcome(child, identity, exited),
+    outcome: startOutcome(started),
     exited,
     abandon: () => {
       // With all that it has started: it leads its group, and nobody else could have its PID while it is our child.
-      if (identity === undefined || !signalProcess(identity, 'SIGKILL', true)) child.kill('SIGKILL')
+      if (!signalProcess(started.identity, 'SIGKILL', true)) child.kill('SIGKILL')
     },
   }
 }
@@ -77,28 +68,23 @@ export function startForwarder(
 /** What tells a forwarder of the sockets that it gets after its report's descriptor. */
 function inherited(sockets: readonly InheritedSocket[]): NodeJS.ProcessEnv {
   if (sockets.length === 0) return {}
-  const passed = sockets.map(({ name }, index) => ({ descriptor: reportDescriptor + 1 + index, name }))
+  const passed = sockets.map(({ name }, index) => ({ descriptor: firstPassedDescriptor + index, name }))
   const inheritance: Inheritance = { kind: 'activation', sockets: passed }
   return { [inheritanceVariable]: JSON.stringify(inheritance) }
 }
 
-/** A child that could not be run has no pipes either where the descriptors were short (EMFILE). */
-function neverRan(exited: Promise<string>): StartedForwarder {
-  const outcome = exited.then((how) => ({ ok: false, message: `it ${how}`, portTaken: false }) as const)
-  return { pid: undefined, outcome, exited, abandon: () => {} }
+function neverRan(notRun: Promise<string>): StartedForwarder {
+  const outcome = notRun.then((how) => ({ ok: false, message: `it ${how}`, portTaken: false }) as const)
+  return { pid: undefined, outcome, exited: notRun, abandon: () => {} }
 }
 
-async function startOutcome(
-  child: ChildProcess,
-  identity: ProcessIdentity | undefined,
-  exited: Promise<string>,
-): Promise<StartOutcome> {
-  const report = await readStartReport(child.stdio[reportDescriptor] as Readable)
-  if (report?.ready === true && identity !== undefined) return { ok: true, identity }
+async function startOutcome(started: StartedProcess): Promise<StartOutcome> {
+  const report = await started.report
+  if (report?.ready === true) return { ok: true, identity: started.identity }
   if (report?.ready === false) {
     return { ok: false, message: report.message, portTaken: report.exitCode === exitCode.unavailable }
   }
-  return { ok: false, message: `it ${await exited} before it was ready`, portTaken: false }
+  return { ok: false, message: `it ${await started.exited} before it was ready`, portTaken: false }
 }
 
 /**

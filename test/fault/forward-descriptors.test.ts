@@ -5,6 +5,7 @@ import { describe, it } from 'node:test'
 import { closed, connected, fate, openTarget, roundTrip } from '../support/forward.ts'
 import { startTcpProxy } from '../support/forwarder-process.ts'
 import { run } from '../support/tools.ts'
+import { healthOnce, servingOf, startWithWorkers } from '../support/workers.ts'
 
 describe('descriptors', { timeout: 60_000 }, () => {
   it('exhausted by clients: those that are in stay in, others are reset, and there is room again afterwards', async () => {
@@ -72,6 +73,43 @@ describe('descriptors', { timeout: 60_000 }, () => {
     const again = await connected(to)
     await roundTrip(again)
     for (const client of [steady, again]) client.destroy()
+    await forwarder.close()
+    await target.close()
+  })
+
+  it('exhausted when it is to be replaced: it says so and goes on, and is replaced when there are some again', async () => {
+    const target = await openTarget()
+    const forwarder = await startTcpProxy(`127.0.0.1 ${target.port}`, ['--target-check', '0'])
+    const before = limitOf(forwarder.child.pid)
+    await setLimit(forwarder.child.pid, oneFreeNumber(forwarder.child.pid))
+    forwarder.child.kill('SIGUSR2')
+    assert.match(
+      await forwarder.lines.find((line) => /replacement/.test(line)),
+      /The replacement could not take over: the replacement could not be run: .*EMFILE; this forwarder goes on/,
+    )
+    await setLimit(forwarder.child.pid, before)
+    const client = await connected({ host: '127.0.0.1', port: forwarder.port })
+    await roundTrip(client)
+    client.destroy()
+    forwarder.child.kill('SIGUSR2')
+    await forwarder.lines.find((line) => /Handed over to PID/.test(line))
+    const { identity } = await forwarder.health()
+    assert.notEqual(identity.pid, forwarder.child.pid)
+    process.kill(identity.pid, 'SIGKILL')
+    await forwarder.close()
+    await target.close()
+  })
+
+  it('exhausted when a worker dies: another one is started within seconds after there are some again', async () => {
+    const target = await openTarget()
+    const forwarder = await startWithWorkers(`127.0.0.1 ${target.port}`, 2, ['--target-check', '0'])
+    const before = limitOf(forwarder.child.pid)
+    await setLimit(forwarder.child.pid, oneFreeNumber(forwarder.child.pid))
+    const [, worker] = servingOf(await forwarder.health())
+    process.kill(worker?.identity.pid ?? 0, 'SIGKILL')
+    await forwarder.lines.find((line) => /A worker could not be run: .*EMFILE; tried again later/.test(line))
+    await setLimit(forwarder.child.pid, before)
+    await healthOnce(forwarder, 'replaced', (health) => servingOf(health).length === 2)
     await forwarder.close()
     await target.close()
   })

@@ -1,11 +1,15 @@
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { type EventEmitter, once } from 'node:events'
 import { connect } from 'node:net'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { parseHttpPlace } from '../../src/config/values.ts'
 import { askControl } from '../../src/control/client.ts'
+import { createAdmission } from '../../src/forward/limits/admission.ts'
 import type { Exposition } from '../../src/forward/metrics.ts'
+import { serveMetrics } from '../../src/forward/metrics-server.ts'
+import { openForward } from '../support/forward.ts'
 import { healthWhen } from '../support/inherited.ts'
 import { until } from '../support/tools.ts'
 import { askThrough, command, echoServer, freePort, type Watched, withWatched } from '../support/watched.ts'
@@ -54,6 +58,36 @@ async function start(watched: Watched, target: number, ...words: string[]) {
   const get = (path: string, init?: RequestInit) => fetch(`http://${place}${path}`, init)
   return { port, place, forward, line, get }
 }
+
+describe('The metrics server', () => {
+  it('goes on after an accept that fails for want of descriptors', { timeout: 60_000 }, async () => {
+    const admission = createAdmission([])
+    const place = `127.0.0.1:${await freePort()}`
+    const forward = await openForward({ host: '127.0.0.1', port: 9 })
+    const said: string[] = []
+    const log = (_level: string, message: string) => void said.push(message)
+    const metrics = serveMetrics(place, { health: () => forward.forwarder.health(), admission, log })
+    await until('it listens', async () => (said.length > 0 ? true : undefined))
+    // Node tells of such an accept by an error event of the server, as it is made here.
+    let server: EventEmitter | undefined
+    const seen = (message: unknown) => {
+      server = (message as { server: EventEmitter }).server
+    }
+    subscribe('http.server.request.start', seen)
+    try {
+      assert.equal((await fetch(`http://${place}/livez`)).status, 200)
+      server?.emit('error', Object.assign(new Error('accept ENFILE'), { code: 'ENFILE' }))
+      // Longer than the pause before it would listen anew.
+      await new Promise((resolve) => setTimeout(resolve, 400))
+      assert.equal((await fetch(`http://${place}/livez`)).status, 200)
+      assert.equal(said.length, 1)
+    } finally {
+      unsubscribe('http.server.request.start', seen)
+      metrics.close()
+      forward.close()
+    }
+  })
+})
 
 describe('--metrics', () => {
   it(

@@ -1,5 +1,6 @@
-import { type ChildProcess, spawn } from 'node:child_process'
-import { identityOf, type ProcessIdentity } from '../../os/process-identity.ts'
+import type { ChildProcess } from 'node:child_process'
+import { firstPassedDescriptor, startProcess } from '../../control/start-process.ts'
+import type { ProcessIdentity } from '../../os/process-identity.ts'
 import type { ForwarderHealth, WorkerFacts } from '../../record/forwarder-health.ts'
 import type { ForwarderEvent } from '../forwarder.ts'
 import type { SharedLimits } from '../limits/shared-limits.ts'
@@ -44,9 +45,6 @@ const provenMs = 10_000
 /** ms before the second start after deaths in a row, doubled at each further one. The first is made at once. */
 const firstWaitMs = 1000
 const longestWaitMs = 60_000
-
-/** Descriptors after stdin, stdout, stderr and the channel. */
-const firstSocket = 4
 
 interface Worker {
   readonly number: number
@@ -158,7 +156,7 @@ export class WorkerPool {
     if (this.#isEnding) return
     const there = [...this.#workers].filter(({ state }) => state !== 'leaving').length
     for (let missing = this.#options.count - there; missing > 0; missing--) {
-      if (!this.#startOne()) return this.#fillLater(longestWaitMs)
+      if (!this.#startOne()) return this.#fillLater(this.#nextWaitMs() || firstWaitMs)
     }
   }
 
@@ -175,27 +173,27 @@ export class WorkerPool {
     const sockets = this.#options.sockets()
     const order: WorkerOrder = {
       number,
-      sockets: sockets.map(({ place }, index) => ({ descriptor: firstSocket + index, name: place })),
+      sockets: sockets.map(({ place }, index) => ({
+        descriptor: firstPassedDescriptor + index,
+        name: place,
+      })),
     }
     // The same program with the same words: whoever looks at the process table sees what it belongs to.
     const [node = process.execPath, ...words] = process.argv
-    const child = spawn(node, [...process.execArgv, ...words], {
-      // A session of its own: whoever ends what a dead forwarder has left behind would cut off what it may finish.
-      detached: true,
-      stdio: ['ignore', 'inherit', 'inherit', 'ipc', ...sockets.map(({ descriptor }) => descriptor)],
-      env: { ...process.env, [workerVariable]: JSON.stringify(order) },
+    // In a session of its own: whoever ends what a dead forwarder has left behind would cut off what it may finish.
+    const started = startProcess({
+      program: node,
+      words: [...process.execArgv, ...words],
+      environment: { ...process.env, [workerVariable]: JSON.stringify(order) },
+      output: 'inherit',
+      channel: 'ipc',
+      sockets: sockets.map(({ descriptor }) => descriptor),
     })
-    const exited = new Promise<string>((resolve) => {
-      child.once('error', (error) => resolve(`could not be run: ${error.message}`))
-      child.once('exit', (code, signal) =>
-        resolve(signal === null ? `ended with exit code ${code}` : `was killed by ${signal}`),
-      )
-    })
-    const identity = child.pid === undefined ? undefined : identityOf(child.pid)
-    if (identity === undefined) {
-      void exited.then((how) => this.#options.log('error', `A worker ${how}; tried again later`))
+    if ('notRun' in started) {
+      void started.notRun.then((how) => this.#options.log('error', `A worker ${how}; tried again later`))
       return false
     }
+    const { child, identity, exited } = started
     const worker: Worker = {
       number,
       child,
@@ -289,12 +287,16 @@ export class WorkerPool {
     // Whoever was to take its place has been started already.
     if (wasLeaving || this.#isEnding) return log('error', what)
     if (performance.now() - worker.startedAt > provenMs) this.#deathsInRow = 0
-    const waitMs =
-      this.#deathsInRow === 0 ? 0 : Math.min(longestWaitMs, firstWaitMs * 2 ** (this.#deathsInRow - 1))
-    this.#deathsInRow++
+    const waitMs = this.#nextWaitMs()
     log('error', `${what}; another one starts ${waitMs === 0 ? 'now' : `in ${waitMs / 1000} s`}`)
     if (waitMs === 0) this.#fill()
     else this.#fillLater(waitMs)
+  }
+
+  /** ms to wait before a worker is started in the place of one that died, or could not be run: 0 for the first in a row. */
+  #nextWaitMs(): number {
+    const deaths = this.#deathsInRow++
+    return deaths === 0 ? 0 : Math.min(longestWaitMs, firstWaitMs * 2 ** (deaths - 1))
   }
 
   #look(): void {
