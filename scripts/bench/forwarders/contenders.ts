@@ -25,26 +25,25 @@ export interface Forwarder {
 
 export const OURS = 'port-watchdog'
 export const NGINX = 'nginx'
+/** An older build of ours, for a comparison in the same rounds. */
+export const BEFORE = 'port-watchdog before'
 
 export interface Setup {
   readonly root: string
   /** The buffer size in bytes that `tuned` means. */
   readonly buffer: number
   readonly ourArgs: readonly string[]
+  /** Another checkout of this project, built: runs beside as `port-watchdog before`. */
+  readonly before?: string | undefined
 }
 
-export function contenders({ root, buffer, ourArgs }: Setup): Contender[] {
+export function contenders({ root, buffer, ourArgs, before }: Setup): Contender[] {
   const built = join(root, 'dist')
-  const ours = join(built, 'bin/tcp-proxy.cjs')
   return [
-    {
-      name: OURS,
-      kind: 'ours',
-      command: (listen, target, folder) => [
-        ...[process.execPath, ours, `${listen}`, '127.0.0.1', `${target}`],
-        ...['--bind', '127.0.0.1', '--state-dir', folder, ...ourArgs],
-      ],
-    },
+    { name: OURS, kind: 'ours', command: forwarderOf(root, ourArgs) },
+    ...(before === undefined
+      ? []
+      : [{ name: BEFORE, kind: 'floor' as const, command: forwarderOf(before, ourArgs) }]),
     { name: 'haproxy', kind: 'defaults', command: haproxy() },
     { name: NGINX, kind: 'defaults', command: nginx() },
     { name: 'socat', kind: 'defaults', heavy: true, command: socat() },
@@ -102,6 +101,15 @@ export function contenders({ root, buffer, ourArgs }: Setup): Contender[] {
 }
 
 type Command = NonNullable<Contender['command']>
+
+/** The forwarder that `checkout` has built. */
+function forwarderOf(checkout: string, ourArgs: readonly string[]): Command {
+  const program = join(checkout, 'dist/bin/tcp-proxy.cjs')
+  return (listen, target, folder) => [
+    ...[process.execPath, program, `${listen}`, '127.0.0.1', `${target}`],
+    ...['--bind', '127.0.0.1', '--state-dir', folder, ...ourArgs],
+  ]
+}
 
 /** HAProxy asks for timeouts in every configuration; these are too long to matter. */
 function haproxy(globals: readonly string[] = [], options: readonly string[] = []): Command {

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { type Contender, contenders, OURS } from './contenders.ts'
+import { BEFORE, type Contender, contenders, OURS } from './contenders.ts'
 import type { Figure } from './figures/figure.ts'
 import { figures } from './figures.ts'
 import { describeMachine } from './machine.ts'
@@ -16,9 +16,10 @@ const USAGE = `usage: scripts/bench/forward [options]
   --seconds S       whole seconds that one loaded run lasts, 1
   --idle N          idle connections to hold, 3000
   --buffer BYTES    what "tuned" gives the peers, 262144
-  --only FIGURE     bulk, requests, slow, idle or connections; may be repeated
+  --only FIGURE     bulk, requests, beside, slow, idle or connections; may be repeated
   --contender NAME  only this one beside ${OURS}; may be repeated
   --ours "WORDS"    more words for ${OURS}'s command line
+  --before DIR      another checkout of this project, already built: runs in the same rounds as "${BEFORE}"
   --quick           one round without the floors, about two minutes
   --json FILE       where the figures go, bench-results/forward.json`
 
@@ -35,6 +36,7 @@ interface Options {
   readonly only: readonly string[]
   readonly with: readonly string[]
   readonly ourArgs: readonly string[]
+  readonly before: string | undefined
   readonly quick: boolean
   readonly json: string
 }
@@ -58,6 +60,7 @@ function readOptions(): Options | 'help' {
       only: { type: 'string', multiple: true, default: [] },
       contender: { type: 'string', multiple: true, default: [] },
       ours: { type: 'string', default: '' },
+      before: { type: 'string' },
       quick: { type: 'boolean', default: false },
       json: { type: 'string', default: join(ROOT, 'bench-results/forward.json') },
       help: { type: 'boolean', default: false },
@@ -77,6 +80,7 @@ function readOptions(): Options | 'help' {
     only: values.only,
     with: values.contender,
     ourArgs: values.ours.split(' ').filter((word) => word !== ''),
+    before: values.before === undefined ? undefined : resolve(values.before),
     quick: values.quick,
     json: resolve(values.json),
   }
@@ -92,13 +96,14 @@ function chooseFigures(options: Options): Figure[] {
 }
 
 function chooseContenders(options: Options): Contender[] {
-  const all = contenders({ root: ROOT, buffer: options.buffer, ourArgs: options.ourArgs })
+  const { buffer, ourArgs, before } = options
+  const all = contenders({ root: ROOT, buffer, ourArgs, before })
   const unknown = options.with.find((name) => !all.some((contender) => contender.name === name))
   if (unknown)
     throw new UsageError(`--contender knows ${all.map(({ name }) => name).join(', ')}; not "${unknown}"`)
   if (options.with.length > 0)
-    return all.filter(({ name, kind }) => kind === 'ours' || options.with.includes(name))
-  return options.quick ? all.filter(({ kind }) => kind !== 'floor') : all
+    return all.filter(({ name, kind }) => kind === 'ours' || name === BEFORE || options.with.includes(name))
+  return options.quick ? all.filter(({ name, kind }) => kind !== 'floor' || name === BEFORE) : all
 }
 
 function say(text: string): void {
