@@ -13,6 +13,8 @@ export type FromProcess =
       residentBytes: number
       highestResidentBytes: number
       mostBytesInATurn: number
+      /** Of the turns that moved something, nine in ten moved no more. */
+      bytesInNineOfTenTurns: number
     }
 
 const [way, targetPort] = process.argv.slice(2) as [Way, string]
@@ -39,11 +41,15 @@ server.listen(0, '127.0.0.1', () =>
 
 let mostBytesInATurn = 0
 let bytesBefore = 0
+/** Of the last turns that moved something. */
+const bytesInTurns: number[] = []
 
 /** Goes round with the event loop. */
 function noteTurn(): void {
   const bytes = totals.bytesFromTarget
-  mostBytesInATurn = Math.max(mostBytesInATurn, bytes - bytesBefore)
+  const moved = bytes - bytesBefore
+  mostBytesInATurn = Math.max(mostBytesInATurn, moved)
+  if (moved > 0 && bytesInTurns.push(moved) > 1000) bytesInTurns.shift()
   bytesBefore = bytes
   setImmediate(noteTurn)
 }
@@ -58,7 +64,9 @@ process.on('message', () => {
     residentBytes: process.memoryUsage.rss(),
     highestResidentBytes: process.resourceUsage().maxRSS * 1024,
     mostBytesInATurn,
+    bytesInNineOfTenTurns: bytesInTurns.sort((a, b) => a - b)[Math.floor(bytesInTurns.length * 0.9)] ?? 0,
   })
+  bytesInTurns.length = 0
 })
 process.on('disconnect', () => process.exit())
 

@@ -1,4 +1,14 @@
 import { BufferPool } from './buffer-pool.ts'
+import {
+  allowance,
+  type FastReader,
+  giveBackLarge,
+  isOnlyFastReader,
+  type LargeBuffer,
+  lendLarge,
+  TURN_BYTES,
+  waitForTurn,
+} from './fast-streams.ts'
 import { Prefixes } from './prefixes.ts'
 import type { RelaySocket, RelaySocketListener, Sender } from './relay-socket.ts'
 import { type SilenceWatch, watchSilence } from './silence.ts'
@@ -58,7 +68,7 @@ export interface RelayTotals {
  *
  * - A FIN is passed on as a FIN once that direction is flushed; the other direction stays open.
  * - A RST is passed on as a RST, but not before the bytes already read have arrived at the other side.
- * - A side that does not read stops the other one from being read: at most about two buffers are held.
+ * - A side that does not read stops the other one from being read: at most {@link COMMON_SIZE} and `LARGE_BYTES` are held in a direction.
  *
  * Both sockets belong to the relay from here on. Nothing is thrown; `onEnd` is called exactly once, never before this function returned,
  * when both sockets are closed.
@@ -175,13 +185,16 @@ class SocketRelay implements Relay {
   }
 
   /** The direction has waited until others had their turn. */
-  rested({ source }: Direction): void {
+  mayGoOn({ source }: Direction): void {
     if (this.#phase.kind !== 'ending') source.resume()
   }
 
-  /** Everything read in this direction has been taken by the destination's kernel. */
-  flushed(direction: Direction): void {
-    if (this.#phase.kind !== 'ending') return direction.source.resume()
+  /** Everything read in this direction has been taken by the destination's kernel; the last `bytes` after a wait. */
+  flushed(direction: Direction, bytes = 0): void {
+    if (this.#phase.kind !== 'ending') {
+      if (bytes > COMMON_SIZE) return waitForTurn(direction, Math.min(bytes, TURN_BYTES))
+      return direction.source.resume()
+    }
     const { destination } = direction
     if (direction.delivered === 0) destination.reset()
     else destination.whenAcknowledged(() => destination.reset())
@@ -237,7 +250,7 @@ class SocketRelay implements Relay {
 }
 
 /** One way through a relay: from its source's reader to its destination's writer. */
-class Direction implements RelaySocketListener, Sender {
+class Direction implements RelaySocketListener, Sender, FastReader {
   /** Bytes the destination's kernel has taken. */
   delivered = 0
   /** Bytes handed to the destination that its kernel has not taken yet. */
@@ -248,10 +261,10 @@ class Direction implements RelaySocketListener, Sender {
   readonly destination: RelaySocket
   readonly #relay: SocketRelay
   readonly #totals: RelayTotals
-  /** What {@link pending} is in, when that was borrowed. */
-  #loan: Loan | undefined
+  /** Gives back what {@link pending} is in, when that was borrowed. */
+  #loan: (() => void) | undefined
   /** The large buffer the next read goes to. */
-  #large: Buffer | undefined
+  #large: LargeBuffer | undefined
   /** Sent after what is pending. */
   #owed: Buffer | undefined
 
@@ -318,7 +331,8 @@ class Direction implements RelaySocketListener, Sender {
   }
 
   filled(length: number, buffer: Buffer): Buffer | undefined {
-    return buffer === commonBuffer ? this.#forwardCommon(length) : this.#forwardLarge(length, buffer)
+    const large = this.#large
+    return large === undefined ? this.#forwardCommon(length) : this.#forwardLarge(length, buffer, large)
   }
 
   /**
@@ -328,52 +342,57 @@ class Direction implements RelaySocketListener, Sender {
   #forwardCommon(length: number): Buffer | undefined {
     const copied = stagingPrefixes.of(length)
     copied.set(commonPrefixes.of(length))
-    if (this.#send(copied)) return length === COMMON_SIZE ? this.#borrowLarge() : undefined
+    if (this.#send(copied)) return length === COMMON_SIZE ? this.#moreToCome() : undefined
     this.source.pause()
-    this.#loan = { buffer: staging, pool: stagingBuffers }
+    const lent = staging
+    this.#loan = () => stagingBuffers.giveBack(lent)
     staging = lendStaging()
     stagingPrefixes.moveTo(staging)
     return undefined
   }
 
-  #borrowLarge(): Buffer | undefined {
-    this.#large = largeBuffers.lend()
-    if (this.#large) watchLargeBuffer(this)
-    return this.#large
+  /** When all large buffers are lent, a stream that fills the common one waits for its turn after each time. */
+  #moreToCome(): Buffer | undefined {
+    this.#large = lendLarge(this)
+    if (this.#large !== undefined) return allowance(this.#large)
+    this.source.pause()
+    waitForTurn(this, COMMON_SIZE)
+    return undefined
   }
 
-  /** A large buffer is kept only for as long as it gets filled, so that no silent connection holds one. */
-  #forwardLarge(length: number, buffer: Buffer): Buffer | undefined {
+  /**
+   * Who has filled a large buffer waits until all others had their turn; beside other fast streams, who has read much waits, too. A large buffer
+   * is kept only for as long as much is read into it, so that no silent connection holds one.
+   */
+  #forwardLarge(length: number, buffer: Buffer, large: LargeBuffer): Buffer | undefined {
+    // The kernel still takes bytes from it, and nothing is read until it has them all.
     if (!this.#send(buffer.subarray(0, length))) {
       this.source.pause()
-      this.#loan = { buffer, pool: largeBuffers }
-      this.#large = undefined
-      largeBufferHolders.delete(this)
-      return commonBuffer
+      return undefined
     }
-    if (length < buffer.length) {
+    if (length < COMMON_SIZE) {
       this.#releaseLarge()
       return commonBuffer
     }
-    this.source.pause()
-    rest(this)
-    return undefined
+    if (length === buffer.length || !isOnlyFastReader()) {
+      this.source.pause()
+      waitForTurn(this, Math.min(length, TURN_BYTES))
+    }
+    return allowance(large)
   }
 
   #releaseLarge(): void {
     if (this.#large === undefined) return
-    largeBuffers.giveBack(this.#large)
+    giveBackLarge(this, this.#large)
     this.#large = undefined
-    largeBufferHolders.delete(this)
   }
 
-  rested(): void {
-    this.#relay.rested(this)
+  goOn(): void {
+    this.#relay.mayGoOn(this)
   }
 
-  /** Takes the large buffer away from a source that fell silent right after it was given one. */
   reclaimLarge(): void {
-    if (this.source.replaceBuffer(commonBuffer)) this.#releaseLarge()
+    if (this.pending === 0 && this.source.replaceBuffer(commonBuffer)) this.#releaseLarge()
   }
 
   /** Gives everything borrowed back; for when both sockets are closed. */
@@ -383,7 +402,7 @@ class Direction implements RelaySocketListener, Sender {
   }
 
   #returnLoan(): void {
-    this.#loan?.pool.giveBack(this.#loan.buffer)
+    this.#loan?.()
     this.#loan = undefined
   }
 
@@ -401,12 +420,13 @@ class Direction implements RelaySocketListener, Sender {
 
   sent(failed: boolean): void {
     this.#returnLoan()
-    if (failed || this.pending === 0) return
-    this.#count(this.pending)
+    const { pending } = this
+    if (failed || pending === 0) return
+    this.#count(pending)
     this.pending = 0
     const owed = this.#owed
     this.#owed = undefined
-    if (owed === undefined || this.#send(owed)) this.#relay.flushed(this)
+    if (owed === undefined || this.#send(owed)) this.#relay.flushed(this, pending)
   }
 
   #count(bytes: number): void {
@@ -416,69 +436,19 @@ class Direction implements RelaySocketListener, Sender {
   }
 }
 
-interface Loan {
-  buffer: Buffer
-  pool: BufferPool
-}
-
-// One thread, and the kernel fills a buffer in the same breath in which we are told of it: so all sockets share one
-// buffer to be read into, and a connection that is silent, or sends little, holds none.
-const COMMON_SIZE = 64 * 1024
+/**
+ * One thread, and the kernel fills a buffer in the same breath in which we are told of it: so all sockets share one
+ * buffer of that many bytes to be read into, and a connection that is silent, or sends little, holds none.
+ */
+export const COMMON_SIZE = 64 * 1024
 const commonBuffer = Buffer.allocUnsafeSlow(COMMON_SIZE)
 const commonPrefixes = new Prefixes(commonBuffer)
 
 /** What the common buffer is copied to. Whoever's write cannot be completed at once keeps it until then. */
-const stagingBuffers = new BufferPool({ size: COMMON_SIZE, keep: 32 })
-const lendStaging = () => stagingBuffers.lend() ?? Buffer.allocUnsafeSlow(COMMON_SIZE)
+const stagingBuffers = new BufferPool<Buffer>({ make: () => Buffer.allocUnsafeSlow(COMMON_SIZE), keep: 32 })
+const lendStaging = () => stagingBuffers.lend() as Buffer
 let staging = lendStaging()
 const stagingPrefixes = new Prefixes(staging)
-
-/**
- * For streams that fill the common buffer. As large as what the kernel sends at the most by itself (tcp(7), tcp_wmem): the fewer times
- * sender, forwarder and receiver wake each other, the faster. Only what reads fill takes memory. Limited, or many stalled receivers
- * would hold one each.
- */
-const largeBuffers = new BufferPool({ size: 4 * 1024 * 1024, keep: 2, limit: 16 })
-
-/**
- * libuv reads up to 32 times in a row from whoever fills the buffer each time, and a fast stream would have everybody else wait for a tenth
- * of a second. Who has filled a large buffer waits until all others had their turn; of several that wait, one goes on in each turn of the
- * event loop.
- */
-const resting: Direction[] = []
-
-function rest(direction: Direction): void {
-  if (resting.push(direction) === 1) setImmediate(endRest)
-}
-
-function endRest(): void {
-  resting.shift()?.rested()
-  if (resting.length > 0) setImmediate(endRest)
-}
-
-/**
- * A stream that stops exactly when the common buffer was full leaves its source waiting with a large one, and no read
- * to notice it by. Those are taken back after a while.
- */
-const largeBufferHolders = new Map<Direction, number>()
-const RECLAIM_INTERVAL_MS = 1000
-let reclaimTimer: NodeJS.Timeout | undefined
-
-function watchLargeBuffer(holder: Direction): void {
-  largeBufferHolders.set(holder, holder.progress)
-  reclaimTimer ??= setInterval(reclaimLargeBuffers, RECLAIM_INTERVAL_MS).unref()
-}
-
-function reclaimLargeBuffers(): void {
-  if (largeBufferHolders.size === 0) {
-    clearInterval(reclaimTimer)
-    reclaimTimer = undefined
-  }
-  for (const [holder, progress] of largeBufferHolders) {
-    if (holder.progress === progress) holder.reclaimLarge()
-    else largeBufferHolders.set(holder, holder.progress)
-  }
-}
 
 function causeOf(error: NodeJS.ErrnoException): 'reset' | 'error' {
   return error.code === 'ECONNRESET' || error.code === 'EPIPE' ? 'reset' : 'error'
