@@ -72,7 +72,10 @@ export interface ForwardOptions {
   readonly maxLifeMs: number
   /** How long connections may go on after SIGTERM before they are reset. 0 = not at all. */
   readonly drainMs: number
-  /** Between two checks of a target that nobody has connected to meanwhile. 0 = never checked. */
+  /**
+   * How often a target that nobody uses is looked for. One on this machine is found in the kernel's table of listening sockets; nobody
+   * connects to it. One on another machine is connected to at the start, and again only while it does not answer. 0 = never.
+   */
   readonly targetCheckMs: number
   /** Where one line of JSON is written for each connection that ended: a file, rotated, or `-`. Empty = nowhere. */
   readonly accessLog: string
@@ -266,7 +269,9 @@ export const tunableOptions: {
   targetCheckMs: {
     kind: 'duration',
     default: 10_000,
-    help: 'check a target that has not been used for this long (default: 10s; 0 = never)',
+    help:
+      'check a target that nobody uses this often: on this machine without a connection, on another one only until it ' +
+      'answers (default: 10s; 0 = never)',
   },
   accessLog: {
     kind: 'text',

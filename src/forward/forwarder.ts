@@ -7,8 +7,9 @@ import { version } from '../os/version.ts'
 import type { ConnectionFacts, ForwarderHealth, RefusalReason } from '../record/forwarder-health.ts'
 import { type AccessRecord, accessRecord, connectionFacts } from './access-record.ts'
 import { Connection, type Pipeline, type Source } from './connection.ts'
+import type { TargetChange } from './dial/candidate.ts'
 import { type DialTarget, literalAddresses } from './dial/dial.ts'
-import { Dialer, type Dialling, type PreparedOutcome, type TargetChange } from './dial/dialer.ts'
+import { Dialer, type PreparedOutcome } from './dial/dialer.ts'
 import { NameCache, serverLookup, systemLookup } from './dial/name-cache.ts'
 import type { Gate, GateSecrets } from './gate/index.ts'
 import { firstOf, livingPredecessors, supervisorNow } from './handover.ts'
@@ -123,6 +124,10 @@ export class Forwarder {
     'max-connections-per-source': 0,
     'max-rate-per-source': 0,
     descriptors: 0,
+    'source-ports': 0,
+    memory: 0,
+    resolver: 0,
+    'no-route': 0,
     'target-refused': 0,
     'target-timeout': 0,
     'target-error': 0,
@@ -142,7 +147,6 @@ export class Forwarder {
   #lastId = 0
   #gate: Gate | undefined
   #draining = false
-  #targetChecks: Dialling | undefined
   #onEmpty: (() => void)[] = []
   #timers: NodeJS.Timeout[] = []
 
@@ -211,8 +215,7 @@ export class Forwarder {
     this.#timers.push(setInterval(() => this.#keepOldAlive(), keepAliveAgeMs))
     const { targetCheckMs } = this.options
     if (targetCheckMs > 0) {
-      this.#checkTargets()
-      this.#timers.push(setInterval(() => this.#checkTargets(), targetCheckMs / 2))
+      this.#dialer.startChecks(targetCheckMs, this.#inheritance.kind === 'handover')
     }
     return this.#listeners.bound()
   }
@@ -315,7 +318,7 @@ export class Forwarder {
   close(): void {
     this.#draining = true
     for (const timer of this.#timers) clearInterval(timer)
-    this.#targetChecks?.giveUp()
+    this.#dialer.stopChecks()
     this.#tlsIn?.close()
     this.#tlsOut?.close()
     this.#listeners.close()
@@ -342,7 +345,13 @@ export class Forwarder {
     return this.#connections.size
   }
 
+  /** Takes what another process of this forward knows of its targets. */
+  learnTargets(targets: ForwarderHealth['targets']): void {
+    this.#dialer.learn(targets)
+  }
+
   health(): ForwarderHealth {
+    this.#dialer.lookNow()
     const { listenPort } = this.options
     const bound = this.#listeners.bound()
     return {
@@ -368,6 +377,7 @@ export class Forwarder {
       },
       target: this.#dialer.summary(),
       targets: this.#dialer.facts(),
+      shortage: this.#dialer.shortage(),
       admission: this.#admission.description,
       gate: this.#gate?.health() ?? null,
       connections: {
@@ -586,11 +596,6 @@ export class Forwarder {
       if (connection.acceptedAt > before) break
       connection.keepAlive()
     }
-  }
-
-  #checkTargets(): void {
-    this.#targetChecks?.giveUp()
-    this.#targetChecks = this.#dialer.check(this.options.targetCheckMs)
   }
 
   #isExpectedProbe(client: RelaySocket, { address, port }: Source): boolean {

@@ -1,8 +1,7 @@
 import { execFileSync } from 'node:child_process'
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
-import { SocketAddress } from 'node:net'
-import { endianness } from 'node:os'
+import { readdirSync, readlinkSync } from 'node:fs'
 import { isWildcard, unmapped, withoutZone } from './interfaces.ts'
+import { type TcpListener, tcpListeners } from './listener-table.ts'
 import { isLinux } from './platform.ts'
 import { printable } from './printable.ts'
 import { commandLine } from './process-identity.ts'
@@ -33,7 +32,7 @@ export function portHolders(port: number): {
   readonly hasUnseen: boolean
 } {
   if (!isLinux) return { pids: new Set(lsofListeners(port).map(({ pid }) => pid)), hasUnseen: false }
-  const inodes = [...listeners('tcp', port), ...listeners('tcp6', port)].map(({ inode }) => inode)
+  const inodes = listeners(port).map(({ inode }) => inode)
   const unseen = new Set(inodes.map((inode) => `socket:[${inode}]`))
   const wanted = new Set(unseen)
   const pids = new Set<number>()
@@ -54,11 +53,12 @@ export function describeHolder(holder: PortHolder): string {
   return `PID ${holder.pid} (${holder.command})`
 }
 
-const STATE_LISTEN = '0A'
-
 function findInProc(port: number, address: string): PortHolder | undefined {
-  const listening = [...listeners('tcp', port), ...listeners('tcp6', port)]
-  const inodes = new Set(listening.filter((one) => isInTheWay(one.address, address)).map((one) => one.inode))
+  const inodes = new Set(
+    listeners(port)
+      .filter((one) => isInTheWay(one.address, address))
+      .map((one) => one.inode),
+  )
   if (inodes.size === 0) return undefined
   const wanted = new Set([...inodes].map((inode) => `socket:[${inode}]`))
   for (const entry of readdirSync('/proc')) {
@@ -69,33 +69,8 @@ function findInProc(port: number, address: string): PortHolder | undefined {
   return { pid: undefined, command: 'unknown' }
 }
 
-interface Listener {
-  readonly port: number
-  readonly address: string
-  readonly inode: string
-}
-
-function listeners(table: 'tcp' | 'tcp6', port: number): Listener[] {
-  return allListeners(table).filter((one) => one.port === port)
-}
-
-/** Every listening socket, from /proc/net/tcp or tcp6 (proc(5)). */
-function allListeners(table: 'tcp' | 'tcp6'): Listener[] {
-  let text: string
-  try {
-    text = readFileSync(`/proc/self/net/${table}`, 'utf8')
-  } catch {
-    return []
-  }
-  const found: Listener[] = []
-  for (const line of text.split('\n').slice(1)) {
-    const [, local = '', , state, , , , , , inode] = line.trim().split(/\s+/)
-    const [hexAddress = '', hexPort = ''] = local.split(':')
-    if (state === STATE_LISTEN && inode) {
-      found.push({ port: Number.parseInt(hexPort, 16), address: addressFromHex(hexAddress), inode })
-    }
-  }
-  return found
+function listeners(port: number): readonly TcpListener[] {
+  return tcpListeners()?.filter((one) => one.port === port) ?? []
 }
 
 /**
@@ -105,28 +80,10 @@ function allListeners(table: 'tcp' | 'tcp6'): Listener[] {
 export function listeningPortOf(descriptor: number): number | undefined {
   try {
     const inode = /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/self/fd/${descriptor}`))?.[1]
-    const found = [...allListeners('tcp'), ...allListeners('tcp6')].find((one) => one.inode === inode)
-    return found?.port
+    return tcpListeners()?.find((one) => one.inode === inode)?.port
   } catch {
     return undefined
   }
-}
-
-/** Addresses stand in that file as 32-bit words in the machine's own byte order. */
-function addressFromHex(hex: string): string {
-  const words = hex.match(/.{8}/g) ?? []
-  const bytes = words.flatMap((word) => {
-    const ordered = endianness() === 'LE' ? (word.match(/../g) ?? []).reverse() : (word.match(/../g) ?? [])
-    return ordered.map((byte) => Number.parseInt(byte, 16))
-  })
-  if (bytes.length === 4) return bytes.join('.')
-  return new SocketAddress({ address: groups(bytes).join(':'), family: 'ipv6' }).address
-}
-
-function groups(bytes: readonly number[]): string[] {
-  return Array.from({ length: 8 }, (_, i) =>
-    (((bytes[2 * i] ?? 0) << 8) | (bytes[2 * i + 1] ?? 0)).toString(16),
-  )
 }
 
 function isInTheWay(listener: string, address: string): boolean {

@@ -50,6 +50,14 @@ export type RefusalReason =
   | 'max-rate-per-source'
   /** The process, or the machine, has no descriptor left. */
   | 'descriptors'
+  /** This machine has no free source port towards the target. */
+  | 'source-ports'
+  /** This machine's kernel has no memory for the connection. */
+  | 'memory'
+  /** This machine's resolver cannot be asked for the target's name. */
+  | 'resolver'
+  /** This machine has no route to the target. */
+  | 'no-route'
   | 'target-refused'
   | 'target-timeout'
   | 'target-error'
@@ -65,6 +73,23 @@ export type RefusalReason =
  */
 export type TargetState = 'unknown' | 'waiting' | 'reachable' | 'unreachable'
 
+/**
+ * How the state of a target is known:
+ * - `listener-table`: the kernel's table of listening sockets was read; nobody connected.
+ * - `traffic`: by a client's connection.
+ * - `knock`: by a connection made only to see.
+ */
+export type KnownBy = 'listener-table' | 'traffic' | 'knock'
+
+/** What this machine lacks to reach a target, which says nothing about the target. */
+export interface Shortage {
+  readonly reason: 'descriptors' | 'source-ports' | 'memory' | 'resolver'
+  /** What is short, for which target, and the cure. */
+  readonly message: string
+  /** ms since it was met last. It is forgotten when a dial succeeds, or 15 s after it was met last. */
+  readonly ageMs: number
+}
+
 export interface TargetFacts {
   /** Host name, IP address or `unix:/path`. */
   readonly host: string
@@ -73,6 +98,12 @@ export interface TargetFacts {
   readonly state: TargetState
   /** The address that answered last. */
   readonly address: string | null
+  /** Null = nobody has tried yet. */
+  readonly knownBy: KnownBy | null
+  /** ms since that was seen last. */
+  readonly knownAgeMs: number | null
+  /** ms since the target took on its state. */
+  readonly stateForMs: number
   readonly answeredAgeMs: number | null
   readonly lastError: string | null
   readonly lastErrorAgeMs: number | null
@@ -140,6 +171,8 @@ export interface ForwarderHealth {
   readonly target: TargetFacts
   /** Every target by itself, in order of preference. */
   readonly targets: readonly TargetFacts[]
+  /** What this machine lacks just now to dial a target; null = nothing. */
+  readonly shortage: Shortage | null
   /** Which sources are admitted: `private`, `any`, or the networks. */
   readonly admission: string
   /** The login in front of the target; null = none. */

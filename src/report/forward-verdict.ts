@@ -1,4 +1,4 @@
-import type { ForwarderHealth } from '../record/forwarder-health.ts'
+import type { ForwarderHealth, TargetFacts } from '../record/forwarder-health.ts'
 import type { ForwardRecord } from '../record/runtime-state.ts'
 import type { ForwardFacts } from './facts.ts'
 import { excessInStatus, resourceStatus } from './resource-status.ts'
@@ -35,6 +35,7 @@ export function assessForward(facts: ForwardFacts, times: Times): ForwardStatus 
     target: record?.target ?? (health === undefined ? null : joined(health.target.host, health.target.port)),
     targetAddress: health?.target.address ?? null,
     targetError: health === undefined ? null : targetErrorOf(health),
+    targetKnown: health === undefined ? null : targetKnownOf(health),
     pid: health?.identity.pid ?? (isThere(facts) ? (facts.process?.pid ?? null) : null),
     uptimeMs: health?.uptimeMs ?? null,
     restarts: record?.restarts ?? 0,
@@ -59,6 +60,13 @@ function connectionsOf({ connections }: ForwarderHealth): ForwardStatus['connect
   const { open, total, limit, refused } = connections
   const sum = Object.values(refused).reduce((all, count) => all + count, 0)
   return { open, total, limit, refused: sum, refusedBy: refused }
+}
+
+/** A forwarder of an earlier version does not tell. */
+function targetKnownOf({ target }: ForwarderHealth): ForwardStatus['targetKnown'] {
+  const { state, knownBy, knownAgeMs, stateForMs }: Partial<TargetFacts> & Pick<TargetFacts, 'state'> = target
+  if (knownBy == null || knownAgeMs == null) return null
+  return { state, by: knownBy, ageMs: Math.max(0, knownAgeMs), stateForMs: Math.max(0, stateForMs ?? 0) }
 }
 
 function targetErrorOf({ target }: ForwarderHealth): ForwardStatus['targetError'] {
@@ -183,6 +191,7 @@ function answeringVerdict(
     const why = listen.failed.map(({ address, error }) => `${address}: ${error}`).join(', ')
     return { state: 'degraded', reason: why === '' ? 'this machine has no address but loopback' : why }
   }
+  if (health.shortage != null) return { state: 'degraded', reason: health.shortage.message }
   const answeredBefore = sameBoot && record?.targetMemory.everAnswered === true
   if (target.state === 'unreachable' || (target.state === 'waiting' && answeredBefore)) {
     return { state: 'unreachable', reason: `target ${to} does not answer: ${target.lastError}` }

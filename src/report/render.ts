@@ -1,5 +1,6 @@
 import { duration, preciseDuration } from '../os/duration.ts'
 import { printable } from '../os/printable.ts'
+import type { KnownBy } from '../record/forwarder-health.ts'
 import { amountInWords } from '../record/limit-words.ts'
 import { formatForPeople, type LogEntry, localTime } from '../record/log-entry.ts'
 import { alertChannelsText } from './alert-channels.ts'
@@ -203,8 +204,20 @@ function workersFacts({ workers }: ForwardDetail): (readonly [string, string])[]
   ]
 }
 
-function targetText({ target, targetAddress }: ForwardStatus): string {
-  return targetAddress === null ? `${target}` : `${target}, answered last at ${targetAddress}`
+function targetText({ target, targetAddress, targetKnown }: ForwardStatus): string {
+  if (targetKnown === null)
+    return targetAddress === null ? `${target}` : `${target}, last at ${targetAddress}`
+  const { state, by, ageMs, stateForMs } = targetKnown
+  const seen = `${duration(ageMs)} ago (${knownByWords[by]})`
+  if (state !== 'reachable') return `${target}, away for ${duration(stateForMs)}, last tried ${seen}`
+  const what = by === 'listener-table' ? 'listening' : 'answered'
+  return `${target}, ${what} ${seen}${targetAddress === null ? '' : ` at ${targetAddress}`}`
+}
+
+const knownByWords: Readonly<Record<KnownBy, string>> = {
+  'listener-table': 'listener table',
+  traffic: 'traffic',
+  knock: 'knock',
 }
 
 interface Column {

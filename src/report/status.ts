@@ -1,5 +1,5 @@
 import type { ProcessIdentity } from '../os/process-identity.ts'
-import type { ForwarderHealth, RefusalReason } from '../record/forwarder-health.ts'
+import type { ForwarderHealth, KnownBy, RefusalReason, TargetState } from '../record/forwarder-health.ts'
 import type { ForwardEventKind } from '../record/journal.ts'
 import type { LogEntry } from '../record/log-entry.ts'
 import type { AlertChannelStatus } from './alert-channels.ts'
@@ -113,6 +113,13 @@ export interface ForwardStatus extends ResourceStatus {
     readonly refusedBy: Readonly<Record<RefusalReason, number>>
   } | null
   readonly targetError: { readonly message: string; readonly ageMs: number } | null
+  /** What is known of the target, how, for how long it has been so and how old that knowledge is; null when nothing is. */
+  readonly targetKnown: {
+    readonly state: TargetState
+    readonly by: KnownBy
+    readonly ageMs: number
+    readonly stateForMs: number
+  } | null
   readonly bytes: { readonly fromClients: number; readonly fromTarget: number } | null
   readonly admission: string | null
   /** Where the token of the gate is, in words; null where there is no gate. */

@@ -184,15 +184,6 @@ describe('PROXY header to the target', { timeout: 60_000 }, () => {
         })
         assert.equal(bytes.subarray(parsed.length).toString(), 'hello')
       }))
-
-    it(`${version}: a check of the target says that nobody is behind it`, () =>
-      withPlace({ sendProxy: version, targetCheckMs: 10_000 }, async ({ target, forwarder }) => {
-        const { bytes } = await receive(await target.next())
-        const parsed = parseProxyHeader(bytes)
-        assert.ok(parsed.kind === 'header' && parsed.length === bytes.length)
-        assert.equal(parsed.header.kind, version === 'v1' ? 'unknown' : 'local')
-        await forwarder.event('target-answers')
-      }))
   }
 })
 

@@ -12,6 +12,8 @@ export interface Connected {
 export interface ConnectFailure {
   readonly address: string
   readonly error: Error
+  /** This machine's kernel refused at once, without a packet sent. */
+  readonly isLocal: boolean
 }
 
 /** The time that something has, in ms of `performance.now()`. */
@@ -90,7 +92,8 @@ export class ConnectRace implements Waiter {
   /** For an attempt. */
   failed(attempt: Attempt, error: Error): void {
     this.#forget(attempt)
-    this.#failures.push({ address: attempt.address, error })
+    const { isLocal = false } = error as { isLocal?: boolean }
+    this.#failures.push({ address: attempt.address, error, isLocal })
     if (this.#next < this.#course.addresses.length) return this.#attemptNext(performance.now())
     if (this.#attempts.length === 0) this.#lose()
   }

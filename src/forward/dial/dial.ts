@@ -1,7 +1,8 @@
-import { errorCode, errorText } from '../../os/failure.ts'
 import { hostAndPort, withoutZone } from '../../os/interfaces.ts'
 import { isIP } from '../../os/ip-address.ts'
+import type { Shortage } from '../../record/forwarder-health.ts'
 import { isLoopbackHost, loopbackAddresses } from '../listen/listen-plan.ts'
+import { connectFailure } from './connect-failure.ts'
 import {
   type Connected,
   type ConnectFailure,
@@ -17,7 +18,20 @@ export type DialFailureReason =
   | 'target-timeout'
   | 'target-error'
   | 'self-dial'
-  | 'descriptors'
+  | 'no-route'
+  | Shortage['reason']
+
+/** Whether a dial failed for want of something on this machine: then it says nothing about the target. */
+export function isShortage(reason: DialFailureReason): reason is Shortage['reason'] {
+  return shortages.has(reason)
+}
+
+const shortages: ReadonlySet<string> = new Set<Shortage['reason']>([
+  'descriptors',
+  'source-ports',
+  'memory',
+  'resolver',
+])
 
 export interface DialFailure {
   readonly reason: DialFailureReason
@@ -83,7 +97,12 @@ export class TargetDial implements RaceListener, Waiter {
   }
 
   lost(failures: readonly ConnectFailure[]): void {
-    this.#listener.failed(connectFailure(this.#target, this.#addresses, failures, this.#span))
+    if (failures.length >= this.#addresses.length) {
+      return this.#listener.failed(connectFailure(this.#target.port, failures))
+    }
+    const where = this.#addresses.map((address) => hostAndPort(address, this.#target.port)).join(', ')
+    const message = `${where} did not answer within ${seconds(this.#span)} s`
+    this.#listener.failed({ reason: 'target-timeout', message })
   }
 
   #resolve(host: string): void {
@@ -91,7 +110,7 @@ export class TargetDial implements RaceListener, Waiter {
     this.#names.resolve(host, (problem, addresses) => {
       if (this.#isOver) return
       removeWaiter(this)
-      if (problem !== undefined) this.#listener.failed({ reason: 'target-error', message: problem })
+      if (problem !== undefined) this.#listener.failed(problem)
       else this.#connect(interleaveFamilies(addresses), { ...this.#span, from: performance.now() })
     })
   }
@@ -105,7 +124,7 @@ export class TargetDial implements RaceListener, Waiter {
     this.#isOver = true
     removeWaiter(this)
     const message = `${this.#target.host} was not resolved within ${seconds(this.#span)} s`
-    this.#listener.failed({ reason: 'target-timeout', message })
+    this.#listener.failed({ reason: 'resolver', message })
   }
 
   #connect(addresses: readonly string[], span: Span): void {
@@ -144,54 +163,10 @@ export function interleaveFamilies(addresses: readonly string[]): string[] {
     .concat(second.slice(first.length))
 }
 
-function selfDial({ port }: DialTarget, addresses: readonly string[]): DialFailure {
+/** What is wrong with a target all of whose addresses are listeners of its own forward. */
+export function selfDial({ port }: DialTarget, addresses: readonly string[]): DialFailure {
   const where = addresses.map((address) => hostAndPort(address, port)).join(', ')
   return { reason: 'self-dial', message: `${where} is this forward itself; give another target or --bind` }
 }
 
-/** @param failures of every address, or none when time was up. */
-function connectFailure(
-  { port }: DialTarget,
-  addresses: readonly string[],
-  failures: readonly ConnectFailure[],
-  span: Span,
-): DialFailure {
-  if (failures.length < addresses.length) {
-    const where = addresses.map((address) => hostAndPort(address, port)).join(', ')
-    return { reason: 'target-timeout', message: `${where} did not answer within ${seconds(span)} s` }
-  }
-  const message = failures
-    .map(({ address, error }) => `${hostAndPort(address, port)} ${reasonInWords(error)}`)
-    .join(', ')
-  return { reason: reasonOf(failures), message }
-}
-
 const seconds = ({ from, until }: Span) => Math.round(until - from) / 1000
-
-/** What a program that is being restarted answers: TCP refuses, a Unix socket is not there or nobody listens on it. */
-const refusals = ['ECONNREFUSED', 'ENOENT']
-
-function reasonOf(failures: readonly ConnectFailure[]): DialFailureReason {
-  const codes = failures.map(({ error }) => errorCode(error) ?? '')
-  if (codes.every((code) => refusals.includes(code))) return 'target-refused'
-  if (codes.some((code) => code === 'EMFILE' || code === 'ENFILE')) return 'descriptors'
-  return codes.includes('ETIMEDOUT') ? 'target-timeout' : 'target-error'
-}
-
-const inWords: Readonly<Record<string, string>> = {
-  ECONNREFUSED: 'refused: nothing listens there',
-  ECONNRESET: 'reset the connection',
-  EHOSTUNREACH: 'cannot be reached',
-  ENETUNREACH: 'cannot be reached: no route to that network',
-  ETIMEDOUT: 'did not answer',
-  EADDRNOTAVAIL: 'cannot be dialled: no address or source port of that family is free',
-  ENOENT: 'is not there',
-  EACCES: 'may not be dialled by this user',
-  EAGAIN: 'is too busy to accept',
-  EMFILE: 'was not dialled: this process has no descriptor left',
-  ENFILE: 'was not dialled: this machine has no descriptor left',
-}
-
-function reasonInWords(error: Error): string {
-  return inWords[errorCode(error) ?? ''] ?? `failed: ${errorText(error)}`
-}

@@ -1,10 +1,12 @@
 import type { Socket } from 'node:net'
-import { hostAndPort } from '../../os/interfaces.ts'
-import type { TargetFacts, TargetState } from '../../record/forwarder-health.ts'
-import { runSteps, type StepResult, type TargetStep } from '../steps/steps.ts'
+import type { Shortage, TargetFacts, TargetState } from '../../record/forwarder-health.ts'
+import type { StepResult } from '../steps/steps.ts'
+import { Candidate, type CandidateOptions } from './candidate.ts'
 import type { Connected } from './connect-race.ts'
 import { type DialFailure, type DialTarget, TargetDial, type TargetDialListener } from './dial.ts'
 import type { NameCache } from './name-cache.ts'
+import { Shortages } from './shortages.ts'
+import { TargetChecks } from './target-checks.ts'
 import { TargetRecord } from './target-record.ts'
 
 /** A connected target, and what it took. */
@@ -42,7 +44,7 @@ export type PreparedOutcome = (
   ...outcome: [failure: NotDialled, socket: undefined] | [failure: undefined, socket: Socket]
 ) => void
 
-export interface DialerOptions {
+export interface DialerOptions extends CandidateOptions {
   /** In order of preference; at least one. */
   readonly targets: readonly DialTarget[]
   readonly names: NameCache
@@ -50,23 +52,7 @@ export interface DialerOptions {
   readonly connectTimeoutMs: number
   /** How long after its first failure targets that refuse are dialled again. 0 = never. */
   readonly retryMs: number
-  /** What a target must go through before it has answered. */
-  readonly steps: readonly TargetStep[]
-  /** Told when a target begins to answer, or to fail. */
-  readonly onChange: (change: TargetChange) => void
 }
-
-export type TargetChange =
-  | { readonly kind: 'answers'; readonly target: DialTarget; readonly address: string }
-  | {
-      readonly kind: 'fails'
-      readonly target: DialTarget
-      readonly message: string
-      readonly answeredBefore: boolean
-    }
-
-/** A target that failed is tried last for so long, in ms. */
-const failureMemoryMs = 10_000
 
 /** ms before the first attempt that is made again; doubled for each further one, up to the longest. */
 const firstRetryMs = 50
@@ -85,19 +71,16 @@ export function summaryOf(facts: readonly TargetFacts[]): TargetFacts {
   return { ...(best ?? noTarget), host, port }
 }
 
-interface Candidate {
-  readonly target: DialTarget
-  readonly record: TargetRecord
-}
-
 /** Finds a target that answers: in order of preference, those that failed lately last, and again while they refuse. */
 export class Dialer {
   readonly #options: DialerOptions
   readonly #candidates: readonly Candidate[]
+  readonly #shortages = new Shortages()
+  #checks: TargetChecks | undefined
 
   constructor(options: DialerOptions) {
     this.#options = options
-    this.#candidates = options.targets.map((target) => ({ target, record: new TargetRecord() }))
+    this.#candidates = options.targets.map((target) => new Candidate(target, options))
   }
 
   /** Every target, in order of preference. */
@@ -114,6 +97,7 @@ export class Dialer {
     const now = performance.now()
     const dial = new Dial(
       this.#options,
+      this.#shortages,
       this.#inOrder(),
       deadlineOf(now, this.#options.connectTimeoutMs),
       listener,
@@ -122,112 +106,49 @@ export class Dialer {
     return dial
   }
 
-  /** Dials every target that nobody has heard of for `freshMs`, and hangs up. */
-  check(freshMs: number): Dialling {
-    const { names, connectTimeoutMs } = this.#options
-    const from = performance.now()
-    const span = { from, until: deadlineOf(from, connectTimeoutMs) }
-    const stale = this.#candidates.filter(
-      ({ record }) => record.state !== 'reachable' || record.ageMs >= freshMs,
-    )
-    const cancels = stale.map((candidate) => {
-      let cancelSteps: (() => void) | undefined
-      const dial = new TargetDial(candidate.target, names, span, {
-        slow: () => {},
-        connected: (connected) => {
-          noteConnected(candidate, connected, this.#options)
-          cancelSteps = this.#checkSteps(candidate, connected)
-        },
-        failed: (failure) => noteFailure(candidate, failure, this.#options.onChange),
-      })
-      dial.start()
-      return () => {
-        dial.giveUp()
-        cancelSteps?.()
-      }
+  /** Begins to look after targets that nobody uses. @param checkMs greater than 0. */
+  startChecks(checkMs: number, isInherited: boolean): void {
+    this.#checks = new TargetChecks({
+      ...this.#options,
+      candidates: this.#candidates,
+      checkMs,
+      isInherited,
+      fellShort: (failure) => this.#shortages.noteFailure(failure),
     })
-    return {
-      giveUp: () => {
-        for (const cancel of cancels) cancel()
-      },
+  }
+
+  stopChecks(): void {
+    this.#checks?.close()
+    this.#checks = undefined
+  }
+
+  /** Somebody asks how the targets are: looks now, where that is free. */
+  lookNow(): void {
+    this.#checks?.lookNow()
+  }
+
+  /** Takes what another process of the same forward knows, where it is news. */
+  learn(targets: readonly TargetFacts[]): void {
+    for (const [index, facts] of targets.entries()) {
+      const candidate = this.#candidates[index]
+      const isSame = candidate?.target.host === facts.host && candidate.target.port === facts.port
+      if (isSame) candidate.learn(facts)
     }
   }
 
-  /** Goes the rest of the way to a target that was connected to for a check, and hangs up. */
-  #checkSteps(candidate: Candidate, { socket, address }: Connected): () => void {
-    const { steps, onChange } = this.#options
-    if (steps.length === 0) {
-      socket.destroy()
-      return () => {}
-    }
-    const target = socket.toSocket('reading').on('error', () => {})
-    const errand = { host: candidate.target.host, connection: undefined }
-    const cancel = runSteps(steps, target, errand, (result) => {
-      notePrepared(candidate, address, result, onChange)
-      // Not before what the steps have written is out.
-      if (result.ok) result.socket.destroySoon()
-      else target.destroy()
-    })
-    return () => {
-      cancel()
-      target.destroy()
-    }
+  /** What this machine lacks to dial; null = nothing. */
+  shortage(): Shortage | null {
+    return this.#shortages.current()
   }
 
   #inOrder(): readonly Candidate[] {
     if (this.#candidates.length === 1) return this.#candidates
-    const hasFailed = ({ record }: Candidate) =>
-      record.state !== 'reachable' && record.state !== 'unknown' && record.failedAgeMs < failureMemoryMs
+    const isAvoided = ({ record }: Candidate) => record.isAvoided
     return [
-      ...this.#candidates.filter((candidate) => !hasFailed(candidate)),
-      ...this.#candidates.filter(hasFailed),
+      ...this.#candidates.filter((candidate) => !isAvoided(candidate)),
+      ...this.#candidates.filter(isAvoided),
     ]
   }
-}
-
-/** A lack of descriptors of our own says nothing about the target. */
-function noteFailure(
-  { target, record }: Candidate,
-  { reason, message }: DialFailure,
-  onChange: DialerOptions['onChange'],
-): void {
-  if (reason === 'descriptors') return
-  const before = record.state
-  record.failed(message)
-  if (record.state === before) return
-  onChange({ kind: 'fails', target, message, answeredBefore: before === 'reachable' })
-}
-
-function noteAnswer(
-  { target, record }: Candidate,
-  address: string,
-  onChange: DialerOptions['onChange'],
-): void {
-  const before = record.state
-  record.answered(address)
-  if (before !== 'reachable') onChange({ kind: 'answers', target, address })
-}
-
-/** A target with steps to do has not answered before they are done. */
-function noteConnected(
-  candidate: Candidate,
-  { address }: Connected,
-  { steps, onChange }: DialerOptions,
-): void {
-  if (steps.length === 0) noteAnswer(candidate, address, onChange)
-}
-
-function notePrepared(
-  candidate: Candidate,
-  address: string,
-  result: StepResult,
-  onChange: DialerOptions['onChange'],
-): void {
-  const { port } = candidate.target
-  if (result.ok) return noteAnswer(candidate, address, onChange)
-  const { step, message } = result.failure
-  const words = `${hostAndPort(address, port)}, ${step.name}: ${message}`
-  noteFailure(candidate, { reason: 'target-error', message: words }, onChange)
 }
 
 /** @param timeoutMs 0 = none. */
@@ -238,6 +159,7 @@ function deadlineOf(startedAt: number, timeoutMs: number): number {
 /** One client's search for a target. */
 class Dial implements Dialling, TargetDialListener {
   readonly #options: DialerOptions
+  readonly #shortages: Shortages
   readonly #candidates: readonly Candidate[]
   readonly #listener: DialListener
   readonly #deadline: number
@@ -246,16 +168,19 @@ class Dial implements Dialling, TargetDialListener {
   #wait = firstRetryMs
   #failures: { readonly candidate: Candidate; readonly failure: DialFailure }[] = []
   #timer: NodeJS.Timeout | undefined
+  #attemptFrom = 0
   /** The one of the candidate before `#next`. */
   #attempt: TargetDial | undefined
 
   constructor(
     options: DialerOptions,
+    shortages: Shortages,
     candidates: readonly Candidate[],
     deadline: number,
     listener: DialListener,
   ) {
     this.#options = options
+    this.#shortages = shortages
     this.#candidates = candidates
     this.#listener = listener
     this.#deadline = deadline
@@ -268,6 +193,7 @@ class Dial implements Dialling, TargetDialListener {
     // Who comes first must not use up the time of those who come after.
     const share = (this.#deadline - now) / (this.#candidates.length - this.#next + 1)
     const span = { from: now, until: now + Math.max(1, share) }
+    this.#attemptFrom = now
     this.#attempt = new TargetDial(candidate.target, this.#options.names, span, this)
     this.#attempt.start()
   }
@@ -283,7 +209,9 @@ class Dial implements Dialling, TargetDialListener {
 
   connected(connected: Connected): void {
     const candidate = this.#current
-    noteConnected(candidate, connected, this.#options)
+    const since = this.#attemptFrom
+    candidate.connected(connected, 'traffic')
+    this.#shortages.over()
     const { socket, address } = connected
     const { host, port } = candidate.target
     this.#listener.dialled({
@@ -292,13 +220,14 @@ class Dial implements Dialling, TargetDialListener {
       port,
       retries: this.#attempts,
       host,
-      prepared: (result) => notePrepared(candidate, address, result, this.#options.onChange),
+      prepared: (result) => candidate.prepared(address, result, 'traffic', since),
     })
   }
 
   failed(failure: DialFailure): void {
     const candidate = this.#current
-    noteFailure(candidate, failure, this.#options.onChange)
+    candidate.failed(failure, 'traffic', this.#attemptFrom)
+    this.#shortages.noteFailure(failure)
     this.#attempts++
     this.#failures.push({ candidate, failure })
     this.start(performance.now())

@@ -27,12 +27,18 @@ export const nameCacheDefaults: NameCacheLimits = {
   names: 256,
 }
 
-type Answer = (problem: string | undefined, addresses: readonly string[]) => void
+/** Why a name has no address: it is not a name, or (`resolver`) nobody can be asked. */
+export interface NameProblem {
+  readonly reason: 'target-error' | 'resolver'
+  readonly message: string
+}
+
+type Answer = (problem: NameProblem | undefined, addresses: readonly string[]) => void
 
 interface Entry {
   /** The last good answer. */
   addresses: readonly string[]
-  problem: string | undefined
+  problem: NameProblem | undefined
   /** `performance.now()` until which the above needs no question. */
   freshUntil: number
   /** Somebody has waited for the question under way for as long as a renewal is waited for. */
@@ -90,8 +96,7 @@ export class NameCache {
       () => {
         waiting.delete(told)
         entry.isLate = hasOld
-        const problem = hasOld ? undefined : `the resolver does not answer for ${name}`
-        answer(problem, entry.addresses)
+        answer(hasOld ? undefined : unasked(name, 'no answer'), entry.addresses)
       },
       hasOld ? renewalMs : patienceMs,
     )
@@ -117,9 +122,34 @@ export class NameCache {
     const isGood = error === null && addresses.length > 0
     if (isGood) entry.addresses = addresses
     const code = (error as NodeJS.ErrnoException | null)?.code ?? 'no address'
-    entry.problem = entry.addresses.length > 0 ? undefined : `the name ${name} cannot be resolved (${code})`
+    entry.problem = entry.addresses.length > 0 ? undefined : problemOf(name, code)
     entry.freshUntil = performance.now() + (isGood ? this.#limits.freshMs : this.#limits.failedMs)
   }
+}
+
+/** What getaddrinfo(3) and Node's resolver answer when no name server could be asked, or none answered. */
+const unaskedCodes: ReadonlySet<string> = new Set([
+  'EAI_AGAIN',
+  'EAI_MEMORY',
+  'EAI_SYSTEM',
+  'EMFILE',
+  'ENFILE',
+  'ECONNREFUSED',
+  'ETIMEOUT',
+  'ETIMEDOUT',
+  'ECANCELLED',
+  'ENOMEM',
+  'EAGAIN',
+])
+
+function problemOf(name: string, code: string): NameProblem {
+  if (unaskedCodes.has(code)) return unasked(name, code)
+  return { reason: 'target-error', message: `the name ${name} cannot be resolved (${code})` }
+}
+
+function unasked(name: string, code: string): NameProblem {
+  const message = `this machine’s resolver does not answer for ${name} (${code}); see /etc/resolv.conf, or name another with --resolver`
+  return { reason: 'resolver', message }
 }
 
 /** `getaddrinfo` occupies one of the few threads that Node also reads files with; more questions than this wait in line. */

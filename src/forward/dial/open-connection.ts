@@ -9,7 +9,8 @@ import { StreamSocket } from '../relay/stream-socket.ts'
 /** Told once, never within the call that begins: a connected socket that was not read from, or why there is none. */
 export interface ConnectListener {
   connected(socket: RelaySocket): void
-  failed(error: NodeJS.ErrnoException): void
+  /** @param error `isLocal` when the kernel refused at once, without a packet sent. */
+  failed(error: NodeJS.ErrnoException & { readonly isLocal?: boolean }): void
 }
 
 /** A connect that is under way. */
@@ -48,7 +49,7 @@ class BareOpening implements Opening {
     const error = isIPv6(address)
       ? handle.connect6(request, address, port)
       : handle.connect(request, address, port)
-    if (error !== 0) return queueMicrotask(() => this.done(error))
+    if (error !== 0) return queueMicrotask(() => this.done(error, true))
     // libuv asks for both kinds of events at once then, and not for one after the other: a system call less. Nothing can come before
     // the connect is done.
     handle.readStart()
@@ -60,15 +61,18 @@ class BareOpening implements Opening {
     this.#handle.close()
   }
 
-  /** For the request's callback. */
-  done(status: number): void {
+  /**
+   * For the request's callback.
+   * @param isLocal the kernel refused at once.
+   */
+  done(status: number, isLocal = false): void {
     const listener = this.#listener
     if (listener === undefined) return
     this.#listener = undefined
     if (status === 0) return listener.connected(new BareSocket(this.#libuv, this.#handle, 'dialled'))
     this.#handle.close()
     const code = getSystemErrorName(status)
-    listener.failed(Object.assign(new Error(`connect ${code}`), { code, syscall: 'connect' }))
+    listener.failed(Object.assign(new Error(`connect ${code}`), { code, syscall: 'connect', isLocal }))
   }
 }
 

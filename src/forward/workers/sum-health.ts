@@ -30,6 +30,7 @@ export function sumHealth(
     ...own,
     target: summaryOf(targets),
     targets,
+    shortage: there.find(({ shortage }) => shortage !== null)?.shortage ?? null,
     gate:
       own.gate === null
         ? null
@@ -85,8 +86,7 @@ function addedUp<Key extends string>(counts: readonly Readonly<Record<Key, numbe
 
 /** What the process knows that has dialled it last. */
 function freshestOf(facts: readonly [TargetFacts, ...TargetFacts[]]): TargetFacts {
-  const age = ({ answeredAgeMs, lastErrorAgeMs }: TargetFacts) =>
-    Math.min(answeredAgeMs ?? Number.POSITIVE_INFINITY, lastErrorAgeMs ?? Number.POSITIVE_INFINITY)
+  const age = ({ knownAgeMs }: TargetFacts) => knownAgeMs ?? Number.POSITIVE_INFINITY
   const freshest = facts.reduce((best, one) => (age(one) < age(best) ? one : best))
   const answered = facts.filter(({ answeredAgeMs }) => answeredAgeMs !== null)
   if (freshest.state !== 'waiting' || answered.length === 0) return freshest

@@ -74,6 +74,8 @@ export class WholeForward implements ServedForward {
 
   async health(): Promise<ForwarderHealth> {
     const workers = await this.#pool.health()
+    // Only this process checks targets, so it must know what became of the others' dials.
+    for (const { targets } of workers) this.own.learnTargets(targets)
     const health = sumHealth(this.own.health(), workers, this.#retired === undefined ? [] : [this.#retired])
     const { maxConnections, workers: wanted } = this.options
     const { connections, identity, draining } = health
