@@ -195,7 +195,7 @@ export const tunableOptions: {
     placeholder: 'NAME',
     parse: parseHost,
     default: [],
-    help: 'host names by which visitors may open the gate; IP addresses and localhost always work',
+    help: 'host names by which visitors may open the gate and --metrics; IP addresses and localhost always work',
   },
   gateTokenFile: {
     kind: 'text',

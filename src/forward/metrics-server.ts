@@ -1,7 +1,10 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { type HostAndPort, parseHostAndPort } from '../config/values.ts'
 import { errorCode, errorText } from '../os/failure.ts'
+import { isLoopback } from '../os/interfaces.ts'
 import type { ForwarderHealth } from '../record/forwarder-health.ts'
+import { isTrustedHost, parseHostHeader } from './gate/origins.ts'
+import { sourceNetwork } from './gate/session.ts'
 import type { Admission } from './limits/admission.ts'
 import { exposition } from './metrics.ts'
 import { healthVerdict } from './metrics-health.ts'
@@ -10,6 +13,8 @@ import { healthVerdict } from './metrics-health.ts'
 export interface MetricsSource {
   readonly health: () => ForwarderHealth | Promise<ForwarderHealth>
   readonly admission: Admission
+  /** Names, beside addresses and localhost, by which this host may be called. */
+  readonly hosts: readonly string[]
   readonly log: (level: 'info' | 'warn', message: string, good?: boolean) => void
 }
 
@@ -20,11 +25,14 @@ export interface MetricsServer {
 /** ms between two tries of an address that is taken, as by the forwarder before this one, which is about to let go of it. */
 const retryMs = 250
 
-/** Scrapers and probes at once; whoever holds more is not one. */
-const mostConnections = 32
+/** Connections at once from one source, and from all; this machine is counted as one source of its own, beside the others. */
+const mostConnections = { ofOne: 8, ofOthers: 32, ofThisMachine: 64 }
 
-/** ms that a request may take to come in. */
-const requestTimeoutMs = 5000
+/** ms that a request may take to come in, and without a byte either way. */
+const requestTimeoutMs = 5_000
+
+/** ms after which any connection ends, whatever state it is in. Scrapers connect again. */
+const longestLifeMs = 30_000
 
 /**
  * Serves `/metrics`, `/healthz`, `/livez` and `/readyz` over HTTP. An address that is taken is said once and tried again and again: a
@@ -37,17 +45,31 @@ export function serveMetrics(place: string, source: MetricsSource): MetricsServe
       requestTimeout: requestTimeoutMs,
       headersTimeout: requestTimeoutMs,
       keepAliveTimeout: requestTimeoutMs,
+      connectionsCheckingInterval: 1_000,
     },
-    (request, response) => void answer(request, response, source),
+    (request, response) => {
+      answer(request, response, source).catch((error: unknown) => {
+        if (response.headersSent) response.destroy()
+        else send(response, 500, 'text/plain', `${errorText(error)}\n`)
+      })
+    },
   )
-  server.maxConnections = mostConnections
+  server.setTimeout(requestTimeoutMs)
+  server.maxHeadersCount = 0
+  const room = new Room()
   server.on('connection', (socket) => {
     const { remoteAddress } = socket
-    if (remoteAddress === undefined || !source.admission.admits(remoteAddress)) socket.destroy()
+    if (remoteAddress === undefined || !source.admission.admits(remoteAddress) || !room.take(remoteAddress))
+      return void socket.resetAndDestroy()
+    const end = setTimeout(() => socket.resetAndDestroy(), longestLifeMs)
+    socket.once('close', () => {
+      clearTimeout(end)
+      room.leave(remoteAddress)
+    })
   })
   server.on('clientError', (_error, socket) => {
-    if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n')
-    else socket.destroy()
+    if (!socket.writable) return void socket.destroy()
+    socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n', () => socket.destroy())
   })
   const stopTrying = listenAtLast(server, parsedPlace(place), place, source)
   return {
@@ -57,6 +79,37 @@ export function serveMetrics(place: string, source: MetricsSource): MetricsServe
       server.closeAllConnections()
     },
   }
+}
+
+/** Who is connected. A source that takes all it may leaves room for the others. */
+class Room {
+  readonly #open = new Map<string, number>()
+
+  /** @returns false when there is none for this address; else it is counted until it leaves. */
+  take(address: string): boolean {
+    const key = keyOf(address)
+    const count = this.#open.get(key) ?? 0
+    const others = [...this.#open].reduce((sum, [name, open]) => (name === thisMachine ? sum : sum + open), 0)
+    const isFull =
+      key === thisMachine
+        ? count >= mostConnections.ofThisMachine
+        : count >= mostConnections.ofOne || others >= mostConnections.ofOthers
+    if (!isFull) this.#open.set(key, count + 1)
+    return !isFull
+  }
+
+  leave(address: string): void {
+    const key = keyOf(address)
+    const count = (this.#open.get(key) ?? 1) - 1
+    if (count === 0) this.#open.delete(key)
+    else this.#open.set(key, count)
+  }
+}
+
+const thisMachine = 'this machine'
+
+function keyOf(address: string): string {
+  return isLoopback(address) ? thisMachine : sourceNetwork(address)
 }
 
 function parsedPlace(place: string): HostAndPort {
@@ -92,8 +145,12 @@ async function answer(
   response: ServerResponse,
   source: MetricsSource,
 ): Promise<void> {
-  const { method = '', url = '' } = request
+  const { method = '', url = '', headers, socket } = request
   request.resume()
+  if (headers.host !== undefined && !isTrusted(headers.host, source.hosts)) {
+    const cure = 'use an IP address or localhost, or add the name to the forward: --gate-host NAME'
+    return send(response, 421, 'text/plain', `this server does not know that host name; ${cure}\n`)
+  }
   if (method !== 'GET' && method !== 'HEAD') {
     response.setHeader('Allow', 'GET, HEAD')
     return send(response, 405, 'text/plain', 'only GET and HEAD\n')
@@ -114,10 +171,21 @@ async function answer(
     case '/readyz':
       return sendJson(response, verdict.ready, verdict)
     case '/healthz':
-      return sendJson(response, verdict.ready, { ...verdict, health })
+      // Processes, files and targets are nobody's affair on the network.
+      return sendJson(
+        response,
+        verdict.ready,
+        isLoopback(socket.remoteAddress ?? '') ? { ...verdict, health } : verdict,
+      )
     default:
       return send(response, 404, 'text/plain', 'there are /metrics, /healthz, /livez and /readyz\n')
   }
+}
+
+/** A name of somebody else's may have been pointed here, so that his page can read the answer (DNS rebinding). */
+function isTrusted(header: string, hosts: readonly string[]): boolean {
+  const host = parseHostHeader(header, 'http')
+  return host !== undefined && isTrustedHost(host, hosts)
 }
 
 function sendJson(response: ServerResponse, isGood: boolean, value: unknown): void {

@@ -345,6 +345,7 @@ async function openGate(log: Log, forwarder: Forwarder, stateDirectory: string):
 async function openMetrics(log: Log, forwarder: ServedForward): Promise<MetricsServer> {
   const { serveMetrics } = await import('./metrics-server.ts')
   const admission = createAdmission(forwarder.options.allow)
-  const source = { health: () => forwarder.health(), admission, log }
+  const hosts = forwarder.options.gateHost
+  const source = { health: () => forwarder.health(), admission, hosts, log }
   return serveMetrics(forwarder.options.metrics, source)
 }
