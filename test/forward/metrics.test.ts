@@ -66,7 +66,12 @@ describe('The metrics server', () => {
     const forward = await openForward({ host: '127.0.0.1', port: 9 })
     const said: string[] = []
     const log = (_level: string, message: string) => void said.push(message)
-    const metrics = serveMetrics(place, { health: () => forward.forwarder.health(), admission, log })
+    const metrics = serveMetrics(place, {
+      health: () => forward.forwarder.health(),
+      admission,
+      hosts: [],
+      log,
+    })
     await until('it listens', async () => (said.length > 0 ? true : undefined))
     // Node tells of such an accept by an error event of the server, as it is made here.
     let server: EventEmitter | undefined
