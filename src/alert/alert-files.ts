@@ -1,8 +1,10 @@
-import { renameSync } from 'node:fs'
+import { existsSync, renameSync } from 'node:fs'
+import path from 'node:path'
 import { errorText } from '../os/failure.ts'
 import { readRegularFile } from '../os/regular-file.ts'
 import { writeFileAtomically } from '../record/atomic-file.ts'
 import type { LogLevel } from '../record/log-entry.ts'
+import { demandOwnDirectory } from '../record/state-directory.ts'
 import type { ChannelHealth } from './channel-health.ts'
 import type { IncidentState } from './incident.ts'
 import type { QueuedMessage } from './queue.ts'
@@ -34,6 +36,8 @@ export type Say = (level: LogLevel, message: string, good?: boolean) => void
 export class AlertFiles {
   readonly #say: Say
   readonly #unwritten = new Map<string, () => object>()
+  /** Everything that was ever to be written, by file. */
+  readonly #contents = new Map<string, () => object>()
   #isFailing = false
 
   constructor(say: Say) {
@@ -42,7 +46,9 @@ export class AlertFiles {
 
   /** @param content gives what is to be written, now and at every further try. */
   write(file: string, content: () => object): void {
+    this.#contents.set(file, content)
     try {
+      demandOwnDirectory(path.dirname(file))
       writeFileAtomically(file, `${JSON.stringify(content())}\n`)
       this.#unwritten.delete(file)
     } catch (error) {
@@ -59,9 +65,17 @@ export class AlertFiles {
     }
   }
 
-  /** Tries again what could not be written. */
+  /** Tries again what could not be written, and writes again what somebody has removed. */
   retry(): void {
-    for (const [file, content] of [...this.#unwritten]) this.write(file, content)
+    for (const [file, content] of [...this.#contents]) {
+      if (this.#unwritten.has(file) || !existsSync(file)) this.write(file, content)
+    }
+  }
+
+  /** This file is wanted no more. */
+  forget(file: string): void {
+    this.#contents.delete(file)
+    this.#unwritten.delete(file)
   }
 
   /** What a monitor before has left, or undefined. What cannot be used is moved aside, and told. */

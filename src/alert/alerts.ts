@@ -112,6 +112,11 @@ export class Alerts {
     void this.#ping?.roundDone(this.#state.incidents.length > 0)
   }
 
+  /** Writes again what could not be written, or was removed. */
+  keepFiles(): void {
+    this.#files.retry()
+  }
+
   /**
    * Takes another configuration. Channels that are the same go on undisturbed; a disabled one that has changed is tried again.
    */
@@ -207,6 +212,7 @@ export class Alerts {
       const lost = typeof record === 'object' ? changesIn(record.queue) : 0
       if (lost > 0)
         this.#channelAround.say('warn', `Alert channel ${channel} is gone, and ${lost} alerts with it`)
+      this.#files.forget(this.#file(name))
       removeQuietly(this.#file(name))
     }
   }

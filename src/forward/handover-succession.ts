@@ -26,6 +26,7 @@ export class Succession {
   readonly #log: Log
   readonly #ending: Promise<Ending>
   #isEnding = false
+  #hasSuccessor = false
   #end: (ending: Ending) => void = () => {}
   #replacement: Replacement | undefined
 
@@ -42,6 +43,16 @@ export class Succession {
     // the forward outlives whoever started it.
     process.on('SIGHUP', () => void forwarder.reloadCertificates())
     process.on('SIGUSR2', () => void this.#replaceByItself())
+  }
+
+  /** It takes no more connections, or is about to. */
+  get isEnding(): boolean {
+    return this.#isEnding
+  }
+
+  /** Another forwarder has taken over, or is being started for it: names and files are that one's. */
+  get isSuperseded(): boolean {
+    return this.#hasSuccessor || this.#replacement !== undefined
   }
 
   /** True while the forwarder that started this one, to be replaced by it, is there. */
@@ -104,6 +115,7 @@ export class Succession {
       this.#replacement = startReplacement(plan)
       const successor = await this.#replacement.ready
       this.#isEnding = true
+      this.#hasSuccessor = true
       if (supervisor !== null && !(await announceMainProcess(successor.pid))) {
         this.#log(
           'error',

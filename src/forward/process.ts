@@ -8,7 +8,6 @@ import {
   holdControlSocket,
 } from '../control/server.ts'
 import { sendStartReport } from '../control/start-report.ts'
-import { wallTime } from '../os/clock.ts'
 import { errorText, exitCode, Failure } from '../os/failure.ts'
 import { hostAndPort, isLoopback, machineAddresses, withoutZone } from '../os/interfaces.ts'
 import { isIP } from '../os/ip-address.ts'
@@ -18,17 +17,17 @@ import { notifyServiceManager } from '../os/service-manager.ts'
 import { isFixed, takeInheritance } from '../os/socket-activation.ts'
 import { version } from '../os/version.ts'
 import type { ForwarderIdentity } from '../record/forwarder-health.ts'
-import { defaultLogLimits, isSameFile, LineLog } from '../record/line-log.ts'
-import { formatForPeople, type LogEntry } from '../record/log-entry.ts'
+import { KeptFile } from '../record/kept-file.ts'
 import { removeOwnPidFile, writePidFile } from '../record/pid-file.ts'
 import { fileNames, prepareStateDirectory } from '../record/state-directory.ts'
-import { openAccessLog } from './access-log.ts'
 import { Forwarder, type ForwarderEvent, type Sharing } from './forwarder.ts'
 import { Succession } from './handover-succession.ts'
+import { KeptFiles, type OwnFile } from './kept-files.ts'
 import { createAdmission } from './limits/admission.ts'
 import { failedBindInWords } from './listen/bind-report.ts'
 import { isSamePort, loopbackAddresses, planListeners, reachesListener } from './listen/listen-plan.ts'
 import type { MetricsServer } from './metrics-server.ts'
+import { type Log, ProcessLogs } from './process-logs.ts'
 import { certificateFiles } from './steps/certificate-files.ts'
 import type { ServedForward } from './workers/served-forward.ts'
 import type { WholeForward, WholeForwardOptions } from './workers/whole-forward.ts'
@@ -40,8 +39,6 @@ export interface ForwarderProcessOptions {
   /** An inherited descriptor on which the one line of `StartReport` is written, then closed. Undefined = none. */
   readonly reportDescriptor: number | undefined
 }
-
-type Log = (level: LogEntry['level'], message: string, good?: boolean) => void
 
 /**
  * Runs one forward as a process: log, control socket, PID file, signals. Resolves with the exit code after a clean end.
@@ -69,13 +66,11 @@ async function run({ forward, stateDirectory, reportDescriptor }: ForwarderProce
   if (!isFixed(inheritance)) await refuseImpossible(forward)
   prepareStateDirectory(stateDirectory)
   const file = (name: (port: number) => string) => path.join(stateDirectory, name(forward.listenPort))
-  const logFile = file(fileNames.forwarderLog)
   const isShared = forward.workers > 1
-  const lines = new LineLog(logFile, { ...defaultLogLimits, isShared })
-  const log = openLog(lines, logFile, forward)
+  const logs = new ProcessLogs(forward, stateDirectory)
+  const { log, ended } = logs
   const certificate = await certificateFiles(forward, stateDirectory)
   const event = (happened: ForwarderEvent) => logEvent(log, forward, happened)
-  const ended = openAccessLog(forward.accessLog, isSameFile(1, logFile) ? lines : undefined, isShared)
   const open = (sharing?: Sharing) =>
     new Forwarder(forward, { event, ended }, inheritance, certificate, sharing)
   const workersFile = file(fileNames.workers)
@@ -85,21 +80,37 @@ async function run({ forward, stateDirectory, reportDescriptor }: ForwarderProce
   const succession = new Succession(served, inheritance, log)
   const pidFile = file(fileNames.pidFile)
   const keepPidFile = pidFileKeeper(pidFile, log)
-  const hold = () =>
-    holdSocket(file(fileNames.forwarderSocket), served, succession, () => {
-      if (!existsSync(pidFile)) keepPidFile()
-    })
+  let files: KeptFiles | undefined
+  const hold = () => holdSocket(file(fileNames.forwarderSocket), served, succession, () => void files?.look())
+  process.on('SIGHUP', () => {
+    logs.reopen()
+    log('info', 'SIGHUP: logs are opened anew')
+    void files?.look()
+  })
   // An heir takes the name last of all: until it is ready, the one before must be found there.
   let metrics: MetricsServer | undefined
   let control = succession.isHeir() ? undefined : await hold()
   try {
-    if (forward.gate !== '') await openGate(log, forwarder, stateDirectory)
+    const own: OwnFile[] =
+      forward.gate === '' ? [] : await openGate(log, forwarder, stateDirectory, succession)
     if (existsSync(workersFile)) await endOrphans(workersFile, forward.listenPort)
     const bound = await forwarder.start()
     if (bound.length === 0) refuseIfTaken(forwarder)
     if (isFixed(inheritance)) refuseSocketsOfTarget(forward, bound)
     control ??= await hold()
     keepPidFile()
+    own.push({ what: 'PID file', keep: () => !existsSync(pidFile) && keepPidFile() })
+    if (forward.tlsSelfSigned)
+      own.push(
+        keptFile(
+          'certificate',
+          file(() => fileNames.selfSigned),
+          true,
+        ),
+      )
+    if (whole !== undefined) own.push({ what: 'record of the workers', keep: () => whole.keepRecord() })
+    const isKeeper = () => !succession.isSuperseded
+    files = new KeptFiles({ stateDirectory, log, logs, control, isKeeper, files: own })
     warnOfOpenDoor(log, forward)
     for (const warning of forwarder.health().warnings) log('warn', `Port ${forward.listenPort}: ${warning}`)
     sendStartReport(reportDescriptor, { ready: true })
@@ -112,6 +123,7 @@ async function run({ forward, stateDirectory, reportDescriptor }: ForwarderProce
     })
     return exitCode.ok
   } finally {
+    files?.close()
     forwarder.close()
     whole?.dispose()
     metrics?.close()
@@ -178,10 +190,10 @@ async function addressesOf(host: string): Promise<string[]> {
 }
 
 /**
- * Writes the PID file. A forward works without one, on a full disk for example, because its control socket says who it is; the file is
+ * Writes the PID file; true when it could. A forward works without one, on a full disk for example, because its control socket says who it is; the file is
  * written at a later look.
  */
-function pidFileKeeper(file: string, log: Log): () => void {
+function pidFileKeeper(file: string, log: Log): () => boolean {
   let isFailing = false
   return () => {
     try {
@@ -191,7 +203,13 @@ function pidFileKeeper(file: string, log: Log): () => void {
       if (!isFailing) log('warn', `The PID file cannot be written: ${errorText(error)}; tried again later`)
       isFailing = true
     }
+    return !isFailing
   }
+}
+
+function keptFile(what: string, file: string, follows: boolean): OwnFile {
+  const kept = new KeptFile(file, follows)
+  return { what, keep: () => kept.keep() }
 }
 
 async function holdSocket(
@@ -261,15 +279,6 @@ function refuseIfTaken(forwarder: Forwarder): void {
   )
 }
 
-function openLog(lines: LineLog, file: string, { listenPort }: ForwardOptions): Log {
-  const echoes = !isSameFile(1, file)
-  return (level, message, good = false) => {
-    const line = formatForPeople({ time: wallTime(), level, source: String(listenPort), message, good })
-    lines.write(line)
-    if (echoes) process.stdout.write(`${line}\n`)
-  }
-}
-
 function logEvent(log: Log, forward: ForwardOptions, event: ForwarderEvent): void {
   switch (event.kind) {
     case 'listening': {
@@ -332,13 +341,29 @@ function warnOfOpenDoor(log: Log, { allow, listenPort }: ForwardOptions): void {
   )
 }
 
-/** The token is shown to a person at a terminal and written to no log. */
-async function openGate(log: Log, forwarder: Forwarder, stateDirectory: string): Promise<void> {
+/**
+ * The token is shown to a person at a terminal and written to no log.
+ * @returns the files that the gate works with, by what they hold now.
+ */
+async function openGate(
+  log: Log,
+  forwarder: Forwarder,
+  stateDirectory: string,
+  succession: Succession,
+): Promise<OwnFile[]> {
   const { loadSecrets } = await import('./gate/index.ts')
   const secrets = loadSecrets(stateDirectory, forwarder.options.gateTokenFile)
   await forwarder.putUpGate(secrets, stateDirectory)
   log('info', `Gate: visitors log in with the token in ${secrets.tokenPlace}`)
   if (process.stdout.isTTY) process.stdout.write(`Gate token: ${secrets.token}\n`)
+  const file = (name: string) => path.join(stateDirectory, name)
+  const files = [keptFile('gate_key', file(fileNames.gateKey), false)]
+  if (secrets.tokenPlace === file(fileNames.gateToken))
+    files.push(keptFile('gate_token', secrets.tokenPlace, false))
+  // A gate that takes no more visitors leaves the family.
+  const entry = keptFile('entry of the gate', file(fileNames.gate(forwarder.options.listenPort)), false)
+  files.push({ ...entry, keep: () => !succession.isEnding && entry.keep() })
+  return files
 }
 
 /** Loaded only now: a forwarder that nobody scrapes starts without it. */

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { wallTime } from '../os/clock.ts'
 import { readRegularFile } from '../os/regular-file.ts'
@@ -38,6 +39,17 @@ export class DesiredState {
     if (isDown === (wanted === 'down')) return
     if (wanted === 'down') this.#down.set(name, { since: wallTime(), why })
     else this.#down.delete(name)
+    this.#write()
+  }
+
+  /** Writes it again when somebody has removed it; true when it was written. Throws the system's error when it cannot be. */
+  keep(): boolean {
+    if (this.#down.size === 0 || existsSync(this.#file)) return false
+    this.#write()
+    return true
+  }
+
+  #write(): void {
     const content = { schemaVersion: 1, down: Object.fromEntries(this.#down) }
     writeFileAtomically(this.#file, `${JSON.stringify(content, null, 1)}\n`)
   }

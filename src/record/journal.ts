@@ -110,9 +110,18 @@ export type JournalEntry = JournalStamp & JournalEvent
  * 16 parts of 4 MiB hold some 200,000 events; a forward that flaps without end makes 4,000 a day, one that is well none. Packed they
  * take a tenth of the room.
  */
-const journalLimits: LogLimits = { maxBytes: 4 * 1024 * 1024, keep: 15, compress: true }
+const journalLimits: LogLimits = {
+  maxBytes: 4 * 1024 * 1024,
+  keep: 15,
+  compress: true,
+  remembered: 1000,
+  isPrivate: true,
+}
 
-/** The journal of events, `events.jsonl`: written before `write` returns, one object a line. A full disk never stops the caller. */
+/**
+ * The journal of events, `events.jsonl`: written before `write` returns, one object a line. A full disk, or a directory that is gone, never
+ * stops the caller: the last 1,000 events wait in memory until they can be written.
+ */
 export class Journal {
   readonly #log: LineLog
   #lost: { readonly from: string; readonly count: number } | undefined
@@ -121,12 +130,7 @@ export class Journal {
     this.#log = new LineLog(path.join(stateDirectory, fileNames.journal), limits, null)
   }
 
-  /** True while events are lost because they cannot be written. */
-  get isLosing(): boolean {
-    return this.#lost !== undefined
-  }
-
-  /** @returns true when the event is written. After a loss none is written before `recover` has told of it. */
+  /** @returns true when the event is written, or kept until it can be. After a loss none is written before `recover` has told of it. */
   write(event: JournalEvent): boolean {
     const entry = stamped(event)
     if (this.#lost === undefined && this.#log.write(JSON.stringify(entry))) return true
@@ -135,14 +139,25 @@ export class Journal {
   }
 
   /**
-   * Tries to tell of a loss, and of how things stand now that events are written again. Does nothing when none was lost.
+   * Writes what waits in memory; tells of a loss, and of how things stand now that events are written again.
    * @returns true when events can be written.
    */
   recover(standing: () => readonly JournalEvent[]): boolean {
+    if (!this.#log.flush()) return false
     if (this.#lost === undefined) return true
     if (!this.#log.write(JSON.stringify(stamped({ event: 'events-lost', ...this.#lost })))) return false
     this.#lost = undefined
     return standing().every((event) => this.write(event))
+  }
+
+  /** As `LineLog.look`. */
+  look(): boolean {
+    return this.#log.look()
+  }
+
+  /** As `LineLog.reopen`. */
+  reopen(): void {
+    this.#log.reopen()
   }
 
   close(): void {

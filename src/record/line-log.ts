@@ -9,9 +9,11 @@ import {
   renameSync,
   statSync,
 } from 'node:fs'
+import path from 'node:path'
 import { errorCode } from '../os/failure.ts'
 import { openForAppending, openRegularFile } from '../os/regular-file.ts'
 import { removeQuietly, writeAll } from './atomic-file.ts'
+import { demandOwnDirectory } from './state-directory.ts'
 
 export interface LogLimits {
   /** Bytes after which a new file is begun. 0 = never. */
@@ -20,12 +22,17 @@ export interface LogLimits {
   readonly keep: number
   /** Pack full files but the newest, which a follower may still be reading: NAME.2.gz, … Done beside the work, not in its way. */
   readonly compress: boolean
-  /** Several processes write to it all the time: what one rotates away the others let go of within a second. */
-  readonly isShared?: boolean
+  /** Lines that are kept in memory while they cannot be written, and written first when they can. 0 = none; they count as lost. */
+  readonly remembered?: number
+  /** The folder is this program's own: a log is never begun in one that somebody else has put there. */
+  readonly isPrivate?: boolean
 }
 
-/** ms between two looks at a file that others rotate, too. */
+/** ms between two looks, while lines are written, at whether the name still leads to the open file. */
 const lookAgainMs = 1000
+
+/** Bytes of the lines that are kept in memory, whatever their number. */
+const rememberedBytes = 1024 * 1024
 
 export const defaultLogLimits: LogLimits = { maxBytes: 5 * 1024 * 1024, keep: 5, compress: true }
 
@@ -38,7 +45,7 @@ const lossForPeople: LossLine = (lost) => `(${lost} lines lost: the log could no
  * A log file that is appended to line by line. Each line is written by one write(2) to a descriptor opened for appending
  * before `write` returns, so the last line before a crash is there and lines of several writers never mix. Rotation renames
  * and begins anew: no line is lost or cut. A full or read-only disk never stops the caller: lines are counted as lost and
- * the loss is told by the first line that can be written again.
+ * the loss is told by the first line that can be written again. A file that was removed, or got another name, is let go of and begun anew.
  */
 export class LineLog {
   readonly #file: string
@@ -49,6 +56,10 @@ export class LineLog {
   /** Size at which the next rotation is tried. */
   #rotateAt: number
   #lost = 0
+  #backlog: string[] = []
+  #backlogBytes = 0
+  /** It was removed, or got another name, and is to be begun anew even before there is a line to write. */
+  #isDue = false
   #lookedAt = 0
   #packing: Promise<void> | undefined
 
@@ -59,18 +70,53 @@ export class LineLog {
     this.#rotateAt = limits.maxBytes
   }
 
-  /** @returns true when the line is written. */
+  /** @returns true when the line is written, or kept until it can be. */
   write(line: string): boolean {
     try {
-      if (this.#lost > 0 && this.#lossLine !== null) this.#append(this.#lossLine(this.#lost))
-      this.#lost = 0
+      this.#writeBacklog()
       this.#append(line)
       return true
     } catch {
-      this.#lost++
+      this.close()
+      return this.#remember(line)
+    }
+  }
+
+  /**
+   * Looks whether the name still leads to the open file; a file that was removed or got another name is let go of and begun anew. Writes
+   * what could not be written before.
+   * @returns true when it was begun anew.
+   */
+  look(): boolean {
+    if (this.#descriptor !== undefined && !isSameFile(this.#descriptor, this.#file)) {
+      this.close()
+      this.#isDue = true
+    }
+    const isDue = this.#isDue
+    try {
+      if (isDue) this.#open()
+    } catch {
+      return false
+    }
+    this.flush()
+    return isDue
+  }
+
+  /** @returns true when no line waits in memory any more, and none was lost that nobody has told of. */
+  flush(): boolean {
+    if (this.#lost === 0 && this.#backlog.length === 0) return true
+    try {
+      this.#writeBacklog()
+      return true
+    } catch {
       this.close()
       return false
     }
+  }
+
+  /** Lets go of the file; the next line opens it by its name. For who has given it another name on purpose (logrotate). */
+  reopen(): void {
+    this.close()
   }
 
   close(): void {
@@ -91,7 +137,7 @@ export class LineLog {
 
   #append(line: string): void {
     const bytes = Buffer.from(`${line}\n`)
-    if (this.#limits.isShared === true) this.#lookAgain()
+    this.#lookAgain()
     this.#open()
     if (this.#limits.maxBytes > 0 && this.#bytes > 0 && this.#bytes + bytes.length > this.#rotateAt) {
       this.#rotate()
@@ -100,20 +146,59 @@ export class LineLog {
     this.#bytes += bytes.length
   }
 
-  /** Others have written to the file, and may have given it another name. */
+  /** Throws when not all of it can be written; what is written is forgotten. */
+  #writeBacklog(): void {
+    if (this.#lost > 0 && this.#lossLine !== null) this.#append(this.#lossLine(this.#lost))
+    this.#lost = 0
+    if (this.#backlog.length === 0) return
+    let written = 0
+    try {
+      for (const line of this.#backlog) {
+        this.#append(line)
+        written++
+      }
+    } finally {
+      this.#backlog = this.#backlog.slice(written)
+      this.#backlogBytes = this.#backlog.reduce((sum, line) => sum + line.length, 0)
+    }
+  }
+
+  /** The newest lines are kept; what there is no room for is counted. */
+  #remember(line: string): boolean {
+    const { remembered = 0 } = this.#limits
+    if (remembered === 0) {
+      this.#lost++
+      return false
+    }
+    this.#backlog.push(line)
+    this.#backlogBytes += line.length
+    while (this.#backlog.length > remembered || this.#backlogBytes > rememberedBytes) {
+      this.#backlogBytes -= this.#backlog.shift()?.length ?? 0
+      this.#lost++
+    }
+    return this.#lost === 0
+  }
+
+  /** Others may have written to the file, removed it, or given it another name. */
   #lookAgain(): void {
     const now = performance.now()
     if (this.#descriptor === undefined || now - this.#lookedAt < lookAgainMs) return
     this.#lookedAt = now
-    if (isSameFile(this.#descriptor, this.#file)) this.#bytes = fstatSync(this.#descriptor).size
-    else this.close()
+    if (isSameFile(this.#descriptor, this.#file)) {
+      this.#bytes = fstatSync(this.#descriptor).size
+      return
+    }
+    this.close()
+    this.#isDue = true
   }
 
   /** What a crash or a full disk cut off in the middle is ended first, so that it spoils no other line. */
   #open(): number {
     if (this.#descriptor !== undefined) return this.#descriptor
+    if (this.#limits.isPrivate === true) demandOwnDirectory(path.dirname(this.#file))
     const descriptor = openForAppending(this.#file)
     this.#descriptor = descriptor
+    this.#isDue = false
     this.#bytes = fstatSync(descriptor).size
     if (!endsWithNewline(descriptor, this.#bytes)) {
       writeAll(descriptor, Buffer.from('\n'))

@@ -14,8 +14,10 @@ export interface RingEntry extends LogEntry {
   readonly sequence: number
 }
 
-/** The last 1,000 log entries as JSON, one a line, for machines. Lines that cannot be written are lost silently: the log for
- * people tells of a full disk. */
+/**
+ * The last 1,000 log entries as JSON, one a line, for machines. Lines that cannot be written wait in memory; those beyond the ring are lost
+ * silently, because the log for people tells of a full disk.
+ */
 export class RingLog {
   readonly #file: string
   #log: LineLog
@@ -27,7 +29,8 @@ export class RingLog {
     const entries = readRing(file)
     this.#lines = entries.length
     this.#sequence = entries.at(-1)?.sequence ?? 0
-    this.#log = new LineLog(file, { maxBytes: 0, keep: 0, compress: false }, null)
+    const limits = { maxBytes: 0, keep: 0, compress: false, remembered: ringLines, isPrivate: true }
+    this.#log = new LineLog(file, limits, null)
   }
 
   write(entry: LogEntry): void {
@@ -38,9 +41,16 @@ export class RingLog {
     if (this.#lines >= ringLines + slack) this.#cut()
   }
 
-  /** Opens the file anew at the next line: for when it was removed. */
+  /** As `LineLog.look`. */
+  look(): boolean {
+    const isBegun = this.#log.look()
+    if (isBegun) this.#lines = readRing(this.#file).length
+    return isBegun
+  }
+
+  /** As `LineLog.reopen`. */
   reopen(): void {
-    this.#log.close()
+    this.#log.reopen()
   }
 
   #cut(): void {

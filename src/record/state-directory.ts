@@ -114,6 +114,32 @@ export function prepareStateDirectory(directory: string): void {
   } catch (error) {
     throw refusal(directory, errorText(error), 'choose another --state-dir')
   }
+  demandOwnDirectory(directory)
+  demandClosed(directory)
+}
+
+/**
+ * The same for a process that runs already: makes a directory that was removed, and goes on in one that somebody has opened to others.
+ * @returns what a person should hear about it; undefined when all is well.
+ * @throws Failure when it cannot be made or is not ours.
+ */
+export function keepStateDirectory(directory: string): string | undefined {
+  try {
+    makeDirectory(directory)
+  } catch (error) {
+    throw refusal(directory, errorText(error), 'it is tried again')
+  }
+  demandOwnDirectory(directory)
+  return (statSync(directory).mode & 0o077) === 0
+    ? undefined
+    : `Other users can enter the state directory ${directory}: chmod 700 ${directory}`
+}
+
+/**
+ * Checks a state directory without making it: a directory, no symlink, owned by this user.
+ * @throws Failure with the cure, exit code 78; the system's error when there is none.
+ */
+export function demandOwnDirectory(directory: string): void {
   const facts = lstatSync(directory)
   if (facts.isSymbolicLink() && !isOwnersLink(directory, facts.uid)) {
     throw refusal(directory, 'it is a symbolic link', 'name the directory itself with --state-dir')
@@ -123,12 +149,14 @@ export function prepareStateDirectory(directory: string): void {
   if (target.uid !== ownUid()) {
     throw refusal(directory, `it belongs to another user (uid ${target.uid})`, 'choose another --state-dir')
   }
-  if ((target.mode & 0o077) !== 0) {
-    const cure = readdirSync(directory).every(isOurs)
-      ? `chmod 700 ${directory}`
-      : `name a folder of its own, for example --state-dir ${path.join(directory, 'port-watchdog')}`
-    throw refusal(directory, 'other users can enter it', cure)
-  }
+}
+
+function demandClosed(directory: string): void {
+  if ((statSync(directory).mode & 0o077) === 0) return
+  const cure = readdirSync(directory).every(isOurs)
+    ? `chmod 700 ${directory}`
+    : `name a folder of its own, for example --state-dir ${path.join(directory, 'port-watchdog')}`
+  throw refusal(directory, 'other users can enter it', cure)
 }
 
 /** Parents first, each by itself: asked for all at once below /proc, Node's mkdir never returns. */

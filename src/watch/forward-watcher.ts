@@ -17,7 +17,7 @@ import type { ForwarderHealth, ForwarderIdentity } from '../record/forwarder-hea
 import type { LogLevel } from '../record/log-entry.ts'
 import { judgePidFile, readPidFile, removeStalePidFile } from '../record/pid-file.ts'
 import type { ResourceUsage } from '../record/runtime-state.ts'
-import { fileNames, prepareStateDirectory } from '../record/state-directory.ts'
+import { fileNames } from '../record/state-directory.ts'
 import { checkForward } from './check-forward.ts'
 import {
   type Context,
@@ -37,6 +37,8 @@ import { UsageMeter } from './usage.ts'
 /** What a watcher needs of the world around it. */
 export interface WatcherSurroundings {
   readonly stateDirectory: string
+  /** Makes the state directory when it is gone. Throws when it cannot be used. */
+  readonly prepareDirectory: () => void
   /** ms between two rounds, as it is configured now. */
   readonly intervalMs: () => number
   /** Listening sockets of the forward's port that this process holds. */
@@ -297,11 +299,11 @@ export class ForwardWatcher {
 
   #start(generation: number): void {
     const { options } = this.configuration
-    const { stateDirectory, sockets } = this.#around
+    const { stateDirectory, prepareDirectory, sockets } = this.#around
     let started: StartedForwarder
     try {
       // It may have vanished, cleaned away with the temp folder: without it nothing could ever be started again.
-      prepareStateDirectory(stateDirectory)
+      prepareDirectory()
       started = startForwarder(options, stateDirectory, this.#file(fileNames.forwarderLog), sockets)
     } catch (error) {
       const message = `it could not be run: ${(error as Error).message}`

@@ -1,14 +1,14 @@
 import path from 'node:path'
 import { type Configuration, defaultConfiguration } from '../config/configuration.ts'
 import { loadConfiguration } from '../config/load.ts'
-import { ControlSocketHeld, holdControlSocket } from '../control/server.ts'
+import { type ControlServer, ControlSocketHeld, holdControlSocket } from '../control/server.ts'
 import { wallTime } from '../os/clock.ts'
 import { errorText, exitCode, Failure } from '../os/failure.ts'
 import { ownIdentity, type ProcessIdentity } from '../os/process-identity.ts'
 import { version } from '../os/version.ts'
 import { sweepTemporaries } from '../record/atomic-file.ts'
-import { heartbeatIntervalMs, type RuntimeState } from '../record/runtime-state.ts'
-import { fileNames, prepareStateDirectory } from '../record/state-directory.ts'
+import type { RuntimeState } from '../record/runtime-state.ts'
+import { fileNames, keepStateDirectory, prepareStateDirectory } from '../record/state-directory.ts'
 import { Monitor, type MonitorOptions } from './monitor.ts'
 
 /** What a monitor answers to `identify`. */
@@ -31,20 +31,8 @@ export async function runMonitor(options: MonitorOptions): Promise<number> {
   sweepTemporaries(options.stateDirectory)
   const startedAt = wallTime()
   let monitor: Monitor | undefined
-  const hold = () => holdSocket(options.stateDirectory, startedAt, () => monitor?.runtimeState())
-  let control = await hold()
-  // The directory may be cleaned away under a running monitor. Who holds the name there is the one monitor, so it is held again.
-  const guard = setInterval(() => {
-    if (control.isHeld()) return
-    takeAgain(options.stateDirectory, hold).then(
-      (again) => {
-        control.close()
-        control = again
-        monitor?.recordsWereRemoved()
-      },
-      (error) => monitor?.giveWay(errorText(error)),
-    )
-  }, heartbeatIntervalMs)
+  const control = await holdSocket(options.stateDirectory, startedAt, () => monitor?.runtimeState())
+  const guard = guardFiles(options.stateDirectory, control, () => monitor)
   try {
     if (process.stdout.isTTY) await showGateTokens(configuration, options.stateDirectory)
     monitor = new Monitor(options, configuration, startedAt)
@@ -56,9 +44,41 @@ export async function runMonitor(options: MonitorOptions): Promise<number> {
   }
 }
 
-async function takeAgain<T>(stateDirectory: string, hold: () => Promise<T>): Promise<T> {
-  prepareStateDirectory(stateDirectory)
-  return await hold()
+/** ms between two looks at the monitor's own files. */
+const guardLookMs = 2000
+
+/**
+ * The state directory may be cleaned away under a running monitor, as a whole or file by file. Who holds the control socket there is the one
+ * monitor, so it is held again. Where that cannot be, the monitor watches on and remembers; when another monitor has the name by then, this
+ * one ends.
+ */
+function guardFiles(stateDirectory: string, control: ControlServer, monitor: () => Monitor | undefined) {
+  let warned: string | undefined
+  let isLooking = false
+  const look = async () => {
+    const running = monitor()
+    if (running === undefined) return
+    try {
+      const warning = keepStateDirectory(stateDirectory)
+      if (warning !== undefined && warning !== warned) running.warn(warning)
+      warned = warning
+      if (!control.isHeld()) {
+        await control.holdAgain()
+        running.recordsWereRemoved()
+      }
+    } catch (error) {
+      if (error instanceof ControlSocketHeld) return running.giveWay(heldInWords(error, stateDirectory))
+      running.recordsFail(errorText(error))
+    }
+    running.keepRecords()
+  }
+  return setInterval(() => {
+    if (isLooking) return
+    isLooking = true
+    void look().finally(() => {
+      isLooking = false
+    })
+  }, guardLookMs)
 }
 
 /** A person at the terminal is about to log in. The token goes to nobody else, and into no log. */
@@ -92,14 +112,15 @@ async function holdSocket(stateDirectory: string, startedAt: string, state: () =
     })
   } catch (error) {
     if (!(error instanceof ControlSocketHeld)) throw error
-    const holder = error.holder as Partial<MonitorIdentity> | undefined
-    const who =
-      holder?.identity === undefined
-        ? 'and does not answer'
-        : `as PID ${holder.identity.pid} since ${holder.startedAt}, started in ${holder.workingDirectory}`
-    throw new Failure(
-      `a monitor already runs here, ${who}; see proxy-status --state-dir ${stateDirectory}`,
-      exitCode.unavailable,
-    )
+    throw new Failure(heldInWords(error, stateDirectory), exitCode.unavailable)
   }
+}
+
+function heldInWords({ holder }: ControlSocketHeld, stateDirectory: string): string {
+  const { identity, startedAt, workingDirectory } = (holder ?? {}) as Partial<MonitorIdentity>
+  const who =
+    identity === undefined
+      ? 'and does not answer'
+      : `as PID ${identity.pid} since ${startedAt}, started in ${workingDirectory}`
+  return `a monitor already runs here, ${who}; see proxy-status --state-dir ${stateDirectory}`
 }

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { Alerts } from '../alert/alerts.ts'
@@ -17,7 +18,8 @@ import { version } from '../os/version.ts'
 import { writeFileAtomically } from '../record/atomic-file.ts'
 import { DesiredState } from '../record/desired-state.ts'
 import { Journal, type JournalEvent } from '../record/journal.ts'
-import { LineLog } from '../record/line-log.ts'
+import { KeptFile } from '../record/kept-file.ts'
+import { defaultLogLimits, LineLog } from '../record/line-log.ts'
 import { formatForPeople, type LogLevel } from '../record/log-entry.ts'
 import { RingLog } from '../record/ring-log.ts'
 import {
@@ -28,7 +30,7 @@ import {
   takeOverRuntimeState,
   writeRuntimeState,
 } from '../record/runtime-state.ts'
-import { fileNames } from '../record/state-directory.ts'
+import { demandOwnDirectory, fileNames, prepareStateDirectory } from '../record/state-directory.ts'
 import { explainStanding } from './explain.ts'
 import { forwardRecord, memoryOf } from './forward-record.ts'
 import { ForwardWatcher, type WatcherMemory } from './forward-watcher.ts'
@@ -54,6 +56,7 @@ export class Monitor {
   readonly #ring: RingLog
   readonly #journal: Journal
   readonly #desired: DesiredState
+  readonly #kept: readonly { readonly name: string; readonly file: KeptFile }[]
   readonly #configurationFile: ConfigurationFile | undefined
   readonly #alerts: Alerts
   #watchers: readonly ForwardWatcher[]
@@ -80,10 +83,17 @@ export class Monitor {
     this.#options = options
     this.#configuration = configuration
     this.#startedAt = { wall: startedAt, monotonic: monotonicMs() }
-    this.#log = new LineLog(this.#file(fileNames.monitorLog))
+    this.#log = new LineLog(this.#file(fileNames.monitorLog), {
+      ...defaultLogLimits,
+      isPrivate: true,
+      remembered: 1000,
+    })
     this.#ring = new RingLog(this.#file(fileNames.logRing))
     this.#journal = new Journal(options.stateDirectory)
     this.#desired = new DesiredState(options.stateDirectory)
+    this.#kept = [fileNames.gateToken, fileNames.gateKey].map((name) => {
+      return { name, file: new KeptFile(this.#file(name), true) }
+    })
     const memories = this.#takeOver()
     this.#alerts = new Alerts(configuration.alerts, {
       stateDirectory: options.stateDirectory,
@@ -99,7 +109,10 @@ export class Monitor {
     // Before anything is said: whoever reads that it started may send a signal at once, and its default would end it on the spot.
     const ending = endingSignal()
     // nohup, or a terminal that closes, sends it too: without a file there is nothing to read again, and the watch goes on.
-    process.on('SIGHUP', () => void this.#configurationFile?.reload())
+    process.on('SIGHUP', () => {
+      this.#reopenLogs()
+      void this.#configurationFile?.reload()
+    })
     const ports = this.#watchers.map(({ configuration }) => configuration.options.listenPort).join(', ')
     this.#say('info', `Monitor started (PID: ${process.pid}), watching ${ports || 'no port'}`, true)
     this.#sayUnusedSockets()
@@ -186,6 +199,7 @@ export class Monitor {
   #watcher(forward: ForwardConfiguration, memory: WatcherMemory | undefined): ForwardWatcher {
     const watcher = new ForwardWatcher(forward, memory, {
       stateDirectory: this.#options.stateDirectory,
+      prepareDirectory: () => this.#prepareDirectory(),
       intervalMs: () => this.#configuration.intervalMs,
       sockets: this.#sockets.get(forward.options.listenPort) ?? [],
       log: (level, message, good) => this.#say(level, message, good, forward.name),
@@ -347,25 +361,27 @@ export class Monitor {
     })
   }
 
-  /** A full or read-only disk does not stop the watching: it is said once, and said again when it is over. */
-  #write(durable: boolean): void {
+  /**
+   * A full or read-only disk, or a directory that is gone, does not stop the watching: it is said once, and said again when it is over.
+   * @returns true when it is written.
+   */
+  #write(durable: boolean): boolean {
     try {
+      demandOwnDirectory(this.#options.stateDirectory)
       writeRuntimeState(this.#file(fileNames.runtimeState), this.runtimeState(), durable)
     } catch (error) {
-      if (this.#recordsProblem !== null) return
-      const reason = errorText(error)
-      this.#recordsProblem = { since: wallTime(), reason }
-      this.#say('error', `The state cannot be written: ${reason}; watching goes on`)
-      return
+      this.recordsFail(errorText(error))
+      return false
     }
-    if (this.#recordsProblem === null) return
+    if (this.#recordsProblem === null) return true
     this.#recordsProblem = null
     this.#say('info', 'The state can be written again', true)
-    this.#write(durable)
+    return this.#write(durable)
   }
 
   #writeFailureCount({ configuration, state }: ForwardWatcher): void {
     try {
+      demandOwnDirectory(this.#options.stateDirectory)
       const file = this.#file(fileNames.failures(configuration.options.listenPort))
       writeFileAtomically(file, `${state.failures}\n`, false)
     } catch {
@@ -373,12 +389,68 @@ export class Monitor {
     }
   }
 
-  /** Somebody removed the records: they are begun anew, and what is in memory is written down. */
-  recordsWereRemoved(): void {
-    this.#log.close()
+  /** For who has given the logs other names (logrotate). */
+  #reopenLogs(): void {
+    this.#log.reopen()
     this.#ring.reopen()
+    this.#journal.reopen()
+    this.#say('info', 'SIGHUP: logs are opened anew')
+  }
+
+  /** The whole state directory was removed, and is there again: what is in memory is written down. */
+  recordsWereRemoved(): void {
+    this.keepRecords()
     this.#say('warn', 'The state directory was removed under the running monitor: its records begin anew')
     this.#write(true)
+  }
+
+  /** Writes again what somebody has removed or renamed, and lets go of what was. Never fails. */
+  keepRecords(): void {
+    const gone: string[] = []
+    if (this.#log.look()) gone.push(fileNames.monitorLog)
+    if (this.#ring.look()) gone.push(fileNames.logRing)
+    if (this.#journal.look()) gone.push(fileNames.journal)
+    this.#journal.recover(() => this.#standing())
+    gone.push(...this.#keepFiles())
+    this.#alerts.keepFiles()
+    for (const watcher of this.#watchers) this.#keepFailureCount(watcher)
+    if (!existsSync(this.#file(fileNames.runtimeState)) && this.#write(true))
+      gone.push(fileNames.runtimeState)
+    if (gone.length > 0) this.#say('warn', `Written again, because it was gone: ${gone.join(', ')}`)
+  }
+
+  /** The records cannot be written, for a reason that is known before the next try. */
+  recordsFail(reason: string): void {
+    if (this.#recordsProblem !== null) return
+    this.#recordsProblem = { since: wallTime(), reason }
+    this.#say('error', `The state cannot be written: ${reason}; watching goes on`)
+  }
+
+  /** What orders want, and what the gates' forwarders would otherwise invent anew when they are started. @returns the names of those written. */
+  #keepFiles(): string[] {
+    try {
+      const kept = this.#kept.filter(({ file }) => file.keep()).map(({ name }) => name)
+      return this.#desired.keep() ? [...kept, fileNames.desiredState] : kept
+    } catch {
+      // Told by the write of the state.
+      return []
+    }
+  }
+
+  #keepFailureCount(watcher: ForwardWatcher): void {
+    const file = this.#file(fileNames.failures(watcher.configuration.options.listenPort))
+    if (watcher.state.failures > 0 && !existsSync(file)) this.#writeFailureCount(watcher)
+  }
+
+  /** A forwarder that is started finds its directory, and in it the secrets that others of its login use. */
+  #prepareDirectory(): void {
+    prepareStateDirectory(this.#options.stateDirectory)
+    this.#keepFiles()
+  }
+
+  /** Says something that a person should hear. */
+  warn(message: string): void {
+    this.#say('warn', message)
   }
 
   /** Another monitor watches now. Two would fight. */

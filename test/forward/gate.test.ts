@@ -481,8 +481,8 @@ describe('The secrets of a state directory', () => {
   it('are not used when the key is damaged: it would sign sessions that anybody can sign', () => {
     const own = join(directory, 'damaged')
     mkdirSync(own)
-    writeFileSync(join(own, 'gate_key'), '')
-    assert.throws(() => loadSecrets(own, ''), /gate_key is damaged; remove it/)
+    writeFileSync(join(own, 'gate_key'), 'short\n')
+    assert.throws(() => loadSecrets(own, ''), /gate_key is damaged; empty it/)
   })
 
   it('take a token of one’s own, unless it is too short', () => {

@@ -85,7 +85,7 @@ test('four processes that write and rotate the same log at once lose nothing', a
   const file = path.join(temporaryDirectory(t), 'x.log')
   const module = fileURLToPath(new URL('../../src/record/line-log.js', import.meta.url))
   const script = `import { LineLog } from ${JSON.stringify(module)}
-    const log = new LineLog(process.argv[1], { maxBytes: 2000, keep: 5000, compress: false, isShared: true })
+    const log = new LineLog(process.argv[1], { maxBytes: 2000, keep: 5000, compress: false })
     process.stdin.once('data', () => {
       for (let i = 0; i < 5000; i++) log.write(process.argv[2] + ' ' + i)
       process.exit()

@@ -1,4 +1,5 @@
 import { createHmac, hkdfSync, randomBytes } from 'node:crypto'
+import { renameSync, unlinkSync } from 'node:fs'
 import path from 'node:path'
 import { errorCode, errorText, exitCode, Failure } from '../../os/failure.ts'
 import { readRegularFile, readTrustedFile } from '../../os/regular-file.ts'
@@ -30,7 +31,7 @@ export interface GateSecrets {
  * Reads or makes what the gates of one state directory share, so that a visitor logs in once for all of their ports.
  *
  * Two secrets: the token, which people copy, and a key that never leaves the directory. Sessions are signed with both:
- * a cookie does not help to guess a short token, and replacing either file ends every session at the next restart.
+ * a cookie does not help to guess a short token, and emptying or replacing either file ends every session at the next restart.
  * @param tokenFile a file with a token of one's own; '' = none.
  * @throws Failure when the token that was asked for, or the key, cannot be used; exit code 78.
  */
@@ -40,7 +41,7 @@ export function loadSecrets(stateDirectory: string, tokenFile: string): GateSecr
   const ownKey = readOrCreate(keyFile, () => randomBytes(32).toString('hex'))
   if (ownKey.length < shortestKey) {
     throw new Failure(
-      `the gate's key in ${keyFile} is damaged; remove it, and a new one is made, which ends every session`,
+      `the gate's key in ${keyFile} is damaged; empty it (: >${keyFile}), and a new one is made, which ends every session`,
       exitCode.configuration,
     )
   }
@@ -79,13 +80,36 @@ function ownToken(text: string, place: string): string {
   )
 }
 
-/** Several forwarders may start at once: one of them is the author, and the rest read what it wrote. */
+/**
+ * Several forwarders may start at once: one of them is the author, and the rest read what it wrote. An empty file asks for a new secret: a
+ * file that is removed is written again by the gates that run, as it was.
+ */
 function readOrCreate(file: string, create: () => string): string {
+  const found = readIfThere(file)
+  if (found !== undefined && found !== '') return found
+  if (found === '') removeEmpty(file)
+  createFileAtomically(file, `${create()}\n`)
+  return readRegularFile(file).trim()
+}
+
+function readIfThere(file: string): string | undefined {
   try {
     return readRegularFile(file).trim()
   } catch (error) {
     if (errorCode(error) !== 'ENOENT') throw error
+    return undefined
   }
-  createFileAtomically(file, `${create()}\n`)
-  return readRegularFile(file).trim()
+}
+
+/** Another forwarder may have done the same a moment ago, and written a secret: that one is put back. */
+function removeEmpty(file: string): void {
+  const aside = `${file}.empty-${process.pid}`
+  try {
+    renameSync(file, aside)
+    const secret = readRegularFile(aside)
+    if (secret.trim() !== '') createFileAtomically(file, secret)
+    unlinkSync(aside)
+  } catch (error) {
+    if (errorCode(error) !== 'ENOENT') throw error
+  }
 }

@@ -62,6 +62,11 @@ export class WholeForward implements ServedForward {
     this.#pool.start()
   }
 
+  /** Writes down the workers again when that was removed; true when it was. */
+  keepRecord(): boolean {
+    return this.#record.keep()
+  }
+
   get options(): ForwardOptions {
     return this.own.options
   }

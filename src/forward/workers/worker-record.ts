@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs'
+import path from 'node:path'
 import { portHolders } from '../../os/port-holder.ts'
 import {
   judgeProcess,
@@ -8,6 +10,7 @@ import {
 } from '../../os/process-identity.ts'
 import { readRegularFile } from '../../os/regular-file.ts'
 import { removeQuietly, writeFileAtomically } from '../../record/atomic-file.ts'
+import { demandOwnDirectory } from '../../record/state-directory.ts'
 
 interface Written {
   readonly forwarder: ProcessIdentity
@@ -26,17 +29,27 @@ const lookMs = 10
  */
 export class WorkerRecord {
   readonly #file: string
+  #workers: readonly ProcessIdentity[] | undefined
 
   constructor(file: string) {
     this.#file = file
   }
 
+  /** Writes it again when somebody has removed it; true when it was. */
+  keep(): boolean {
+    if (this.#workers === undefined || existsSync(this.#file)) return false
+    this.write(this.#workers)
+    return existsSync(this.#file)
+  }
+
   /** Never fails: a forward works without, on a full disk for example. */
   write(workers: readonly ProcessIdentity[]): void {
+    this.#workers = workers
     const written = read(this.#file)
     // One that came after this process has its own.
     if (written !== undefined && !isOurs(written) && isThere(written.forwarder)) return
     try {
+      demandOwnDirectory(path.dirname(this.#file))
       writeFileAtomically(
         this.#file,
         JSON.stringify({ forwarder: ownIdentity(), workers } satisfies Written),
@@ -48,6 +61,7 @@ export class WorkerRecord {
   }
 
   remove(): void {
+    this.#workers = undefined
     const written = read(this.#file)
     if (written !== undefined && isOurs(written)) removeQuietly(this.#file)
   }

@@ -1,9 +1,5 @@
-import path from 'node:path'
 import type { ForwardOptions } from '../../config/forward-options.ts'
 import { errorText, exitCode } from '../../os/failure.ts'
-import { defaultLogLimits, isSameFile, LineLog } from '../../record/line-log.ts'
-import { fileNames } from '../../record/state-directory.ts'
-import { openAccessLog } from '../access-log.ts'
 import { Forwarder, type ForwarderEvent } from '../forwarder.ts'
 import {
   type Claim,
@@ -12,6 +8,7 @@ import {
   type LimitOptions,
   type Refusal,
 } from '../limits/shared-limits.ts'
+import { ProcessLogs } from '../process-logs.ts'
 import { certificateFiles } from '../steps/certificate-files.ts'
 import {
   type FromWorker,
@@ -22,6 +19,9 @@ import {
   type WorkerOrder,
   type WorkerQuestion,
 } from './worker-protocol.ts'
+
+/** ms between two looks at whether the logs still have their names. */
+const logLookMs = 2000
 
 /**
  * One more process of a forward. It accepts from the sockets of the process that started it, asks it for what is limited for the forward
@@ -34,8 +34,8 @@ export async function runWorker(
 ): Promise<number> {
   const send = (message: FromWorker) => void process.send?.(message, undefined, undefined, () => {})
   const limits = new AskedLimits(forward, send)
-  const log = path.join(stateDirectory, fileNames.forwarderLog(forward.listenPort))
-  const lines = new LineLog(log, { ...defaultLogLimits, isShared: true })
+  const logs = new ProcessLogs(forward, stateDirectory)
+  setInterval(() => logs.look(), logLookMs).unref()
   const forwarder = new Forwarder(
     // The process that started this one looks after targets, and tells about them.
     { ...forward, targetCheckMs: 0 },
@@ -43,7 +43,7 @@ export async function runWorker(
       event: (event) => {
         if (isToldByWorkers(event)) send({ kind: 'event', event })
       },
-      ended: openAccessLog(forward.accessLog, isSameFile(1, log) ? lines : undefined, true),
+      ended: logs.ended,
     },
     { kind: 'handover', fixed: true, supervisor: null, sockets, predecessors: [] },
     await certificateFiles(forward, stateDirectory),
@@ -56,6 +56,7 @@ export async function runWorker(
       case 'question':
         return send({ kind: 'answer', id: message.id, result: answerTo(forwarder, message) })
       case 'command':
+        if (message.command === 'reload') logs.reopen()
         return carryOut(message.command, forwarder, ending)
       case 'verdicts':
         return limits.answered(message.verdicts)

@@ -1,0 +1,55 @@
+import path from 'node:path'
+import type { ForwardOptions } from '../config/forward-options.ts'
+import { wallTime } from '../os/clock.ts'
+import { defaultLogLimits, isSameFile, LineLog } from '../record/line-log.ts'
+import { formatForPeople, type LogEntry } from '../record/log-entry.ts'
+import { StandardOutput } from '../record/standard-output.ts'
+import { fileNames } from '../record/state-directory.ts'
+import { type AccessLog, openAccessLog } from './access-log.ts'
+
+export type Log = (level: LogEntry['level'], message: string, good?: boolean) => void
+
+/** The logs that one process of a forward writes: the forwarder's, and the access log. */
+export class ProcessLogs {
+  /** Undefined when nobody wants an access log. */
+  readonly ended: AccessLog['write'] | undefined
+  readonly #source: string
+  readonly #lines: LineLog
+  readonly #access: LineLog | undefined
+  /** stdout is something else than the log, a terminal for example: people read there, too. */
+  readonly #echoes: boolean
+  readonly #output: StandardOutput
+
+  constructor({ listenPort, accessLog }: ForwardOptions, stateDirectory: string) {
+    const file = path.join(stateDirectory, fileNames.forwarderLog(listenPort))
+    this.#source = String(listenPort)
+    this.#lines = new LineLog(file, { ...defaultLogLimits, isPrivate: true, remembered: 1000 })
+    this.#echoes = !isSameFile(1, file)
+    this.#output = new StandardOutput(file)
+    const access = openAccessLog(accessLog, this.#echoes ? undefined : this.#lines)
+    this.#access = access?.file
+    this.ended = access?.write
+  }
+
+  readonly log: Log = (level, message, good = false) => {
+    const line = formatForPeople({ time: wallTime(), level, source: this.#source, message, good })
+    this.#lines.write(line)
+    if (this.#echoes) process.stdout.write(`${line}\n`)
+  }
+
+  /** Begins anew what was removed or got another name. @returns what was, in words. */
+  look(): readonly string[] {
+    const begun = []
+    if (this.#lines.look()) begun.push('log')
+    if (this.#access?.look() === true) begun.push('access log')
+    this.#output.follow()
+    return begun
+  }
+
+  /** As `LineLog.reopen`, for all of them. */
+  reopen(): void {
+    this.#lines.reopen()
+    this.#access?.reopen()
+    this.#output.follow()
+  }
+}
