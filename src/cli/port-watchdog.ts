@@ -6,7 +6,10 @@ import { words } from './words.ts'
 const [first, ...rest] = process.argv.slice(2)
 const isHelp = first === 'help' && rest.length > 0
 const chosen = words.find(({ word }) => word === (isHelp ? rest[0] : first))
-if (chosen !== undefined) {
+if (first === '--complete') {
+  const { complete } = await import('./completion.ts')
+  await complete(rest)
+} else if (chosen !== undefined) {
   await chosen.run(isHelp ? ['--help'] : rest)
 } else if (first === undefined) {
   umbrella().outputHelp({ error: true })

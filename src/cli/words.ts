@@ -36,6 +36,9 @@ export const words: readonly Word[] = [
     command: async () => (await import('./tcp-proxy-command.ts')).tcpProxyCommand(),
     run: runForward,
   },
+  of('completion', 'print shell completion for bash, zsh or fish', undefined, async () => {
+    return (await import('./completion.ts')).completion
+  }),
   {
     word: 'install-service',
     summary: 'install the monitor as a systemd service',
@@ -43,11 +46,11 @@ export const words: readonly Word[] = [
   },
 ]
 
-function of(word: string, summary: string, name: string, load: () => Promise<Program>): Word {
+function of(word: string, summary: string, name: string | undefined, load: () => Promise<Program>): Word {
   return {
     word,
     summary,
-    program: name,
+    ...(name === undefined ? {} : { program: name }),
     command: async () => (await load()).command,
     run: async (given) => {
       const { runProgram } = await import('./command.ts')
