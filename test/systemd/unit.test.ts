@@ -1,15 +1,40 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
+import { distrustOf } from '../../src/os/trusted-path.ts'
+import { temporaryDirectory } from '../support/children.ts'
 import { Resident } from '../support/resident.ts'
 import { checkout, run } from '../support/tools.ts'
 import { command, withWatched } from '../support/watched.ts'
 
 const hasSystemd = spawnSync('systemd-analyze', ['--version']).status === 0
 const skip = hasSystemd ? false : 'systemd is not installed'
+const asRoot = {
+  timeout: 120_000,
+  skip: process.getuid?.() === 0 ? false : 'SKIPPED, NOT TESTED: only root installs a service of the system',
+}
+
+/** Where the installer puts things in a test. */
+function placesIn(folder: string): string[] {
+  const places = { UNIT_DIR: 'units', TARGET_DIR: 'targets', PROGRAM_DIR: 'program' }
+  return Object.entries(places).map(([name, place]) => `PORT_WATCHDOG_${name}=${join(folder, place)}`)
+}
 
 describe('scripts/install-systemd', { skip }, () => {
   for (const scope of ['system', 'user']) {
@@ -20,18 +45,16 @@ describe('scripts/install-systemd', { skip }, () => {
       try {
         const install = (...words: string[]) => {
           const scoped = scope === 'user' ? ['--user', ...words] : words
-          const where = `PORT_WATCHDOG_UNIT_DIR=${folder}`
-          return run(
-            ['env', where, join(checkout, 'scripts', 'install-systemd'), '--no-start', ...scoped],
-            60_000,
-          )
+          const installer = join(checkout, 'scripts', 'install-systemd')
+          return run(['env', ...placesIn(folder), installer, '--no-start', ...scoped], 60_000)
         }
         const installed = await install()
         assert.equal(installed.code, 0, installed.stderr)
-        const unit = readFileSync(join(folder, 'proxy-monitor.service'), 'utf8')
+        const unit = readFileSync(join(folder, 'units', 'proxy-monitor.service'), 'utf8')
         assert.ok(/^ExecStart=\/\S+ \/\S+\/dist\/src\/cli\/proxy-monitor\.js$/m.test(unit))
         assert.equal((await install('--remove')).code, 0)
-        assert.deepEqual(readdirSync(folder), [])
+        assert.deepEqual(readdirSync(folder), ['units'])
+        assert.deepEqual(readdirSync(join(folder, 'units')), [])
       } finally {
         rmSync(folder, { recursive: true })
       }
@@ -42,7 +65,7 @@ describe('scripts/install-systemd', { skip }, () => {
     const folder = mkdtempSync(join(tmpdir(), 'pw-units-'))
     try {
       const [units, targets] = [join(folder, 'units'), join(folder, 'targets')]
-      const where = [`PORT_WATCHDOG_UNIT_DIR=${units}`, `PORT_WATCHDOG_TARGET_DIR=${targets}`]
+      const where = placesIn(folder)
       const install = async (...words: string[]) => {
         const installer = join(checkout, 'scripts', 'install-systemd')
         const { code, stderr } = await run(['env', ...where, installer, '--no-start', ...words], 60_000)
@@ -69,6 +92,65 @@ describe('scripts/install-systemd', { skip }, () => {
     }
   })
 
+  it('writes a path with spaces and signs so that systemd reads the same path', {
+    timeout: 60_000,
+  }, async (t) => {
+    const folder = temporaryDirectory(t)
+    const strange = join(folder, 'a b&c|d%h"$e')
+    symlinkSync(checkout, strange)
+    const installer = join(strange, 'scripts', 'install-systemd')
+    const installed = await run(['env', ...placesIn(folder), installer, '--user', '--no-start'], 60_000)
+    assert.equal(installed.code, 0, installed.stderr)
+    const unit = readFileSync(join(folder, 'units', 'proxy-monitor.service'), 'utf8')
+    const [, path] = /^ExecStart=\S+ "(.*)"$/m.exec(unit) ?? []
+    assert.equal(
+      path?.replaceAll('%%', '%').replaceAll('$$', '$').replaceAll(/\\(.)/g, '$1'),
+      join(strange, 'dist/src/cli/proxy-monitor.js'),
+    )
+    assert.doesNotMatch(path ?? '', /(^|[^%])%h/)
+  })
+
+  it(
+    'runs a service of the system from a copy that root owns, and says with what rights it reads the original',
+    asRoot,
+    async (t) => {
+      const folder = temporaryDirectory(t)
+      const theirs = join(folder, 'theirs')
+      mkdirSync(theirs)
+      chmodSync(folder, 0o755)
+      // As an installed package: built, and without tsconfig.json.
+      for (const name of ['dist', 'scripts', 'systemd'])
+        cpSync(join(checkout, name), join(theirs, name), { recursive: true })
+      for (const name of ['package.json', 'LICENSE']) cpSync(join(checkout, name), join(theirs, name))
+      symlinkSync(join(checkout, 'node_modules'), join(theirs, 'node_modules'))
+      chownSync(theirs, 65_534, 65_534)
+      const installer = join(theirs, 'scripts', 'install-systemd')
+      const install = (...words: string[]) =>
+        run(['env', ...placesIn(folder), installer, '--no-start', ...words], 60_000)
+      const installed = await install()
+      assert.equal(installed.code, 0, installed.stderr)
+      assert.match(installed.stderr, /belongs to uid 65534; building it as that user/)
+      const program = join(folder, 'program')
+      const unit = readFileSync(join(folder, 'units', 'proxy-monitor.service'), 'utf8')
+      assert.ok(unit.includes(`${program}/dist/src/cli/proxy-monitor.js`), unit)
+      assert.match(unit, /^DynamicUser=yes$/m)
+      assert.equal(distrustOf(join(program, 'dist/src/cli/proxy-monitor.js')), undefined)
+      const check = await run([process.execPath, join(program, 'dist/src/cli/proxy-monitor.js'), '--check'])
+      assert.equal(check.code, 0, check.stderr)
+
+      const configuration = join(folder, 'c d.yaml')
+      writeFileSync(configuration, 'forwards: []\n', { mode: 0o600 })
+      const unreadable = await install('--config', configuration)
+      assert.equal(unreadable.code, 78)
+      assert.match(unreadable.stderr, /could not read .*install -D -m 644/)
+      chmodSync(configuration, 0o644)
+      chownSync(configuration, 65_534, 65_534)
+      assert.match((await install('--config', configuration)).stderr, /belongs to another user .*chown 0/)
+      assert.equal((await install('--remove')).code, 0)
+      assert.ok(!existsSync(program))
+    },
+  )
+
   it('refuses words it does not know', async () => {
     for (const words of [
       ['--bad'],
@@ -83,7 +165,7 @@ describe('scripts/install-systemd', { skip }, () => {
 })
 
 /** 0 is a service that may do nothing, 10 one that may do everything. */
-const mostExposure = 3
+const mostExposure = { system: 2, user: 7 }
 
 describe('The systemd units', { skip }, () => {
   it('are clean to systemd-analyze verify, and harden what they run', async () => {
@@ -99,11 +181,22 @@ describe('The systemd units', { skip }, () => {
       const verified = await run(['systemd-analyze', 'verify', ...units])
       assert.equal(verified.stdout + verified.stderr, '')
       assert.equal(verified.code, 0)
-      for (const name of names.filter((one) => one.endsWith('.service'))) {
-        const words = ['--offline=true', '--no-pager', join(folder, name)]
-        const { stdout } = await run(['systemd-analyze', 'security', ...words])
-        const exposure = Number(/Overall exposure level for .*: ([\d.]+)/.exec(stdout)?.[1])
-        assert.ok(exposure <= mostExposure, `${name}: ${stdout}`)
+      for (const scope of ['system', 'user'] as const) {
+        for (const name of names.filter((one) => one.endsWith('.service'))) {
+          const file = join(folder, scope, name)
+          mkdirSync(join(folder, scope), { recursive: true })
+          copyFileSync(join(checkout, 'systemd', scope === 'user' ? join('user', name) : name), file)
+          const words = [`--${scope}`, '--offline=true', '--no-pager', file]
+          const { stdout } = await run([
+            'env',
+            `XDG_RUNTIME_DIR=${folder}`,
+            'systemd-analyze',
+            'security',
+            ...words,
+          ])
+          const exposure = Number(/Overall exposure level for .*: ([\d.]+)/.exec(stdout)?.[1])
+          assert.ok(exposure <= mostExposure[scope], `${name} of the ${scope}: ${stdout}`)
+        }
       }
     } finally {
       rmSync(folder, { recursive: true })
