@@ -77,7 +77,7 @@ export const proxyStatus = program(command, async (words: string[], options: Opt
     demandReadable(directory)
     return printHistory(directory, asked, options)
   }
-  const look = async () => assess(await gather(directory, asked))
+  const look = async () => assess(await gather(directory, { asked }))
   if (options.wait !== undefined) return waitFor(options.wait, look, options)
   if (options.timeout !== undefined) throw new Failure('--timeout goes with --wait', exitCode.usage)
   if (options.watch !== undefined) return watch(look, options)

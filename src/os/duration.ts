@@ -21,3 +21,16 @@ export function preciseDuration(ms: number): string {
   if (ms < 1000) return `${Math.round(ms)} ms`
   return ms < 10_000 ? `${(ms / 1000).toFixed(1)} s` : duration(ms)
 }
+
+/** For tables, two units without blanks: `4s`, `1m20s`, `3h7m`, `5d2h`. At most 6 characters up to 99 days. */
+export function shortDuration(ms: number): string {
+  return duration(ms).replaceAll(
+    /(\d+) (d|h|min|s) ?/g,
+    (_, value: string, unit: string) => value + unit.charAt(0),
+  )
+}
+
+/** The larger unit alone, for how long ago something was: `12 min`, `3 h`. */
+export function roughDuration(ms: number): string {
+  return duration(ms).split(' ').slice(0, 2).join(' ')
+}

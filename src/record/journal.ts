@@ -169,20 +169,30 @@ function stamped(event: JournalEvent): JournalEntry {
   return { time: wallTime(), monotonicMs: Math.round(monotonicMs()), bootId: bootId(), ...event }
 }
 
-/** Reads all of the journal there is, oldest first, also its packed parts. Lines that are no events are passed over. */
-export async function readJournal(stateDirectory: string): Promise<JournalEntry[]> {
+/**
+ * Reads the journal, oldest first, also its packed parts. Lines that are no events are passed over.
+ * @param isEnough asked with the events of a part and with how many parts have been read, from the newest part on; true leaves out the older
+ * ones. By default all is read.
+ */
+export async function readJournal(
+  stateDirectory: string,
+  isEnough: (entries: readonly JournalEntry[], parts: number) => boolean = () => false,
+): Promise<JournalEntry[]> {
   const file = path.join(stateDirectory, fileNames.journal)
-  const parts: string[] = []
+  const parts: { readonly text: string; readonly entries: readonly JournalEntry[] }[] = []
   // A rotation under way leaves one number empty at a time.
   for (let number = 0, missing = 0; missing < 2; number++) {
     const part = number === 0 ? file : `${file}.${number}`
     const text = readText(part) ?? (await readPacked(`${part}.gz`))
     missing = text === undefined ? missing + 1 : 0
+    if (text === undefined) continue
     // A rotation meanwhile shows the part that was just read once more, perhaps longer.
-    if (text?.startsWith(parts[0] ?? '\n') === true) parts[0] = text
-    else if (text !== undefined) parts.unshift(text)
+    if (text.startsWith(parts[0]?.text ?? '\n')) parts.shift()
+    const entries = text.split('\n').flatMap(parseJournalLine)
+    parts.unshift({ text, entries })
+    if (isEnough(entries, parts.length)) break
   }
-  return parts.flatMap((text) => text.split('\n').flatMap(parseJournalLine))
+  return parts.flatMap(({ entries }) => entries)
 }
 
 /** One line of the journal; nothing when it is no event, or one of a version to come. */

@@ -1,42 +1,113 @@
+import path from 'node:path'
+import { type AlertChannelStatus, alertChannelSteps } from './alert-channels.ts'
 import type { ForwardFacts, StatusFacts } from './facts.ts'
-import { type OwnPrograms, shellWord } from './own-programs.ts'
-import type { ForwardStatus, MonitorStatus } from './status.ts'
+import { shellWord } from './own-programs.ts'
+import type { ForwardStatus, ForwardStatusState, MonitorStatus } from './status.ts'
 
-/** What to type, or to do, about what is wrong, most urgent first. Pure. */
+/** What to type, or to do, about what is wrong, most urgent first. Pure. Every command works as typed from any folder. */
 export function nextSteps(
   monitor: MonitorStatus,
   forwards: readonly ForwardStatus[],
+  alertChannels: readonly AlertChannelStatus[],
   facts: StatusFacts,
 ): string[] {
-  const ofForwards = forwards.flatMap((forward) => forwardStep(forward, facts.programs) ?? [])
-  const steps = [...monitorStep(monitor, facts), ...ofForwards, ...leftOverSteps(monitor, facts.forwards)]
+  const steps = [
+    ...monitorStep(monitor, facts),
+    ...forwards.flatMap((forward) => forwardSteps(forward, facts)),
+    ...strayForwardSteps(monitor, facts),
+    ...alertChannelSteps(alertChannels, facts.programs),
+  ]
   return [...new Set(steps)]
 }
 
-/** What no monitor knows, none that is started takes over: it ends only when somebody ends it. */
-function leftOverSteps({ state }: MonitorStatus, forwards: readonly ForwardFacts[]): string[] {
+/** What to do about a forward where there is nothing to type; null when there is nothing to do. */
+export function adviceFor(state: ForwardStatusState, { record, health }: ForwardFacts): string | null {
+  const target =
+    record?.target ?? (health === undefined ? 'its target' : `${health.target.host}:${health.target.port}`)
+  if (state === 'unreachable') return `start your app on ${target}; the port then works at once`
+  if (state === 'waiting') return `start your app on ${target} (if you need it)`
+  return null
+}
+
+function forwardSteps({ name, state, port, pid, advice }: ForwardStatus, facts: StatusFacts): string[] {
+  const found = facts.forwards.find((one) => one.port === port)
+  switch (state) {
+    case 'unreachable':
+    case 'waiting':
+      return advice === null ? [] : [advice]
+    case 'blocked':
+      return [freePortStep(port, found, facts)]
+    case 'unverifiable':
+      return found?.process?.isElsewhere === true
+        ? [`look at PID ${pid} in the container in which ${name} was started`]
+        : [`ps -fp ${pid}   (is it the forwarder of ${name}?)`]
+    case 'suspended':
+      // The verdict proves who it is: it is given only to a process of this PID namespace whose start time was compared.
+      return [`kill -CONT ${pid}   (resumes ${name})`]
+    case 'backoff':
+    case 'flapping':
+      return [`${facts.programs.log} --why ${shellWord(name)}${facts.directoryOption}`]
+    case 'healthy':
+    case 'degraded':
+    case 'draining':
+    case 'starting':
+    case 'hung':
+    case 'dead':
+    case 'down':
+      return []
+  }
+}
+
+/** The holder was looked up just now, in this PID namespace: its PID is no guess. */
+function freePortStep(port: number, found: ForwardFacts | undefined, { forwards }: StatusFacts): string {
+  const holder = found?.holder
+  const isOurs = forwards.some(({ process, health }) =>
+    [process?.pid, health?.identity.pid].includes(holder?.pid ?? -1),
+  )
+  if (holder?.pid !== undefined && !isOurs)
+    return `kill ${holder.pid}   (${holder.command}; holds port ${port})`
+  return `sudo ss -ltnp 'sport = :${port}'   (shows what holds port ${port})`
+}
+
+/** Forwards that no monitor knows: none that is started takes them over. */
+function strayForwardSteps(
+  { state, cause }: MonitorStatus,
+  { forwards, pidNamespace, programs, stateDirectory }: StatusFacts,
+): string[] {
   if (state === 'UNKNOWN') return []
-  return forwards.flatMap(({ record, health, port }) =>
-    record === undefined && health !== undefined
-      ? [`kill ${health.identity.pid}   (ends the forward of port ${port}, when it is not wanted)`]
+  const strays = forwards.filter(({ record, health }) => record === undefined && health !== undefined)
+  if (strays.length === 0) return []
+  if (cause === 'never-ran') {
+    const ports = strays.map(({ port }) => port).join(', ')
+    const start = `${programs.monitor} --config FILE --state-dir ${shellWord(stateDirectory)}`
+    return [`to have port ${ports} monitored, list it in a configuration file, then: ${start}`]
+  }
+  return strays.flatMap(({ health, port }) =>
+    health?.identity.pidNamespace === pidNamespace
+      ? [`kill ${health.identity.pid}   (stops the forward of port ${port}, if you do not need it)`]
       : [],
   )
 }
 
-function monitorStep(
-  { cause, pid, serviceManager, configuration }: MonitorStatus,
-  { stateDirectory, programs }: StatusFacts,
-): string[] {
+function monitorStep(monitor: MonitorStatus, facts: StatusFacts): string[] {
+  const { cause, pid, serviceManager, configuration } = monitor
+  const { stateDirectory, programs, writerVerdict } = facts
   const directory = shellWord(stateDirectory)
   const configured = configuration === null ? '' : ` --config ${shellWord(configuration)}`
-  const start = `${programs.monitor} --state-dir ${directory}${configured}`
+  const isRelative = configuration !== null && !path.isAbsolute(configuration)
+  const where = isRelative ? '   (in the folder in which it was started)' : ''
+  const start = `${programs.monitor} --state-dir ${directory}${configured}${where}`
   const isSystems = /^\/(?:var\/lib|run)\/(?!user\/)/.test(stateDirectory)
   const service = (verb: string) => `systemctl ${isSystems ? '' : '--user '}${verb} proxy-monitor`
   const isService = serviceManager === 'systemd'
   switch (cause) {
     case null:
       return []
-    case 'never-ran':
+    case 'never-ran': {
+      // A monitor without a configuration would watch other ports than those that are forwarded.
+      const isAlone = facts.forwards.some(({ health }) => health !== undefined)
+      return isAlone ? [] : [start]
+    }
     case 'ended':
     case 'rebooted':
     case 'died':
@@ -45,7 +116,11 @@ function monitorStep(
       return [`kill -CONT ${pid}`]
     case 'hangs':
     case 'no-checks':
-      return [isService ? service('restart') : `kill -9 ${pid}; ${start}`]
+      if (isService) return [service('restart')]
+      // Only a process whose identity was verified is named as one to kill.
+      return writerVerdict === 'alive'
+        ? [`kill -9 ${pid}; ${start}`]
+        : [`look at PID ${pid} where the monitor was started`]
     case 'unreadable':
     case 'newer':
       return [`ls -l ${directory}`]
@@ -54,31 +129,6 @@ function monitorStep(
     case 'records':
       return [`df -h ${directory}; df -i ${directory}`]
     case 'configuration':
-      return [`${programs.monitor} --check${configured}`]
-  }
-}
-
-function forwardStep({ state, target, port, pid }: ForwardStatus, programs: OwnPrograms): string | undefined {
-  switch (state) {
-    case 'unreachable':
-      return `start what listens at ${target}; port ${port} then works at once`
-    case 'waiting':
-      return `start what listens at ${target}, when it is wanted`
-    case 'blocked':
-      return `free port ${port}: ss -ltnp 'sport = :${port}'`
-    case 'unverifiable':
-      return `look at it: ps -fp ${pid}`
-    case 'backoff':
-    case 'flapping':
-      return `see why: ${programs.log} --why ${port}`
-    case 'healthy':
-    case 'degraded':
-    case 'draining':
-    case 'starting':
-    case 'hung':
-    case 'suspended':
-    case 'dead':
-    case 'down':
-      return undefined
+      return [`${programs.monitor} --check${configured}${where}`]
   }
 }

@@ -1,6 +1,7 @@
 import type { ChannelHealth, ChannelState } from '../alert/channel-health.ts'
 import { elapsedMs, isoTime, type Moment } from '../alert/moment.ts'
 import { duration } from '../os/duration.ts'
+import type { OwnPrograms } from './own-programs.ts'
 
 /** One way by which incidents are told, as a report shows it. Holds no URL. */
 export interface AlertChannelStatus {
@@ -36,11 +37,13 @@ export function assessAlertChannels(
   return channels.map((health) => assessAlertChannel(health, now))
 }
 
-/** What to do about channels that tell nobody anything. */
-export function alertChannelSteps(channels: readonly AlertChannelStatus[]): string[] {
-  return channels
-    .filter(({ state }) => state === 'disabled')
-    .map(({ name }) => `correct alert channel ${name} in the configuration and start the monitor anew`)
+/** What to do about channels by which nothing gets through. */
+export function alertChannelSteps(channels: readonly AlertChannelStatus[], programs: OwnPrograms): string[] {
+  return channels.flatMap(({ name, state }) => {
+    if (state === 'disabled')
+      return [`correct alert channel ${name} in the configuration, then restart ${programs.monitor}`]
+    return state === 'retrying' ? [`check what receives the alerts of channel ${name}`] : []
+  })
 }
 
 function assessAlertChannel(health: ChannelHealth, now: Moment): AlertChannelStatus {
@@ -69,7 +72,7 @@ function channelText(channel: AlertChannelStatus): string {
   const facts: string[] = []
   if (state === 'disabled') facts.push('DISABLED')
   if (state === 'ok' || state === 'untried') facts.push(state === 'ok' ? 'ok' : 'not used yet')
-  if (state === 'retrying') facts.push('fails')
+  if (state === 'retrying') facts.push('failing')
   if (queued > 0) facts.push(`${queued} queued`)
   if (dropped > 0) facts.push(`${dropped} lost`)
   const details = [lastError, retryInMs === null ? null : `retry in ${duration(retryInMs)}`]

@@ -1,6 +1,6 @@
 import type { StateReading } from '../record/runtime-state.ts'
 import { nextSteps } from './advice.ts'
-import { type AlertChannelStatus, alertChannelSteps, assessAlertChannels } from './alert-channels.ts'
+import { type AlertChannelStatus, assessAlertChannels } from './alert-channels.ts'
 import type { DetailFacts, ForwardFacts, StatusFacts } from './facts.ts'
 import { assessForward, type Times } from './forward-verdict.ts'
 import { assessIncidents } from './incidents.ts'
@@ -8,8 +8,10 @@ import { assessMonitor } from './monitor-verdict.ts'
 import {
   type ForwardDetail,
   type ForwardStatus,
+  type ForwardStatusState,
   type MonitorStatus,
   type StatusReport,
+  type Summary,
   severity,
   statusExitCode,
   statusSchemaVersion,
@@ -23,12 +25,11 @@ export function assess(facts: StatusFacts): StatusReport {
     now: facts.nowMonotonicMs,
     sameBoot: reading.kind === 'read' && reading.state.writer.identity.bootId === facts.bootId,
     watched: monitor.state === 'RUNNING',
-    unwatched: monitor.state === 'STOPPED' || monitor.state === 'STALE',
     monitorEnded: monitor.cause === 'ended',
   }
   const forwards = facts.forwards
     .filter((forward) => !isLitter(forward, reading))
-    .map((forward) => assessForward(forward, times))
+    .map((forward) => assessForward(forward, times, facts))
     .sort((a, b) => severity(b.state) - severity(a.state) || a.port - b.port)
   const alertChannels = assessAlertChannels(facts.alertChannels, facts)
   return {
@@ -37,12 +38,13 @@ export function assess(facts: StatusFacts): StatusReport {
     stateDirectory: facts.stateDirectory,
     exitCode: exitCodeOf(monitor, forwards, alertChannels),
     monitor,
+    summary: summaryOf(forwards),
     forwards,
     alertChannels,
     incidents: assessIncidents(facts.openIncidents, facts),
     details: facts.details.flatMap((detail) => detailOf(detail, forwards, facts.forwards)),
     log: facts.log,
-    next: [...nextSteps(monitor, forwards, facts), ...alertChannelSteps(alertChannels)],
+    next: nextSteps(monitor, forwards, alertChannels, facts),
   }
 }
 
@@ -92,11 +94,24 @@ function exitCodeOf(
     case 'UNKNOWN':
       return statusExitCode.unknown
     case 'RUNNING': {
-      const isWhole = cause === null && alertChannels.every((channel) => channel.state !== 'disabled')
+      const isWhole =
+        cause === null && alertChannels.every(({ state }) => state !== 'disabled' && state !== 'retrying')
       const worst = Math.max(isWhole ? 0 : 1, ...forwards.map((forward) => severity(forward.state)))
       return (
         [statusExitCode.fine, statusExitCode.degraded, statusExitCode.down][worst] ?? statusExitCode.unknown
       )
     }
+  }
+}
+
+function summaryOf(forwards: readonly ForwardStatus[]): Summary {
+  const count = (fits: (state: ForwardStatusState) => boolean) =>
+    forwards.filter((forward) => fits(forward.state)).length
+  return {
+    healthy: count((state) => state === 'healthy'),
+    waiting: count((state) => state === 'waiting'),
+    degraded: count((state) => severity(state) === 1),
+    down: count((state) => severity(state) === 2),
+    stopped: count((state) => state === 'down'),
   }
 }

@@ -1,8 +1,11 @@
 import type { ForwarderHealth, TargetFacts } from '../record/forwarder-health.ts'
 import type { ForwardRecord } from '../record/runtime-state.ts'
-import type { ForwardFacts } from './facts.ts'
+import { adviceFor } from './advice.ts'
+import type { ForwardFacts, StatusFacts } from './facts.ts'
+import { openAddresses } from './open-address.ts'
+import { ratesBetween, sampleOf } from './rates.ts'
 import { excessInStatus, resourceStatus } from './resource-status.ts'
-import type { ForwardStatus, ForwardStatusState } from './status.ts'
+import { type ForwardStatus, type ForwardStatusState, severity } from './status.ts'
 
 /** Monotonic times of the records say something only in the boot in which they were written. */
 export interface Times {
@@ -10,24 +13,37 @@ export interface Times {
   readonly sameBoot: boolean
   /** A living monitor looks after the forwards. */
   readonly watched: boolean
-  /** It is known that no monitor looks after anything. */
-  readonly unwatched: boolean
   /** It ended in order. */
   readonly monitorEnded: boolean
 }
 
 /** What can be said of one forward. Pure. */
-export function assessForward(facts: ForwardFacts, times: Times): ForwardStatus {
+export function assessForward(
+  facts: ForwardFacts,
+  times: Times,
+  { machineAddresses, lastDay }: Pick<StatusFacts, 'machineAddresses' | 'lastDay'>,
+): ForwardStatus {
   const { record, health } = facts
   const { now, sameBoot, watched } = times
   const { state, reason } = forwardVerdict(facts, times)
   const lastCheckAt = sameBoot ? (record?.lastCheckAt ?? null) : null
   const nextTryAt = watched ? (record?.nextTryAt ?? null) : null
+  const name = record?.name ?? String(facts.port)
+  // Of a forward that does not answer: where it was open when it last did.
+  const opened = health ?? record?.health ?? undefined
   return {
-    name: record?.name ?? String(facts.port),
+    name,
     port: facts.port,
     state,
     reason,
+    failingForMs: failingForMs(facts, state, times),
+    advice: adviceFor(state, facts),
+    monitored: watched && record !== undefined,
+    openAt: opened === undefined ? [] : openAddresses(opened, machineAddresses),
+    lastRestartAgeMs: ageOf(record?.lastRestartAt ?? null, times),
+    plannedRestarts: record?.plannedRestarts ?? 0,
+    bytesPerSecond: health === undefined ? null : ratesBetween(facts.bytesBefore, sampleOf(health, now)),
+    lastDay: lastDay.get(name) ?? null,
     listen: health === undefined ? [] : listenOf(health),
     notListening:
       health?.listen.failed.map(({ address, port, error }) => ({ address: joined(address, port), error })) ??
@@ -49,6 +65,21 @@ export function assessForward(facts: ForwardFacts, times: Times): ForwardStatus 
     nextTryInMs: nextTryAt === null ? null : Math.max(0, Math.round(nextTryAt - now)),
     orderedDownAt: state === 'down' ? (facts.wantedDown?.since ?? null) : null,
   }
+}
+
+function failingForMs(
+  { record, health }: ForwardFacts,
+  state: ForwardStatusState,
+  times: Times,
+): number | null {
+  if (record === undefined || severity(state) === 0) return null
+  const isTargets = health !== undefined && state === 'unreachable'
+  return ageOf(isTargets ? record.targetMemory.failingSince : record.failingSince, times)
+}
+
+/** Since a monotonic time of the records; null when it says nothing in this boot. */
+function ageOf(at: number | null, { now, sameBoot }: Times): number | null {
+  return at === null || !sameBoot ? null : Math.max(0, Math.round(now - at))
 }
 
 function listenOf({ listen }: ForwarderHealth): string[] {
@@ -93,13 +124,10 @@ interface Verdict {
 
 function forwardVerdict(facts: ForwardFacts, times: Times): Verdict {
   if (facts.health !== undefined) {
-    const verdict = withExcess(
+    return withExcess(
       answeringVerdict(facts.health, facts.record, times.sameBoot),
       excessInStatus(resourceStatus(facts, times)),
     )
-    if (!isLeftOver(facts, times)) return verdict
-    const said = verdict.reason === null ? '' : `${verdict.reason}; `
-    return { ...verdict, reason: `${said}nobody watches it` }
   }
   const doing = monitorsDoing(facts, times)
   const { process, control } = facts
@@ -109,12 +137,18 @@ function forwardVerdict(facts: ForwardFacts, times: Times): Verdict {
         ? { state: 'hung', reason: `PID ${process.pid} does not answer` }
         : { state: 'hung', reason: `PID ${process.pid} has no control socket` }
     case 'stopped':
-      return { state: 'suspended', reason: `PID ${process.pid} is held by SIGSTOP` }
+      return { state: 'suspended', reason: `PID ${process.pid} is suspended (SIGSTOP)` }
     case 'unverifiable':
-      return { state: 'unverifiable', reason: `PID ${process.pid} may be the forwarder; nothing proves it` }
+      return {
+        state: 'unverifiable',
+        reason: `PID ${process.pid} may be the forwarder, but its identity cannot be verified`,
+      }
     case 'zombie':
       return (
-        doing ?? { state: 'dead', reason: `PID ${process.pid} has ended and waits for its parent (zombie)` }
+        doing ?? {
+          state: 'dead',
+          reason: `PID ${process.pid} has ended; its parent has not collected it yet (zombie)`,
+        }
       )
     case 'gone':
       return doing ?? { state: 'dead', reason: `PID ${process.pid} is gone` }
@@ -124,7 +158,8 @@ function forwardVerdict(facts: ForwardFacts, times: Times): Verdict {
       if (control === 'silent') {
         return {
           state: 'hung',
-          reason: 'its control socket is held, nobody answers, and no PID file says who it is',
+          reason:
+            'a process holds its control socket but does not answer, and there is no PID file to say which one',
         }
       }
       return doing ?? { state: 'dead', reason: 'no process' }
@@ -139,11 +174,6 @@ function withExcess(verdict: Verdict, excess: string | undefined): Verdict {
   return { state: state === 'healthy' || state === 'waiting' ? 'degraded' : state, reason }
 }
 
-/** It runs, and no monitor will bring it back when it dies. */
-function isLeftOver({ record }: ForwardFacts, { watched, unwatched }: Times): boolean {
-  return unwatched || (watched && record === undefined)
-}
-
 /**
  * What a living monitor is doing about a forward that does not answer; undefined when it does not know yet. That it is wanted down holds
  * without a monitor too.
@@ -153,12 +183,12 @@ function monitorsDoing(
   { watched, monitorEnded }: Times,
 ): Verdict | undefined {
   if (record?.phase === 'down') {
-    const held = record.heldBy == null ? '' : `; its port was still held by ${record.heldBy}`
+    const held = record.heldBy == null ? '' : `; its port is still held by ${record.heldBy}`
     if (wantedDown !== undefined)
-      return { state: 'down', reason: `ended by an order: ${wantedDown.why}${held}` }
+      return { state: 'down', reason: `stopped by an order: ${wantedDown.why}${held}` }
     return {
       state: 'down',
-      reason: `${monitorEnded ? 'ended with the monitor' : 'ended by an order'}${held}`,
+      reason: `${monitorEnded ? 'stopped with the monitor' : 'stopped by an order'}${held}`,
     }
   }
   if (!watched) return undefined
@@ -167,11 +197,11 @@ function monitorsDoing(
     case 'backoff':
     case 'flapping':
     case 'blocked':
-      return { state: record.phase, reason: record.reason ?? 'the monitor has it in hand' }
+      return { state: record.phase, reason: record.reason ?? 'the monitor is dealing with it' }
     case 'awaiting':
       return { state: record.failures > 1 ? 'dead' : 'starting', reason: record.reason ?? 'systemd runs it' }
     case 'stopping':
-      return { state: 'draining', reason: record.reason ?? 'the monitor ends it' }
+      return { state: 'draining', reason: record.reason ?? 'the monitor is stopping it' }
     case 'running':
     case 'unknown':
     case undefined:
@@ -186,7 +216,7 @@ function answeringVerdict(
 ): Verdict {
   const { listen, target, draining } = health
   const to = joined(target.host, target.port)
-  if (draining) return { state: 'draining', reason: `${health.connections.open} connections may finish` }
+  if (draining) return { state: 'draining', reason: `finishing ${health.connections.open} connections` }
   if (listen.addresses.length === 0 && listen.paths.length === 0) {
     const why = listen.failed.map(({ address, error }) => `${address}: ${error}`).join(', ')
     return { state: 'degraded', reason: why === '' ? 'this machine has no address but loopback' : why }
@@ -194,13 +224,16 @@ function answeringVerdict(
   if (health.shortage != null) return { state: 'degraded', reason: health.shortage.message }
   const answeredBefore = sameBoot && record?.targetMemory.everAnswered === true
   if (target.state === 'unreachable' || (target.state === 'waiting' && answeredBefore)) {
-    return { state: 'unreachable', reason: `target ${to} does not answer: ${target.lastError}` }
+    return {
+      state: 'unreachable',
+      reason: `target ${to} does not answer${target.lastError === null ? '' : `: ${target.lastError}`}`,
+    }
   }
-  if (target.state === 'waiting') return { state: 'waiting', reason: `nothing has listened at ${to} yet` }
-  if (target.state === 'unknown') return { state: 'waiting', reason: `nobody has tried target ${to} yet` }
+  if (target.state === 'waiting') return { state: 'waiting', reason: `nothing is listening on ${to} yet` }
+  if (target.state === 'unknown') return { state: 'waiting', reason: `target ${to} has not been tried yet` }
   const shortcoming = shortcomingOf(health)
   if (shortcoming !== undefined) return { state: 'degraded', reason: shortcoming }
-  const warnings = health.admission === 'any' ? ['admits every source (--allow any)'] : []
+  const warnings = health.admission === 'any' ? ['any source may connect (--allow any)'] : []
   warnings.push(...health.warnings)
   return { state: 'healthy', reason: warnings.length === 0 ? null : warnings.join('; ') }
 }

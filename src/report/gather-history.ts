@@ -1,7 +1,7 @@
 import path from 'node:path'
 import { exitCode, Failure } from '../os/failure.ts'
 import { readJournal } from '../record/journal.ts'
-import { readRuntimeState } from '../record/runtime-state.ts'
+import { readRuntimeState, type StateReading } from '../record/runtime-state.ts'
 import { fileNames } from '../record/state-directory.ts'
 import { type History, historyOf } from './history.ts'
 
@@ -13,9 +13,7 @@ import { type History, historyOf } from './history.ts'
 export async function gatherHistory(stateDirectory: string, asked: readonly string[]): Promise<History> {
   const entries = await readJournal(stateDirectory)
   const reading = readRuntimeState(path.join(stateDirectory, fileNames.runtimeState))
-  const seen = reading.kind === 'read' ? (reading.state.stopped?.at ?? reading.state.writtenAt) : undefined
-  const watchedUntil = seen === undefined ? undefined : Date.parse(seen)
-  const history = historyOf({ entries, now: Date.now(), watchedUntil })
+  const history = historyOf({ entries, now: Date.now(), watchedUntil: watchedUntil(reading) })
   if (asked.length === 0) return history
   const { forwards } = history
   const chosen = asked.map((word) => {
@@ -28,4 +26,10 @@ export async function gatherHistory(stateDirectory: string, asked: readonly stri
     )
   })
   return { ...history, forwards: chosen }
+}
+
+/** Wall time until which the monitor is known to have watched, by its last sign of life; undefined when nobody knows. */
+export function watchedUntil(reading: StateReading): number | undefined {
+  if (reading.kind !== 'read') return undefined
+  return Date.parse(reading.state.stopped?.at ?? reading.state.writtenAt)
 }

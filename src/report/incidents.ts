@@ -39,22 +39,23 @@ export function assessIncidents(
   })
 }
 
-/** `web is not running …; open for 5 min; told to slack, not yet to discord [3f2a-1]`. */
+/** `web is not running …; open for 5 min; notified: slack / notification pending: discord [3f2a-1]`. */
 export function incidentText({ id, message, openForMs, flapping, channels }: IncidentStatus): string {
   const open = `${flapping ? 'flapping' : 'open'} for ${duration(openForMs)}`
   return `${message}; ${open}; ${toldText(channels)} [${id}]`
 }
 
-function toldText(channels: IncidentStatus['channels']): string {
-  const names = (wanted: Telling) =>
-    channels
-      .filter(({ state }) => state === wanted)
-      .map(({ name }) => name)
-      .join(', ')
+/** `notified: slack / notification pending: discord`. */
+export function toldText(channels: IncidentStatus['channels']): string {
+  const names = (wanted: Telling) => [
+    ...new Set(channels.filter(({ state }) => state === wanted).map(({ name }) => name)),
+  ]
+  const pending = names('waiting')
   const said = [
-    ['told to', names('told')],
-    ['not yet to', names('waiting')],
-    ['never to', names('not-told')],
-  ].flatMap(([how, whom]) => (whom === '' ? [] : [`${how} ${whom}`]))
-  return said.length === 0 ? 'no channel to tell' : said.join(', ')
+    ['notified', names('told').filter((name) => !pending.includes(name))],
+    ['notification pending', pending],
+    ['not notified', names('not-told').filter((name) => !pending.includes(name))],
+  ] as const
+  const parts = said.flatMap(([how, who]) => (who.length === 0 ? [] : [`${how}: ${who.join(', ')}`]))
+  return parts.length === 0 ? 'no alert channel' : parts.join(' / ')
 }

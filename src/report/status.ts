@@ -4,6 +4,8 @@ import type { ForwardEventKind } from '../record/journal.ts'
 import type { LogEntry } from '../record/log-entry.ts'
 import type { AlertChannelStatus } from './alert-channels.ts'
 import type { IncidentStatus } from './incidents.ts'
+import type { HourState } from './last-day.ts'
+import type { Rates } from './rates.ts'
 import type { ResourceStatus } from './resource-status.ts'
 
 /** The version of the shape of `proxy-status --json`. It rises when something is taken away or changes its meaning. */
@@ -94,13 +96,26 @@ export interface ForwardStatus extends ResourceStatus {
   readonly state: ForwardStatusState
   /** In words; null for a healthy one. */
   readonly reason: string | null
+  /** How long it has been so: the failure, or the silence of the target; null when nothing fails, or nobody knows. */
+  readonly failingForMs: number | null
+  /** What to do about it, where that is nothing to type; null when there is nothing to do. */
+  readonly advice: string | null
+  /** A monitor that runs looks after it. */
+  readonly monitored: boolean
   readonly listen: readonly string[]
+  /** The same as typed or pasted, URLs where it speaks HTTP; the one to try first first. */
+  readonly openAt: readonly string[]
   readonly target: string | null
   /** The target's address that answered last. */
   readonly targetAddress: string | null
   readonly pid: number | null
   readonly uptimeMs: number | null
+  /** After a failure; those that were planned, and first starts, do not count. */
   readonly restarts: number
+  /** Since the last of them; null when there was none in this boot. */
+  readonly lastRestartAgeMs: number | null
+  /** By an order, a signal, other options or a limit. */
+  readonly plannedRestarts: number
   /** Failures in a row, the forward's own. */
   readonly failures: number
   /** Addresses that should be listened on and are not, with the reason. */
@@ -121,6 +136,10 @@ export interface ForwardStatus extends ResourceStatus {
     readonly stateForMs: number
   } | null
   readonly bytes: { readonly fromClients: number; readonly fromTarget: number } | null
+  /** Averaged since an earlier look; null when there was none. */
+  readonly bytesPerSecond: Rates | null
+  /** How the last 24 hours were, the newest last; null when nothing is known of it. */
+  readonly lastDay: readonly HourState[] | null
   readonly admission: string | null
   /** Where the token of the gate is, in words; null where there is no gate. */
   readonly gateToken: string | null
@@ -130,6 +149,18 @@ export interface ForwardStatus extends ResourceStatus {
   readonly orderedDownAt: string | null
 }
 
+/** How many forwards are how. */
+export interface Summary {
+  readonly healthy: number
+  readonly waiting: number
+  /** Connections get through, or soon will again, but not all is as it should be. */
+  readonly degraded: number
+  /** Somebody cannot get through. */
+  readonly down: number
+  /** By an order, or with the monitor. */
+  readonly stopped: number
+}
+
 export interface StatusReport {
   readonly schemaVersion: typeof statusSchemaVersion
   readonly takenAt: string
@@ -137,6 +168,7 @@ export interface StatusReport {
   /** What the command ends with; see `statusExitCode`. */
   readonly exitCode: number
   readonly monitor: MonitorStatus
+  readonly summary: Summary
   readonly forwards: readonly ForwardStatus[]
   /** Where incidents are told, and whether that works. Empty when no channel is configured. */
   readonly alertChannels: readonly AlertChannelStatus[]

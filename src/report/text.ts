@@ -111,6 +111,13 @@ function trimmedEnd(cells: readonly Cell[]): Cell[] {
   return cells.slice(0, last + 1)
 }
 
+/** So many lines at most; an ellipsis says where some are missing. */
+export function shortenedTo(count: number, lines: readonly Line[], width: number): Line[] {
+  const last = lines[count - 1]
+  if (lines.length <= count || last === undefined) return [...lines]
+  return [...lines.slice(0, count - 1), cutLine([...last, { text: ' …' }], width)]
+}
+
 function cellsOf(line: Line): Cell[] {
   return line.flatMap(({ text, colour }) =>
     isAscii(text)

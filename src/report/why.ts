@@ -1,7 +1,7 @@
 import { preciseDuration } from '../os/duration.ts'
 import type { ForwardEvent, JournalEntry } from '../record/journal.ts'
 import { localTime } from '../record/log-entry.ts'
-import { between } from './history.ts'
+import { between } from './history-trace.ts'
 
 type Entry = JournalEntry & ForwardEvent
 

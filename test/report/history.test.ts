@@ -72,7 +72,7 @@ test('one failure: how long it was down, and how long the recovery took', () => 
     {
       upMs: 58 * minute,
       downMs: 2 * minute,
-      unknownMs: 11 * 60 * minute,
+      unknownMs: 0,
       failures: 1,
       meanTimeToRecoveryMs: 2 * minute,
     },
@@ -133,7 +133,7 @@ test('a forward that is no longer configured has no more history, not one of bei
     at(noon - 30 * minute + 5, forward('ended', 'stopping', 'down')),
   ]
   const { upMs, wantedDownMs, unknownMs } = today(entries)
-  assert.deepEqual([upMs, unknownMs], [30 * minute, 12 * 60 * minute - 30 * minute - wantedDownMs])
+  assert.deepEqual([upMs, unknownMs], [30 * minute, 30 * minute - wantedDownMs])
   assert.ok(wantedDownMs <= 5)
 })
 
@@ -247,10 +247,12 @@ test('whatever the events, and however the clock was set: the parts of a period 
         now: noon,
         watchedUntil: until === undefined ? undefined : noon + until,
       })
-      for (const { days, weeks } of history.forwards) {
+      for (const { days, weeks, since } of history.forwards) {
         for (const period of [...days, ...weeks]) {
           const { upMs, downMs, wantedDownMs, unknownMs, availability } = period
-          const whole = Date.parse(period.to) - Date.parse(period.from)
+          // Nothing is counted before the forward was first seen.
+          const from = Math.max(Date.parse(period.from), Date.parse(since))
+          const whole = Math.max(0, Date.parse(period.to) - from)
           for (const part of [upMs, downMs, wantedDownMs, unknownMs]) assert.ok(part >= 0 && part <= whole)
           assert.equal(upMs + downMs + wantedDownMs + unknownMs, whole)
           assert.ok(availability === null || (availability >= 0 && availability <= 1))

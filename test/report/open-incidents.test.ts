@@ -70,14 +70,14 @@ it(
       const { monitor: own } = report
       assert.equal(own.lastRoundForwards, 1)
       assert.ok((own.lastRoundMs ?? -1) >= 0 && (own.lastRoundMs ?? 0) < 20_000)
-      const text = /open incidents:\n {2}one uses .* told to works, not\s+yet to fails/s
-      assert.match((await watched.run('proxy-status')).stdout, text)
-      assert.deepEqual(
-        (await watched.run('proxy-status', String(port))).stdout.match(/open incidents/g)?.length,
-        1,
-      )
+      const row = /one +degraded.*\n {4}uses .* · notified: works \/ notification\s+pending: fails/
+      const text = (await watched.run('proxy-status')).stdout
+      assert.match(text, row)
+      assert.doesNotMatch(text, /open incidents/, 'its row tells of it')
+      const list = /open incidents:\n {2}one uses .* notified: works \/\s+notification\s+pending:\s+fails/s
+      assert.match((await watched.run('proxy-status', String(port))).stdout, list)
       await monitor.stop('SIGKILL')
-      assert.match((await watched.run('proxy-status')).stdout, text)
+      assert.match((await watched.run('proxy-status')).stdout, list)
       await echo.close()
     }),
 )

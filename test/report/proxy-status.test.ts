@@ -87,7 +87,7 @@ test('a living monitor: waited for, asked by name, told in JSON, killed and told
     .trim()
     .split('\n')
     .map((line) => line.replace(/^\S+ \S+ /, ''))
-  assert.deepEqual(said.slice(0, 2), ['proxy-monitor RUNNING', `web (${port}) healthy`])
+  assert.deepEqual(said.slice(0, 2), ['port-watchdog RUNNING', 'web healthy'])
   assert.ok(
     said.every((line, i) => line !== said[i - 1]),
     `a line without a change:\n${stdout}`,

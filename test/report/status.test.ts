@@ -2,13 +2,16 @@ import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
+import { stripVTControlCharacters } from 'node:util'
 import { z } from 'zod'
+import { newHealth } from '../../src/alert/channel-health.ts'
 import type { ProcessVerdict } from '../../src/os/process-identity.ts'
 import { assess } from '../../src/report/assess.ts'
 import type { StatusFacts } from '../../src/report/facts.ts'
 import { ownPrograms } from '../../src/report/own-programs.ts'
 import { renderStatus } from '../../src/report/render.ts'
 import type { ForwardStatusState } from '../../src/report/status.ts'
+import { columnsOf } from '../../src/report/text.ts'
 import { temporaryDirectory } from '../support/children.ts'
 import { matchesGolden } from '../support/golden.ts'
 import {
@@ -22,7 +25,7 @@ import {
   wellForward,
   wellHealth,
   wellRecord,
-  type wellState,
+  wellState,
 } from '../support/status-facts.ts'
 import { checkout } from '../support/tools.ts'
 
@@ -245,7 +248,59 @@ const withWorkers = forwardFacts(
   { details: [{ port: 6277, identity: identity(pid), log: [], events: [] }] },
 )
 
+/** Ten forwards whose target is away, one that is well, and two that wait. */
+const many: StatusFacts = {
+  ...wellFacts,
+  forwards: [
+    ...Array.from({ length: 10 }, (_, i) => {
+      const target = {
+        ...away.target,
+        port: 3000 + i,
+        state: 'unreachable' as const,
+        lastError: `127.0.0.1:${3000 + i} refused: nothing listens there, [::1]:${3000 + i} refused: nothing listens there`,
+      }
+      const record = {
+        name: `app-${i}`,
+        port: 8000 + i,
+        target: `localhost:${3000 + i}`,
+        targetMemory: { everAnswered: true, failures: 4, failingSince: now - 45_000 },
+      }
+      const listen = {
+        ...wellHealth.listen,
+        port: 8000 + i,
+        addresses: [{ address: '192.0.2.7', port: 8000 + i, origin: 'bound' as const }],
+      }
+      return { ...answeringForward({ target, listen }, record), port: 8000 + i }
+    }),
+    {
+      ...answeringForward({}, { name: 'inspector', port: 6274, restarts: 1, lastRestartAt: now - 720_000 }),
+      port: 6274,
+      bytesBefore: { identity: identity(4188), at: now - 10_000, fromClients: 2_345, fromTarget: 278_901 },
+    },
+    ...['inspector-sandbox', 'inspector-proxy'].map((name, i) => ({
+      ...answeringForward(
+        { target: { ...away.target, state: 'waiting' as const, address: null } },
+        {
+          name,
+          port: 6275 + 2 * i,
+          target: `localhost:${6275 + 2 * i}`,
+          targetMemory: { everAnswered: false, failures: 0, failingSince: null },
+        },
+      ),
+      port: 6275 + 2 * i,
+    })),
+  ],
+  openIncidents: (incidents.openIncidents ?? []).slice(0, 1).flatMap((open) =>
+    Array.from({ length: 10 }, (_, i) => ({
+      ...open,
+      incident: { ...open.incident, forward: `app-${i}`, port: 8000 + i },
+    })),
+  ),
+  alertChannels: [],
+}
+
 const cases: readonly (readonly [string, StatusFacts])[] = [
+  ['many', many],
   ...Object.entries(forwards).map(([name, facts]) => [`forward-${name}`, facts] as const),
   ...Object.entries(monitors).map(([name, facts]) => [`monitor-${name}`, facts] as const),
   ['gated', gated],
@@ -278,13 +333,16 @@ for (const [name, facts] of cases) {
     const checked = schema.safeParse(json)
     assert.ok(checked.success, checked.success ? '' : JSON.stringify(checked.error.issues, null, 1))
     matchesGolden(`status/${name}.json`, `${JSON.stringify(report, null, 2)}\n`)
-    matchesGolden(`status/${name}.txt`, renderStatus(report, { colour: false, width: 100 }))
+    const pictures = [120, 80, 40].map(
+      (width) => `--- ${width} columns\n${renderStatus(report, { colour: false, width })}`,
+    )
+    matchesGolden(`status/${name}.txt`, pictures.join('\n'))
   })
 
   test(`nothing is wider than the terminal: ${name}`, () => {
-    for (const width of [3, 5, 6, 8, 12, 13, 20, 40, 60, 80, 120, 200, 1000]) {
+    for (const width of [...Array.from({ length: 130 }, (_, i) => i + 1), 200, 1000]) {
       const text = renderStatus(assess(facts), { colour: false, width })
-      const tooWide = text.split('\n').filter((line) => [...line].length > width)
+      const tooWide = text.split('\n').filter((line) => columnsOf(line) > width)
       assert.deepEqual(tooWide, [], `at ${width} columns`)
     }
   })
@@ -296,17 +354,92 @@ test('each made-up state is the one it is meant to be', () => {
 })
 
 test('on a narrow terminal what matters stays, and no time is torn apart', () => {
-  const message = `inspector-proxy is not running: ${'it was killed '.repeat(20)}`
-  const log = [{ time: '2026-11-21T00:59:56.000Z', level: 'error', source: 'monitor', message } as const]
-  const at = (width: number) =>
-    renderStatus(assess({ ...(forwards.unreachable ?? wellFacts), log }), { colour: false, width })
-  assert.match(at(80), /NAME +STATE +LISTEN +TARGET/)
-  assert.match(at(60), /NAME +STATE +LISTEN/)
+  const at = (width: number, facts = forwards.unreachable ?? wellFacts) =>
+    renderStatus(assess(facts), { colour: false, width })
+  assert.match(at(150), /NAME +STATE +OPEN AT +TARGET +LAST 24 H +OPEN +IN +OUT +RESTARTS/)
+  assert.match(at(80), /NAME +STATE +OPEN AT +OPEN +RESTARTS/)
+  assert.match(at(60), /NAME +STATE +OPEN AT/)
   assert.match(at(40), /NAME +STATE +PORT\n✗ inspector-proxy +unreachable +6277/)
+  assert.match(at(20), /✗ inspector-proxy\n {2}unreachable\n/)
   for (const width of [40, 60, 80]) {
-    assert.match(at(width), /since 2026-11-21 00:00:00/)
-    assert.match(at(width), /00:59:56 ✗ inspector-proxy[\s\S]*killed/)
+    assert.match(at(width, monitors.ended), /ended by SIGTERM at\s+2026-11-21 00:59:00/)
   }
+})
+
+test('ten faulty forwards fit on 45 rows of 120 columns, each reason once', () => {
+  const text = renderStatus(assess(many), { colour: false, width: 120 })
+  assert.ok(text.split('\n').length <= 45, text)
+  for (let i = 0; i < 10; i++) {
+    assert.equal(text.match(new RegExp(`127.0.0.1:${3000 + i} refused`, 'g'))?.length, 1)
+    assert.equal(text.match(new RegExp(`start your app on localhost:${3000 + i}`, 'g'))?.length, 1)
+  }
+  assert.match(text, /1 healthy · 2 waiting · 10 down {3}state: /)
+  assert.match(text, /… waiting for an app on localhost:6275 \(inspector-sandbox\), localhost:6277/)
+})
+
+test('the columns stand where they stood at the last look, whatever the ages and rates are', () => {
+  const header = (age: number, rate: number) => {
+    const forward = {
+      ...answeringForward({ uptimeMs: age }, { restarts: 1, lastRestartAt: now - age }),
+      bytesBefore: { identity: identity(4188), at: now - 1000, fromClients: 12_345 - rate, fromTarget: 0 },
+    }
+    return renderStatus(assess(forwardFacts(forward)), { colour: false, width: 160 }).split('\n')[2]
+  }
+  const headers = [0, 999, 59_000, 80_000, 3_540_000, 36_000_000].flatMap((age) =>
+    [0, 1, 999, 12_000].map((rate) => header(age, rate)),
+  )
+  assert.equal(new Set(headers).size, 1, headers.join('\n'))
+})
+
+test('the bar has a cell for each hour, in ASCII, too', () => {
+  const report = assess(wellFacts)
+  assert.match(renderStatus(report, { colour: false, width: 120 }), / ·{18}▇▇▄▁▇▇ /)
+  const ascii = renderStatus(report, { colour: true, width: 120, unicode: false })
+  assert.doesNotMatch(ascii, /\P{ASCII}/u)
+  assert.match(stripVTControlCharacters(ascii), /\+ inspector-proxy +healthy.* \|{18}##=_## /)
+})
+
+test('an alert channel that fails is not "all is well", and something can be done', () => {
+  const health = {
+    ...newHealth('hook', 'webhook'),
+    state: 'retrying',
+    failures: 2,
+    queued: 2,
+    lastError: 'HTTP 500',
+  } as const
+  const report = assess({ ...wellFacts, alertChannels: [health] })
+  assert.equal(report.exitCode, 151)
+  assert.match(report.next.join(), /alerts of channel hook/)
+  assert.match(
+    renderStatus(report, { colour: false, width: 120 }),
+    /alerts: hook failing, 2 queued \(HTTP 500\)/,
+  )
+})
+
+test('the address to open can be pasted: a URL where it is HTTP, no wildcard, what others reach first', () => {
+  const open = (health: Parameters<typeof answeringForward>[0]) =>
+    assess(forwardFacts(answeringForward(health))).forwards[0]?.openAt
+  const addresses = (...all: string[]) =>
+    all.map((address) => ({ address, port: 8080, origin: 'bound' as const }))
+  const listen = { ...wellHealth.listen, port: 8080 }
+  assert.deepEqual(open({ listen: { ...listen, addresses: addresses('::') } }), [
+    '192.0.2.7:8080',
+    '[2001:db8::7]:8080',
+    '127.0.0.1:8080',
+    '[::1]:8080',
+  ])
+  assert.deepEqual(
+    open({ listen: { ...listen, addresses: addresses('127.0.0.1', 'fe80::1%eth0', '10.0.0.5') } }),
+    ['10.0.0.5:8080', '127.0.0.1:8080'],
+  )
+  const gate = { kind: 'token' as const, tokenPlace: '/x', logins: 0, failedAttempts: 0 }
+  const certificate = { subject: 'CN=x', names: '', validFrom: '', validTo: '', fingerprint: '' }
+  const tls = { certificate, target: null }
+  assert.deepEqual(open({ listen: { ...listen, addresses: addresses('10.0.0.5') }, gate, tls }), [
+    'https://10.0.0.5:8080',
+  ])
+  assert.deepEqual(open({ listen: { ...listen, addresses: addresses('10.0.0.5') }, tls }), ['10.0.0.5:8080'])
+  assert.deepEqual(open({}), ['http://192.0.2.7:6277', 'http://[2001:db8::7]:6277'])
 })
 
 test('the schema refuses what the report never says', () => {
@@ -411,10 +544,17 @@ test('files of a forward that is no longer watched and does not run are not held
   })
   assert.equal(running.forwards.length, 2, 'started by hand beside the monitor')
   assert.deepEqual(
-    running.forwards.map(({ reason }) => reason),
-    [null, 'nobody watches it'],
+    running.forwards.map(({ monitored }) => monitored),
+    [true, false],
   )
+  assert.match(renderStatus(running, { colour: false, width: 120 }), /not monitored/)
   assert.match(running.next[0] ?? '', /^kill 4188 /)
+  const elsewhere = assess({
+    ...wellFacts,
+    pidNamespace: 'pid:[1]',
+    forwards: [{ ...wellForward, port: 7000, record: undefined }],
+  })
+  assert.deepEqual(elsewhere.next, [], 'its PID is one of another container')
 })
 
 test('what falls short of healthy is said: a full forward, one target of several away; a Unix socket is an address', () => {
@@ -462,6 +602,44 @@ test('the next step is the one that mends', () => {
   )
   assert.equal(next('never-ran', {}, "/tmp/it's"), "proxy-monitor --state-dir '/tmp/it'\\''s'")
   assert.equal(next('records'), 'df -h /var/lib/port-watchdog; df -i /var/lib/port-watchdog')
+})
+
+test('a port that somebody holds is freed by a command that names him, when he was looked up here', () => {
+  const held = (holder: Partial<StatusFacts['forwards'][number]>) =>
+    assess(forwardFacts({ ...silentForward(undefined, { phase: 'blocked', reason: 'taken' }), ...holder }))
+      .next
+  assert.deepEqual(held({ holder: { pid: 990, command: 'node server.js' } }), [
+    'kill 990   (node server.js; holds port 6277)',
+  ])
+  const look = ["sudo ss -ltnp 'sport = :6277'   (shows what holds port 6277)"]
+  assert.deepEqual(held({ holder: { pid: undefined, command: 'unknown' } }), look)
+  assert.deepEqual(held({}), look)
+  const own = {
+    holder: { pid: 4188, command: 'tcp-proxy' },
+    process: { pid: 4188, verdict: 'gone' as const },
+  }
+  assert.deepEqual(held(own), look, 'never one of our own')
+})
+
+test('a forwarder alone is not offered a monitor that would watch other ports', () => {
+  const alone = assess({
+    ...wellFacts,
+    reading: { kind: 'missing' },
+    writerVerdict: undefined,
+    forwards: [{ ...wellForward, record: undefined }],
+  })
+  assert.equal(alone.exitCode, 3)
+  assert.deepEqual(alone.next, [
+    'to have port 6277 monitored, list it in a configuration file, then: proxy-monitor --config FILE --state-dir /run/user/1000/port-watchdog',
+  ])
+})
+
+test('nobody is to be killed whose identity was not verified; a relative configuration says from where it works', () => {
+  const elsewhere = assess({ ...(monitors.hangs ?? wellFacts), writerVerdict: 'unverifiable' })
+  assert.doesNotMatch(elsewhere.next.join('\n'), /kill/)
+  const writer = { ...wellState.writer, configuration: 'pw.yaml' }
+  const relative = assess(monitorFacts({ writer }, { writerVerdict: 'gone' }))
+  assert.match(relative.next[0] ?? '', /--config pw\.yaml {3}\(in the folder in which it was started\)/)
 })
 
 test('the next step names a program that is found as typed', (t) => {

@@ -156,6 +156,17 @@ export const wellFacts: StatusFacts = {
   takenAt: '2026-11-21T01:00:01.000Z',
   stateDirectory: '/run/user/1000/port-watchdog',
   directoryExists: true,
+  directoryOption: '',
+  pidNamespace: 'pid:[4026531836]',
+  machineAddresses: ['127.0.0.1', '192.0.2.7', '::1', '2001:db8::7'],
+  lastDay: new Map([
+    [
+      'inspector-proxy',
+      Array.from({ length: 24 }, (_, i) =>
+        i < 18 ? 'unknown' : i === 20 ? 'partly' : i === 21 ? 'down' : 'up',
+      ),
+    ],
+  ]),
   programs: { monitor: 'proxy-monitor', log: 'proxy-log' },
   nowMonotonicMs: now,
   bootId: 'this-boot',
