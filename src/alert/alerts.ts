@@ -103,6 +103,11 @@ export class Alerts {
     this.#decide({ kind, facts })
   }
 
+  /** The incidents of forwards go on under their new names. */
+  rename(renamed: readonly { readonly from: string; readonly to: string }[]): void {
+    if (renamed.length > 0) this.#decide({ kind: 'renamed', renamed })
+  }
+
   /** After a round of checks, with everything that is watched: what news has missed is mended, what is due is sent. */
   roundDone(conditions: readonly SubjectCondition[]): void {
     for (const { condition, facts } of conditions) this.#decide({ kind: 'seen', condition, facts })

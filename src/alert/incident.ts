@@ -112,6 +112,8 @@ export type IncidentEvent =
     }
   /** The subjects that are watched, by `subjectKey`; incidents of others are over. */
   | { readonly kind: 'watched'; readonly keys: readonly string[] }
+  /** Forwards have other names from now on: their incidents go on. */
+  | { readonly kind: 'renamed'; readonly renamed: readonly { readonly from: string; readonly to: string }[] }
   /** Time has passed. Delivers what has waited long enough. */
   | { readonly kind: 'tick' }
 
@@ -180,6 +182,8 @@ const nothing = (state: IncidentState): Step => ({ state, changes: [] })
 
 function apply(state: IncidentState, event: IncidentEvent, now: Moment, policy: IncidentPolicy): Step {
   switch (event.kind) {
+    case 'renamed':
+      return nothing(rename(state, event.renamed))
     case 'opened':
       return fails(state, event.facts, now, policy)
     case 'flapping':
@@ -293,6 +297,19 @@ function closeUnwatched(
     const message = `Port ${incident.port} (${incident.forward}) is not watched any more`
     return resolve(before, incident, message, incident.wellSince ?? now, now)
   })
+}
+
+function rename(
+  state: IncidentState,
+  renamed: readonly { readonly from: string; readonly to: string }[],
+): IncidentState {
+  const nameNow = (name: string) => renamed.find(({ from }) => from === name)?.to ?? name
+  const incidents = state.incidents.map((one) => ({ ...one, forward: nameNow(one.forward) }))
+  const recentOpenings = state.recentOpenings.map((opening) => {
+    const [subject = '', ...name] = opening.key.split(' ')
+    return { ...opening, key: `${subject} ${nameNow(name.join(' '))}` }
+  })
+  return { ...state, incidents, recentOpenings }
 }
 
 function tick(state: IncidentState, now: Moment, policy: IncidentPolicy): Step {

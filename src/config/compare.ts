@@ -5,29 +5,56 @@ import type { Configuration, ForwardConfiguration } from './configuration.ts'
 export interface ConfigurationChange {
   readonly added: readonly ForwardConfiguration[]
   readonly removed: readonly ForwardConfiguration[]
-  /** Same name and port, other options or another restart policy. */
+  /** Same port, other options or another restart policy. */
   readonly changed: readonly ForwardConfiguration[]
+  /** Same port, another name. One that has other options as well is in `changed`, too. */
+  readonly renamed: readonly Renaming[]
 }
 
-/** Compares by name. A forward that listens on another port now is one removed and one added: its files are named by its port. */
+/** A forward is what listens on its port, whatever it is called. */
+export interface Renaming {
+  readonly from: string
+  readonly to: string
+  readonly port: number
+}
+
+/** Compares by port: a forward's process and files belong to it, and a name is only what people call it. */
 export function compareConfigurations(before: Configuration, after: Configuration): ConfigurationChange {
-  const isSame = (a: ForwardConfiguration, b: ForwardConfiguration) =>
-    a.name === b.name && a.options.listenPort === b.options.listenPort
-  const earlier = (one: ForwardConfiguration) => before.forwards.find((other) => isSame(one, other))
+  const earlier = (one: ForwardConfiguration) => before.forwards.find((other) => isSamePort(one, other))
   return {
     added: after.forwards.filter((one) => earlier(one) === undefined),
-    removed: before.forwards.filter((one) => !after.forwards.some((other) => isSame(one, other))),
+    removed: before.forwards.filter((one) => !after.forwards.some((other) => isSamePort(one, other))),
     changed: after.forwards.filter((one) => {
       const old = earlier(one)
-      return old !== undefined && !isDeepStrictEqual(one, old)
+      return old !== undefined && !isDeepStrictEqual(one, { ...old, name: one.name })
     }),
+    renamed: renamings(
+      before.forwards.map(({ name, options }) => ({ name, port: options.listenPort })),
+      after.forwards.map(({ name, options }) => ({ name, port: options.listenPort })),
+    ),
   }
 }
 
+/** What is called otherwise now than before. */
+export function renamings(
+  before: readonly { readonly name: string; readonly port: number }[],
+  after: readonly { readonly name: string; readonly port: number }[],
+): Renaming[] {
+  return after.flatMap(({ name, port }) => {
+    const old = before.find((one) => one.port === port)
+    return old === undefined || old.name === name ? [] : [{ from: old.name, to: name, port }]
+  })
+}
+
+function isSamePort(a: ForwardConfiguration, b: ForwardConfiguration): boolean {
+  return a.options.listenPort === b.options.listenPort
+}
+
 /**
- * The change in words: `added web; removed api; changed inspector; files moved from port 1 to 2`; undefined when nothing changed.
+ * The change in words: `added web; removed api; changed inspector; renamed app to shop; files moved from port 1 to 2`; undefined when
+ * nothing changed.
  */
-export function changeInWords({ added, removed, changed }: ConfigurationChange): string | undefined {
+export function changeInWords({ added, removed, changed, renamed }: ConfigurationChange): string | undefined {
   const moved = added.flatMap((to) => {
     const from = removed.find(({ name }) => name === to.name)
     return from === undefined ? [] : [{ name: to.name, from: from.options, to: to.options }]
@@ -42,6 +69,7 @@ export function changeInWords({ added, removed, changed }: ConfigurationChange):
     ...parts
       .filter(([, forwards]) => forwards.length > 0)
       .map(([verb, forwards]) => `${verb} ${forwards.map(({ name }) => name).join(', ')}`),
+    ...renamed.map(({ from, to }) => `renamed ${from} to ${to}`),
     ...moved.map(({ name, from, to }) => `${name} moved from port ${from.listenPort} to ${to.listenPort}`),
   ]
   return said.length === 0 ? undefined : said.join('; ')

@@ -49,6 +49,21 @@ export class DesiredState {
     return true
   }
 
+  /**
+   * What is wanted of a forward goes on under its new name.
+   * @throws the system's error when it cannot be written; it holds for this process all the same.
+   */
+  rename(renamed: readonly { readonly from: string; readonly to: string }[]): void {
+    const before = new Map(this.#down)
+    if (!renamed.some(({ from, to }) => before.has(from) || before.has(to))) return
+    for (const { from } of renamed) this.#down.delete(from)
+    for (const { from, to } of renamed) {
+      const wanted = before.get(from)
+      if (wanted !== undefined) this.#down.set(to, wanted)
+    }
+    this.#write()
+  }
+
   #write(): void {
     const content = { schemaVersion: 1, down: Object.fromEntries(this.#down) }
     writeFileAtomically(this.#file, `${JSON.stringify(content, null, 1)}\n`)

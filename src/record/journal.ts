@@ -22,7 +22,21 @@ export interface MonitorStarted {
   readonly previousSeenAt: string | null
   /** True when the one before ended in order. */
   readonly previousEnded: boolean
-  readonly forwards: readonly { readonly name: string; readonly port: number }[]
+  readonly forwards: readonly NamedForward[]
+  /** Forwards that are called otherwise than under the monitor before; missing = none. */
+  readonly renamed?: readonly Renamed[]
+}
+
+/** A forward, as an event names it. */
+interface NamedForward {
+  readonly name: string
+  readonly port: number
+}
+
+/** The same forward has another name from this event on. */
+export interface Renamed {
+  readonly from: string
+  readonly to: string
 }
 
 export interface MonitorStopped {
@@ -41,7 +55,9 @@ export interface MonitorGap {
 export interface ConfigurationChanged {
   readonly event: 'configuration-changed'
   readonly reason: string
-  readonly forwards: readonly { readonly name: string; readonly port: number }[]
+  readonly forwards: readonly NamedForward[]
+  /** Missing = none. */
+  readonly renamed?: readonly Renamed[]
 }
 
 /** Events that could not be written, on a full disk for example. What happened from then on until now is unknown. */
@@ -170,7 +186,8 @@ function stamped(event: JournalEvent): JournalEntry {
 }
 
 /**
- * Reads the journal, oldest first, also its packed parts. Lines that are no events are passed over.
+ * Reads the journal, oldest first, also its packed parts. Lines that are no events are passed over. Forwards
+ * have the names by which they are known now.
  * @param isEnough asked with the events of a part and with how many parts have been read, from the newest part on; true leaves out the older
  * ones. By default all is read.
  */
@@ -192,7 +209,40 @@ export async function readJournal(
     parts.unshift({ text, entries })
     if (isEnough(entries, parts.length)) break
   }
-  return parts.flatMap(({ entries }) => entries)
+  return withNamesOfNow(parts.flatMap(({ entries }) => entries))
+}
+
+/** The same events with every forward called as it is after the last of them: a record goes on under a new name. */
+export function withNamesOfNow(entries: readonly JournalEntry[]): JournalEntry[] {
+  let names: ReadonlyMap<string, string> = new Map()
+  const nameOf = (name: string) => names.get(name) ?? name
+  const told: JournalEntry[] = []
+  for (const entry of entries.toReversed()) {
+    switch (entry.event) {
+      case 'forward':
+        told.push({ ...entry, forward: nameOf(entry.forward) })
+        break
+      case 'monitor-started':
+      case 'configuration-changed':
+        told.push({ ...entry, forwards: entry.forwards.map((one) => ({ ...one, name: nameOf(one.name) })) })
+        names = namesBefore(names, entry.renamed ?? [])
+        break
+      default:
+        told.push(entry)
+    }
+  }
+  return told.reverse()
+}
+
+/** What the names that were in use before some renamings have become. */
+function namesBefore(
+  names: ReadonlyMap<string, string>,
+  renamed: readonly Renamed[],
+): ReadonlyMap<string, string> {
+  if (renamed.length === 0) return names
+  const before = new Map(names)
+  for (const { from, to } of renamed) before.set(from, names.get(to) ?? to)
+  return before
 }
 
 /** One line of the journal; nothing when it is no event, or one of a version to come. */

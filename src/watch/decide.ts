@@ -1,4 +1,4 @@
-import { checked } from './decide/checked.ts'
+import { checked, unseen } from './decide/checked.ts'
 import { died, ended, survived } from './decide/ending.ts'
 import { ordered } from './decide/ordered.ts'
 import { replaced, replaceFailed } from './decide/replacing.ts'
@@ -55,6 +55,8 @@ function decideOn(state: ForwardState, observation: Observation, context: Contex
       return ended(state, observation, context)
     case 'survived':
       return survived(state, observation, context)
+    case 'unseen':
+      return unseen(state, observation.why, context)
     case 'woken':
       return woken(state, context)
     case 'order':

@@ -80,8 +80,10 @@ function kindOf({ before, observation, decision: { state: after } }: Decided): F
     case 'died':
     case 'ended':
     case 'survived':
+    case 'unseen':
       // An answer that belongs to an earlier start changes nothing.
-      return isNews ? observation.kind : undefined
+      if (!isNews) return undefined
+      return observation.kind === 'unseen' ? 'noticed' : observation.kind
   }
 }
 
@@ -160,6 +162,8 @@ function saw({ before, observation, decision: { state: after }, context }: Decid
     }
     case 'survived':
       return `${observation.survivors.join(' and ')} did not end`
+    case 'unseen':
+      return `it could not be looked at: ${observation.why}`
     case 'woken':
       return before.phase.id === 'starting' ? 'the start was not ready in time' : 'the wait is over'
     case 'order':

@@ -149,8 +149,32 @@ export class ForwardWatcher {
     this.#inbox.push(observation)
     if (this.#deciding) return
     this.#deciding = true
-    for (let next = this.#inbox.shift(); next !== undefined; next = this.#inbox.shift()) this.#decide(next)
-    this.#deciding = false
+    try {
+      for (let next = this.#inbox.shift(); next !== undefined; next = this.#inbox.shift()) {
+        const observation = next
+        this.#attempt(`judging what was seen (${observation.kind})`, () => this.#decide(observation))
+      }
+    } finally {
+      this.#deciding = false
+    }
+  }
+
+  /** A fault of this program in one step must not keep the others from being taken, nor end the watch. */
+  #attempt(step: string, take: () => void): void {
+    try {
+      take()
+    } catch (error) {
+      try {
+        const where = error instanceof Error ? (error.stack ?? error.message) : String(error)
+        this.#around.log(
+          'error',
+          `${this.configuration.name}: a fault in port-watchdog while ${step}: ${where}`,
+          false,
+        )
+      } catch {
+        // The log itself may be what fails.
+      }
+    }
   }
 
   /** Takes another configuration for the same port; a forwarder that runs with other options is replaced, any other is left alone. */
@@ -176,7 +200,9 @@ export class ForwardWatcher {
 
   /** A look that could not be taken says nothing about the forward, and ends nobody's watch. */
   #blinded(why: string): void {
-    if (this.#closed || this.#blindness === why) return
+    if (this.#closed) return
+    this.observe({ kind: 'unseen', why })
+    if (this.#blindness === why) return
     this.#blindness = why
     this.#around.log('error', `${this.configuration.name} cannot be looked at: ${why}`, false)
   }
@@ -247,10 +273,12 @@ export class ForwardWatcher {
     const decision = decide(before, observation, context)
     const { state, effects } = decision
     this.#state = state
-    for (const effect of effects) this.#do(effect)
-    const explanation = explain({ before, observation, decision, context })
-    if (explanation !== undefined) this.#around.journal(explanation, observation)
-    if (state !== before) this.#around.changed()
+    for (const effect of effects) this.#attempt(`doing ${effect.kind}`, () => this.#do(effect))
+    this.#attempt('writing the journal', () => {
+      const explanation = explain({ before, observation, decision, context })
+      if (explanation !== undefined) this.#around.journal(explanation, observation)
+    })
+    if (state !== before) this.#attempt('recording the state', () => this.#around.changed())
     this.#settleIfDown()
   }
 

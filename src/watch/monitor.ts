@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { Alerts } from '../alert/alerts.ts'
-import { changeInWords, compareConfigurations } from '../config/compare.ts'
+import { changeInWords, compareConfigurations, type Renaming, renamings } from '../config/compare.ts'
 import type { Configuration, ForwardConfiguration } from '../config/configuration.ts'
 import { ConfigurationFile } from '../config/configuration-file.ts'
 import { hasLimits } from '../config/resource-limits.ts'
@@ -60,7 +60,7 @@ export class Monitor {
   readonly #configurationFile: ConfigurationFile | undefined
   readonly #alerts: Alerts
   #watchers: readonly ForwardWatcher[]
-  /** One change of the configuration after another: what leaves is waited for, and the next change must not come in between. */
+  /** One change of the configuration after another. */
   #applied: Promise<void> = Promise.resolve()
   #configurationProblem: RuntimeState['configurationProblem'] = null
   #tick: NodeJS.Timeout | undefined
@@ -71,13 +71,17 @@ export class Monitor {
   #lastRound: RuntimeState['lastRound'] = null
   #round: Promise<void> | undefined
   #stopped: RuntimeState['stopped'] = null
-  readonly #told = new Set<string>()
+  readonly #told = new WeakSet<ForwardWatcher>()
   #writePlanned = false
   #recordsProblem: RuntimeState['recordsProblem'] = null
   #lastBeat = { wall: wallTime(), monotonic: monotonicMs() }
   #ending = false
+  /** Forwards that the monitor before knew by another name. */
+  #renamedAtStart: readonly Renaming[] = []
   /** Those that are no longer configured. */
   readonly #dismissed = new WeakSet<ForwardWatcher>()
+  /** Of them, those whose processes still finish their connections; each settles when that is over. */
+  readonly #leaving = new Set<Promise<void>>()
 
   constructor(options: MonitorOptions, configuration: Configuration, startedAt: string) {
     this.#options = options
@@ -99,9 +103,8 @@ export class Monitor {
       stateDirectory: options.stateDirectory,
       say: (level, message, good, source) => this.#say(level, message, good, source),
     })
-    this.#watchers = configuration.forwards.map((forward) =>
-      this.#watcher(forward, memories.get(forward.name)),
-    )
+    this.#alerts.rename(this.#renamedAtStart)
+    this.#watchers = configuration.forwards.map((forward) => this.#watcher(forward, memories(forward)))
     this.#configurationFile = this.#follow(options.configurationFile)
   }
 
@@ -179,21 +182,37 @@ export class Monitor {
     // Not waited for: a delivery that hangs in an old channel delays no forward.
     if (hasOtherAlerts) void this.#alerts.reconfigure(configuration.alerts)
     const forwards = configuration.forwards.map(({ name, options }) => ({ name, port: options.listenPort }))
-    this.#journal.write({ event: 'configuration-changed', reason, forwards })
-    const isRemoved = (one: ForwardWatcher) => change.removed.includes(one.configuration)
-    const leaving = this.#watchers.filter(isRemoved)
-    const staying = this.#watchers.filter((one) => !isRemoved(one))
-    for (const watcher of leaving) this.#dismissed.add(watcher)
-    // A name or a port may come back in the same change, so that what leaves is waited for.
-    await Promise.all(leaving.map((watcher) => watcher.stop('it is no longer configured')))
-    for (const watcher of leaving) watcher.close()
+    this.#journal.write({ event: 'configuration-changed', reason, forwards, renamed: change.renamed })
+    this.#alerts.rename(change.renamed)
+    this.#attemptToRecord('the names of forwards', () => this.#desired.rename(change.renamed))
+    const wanted = new Map(configuration.forwards.map((forward) => [forward.options.listenPort, forward]))
+    const wantedOf = ({ configuration: { options } }: ForwardWatcher) => wanted.get(options.listenPort)
+    const leaving = this.#watchers.filter((watcher) => wantedOf(watcher) === undefined)
+    const staying = this.#watchers.filter((watcher) => wantedOf(watcher) !== undefined)
     const arriving = change.added.map((forward) => this.#watcher(forward, undefined))
-    this.#watchers = [...staying, ...arriving]
-    for (const changed of change.changed) {
-      staying.find((watcher) => watcher.configuration.name === changed.name)?.reconfigure(changed)
+    this.#watchers = configuration.forwards.flatMap(({ options: { listenPort } }) =>
+      [...staying, ...arriving].filter((one) => one.configuration.options.listenPort === listenPort),
+    )
+    // Connections that finish on one port are no reason for another one to wait.
+    for (const watcher of leaving) this.#dismiss(watcher)
+    for (const watcher of staying) {
+      const now = wantedOf(watcher)
+      if (now !== undefined && !isDeepStrictEqual(now, watcher.configuration)) watcher.reconfigure(now)
     }
     await Promise.all(arriving.map((watcher) => watcher.check()))
     this.#write(true)
+  }
+
+  #dismiss(watcher: ForwardWatcher): void {
+    this.#dismissed.add(watcher)
+    const { listenPort } = watcher.configuration.options
+    const left = watcher.stop('it is no longer configured').then(() => {
+      watcher.close()
+      this.#leaving.delete(left)
+      // It may have come back meanwhile, and waits for the port.
+      void this.#watchers.find((one) => one.configuration.options.listenPort === listenPort)?.check()
+    })
+    this.#leaving.add(left)
   }
 
   #watcher(forward: ForwardConfiguration, memory: WatcherMemory | undefined): ForwardWatcher {
@@ -202,7 +221,7 @@ export class Monitor {
       prepareDirectory: () => this.#prepareDirectory(),
       intervalMs: () => this.#configuration.intervalMs,
       sockets: this.#sockets.get(forward.options.listenPort) ?? [],
-      log: (level, message, good) => this.#say(level, message, good, forward.name),
+      log: (level, message, good) => this.#say(level, message, good, watcher.configuration.name),
       alert: (event, subject, message) =>
         this.#alerts.report(event, incidentFacts(watcher, subject, message, monotonicMs())),
       changed: () => {
@@ -211,10 +230,11 @@ export class Monitor {
         this.#planWrite()
       },
       journal: (explanation, observation) => {
-        this.#journal.write({ event: 'forward', forward: forward.name, ...explanation })
+        const { name } = watcher.configuration
+        this.#journal.write({ event: 'forward', forward: name, ...explanation })
         // What the monitor itself ends is not what somebody wants down.
         if (observation.kind === 'order' && !this.#ending && !this.#dismissed.has(watcher)) {
-          this.#want(forward.name, observation.order === 'stop' ? 'down' : 'up', observation.why)
+          this.#want(name, observation.order === 'stop' ? 'down' : 'up', observation.why)
         }
       },
     })
@@ -240,7 +260,8 @@ export class Monitor {
     this.#ending = true
     notifyServiceManager('STOPPING=1')
     if (this.#options.stopForwards) {
-      await Promise.all(this.#watchers.map((watcher) => watcher.stop(`the monitor was ended by ${reason}`)))
+      const why = `the monitor was ended by ${reason}`
+      await Promise.all([...this.#watchers.map((watcher) => watcher.stop(why)), ...this.#leaving])
     }
     for (const watcher of this.#watchers) watcher.close()
     await this.#alerts.close()
@@ -260,9 +281,10 @@ export class Monitor {
   }
 
   /** Once a forward: where a person can reach it, or what is missing. */
-  #sayWhatIsOpen({ configuration, health }: ForwardWatcher): void {
-    if (health === undefined || this.#told.has(configuration.name)) return
-    this.#told.add(configuration.name)
+  #sayWhatIsOpen(watcher: ForwardWatcher): void {
+    const { configuration, health } = watcher
+    if (health === undefined || this.#told.has(watcher)) return
+    this.#told.add(watcher)
     const { listenPort } = configuration.options
     const open = health.listen.addresses.filter(({ address }) => !isLinkLocal(address))
     const where = reachableAddresses(open.map(({ address }) => address))
@@ -344,10 +366,14 @@ export class Monitor {
   }
 
   #want(name: string, wanted: 'up' | 'down', why: string): void {
+    this.#attemptToRecord(`what is wanted of ${name}`, () => this.#desired.want(name, wanted, why))
+  }
+
+  #attemptToRecord(what: string, write: () => void): void {
     try {
-      this.#desired.want(name, wanted, why)
+      write()
     } catch (error) {
-      this.#say('error', `What is wanted of ${name} cannot be written down: ${errorText(error)}`)
+      this.#say('error', `Cannot write down ${what}: ${errorText(error)}`)
     }
   }
 
@@ -485,7 +511,7 @@ export class Monitor {
   }
 
   /** Reads what the monitor before left, so that neither failures nor back-off begin anew because it was replaced. */
-  #takeOver(): Map<string, WatcherMemory> {
+  #takeOver(): (forward: ForwardConfiguration) => WatcherMemory | undefined {
     const { reading, quarantined, problem } = takeOverRuntimeState(this.#file(fileNames.runtimeState))
     if (problem !== undefined) {
       const kept = quarantined === undefined ? '' : `; it is kept as ${quarantined}`
@@ -500,21 +526,35 @@ export class Monitor {
       )
     }
     this.#journalStart(reading)
-    if (reading.kind !== 'read') return new Map()
+    if (reading.kind !== 'read') return () => undefined
     this.#sequence = reading.state.sequence
     const sameBoot = reading.state.writer.identity.bootId === bootId()
-    return new Map(reading.state.forwards.map((record) => [record.name, memoryOf(record, sameBoot)]))
+    const { forwards } = reading.state
+    return ({ name, options: { listenPort } }) => {
+      // Whatever it is called now; one that has moved to another port keeps its name.
+      const record =
+        forwards.find(({ port }) => port === listenPort) ?? forwards.find((one) => one.name === name)
+      return record && memoryOf(record, sameBoot)
+    }
   }
 
   #journalStart(reading: StateReading): void {
     const previous = reading.kind === 'read' ? reading.state : undefined
+    const forwards = this.#configuration.forwards.map(({ name, options }) => ({
+      name,
+      port: options.listenPort,
+    }))
+    const renamed = renamings(previous?.forwards ?? [], forwards)
+    this.#attemptToRecord('the names of forwards', () => this.#desired.rename(renamed))
+    this.#renamedAtStart = renamed
     this.#journal.write({
       event: 'monitor-started',
       pid: process.pid,
       version,
       previousSeenAt: previous?.stopped?.at ?? previous?.writtenAt ?? null,
       previousEnded: previous?.stopped != null,
-      forwards: this.#configuration.forwards.map(({ name, options }) => ({ name, port: options.listenPort })),
+      forwards,
+      renamed,
     })
   }
 

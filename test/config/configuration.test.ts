@@ -168,6 +168,11 @@ describe('A change of the configuration', () => {
     const change = compareConfigurations(before, after)
     assert.equal(changeInWords(change), 'added c; removed b; a moved from port 1 to 3')
     assert.equal(changeInWords(compareConfigurations(before, before)), undefined)
+    const swapped = await of('{ name: b, listen: 1, target: "b:1" }, { name: a, listen: 2, target: "b:2" }')
+    assert.equal(
+      changeInWords(compareConfigurations(before, swapped)),
+      'changed a; renamed a to b; renamed b to a',
+    )
   })
 })
 

@@ -96,6 +96,8 @@ class World {
     // An order to end it ends its incidents, too.
     if (this.state.phase.id === 'down') this.openLimits.clear()
     if (observation.kind !== 'checked' || observation.usage === undefined) return
+    // What an order meant before anybody had looked is ended by the look.
+    if (before.phase.id === 'unknown' && before.phase.stopWhy !== undefined) return
     assert.ok(!effects.some(({ kind }) => kind === 'stop'), 'a limit ended somebody')
     if (!observation.optionsMatch || !effects.some(({ kind }) => kind === 'replace')) return
     assert.equal(this.limits.action, 'restart')

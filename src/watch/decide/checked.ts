@@ -7,8 +7,8 @@ import { countFailure, failAndRestart } from './restarting.ts'
 import { clearStale } from './stale-pid-file.ts'
 import { awaitSupervisor, start, startIfDue } from './starting.ts'
 import type { Context, Decision, ForwardState, Observation } from './state.ts'
-import { stillAwaited } from './supervised.ts'
-import { info, nothing, prepend } from './words.ts'
+import { leftToSupervisor, stillAwaited } from './supervised.ts'
+import { info, nothing, prepend, warn } from './words.ts'
 
 /** What a look at the forward means, by the phase it is in. */
 export function checked(
@@ -27,6 +27,8 @@ export function checked(
         ? clearStale(state, diagnosis.stalePidFile, context)
         : nothing(state)
     case 'unknown':
+      if (state.phase.stopWhy !== undefined) return endFound(state, seen, state.phase.stopWhy, context)
+      return judged(state, seen, context)
     case 'running':
     case 'backoff':
     case 'flapping':
@@ -54,6 +56,39 @@ function judged(
     case 'dead':
       return foundDead(state, diagnosis, seen, context)
   }
+}
+
+/** It was ordered down before anybody had looked: what is there is ended. */
+function endFound(
+  state: ForwardState,
+  { diagnosis, leftBehind }: Extract<Observation, { kind: 'checked' }>,
+  why: string,
+  context: Context,
+): Decision {
+  const down: ForwardState = { ...state, phase: { id: 'down' }, healthySince: undefined }
+  switch (diagnosis.condition) {
+    case 'healthy':
+    case 'draining': {
+      const { identity, supervisor } = diagnosis.health
+      if (supervisor)
+        return leftToSupervisor(state, { by: supervisor, toldOfOptions: false }, 'stop', context)
+      return stop(state, identity, 'stay', why, context)
+    }
+    case 'faulty':
+      return stop(state, diagnosis.identity, 'stay', why, context)
+    case 'dead':
+      if (leftBehind !== undefined) return stop(state, leftBehind.identity, 'stay', why, context)
+      return clearStale(down, diagnosis.stalePidFile, context)
+    case 'unverifiable':
+      return { state: down, effects: [warn(`${context.name} was not ended: ${diagnosis.words}`)] }
+  }
+}
+
+/** A look could not be taken. Who waits for an end is not kept waiting for ever. */
+export function unseen(state: ForwardState, why: string, { name }: Context): Decision {
+  if (state.phase.id !== 'unknown' || state.phase.stopWhy === undefined) return nothing(state)
+  const line = warn(`${name} could not be looked at (${why}), so it was not ended if it runs`)
+  return { state: { ...state, phase: { id: 'down' } }, effects: [line] }
 }
 
 function faulty(state: ForwardState, fault: Fault, identity: ProcessIdentity, context: Context): Decision {

@@ -20,7 +20,9 @@ export function ordered(
 }
 
 function startOnOrder(state: ForwardState): Decision {
-  if (state.phase.id === 'down') return lookThenStart(state)
+  const { phase } = state
+  if (phase.id === 'down' || (phase.id === 'unknown' && phase.stopWhy !== undefined))
+    return lookThenStart(state)
   // It is still ending: what was ordered last counts.
   if (state.phase.id === 'stopping' && state.phase.afterwards === 'stay') {
     return { state: { ...state, phase: { ...state.phase, afterwards: 'start' } }, effects: [] }
@@ -31,6 +33,11 @@ function startOnOrder(state: ForwardState): Decision {
 /** One that did not end, or that somebody has started since, may be there: looking comes before starting. */
 function lookThenStart(state: ForwardState): Decision {
   return { state: { ...state, phase: { id: 'unknown' } }, effects: [{ kind: 'check' }] }
+}
+
+/** One that nobody has seen yet may run: what the look finds is ended. */
+function lookThenStop(state: ForwardState, why: string): Decision {
+  return { state: { ...state, phase: { id: 'unknown', stopWhy: why } }, effects: [{ kind: 'check' }] }
 }
 
 function endOnOrder(state: ForwardState, order: 'stop' | 'restart', why: string, context: Context): Decision {
@@ -46,17 +53,18 @@ function endOnOrder(state: ForwardState, order: 'stop' | 'restart', why: string,
       if (order === 'restart') return nothing(state)
       return { state: { ...state, phase: { id: 'down' } }, effects: [{ kind: 'abandon-start' }] }
     case 'unknown':
-    case 'awaiting':
+      return order === 'restart' ? lookThenStart(state) : lookThenStop(state, why)
     case 'blocked':
       // Whether a process is there is not known: looking comes before starting.
+      if (order === 'restart') return { state, effects: [{ kind: 'check' }] }
+      return lookThenStop(state, why)
+    case 'awaiting':
       if (order === 'restart') return { state, effects: [{ kind: 'check' }] }
       return { state: { ...state, phase: { id: 'down' } }, effects: [] }
     case 'down':
       return order === 'restart' ? lookThenStart(state) : nothing(state)
     case 'backoff':
     case 'flapping':
-      return order === 'restart'
-        ? lookThenStart(state)
-        : { state: { ...state, phase: { id: 'down' } }, effects: [] }
+      return order === 'restart' ? lookThenStart(state) : lookThenStop(state, why)
   }
 }

@@ -8,8 +8,8 @@ import type { Diagnosis } from '../diagnose.ts'
 
 /** Where a forward stands. */
 export type ForwardPhase =
-  /** The monitor has not looked yet. */
-  | { readonly id: 'unknown' }
+  /** The monitor has not looked yet. `stopWhy`: why whatever the look finds is to be ended; undefined = it is to run. */
+  | { readonly id: 'unknown'; readonly stopWhy?: string }
   | { readonly id: 'starting'; readonly deadline: number }
   | {
       readonly id: 'running'
@@ -167,6 +167,8 @@ export type Observation =
     }
   /** A stop that was asked for could not end it, or not all that it had started: who is left, in words. */
   | { readonly kind: 'survived'; readonly identity: ProcessIdentity; readonly survivors: readonly string[] }
+  /** A look could not be taken: what is there is not known. */
+  | { readonly kind: 'unseen'; readonly why: string }
   /** The time asked for by a `wake` has come. */
   | { readonly kind: 'woken' }
   | { readonly kind: 'order'; readonly order: 'start' | 'stop' | 'restart'; readonly why: string }
