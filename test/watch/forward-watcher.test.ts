@@ -15,6 +15,7 @@ function surroundings(
 ): WatcherSurroundings {
   const around: WatcherSurroundings = {
     stateDirectory,
+    prepareDirectory: () => {},
     intervalMs: () => 1000,
     sockets: [],
     log: (_level, message) => void said.push(message),
