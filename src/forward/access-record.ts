@@ -12,7 +12,10 @@ export interface AccessRecord {
   readonly port: number
   /** Counts from 1 within a forwarder; with workers, those of worker 3 count from 3,000,000,001. */
   readonly id: number
-  /** Address and port of the client, or `unix:/path` of the listener. */
+  /**
+   * Address and port of the client, or `unix:/path` of the listener. Of a client that reset its connection before it was accepted the port
+   * is 0, and the address `unknown` unless it came to a loopback address.
+   */
   readonly source: string
   /** The target's address that answered; null when none did. */
   readonly target: string | null

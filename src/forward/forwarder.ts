@@ -1,6 +1,7 @@
+import { resolve } from 'node:path'
 import { type ForwardOptions, targetsOf } from '../config/forward-options.ts'
 import { monotonicMs, wallTime } from '../os/clock.ts'
-import { hostAndPort, machineAddresses } from '../os/interfaces.ts'
+import { hostAndPort, isLoopback, machineAddresses } from '../os/interfaces.ts'
 import { ownIdentity } from '../os/process-identity.ts'
 import { type Inheritance, isFixed } from '../os/socket-activation.ts'
 import { version } from '../os/version.ts'
@@ -461,9 +462,7 @@ export class Forwarder {
    * @param source who it is, when the socket itself cannot tell, as with a Unix socket. Such a client is not asked for its network.
    */
   accept(client: RelaySocket, source?: Source): void {
-    const from = source ?? client.remote
-    // Gone before it was accepted.
-    if (from === undefined) return client.destroy()
+    const from = source ?? client.remote ?? sourceOfGone(client)
     if (source === undefined && this.#isExpectedProbe(client, from)) return client.reset()
     const connection = new Connection(++this.#lastId, from, client, this.#pipeline)
     if (source === undefined && !this.#mayKnock(connection)) return
@@ -503,9 +502,18 @@ export class Forwarder {
 
   /** Judges a new connection by the address its socket came from. False when it was turned away. */
   #mayKnock(connection: Connection): boolean {
+    if (connection.source.address === unknownAddress) return this.#mayComeUnknown(connection)
     if (this.#isProxy === undefined) return this.#isAdmitted(connection)
     if (this.#isProxy(connection.source.address)) return true
     connection.refuse('not-a-proxy', 'it is not in a network of --accept-proxy')
+    return false
+  }
+
+  /** A client that was gone before its address could be read is let in only where every address is. */
+  #mayComeUnknown(connection: Connection): boolean {
+    const { allow, acceptProxy } = this.options
+    if ((this.#isProxy === undefined ? allow : acceptProxy).includes('any')) return true
+    connection.refuse('admission', 'it reset the connection before its address could be read')
     return false
   }
 
@@ -644,8 +652,21 @@ export class Forwarder {
   #wantedPlaces(): readonly ListenPlace[] {
     if (isFixed(this.#inheritance)) return this.#listeners.bound()
     const { addresses } = planListeners(this.options, machineAddresses())
-    return [...addresses, ...this.options.listenUnix.map((path) => `unix:${path}`)]
+    const paths = this.options.listenUnix.map((path) => `unix:${resolve(path)}`)
+    return [...addresses, ...new Set(paths)]
   }
+}
+
+/** Of a client whose address nothing tells. */
+const unknownAddress = 'unknown'
+
+/**
+ * The source of a client that reset its connection before it was accepted: the kernel tells its address no more, but what it sent is there
+ * to be read. Who came to a loopback address is on this machine, and counts as that address.
+ */
+function sourceOfGone({ local }: RelaySocket): Source {
+  const isLocal = local !== undefined && isLoopback(local.address)
+  return { address: isLocal ? local.address : unknownAddress, port: 0 }
 }
 
 const noSourceLimits = { maxConnectionsPerSource: 0, maxRatePerSource: 0 }

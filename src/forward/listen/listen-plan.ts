@@ -1,3 +1,4 @@
+import { SocketAddress } from 'node:net'
 import { type ForwardOptions, targetsOf } from '../../config/forward-options.ts'
 import type { HostAndPort } from '../../config/values.ts'
 import { isLoopback, isWildcard, type MachineAddress, unmapped, withoutZone } from '../../os/interfaces.ts'
@@ -18,17 +19,30 @@ export interface ListenPlan {
  * alone lead the forward into itself. `--bind 0.0.0.0` narrows the rule to IPv4, `--bind ::` and the default are both families.
  */
 export function planListeners(options: ForwardOptions, machine: readonly MachineAddress[]): ListenPlan {
-  const wildcards = options.bind.filter(isWildcard)
-  if (options.bind.length > 0 && wildcards.length === 0) return { rule: 'addresses', addresses: options.bind }
+  const bind = [...new Set(options.bind.map(plainAddress))]
+  const wildcards = bind.filter(isWildcard)
+  if (bind.length > 0 && wildcards.length === 0) return { rule: 'addresses', addresses: bind }
   if (!isSamePort(options))
-    return { rule: 'all', addresses: wildcards.length > 0 ? options.bind : ['0.0.0.0'] }
+    return { rule: 'all', addresses: bind.length > 0 ? withoutCovered(bind) : ['0.0.0.0'] }
   const onlyIPv4 = wildcards.length > 0 && !wildcards.includes('::')
   const others = machine.filter(({ address, family }) => !isLoopback(address) && !(onlyIPv4 && family === 6))
-  const addresses = [
-    ...options.bind.filter((address) => !isWildcard(address)),
-    ...others.map((a) => a.address),
-  ]
+  const addresses = [...bind.filter((address) => !isWildcard(address)), ...others.map((a) => a.address)]
   return { rule: 'same-port', addresses: [...new Set(addresses)] }
+}
+
+/** Leaves out what 0.0.0.0 and :: take already; :: takes IPv4 as well. */
+function withoutCovered(addresses: readonly string[]): readonly string[] {
+  if (addresses.includes('::')) return ['::']
+  const isCovered = (address: string) => address !== '0.0.0.0' && !address.includes(':')
+  return addresses.includes('0.0.0.0') ? addresses.filter((address) => !isCovered(address)) : addresses
+}
+
+/** `0:0:0:0:0:0:0:1` and `::1` are one address, and so are `::ffff:127.0.0.1` and `127.0.0.1`; a zone stays. */
+function plainAddress(address: string): string {
+  const [head = '', zone] = unmapped(address).split('%')
+  if (isIP(head) !== 6) return head
+  const plain = unmapped(new SocketAddress({ address: head, family: 'ipv6' }).address)
+  return zone === undefined ? plain : `${plain}%${zone}`
 }
 
 /** True when a target is this machine's loopback on the port that the forward listens on. */

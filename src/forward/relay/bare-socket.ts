@@ -327,7 +327,8 @@ export class BareSocket implements RelaySocket {
       listener.received(chunk)
     }
     this.#early = undefined
-    if (early.fin) this.#finArrived()
+    if (early.error !== undefined) listener.lost(early.error)
+    else if (early.fin) this.#finArrived()
     else this.#readStart()
   }
 
@@ -361,9 +362,10 @@ export class BareSocket implements RelaySocket {
   #fail(syscall: string, code: string): void {
     if (this.#destroyed || this.#failed) return
     this.#failed = true
-    const listener = this.#listener
-    if (listener === undefined) this.#goneListener?.gone()
-    else listener.lost(Object.assign(new Error(`${syscall} ${code}`), { code, syscall }))
+    const error = Object.assign(new Error(`${syscall} ${code}`), { code, syscall })
+    if (this.#listener !== undefined) this.#listener.lost(error)
+    else if (this.buffered > 0 && this.#early !== undefined) this.#early.error = error
+    else this.#goneListener?.gone()
   }
 
   #isClosing(): void {
@@ -432,6 +434,8 @@ class EarlyReads {
   readonly chunks: Buffer[]
   bytes = 0
   fin = false
+  /** What it failed with after it had sent: told when the bytes have been. */
+  error: NodeJS.ErrnoException | undefined
 
   constructor(chunks: readonly Buffer[]) {
     this.chunks = [...chunks]

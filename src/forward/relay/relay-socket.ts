@@ -26,7 +26,10 @@ export interface RelaySocket {
 
   /** Has the kernel ask whether the other end is still there after {@link keepAliveSeconds} of silence. */
   keepAlive(): void
-  /** Who is told when the connection fails before `open`. A FIN alone is no failure: an answer may be wanted. */
+  /**
+   * Who is told when the connection fails before `open`. A FIN alone is no failure: an answer may be wanted. One that failed after it had sent
+   * is told as lost after `open`, behind its bytes.
+   */
   onGone(listener: GoneListener): void
   /**
    * Begins to read before `open`, since a socket that is not read tells nothing: into a buffer of its own, and no further than

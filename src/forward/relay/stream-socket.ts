@@ -39,13 +39,16 @@ export class StreamSocket implements RelaySocket {
   #listener: RelaySocketListener | undefined
   #goneListener: GoneListener | undefined
   #sender: Sender | undefined
+  /** What it failed with before `open`, after it had sent: told when the bytes can be. */
+  #earlyError: NodeJS.ErrnoException | undefined
 
   constructor(socket: Socket) {
     this.#socket = socket
     // Before anybody listens, and for good: an error that nobody hears would end the process.
     socket.on('error', (error: NodeJS.ErrnoException) => {
-      if (this.#listener === undefined) this.#goneListener?.gone()
-      else this.#listener.lost(error)
+      if (this.#listener !== undefined) this.#listener.lost(error)
+      else if (socket.readableLength > 0) this.#earlyError = error
+      else this.#goneListener?.gone()
     })
   }
 
@@ -109,6 +112,8 @@ export class StreamSocket implements RelaySocket {
     socket.on('end', ended)
     // Whoever had it before may have read as far as the FIN.
     if (socket.readableEnded) queueMicrotask(ended)
+    const earlyError = this.#earlyError
+    if (earlyError !== undefined) queueMicrotask(() => listener.lost(earlyError))
     const closed = () => listener.closed()
     if (socket.closed) queueMicrotask(closed)
     else socket.once('close', closed)
