@@ -20,6 +20,8 @@ export interface GateSettings {
   readonly hosts?: readonly string[]
   readonly sessionMs?: number
   readonly stateDirectory?: string
+  /** Where it listens; 127.0.0.1 when not given. */
+  readonly address?: string
   readonly limits?: Partial<VisitorLimits>
 }
 
@@ -31,7 +33,7 @@ export async function startGate(targetPort: number, settings: GateSettings = {})
   const open = { visitors: new Set<Socket>(), target: new Set<Socket>() }
   // As the forward's own listeners are made.
   const server = createServer({ allowHalfOpen: true, pauseOnConnect: true })
-  const port = await listen(server)
+  const port = await listen(server, settings.address)
   const member = { listenPort: port, targetHost: 'localhost', targetPort, ...plain }
   const group = new GateGroup(stateDirectory, secrets.cookieName, member)
   const gate = new Gate({
@@ -75,10 +77,10 @@ function keep(set: Set<Socket>, socket: Socket): void {
   socket.once('close', () => set.delete(socket))
 }
 
-/** Listens on a free port of 127.0.0.1 and gives its number. */
-export function listen(server: NetServer | Server): Promise<number> {
+/** Listens on a free port and gives its number. */
+export function listen(server: NetServer | Server, address = '127.0.0.1'): Promise<number> {
   return new Promise((resolve) => {
-    server.listen(0, '127.0.0.1', () => resolve((server.address() as AddressInfo).port))
+    server.listen(0, address, () => resolve((server.address() as AddressInfo).port))
   })
 }
 

@@ -16,11 +16,12 @@
  *   protects nothing), letting in the address of somebody who is logged in (shared by everybody behind one NAT), and mounting
  *   6277 under a path of 6274 (the sandbox of untrusted MCP Apps, which 6277 serves, would share the page's origin). Taken:
  *   a script of the gate in the page asks the browser to send the session to the family's other ports (`page-script.ts`),
- *   preflights of family pages are answered here, and the answer can be read when the target allows it.
+ *   preflights of family pages are the target's to answer, and the answer can be read when the target allows it.
  * - **The target's checks stay in force.** Origins are translated port by port, not flattened: a page of the sandbox on 6275
  *   arrives as `http://localhost:6275`, which the Inspector refuses as it would at home.
  * - **Pages from elsewhere are refused** although SameSite=Strict should have kept the cookie from them: another port of this
- *   host is the same site to a browser.
+ *   host is the same site to a browser. Origin, Fetch Metadata and Referer tell them (`requester.ts`); none of them may frame
+ *   what is behind the gate.
  * - **DNS rebinding**: a request is answered only when its Host is an address, localhost, or a name that was given.
  * - **Request smuggling**: Node's strict parser refuses both Content-Length and Transfer-Encoding; each request gets its own
  *   connection to the target.
@@ -37,12 +38,13 @@ import type { ForwarderHealth } from '../../record/forwarder-health.ts'
 import { type Access, Guard } from './access.ts'
 import { bodyTreatment } from './document.ts'
 import type { GateGroup, GateMember } from './group.ts'
-import { preflightHeaders, rewriteRequestHeaders } from './headers.ts'
+import { forwardedHeaders, rewriteRequestHeaders } from './headers.ts'
 import { isDeskPath, LoginDesk } from './login-desk.ts'
 import { isTrustedHost, OriginMap, parseHostHeader, targetHostHeader, type Visit } from './origins.ts'
 import { pageScript } from './page-script.ts'
 import { gatePaths } from './pages.ts'
 import { refuse, refuseUpgrade, sendText } from './replies.ts'
+import { isStrangersPage } from './requester.ts'
 import type { GateSecrets } from './secrets.ts'
 import { type ConnectTarget, Upstream } from './upstream.ts'
 import { defaultVisitorLimits, type VisitorLimits, Visitors } from './visitors.ts'
@@ -144,23 +146,30 @@ export class Gate {
     const visit = this.#visit(request)
     if ('status' in visit) return refuse(request, response, visit.status, visit.why)
     const { origins } = visit
-    const origin = origins.kindOf(request.headers.origin)
-    if (isPreflight(request) && origin === 'family') return answerPreflight(request, response)
+    if (isPreflight(request) && origins.kindOf(request.headers.origin) === 'family') {
+      return this.#preflight(request, response, visit)
+    }
     if (isDeskPath(request)) return await this.#desk.serve(request, response, visit)
     const access = this.#guard.judge(request, visit.source)
     if (access.kind === 'refused') return this.#desk.turnAway(request, response, visit, access)
-    if (isStrangersPage(access, origin)) {
-      return refuse(
-        request,
-        response,
-        403,
-        'This request came from a page that does not belong to this gate.',
-      )
-    }
+    // A program that brings the token itself means what it asks.
+    if (access.by === 'session' && isStrangersPage(request, origins)) return refuseStranger(request, response)
     if (request.url === gatePaths.script) return sendScript(response, origins)
     if (request.url?.startsWith(gatePaths.prefix))
       return refuse(request, response, 404, 'The gate has no such page.')
     this.#pass(request, response, visit, access)
+  }
+
+  /**
+   * A page of the family asks whether it may ask. Browsers send no cookie with that, so nobody is known to have logged in: the target gets
+   * the question alone, without query, body or credentials, and the visitor what it grants.
+   */
+  #preflight(request: IncomingMessage, response: ServerResponse, visit: Visit): void {
+    if (hasBody(request)) return refuse(request, response, 400, 'A preflight has no body.')
+    this.#upstream.askPreflight(request, response, visit.origins, {
+      ...forwardedHeaders(this.#context(visit)),
+      host: targetHostHeader(this.#options.member),
+    })
   }
 
   #pass(request: IncomingMessage, response: ServerResponse, visit: Visit, access: Admitted): void {
@@ -170,7 +179,8 @@ export class Gate {
     const isFamily = origins.kindOf(origin) === 'family'
     this.#rewrite(request, visit, access, treatment)
     this.#visitors.pass(request.socket)
-    this.#upstream.pass(request, response, { origins, origin, isFamily, treatment })
+    const hidesReferrer = request.headers['sec-fetch-site'] === undefined
+    this.#upstream.pass(request, response, { origins, origin, isFamily, treatment, hidesReferrer })
   }
 
   #upgrade(request: IncomingMessage, socket: Socket, head: Buffer): void {
@@ -194,8 +204,7 @@ export class Gate {
     if (request.method !== 'GET' || hasBody(request)) return refuseUpgrade(socket, 400)
     const access = this.#guard.judge(request, visit.source)
     if (access.kind === 'refused') return refuseUpgrade(socket, access.waitMs > 0 ? 429 : 401)
-    if (isStrangersPage(access, visit.origins.kindOf(request.headers.origin)))
-      return refuseUpgrade(socket, 403)
+    if (access.by === 'session' && isStrangersPage(request, visit.origins)) return refuseUpgrade(socket, 403)
     this.#rewrite(request, visit, access, 'stream')
     this.#visitors.pass(socket)
     this.#upstream.passUpgrade(request, socket, head)
@@ -203,20 +212,22 @@ export class Gate {
 
   #rewrite(
     { headers }: IncomingMessage,
-    { host, source, origins }: Visit,
+    visit: Visit,
     access: Admitted,
     treatment: ReturnType<typeof bodyTreatment>,
   ): void {
     rewriteRequestHeaders(headers, {
-      source,
-      scheme: host.scheme,
-      host: host.host,
+      ...this.#context(visit),
       targetHost: targetHostHeader(this.#options.member),
-      origins,
+      origins: visit.origins,
       cookie: this.#guard.sessions.withoutOurs(headers.cookie),
       ownAuthorization: access.by === 'token',
       treatment,
     })
+  }
+
+  #context({ host, source }: Visit) {
+    return { source, scheme: host.scheme, host: host.host }
   }
 
   /** Who came and by which name, or why the request is refused whoever sends it. */
@@ -271,9 +282,12 @@ function absoluteForm(url = ''): { scheme: string; authority: string; path: stri
 
 type Admitted = Extract<Access, { kind: 'admitted' }>
 
-/** A cookie comes along with whatever page asks; a program that brings the token itself means what it asks. */
-function isStrangersPage(access: Admitted, origin: ReturnType<OriginMap['kindOf']>): boolean {
-  return access.by === 'session' && origin === 'foreign'
+const strangersPage =
+  'This request came from a page that does not belong to this gate, or does not say from which page it came. Open the address yourself.'
+
+function refuseStranger(request: IncomingMessage, response: ServerResponse): void {
+  const link = { path: '/', text: 'Open the start page' }
+  refuse(request, response, 403, strangersPage, link)
 }
 
 function wantsWebSocket({ headers }: IncomingMessage): boolean {
@@ -282,12 +296,6 @@ function wantsWebSocket({ headers }: IncomingMessage): boolean {
 
 function isPreflight({ method, headers }: IncomingMessage): boolean {
   return method === 'OPTIONS' && headers['access-control-request-method'] !== undefined
-}
-
-function answerPreflight({ headers }: IncomingMessage, response: ServerResponse): void {
-  const { origin = '', 'access-control-request-method': method = '' } = headers
-  response.writeHead(204, preflightHeaders(origin, method, headers['access-control-request-headers']))
-  response.end()
 }
 
 function hasBody({ headers }: IncomingMessage): boolean {

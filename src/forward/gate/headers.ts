@@ -38,9 +38,7 @@ export interface RequestContext {
 export function rewriteRequestHeaders(headers: IncomingHttpHeaders, context: RequestContext): void {
   dropHopByHop(headers)
   for (const name of claims) delete headers[name]
-  headers['x-forwarded-for'] = context.source
-  headers['x-forwarded-proto'] = context.scheme
-  headers['x-forwarded-host'] = context.host
+  Object.assign(headers, forwardedHeaders(context))
   headers.host = context.targetHost
   setOrDelete(headers, 'origin', translated(headers.origin, context.origins))
   setOrDelete(headers, 'referer', translatedReferer(headers.referer, context.origins))
@@ -52,6 +50,15 @@ export function rewriteRequestHeaders(headers: IncomingHttpHeaders, context: Req
     // Without the header every coding would be welcome (RFC 9110 section 12.5.3).
     headers['accept-encoding'] = 'identity'
   }
+}
+
+/** What the target is told of the way here. */
+export function forwardedHeaders({
+  source,
+  scheme,
+  host,
+}: Pick<RequestContext, 'source' | 'scheme' | 'host'>) {
+  return { 'x-forwarded-for': source, 'x-forwarded-proto': scheme, 'x-forwarded-host': host }
 }
 
 /** An origin that is none of ours is passed on: the target judges it. */
@@ -73,6 +80,8 @@ export function rewriteResponseHeaders(
     readonly origin: string | undefined
     readonly isFamily: boolean
     readonly treatment: BodyTreatment
+    /** The browser tells by the referrer alone which page asks. */
+    readonly hidesReferrer: boolean
   },
 ): void {
   dropHopByHop(headers)
@@ -85,6 +94,9 @@ export function rewriteResponseHeaders(
   }
   if (asked.treatment === 'document') {
     const own = headers['content-security-policy']
+    // A page without a referrer could not load its own parts on plain http. Nothing is told to anybody else.
+    if (asked.hidesReferrer && /(^|,)\s*no-referrer\s*$/i.test(String(headers['referrer-policy'] ?? '')))
+      headers['referrer-policy'] = 'same-origin'
     headers['content-security-policy'] = [...(own === undefined ? [] : [own]), framePolicy(origins)].join(
       ', ',
     )
@@ -115,28 +127,65 @@ function rewriteCors(
   ) {
     headers['access-control-allow-origin'] = origin
     headers['access-control-allow-credentials'] = 'true'
+    const exposed = headers['access-control-expose-headers']
+    if (exposed !== undefined)
+      headers['access-control-expose-headers'] = spelledOut(exposed, Object.keys(headers).join(', '))
     headers.vary = headers.vary === undefined ? 'Origin' : `${headers.vary}, Origin`
   } else {
     headers['access-control-allow-origin'] = granted === '*' ? '*' : (origins.outward(granted) ?? granted)
   }
 }
 
-/** The answer to a page of the family that asks whether it may ask (a preflight, which never carries a cookie). */
+/**
+ * The answer to a page of the family that asks whether it may ask (a preflight), as far as the target grants it; undefined = it does not.
+ * The request itself will bring the session, and for one with credentials `*` is no wildcard: it is spelled out as what was asked for.
+ */
 export function preflightHeaders(
-  origin: string,
-  method: string,
-  requestHeaders: string | undefined,
-): OutgoingHttpHeaders {
+  answer: IncomingHttpHeaders,
+  asked: IncomingHttpHeaders,
+  origins: OriginMap,
+): OutgoingHttpHeaders | undefined {
+  const { origin = '' } = asked
+  const granted = answer['access-control-allow-origin']
+  if (granted === undefined || (granted !== '*' && origins.outward(granted) !== origin.toLowerCase()))
+    return undefined
+  const methods = answer['access-control-allow-methods']
+  const names = answer['access-control-allow-headers']
+  const maxAge = answer['access-control-max-age']
+  const privateNetwork = answer['access-control-allow-private-network']
   return {
     'access-control-allow-origin': origin,
     'access-control-allow-credentials': 'true',
-    'access-control-allow-methods': method,
-    ...(requestHeaders !== undefined && { 'access-control-allow-headers': requestHeaders }),
+    ...(methods !== undefined && {
+      'access-control-allow-methods': spelledOut(methods, asked['access-control-request-method'] ?? ''),
+    }),
+    ...(names !== undefined && {
+      'access-control-allow-headers': spelledOut(
+        names,
+        wildcardNames(asked['access-control-request-headers']),
+      ),
+    }),
     // Asked again soon: whether a port is of the family may change.
-    'access-control-max-age': '60',
+    ...(maxAge !== undefined && { 'access-control-max-age': String(Math.min(Number(maxAge) || 0, 60)) }),
+    ...(privateNetwork !== undefined && { 'access-control-allow-private-network': privateNetwork }),
     vary: 'Origin, Access-Control-Request-Method, Access-Control-Request-Headers',
-    'content-length': '0',
   }
+}
+
+function spelledOut(list: string, asked: string): string {
+  return list
+    .split(',')
+    .map((name) => (name.trim() === '*' ? asked : name.trim()))
+    .filter((name) => name !== '')
+    .join(', ')
+}
+
+/** A wildcard does not mean Authorization (Fetch standard, section 3.3.3). */
+function wildcardNames(names = ''): string {
+  return names
+    .split(',')
+    .filter((name) => name.trim().toLowerCase() !== 'authorization')
+    .join(',')
 }
 
 function dropHopByHop(headers: IncomingHttpHeaders): void {

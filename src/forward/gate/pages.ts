@@ -56,8 +56,16 @@ export function logoutPage(host: string): Page {
 }
 
 /** For whatever a visitor cannot mend by logging in. */
-export function noticePage(title: string, text: string): Page {
-  return page(title, `<h1>${escapeHtml(title)}</h1>\n<p class="notice">${escapeHtml(text)}</p>`)
+export function noticePage(
+  title: string,
+  text: string,
+  link?: { readonly path: string; readonly text: string },
+): Page {
+  const further =
+    link === undefined
+      ? ''
+      : `\n<p class="hint"><a href="${escapeHtml(link.path)}">${escapeHtml(link.text)}</a></p>`
+  return page(title, `<h1>${escapeHtml(title)}</h1>\n<p class="notice">${escapeHtml(text)}</p>${further}`)
 }
 
 const style = `

@@ -29,15 +29,19 @@ export function sendText(
   response.end(text)
 }
 
-/** Refuses a request for a reason that a login would not mend. */
+/**
+ * Refuses a request for a reason that a login would not mend.
+ * @param link where a person may go on.
+ */
 export function refuse(
   request: IncomingMessage,
   response: ServerResponse,
   status: number,
   why: string,
+  link?: { readonly path: string; readonly text: string },
 ): void {
   if (wantsPage(request))
-    return sendPage(response, status, noticePage(STATUS_CODES[status] ?? 'Refused', why))
+    return sendPage(response, status, noticePage(STATUS_CODES[status] ?? 'Refused', why, link))
   sendText(response, status, `${why}\n`, plainText)
 }
 

@@ -1,10 +1,16 @@
-import { Agent, type ClientRequest, type IncomingMessage, type ServerResponse } from 'node:http'
+import {
+  Agent,
+  type ClientRequest,
+  type IncomingMessage,
+  type ServerResponse,
+  request as startRequest,
+} from 'node:http'
 import type { Socket } from 'node:net'
 import { type Duplex, Readable } from 'node:stream'
 import { createProxyServer, type ProxyServer } from 'httpxy'
 import { sendAnswer } from './answer.ts'
 import type { BodyTreatment } from './document.ts'
-import { rewriteResponseHeaders } from './headers.ts'
+import { preflightHeaders, rewriteResponseHeaders } from './headers.ts'
 import type { OriginMap } from './origins.ts'
 import { noticePage } from './pages.ts'
 import { plainText, refuseUpgrade, sendPage, sendText, wantsPage } from './replies.ts'
@@ -19,7 +25,16 @@ export interface Passage {
   readonly origin: string | undefined
   readonly isFamily: boolean
   readonly treatment: BodyTreatment
+  readonly hidesReferrer: boolean
 }
+
+/** What of a preflight the target is told. */
+const preflightQuestions = [
+  'access-control-request-method',
+  'access-control-request-headers',
+  'access-control-request-private-network',
+  'user-agent',
+] as const
 
 export interface UpstreamOptions {
   readonly connect: ConnectTarget
@@ -90,6 +105,47 @@ export class Upstream {
       ...(!isFramed(request) && { buffer: Readable.from([]) }),
     }
     this.#proxy.web(request, response, options).catch((error) => this.#failed(error, request, response))
+  }
+
+  /**
+   * Asks the target what it grants to a page of another port of the family, and tells that.
+   * @param headers of the question; what of it is the visitor's is added.
+   */
+  askPreflight(
+    request: IncomingMessage,
+    response: ServerResponse,
+    origins: OriginMap,
+    headers: Record<string, string>,
+  ): void {
+    const { origin = '' } = request.headers
+    const question: Record<string, string> = {
+      ...headers,
+      origin: origins.inward(origin) ?? origin,
+      connection: 'close',
+    }
+    for (const name of preflightQuestions) {
+      const value = request.headers[name]
+      if (typeof value === 'string') question[name] = value
+    }
+    const path = request.url?.split('?')[0] ?? '/'
+    const outgoing = startRequest({ agent: this.#options.agent, method: 'OPTIONS', path, headers: question })
+    response.once('close', () => outgoing.destroy())
+    outgoing.once('upgrade', (_answer, target) => target.destroy())
+    outgoing.on('error', () => {
+      if (!response.destroyed && !response.headersSent)
+        sendText(response, 502, 'The target did not answer.\n', plainText)
+    })
+    outgoing.once('response', (answer) => {
+      answer.destroy()
+      if (response.destroyed || response.headersSent) return
+      const isGood = (answer.statusCode ?? 0) >= 200 && (answer.statusCode ?? 0) < 300
+      const granted = isGood ? preflightHeaders(answer.headers, request.headers, origins) : undefined
+      if (granted === undefined)
+        return sendText(response, 403, 'The target does not grant this.\n', plainText)
+      response.writeHead(204, granted)
+      response.end()
+    })
+    outgoing.end()
   }
 
   /** Passes a WebSocket on. */
