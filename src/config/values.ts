@@ -1,4 +1,4 @@
-import { isIPv4 } from 'node:net'
+import { isIPv4, SocketAddress } from 'node:net'
 import path from 'node:path'
 import { withoutZone } from '../os/interfaces.ts'
 import { isIP, isIPv6 } from '../os/ip-address.ts'
@@ -151,17 +151,33 @@ export function parsePath(text: string): Parsed<string> {
   return text === '' || text.includes('\0') ? bad('a path is wanted') : good(path.resolve(text))
 }
 
-/** A source network: CIDR (`10.0.0.0/8`, `fd00::/8`), one address, or the words `private` and `any`. */
+/**
+ * A source network: CIDR (`10.0.0.0/8`, `fd00::/8`), one address, or the words `private` and `any`. IPv4 addresses written as IPv6 ones
+ * (`::ffff:10.0.0.0/104`) give the IPv4 network, as the kernel tells such sources.
+ */
 export function parseNetwork(text: string): Parsed<string> {
   if (text === 'any' || text === 'private') return good(text)
   const [address = '', prefix, ...rest] = text.split('/')
+  if (isIPv6(address) && address.includes('%')) {
+    return bad(`"${text}" names an interface; a network has no zone: write ${withoutZone(text)}/64`)
+  }
   const bits = isIPv4(address) ? 32 : isIPv6(address) ? 128 : 0
   const length = prefix === undefined ? bits : Number(prefix)
   const isLength = prefix === undefined || /^\d{1,3}$/.test(prefix)
   if (bits === 0 || rest.length > 0 || !isLength || length > bits) {
     return bad(`"${text}" is not a network; write 192.168.1.0/24, fd00::/8, one address, "private" or "any"`)
   }
-  return good(`${address}/${length}`)
+  const mapped = bits === 128 ? mappedIPv4(address) : undefined
+  if (mapped === undefined) return good(`${address}/${length}`)
+  if (length < 96)
+    return bad(`"${text}" holds more than IPv4 addresses; write the IPv4 network, ${mapped}/8 for example`)
+  return good(`${mapped}/${length - 96}`)
+}
+
+/** The IPv4 address inside an IPv4-mapped IPv6 one, however it is written. */
+function mappedIPv4(address: string): string | undefined {
+  const { address: canonical } = new SocketAddress({ address, family: 'ipv6' })
+  return /^::ffff:(\d+\.\d+\.\d+\.\d+)$/.exec(canonical)?.[1]
 }
 
 const unitMs = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 } as const

@@ -27,7 +27,7 @@ import type { RelayTotals } from './relay/relay.ts'
 import type { RelaySocket } from './relay/relay-socket.ts'
 import { resetSocket } from './relay/reset.ts'
 import { waitForFirstByte } from './steps/first-byte.ts'
-import { receiveProxyHeader } from './steps/proxy-protocol-in.ts'
+import { type Claim as ProxyClaim, receiveProxyHeader } from './steps/proxy-protocol-in.ts'
 import { sendProxyHeader } from './steps/proxy-protocol-out.ts'
 import { type ClientStep, runSteps, type StepFailure, type TargetStep } from './steps/steps.ts'
 import type { CertificateFiles } from './steps/tls-files.ts'
@@ -241,7 +241,7 @@ export class Forwarder {
     const report = (event: CertificateEvent) => this.#listener.event(event)
     if (this.#isProxy !== undefined) {
       this.#clientSteps.push(
-        receiveProxyHeader(proxyHeaderTimeoutMs, (connection) => this.#admit(connection)),
+        receiveProxyHeader(proxyHeaderTimeoutMs, (connection, claim) => this.#admit(connection, claim)),
       )
       if (this.#sharing !== undefined) {
         const { claimForSource } = await import('./limits/shared-limits.ts')
@@ -517,13 +517,18 @@ export class Forwarder {
     return false
   }
 
-  /** Judges a connection by the source that its PROXY header names. False when it was turned away. */
-  #admit(connection: Connection): boolean {
-    return this.#isAdmitted(connection) && this.#isWithinLimits(connection)
+  /** Judges a connection whose PROXY header is there. False when it was turned away. */
+  #admit(connection: Connection, claim: ProxyClaim): boolean {
+    // A check of the proxy's own comes from the proxy, which --accept-proxy names. A Unix socket's mode says who may connect.
+    const isAsked = claim !== 'check' && !connection.source.address.startsWith('unix:')
+    if (isAsked && !this.#isAdmitted(connection, claim === 'told')) return false
+    return this.#isWithinLimits(connection)
   }
 
-  #isAdmitted(connection: Connection): boolean {
-    if (this.#admission.admits(connection.source.address)) return true
+  /** @param isClaimed its address is what a PROXY header says. */
+  #isAdmitted(connection: Connection, isClaimed = false): boolean {
+    const { address } = connection.source
+    if (isClaimed ? this.#admission.admitsClaimed(address) : this.#admission.admits(address)) return true
     connection.refuse('admission', 'its network is not admitted; --allow names others')
     return false
   }

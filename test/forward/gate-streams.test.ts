@@ -228,28 +228,31 @@ describe('Two gates of one state directory', () => {
     assert.equal((await ask(proxy.port, { headers: { cookie } })).status, 200)
   })
 
-  it('answer each other’s preflights, with no word to the target', async () => {
+  it('ask the target about each other’s preflights, and nothing about those of strangers', async () => {
     seen = []
     const headers = {
       'access-control-request-method': 'POST',
       'access-control-request-headers': 'x-mcp-proxy-auth',
     }
-    const allowed = await ask(proxy.port, { method: 'OPTIONS', headers: { ...headers, origin: origin() } })
+    const asking = (from: string) =>
+      ask(proxy.port, { method: 'OPTIONS', headers: { ...headers, origin: from, cookie: 'a=b' } })
+    assert.equal((await asking(origin())).status, 403, 'the target grants nothing')
+    granted = '*'
+    const allowed = await asking(origin())
     assert.equal(allowed.status, 204)
     assert.equal(allowed.headers['access-control-allow-origin'], origin())
     assert.equal(allowed.headers['access-control-allow-credentials'], 'true')
-    assert.equal(allowed.headers['access-control-allow-headers'], 'x-mcp-proxy-auth')
+    assert.equal(allowed.headers['access-control-allow-headers'], undefined)
+    assert.equal(seen.length, 2)
+    assert.equal(seen[0]?.headers.cookie, undefined)
     for (const foreign of [
       'http://127.0.0.1:1',
       `http://localhost:${page.port}`,
       `https://127.0.0.1:${page.port}`,
     ]) {
-      assert.equal(
-        (await ask(proxy.port, { method: 'OPTIONS', headers: { ...headers, origin: foreign } })).status,
-        401,
-      )
+      assert.equal((await asking(foreign)).status, 401)
     }
-    assert.equal(seen.length, 0)
+    assert.equal(seen.length, 2)
   })
 
   it('let each other’s pages read what the target lets them read, and only with the session', async () => {

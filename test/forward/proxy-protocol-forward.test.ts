@@ -9,6 +9,7 @@ import {
   serializeOwnHeader,
   serializeProxyHeader,
 } from '../../src/forward/steps/proxy-protocol.ts'
+import { machineAddresses } from '../../src/os/interfaces.ts'
 import { type LocalForwarder, type LocalTarget, openForwarder, openTarget } from '../support/forwarders.ts'
 import { receive, until } from '../support/relay-peers.ts'
 
@@ -139,6 +140,39 @@ describe('PROXY header from the client', { timeout: 60_000 }, () => {
       const { refused, ended } = forwarder.forwarder.health().connections
       assert.equal(refused.admission, 1)
       assert.equal(ended.PR, 1)
+    }))
+
+  it('takes no claim for this machine: only --allow judges what a header says', () =>
+    withPlace({ ...trusting, allow: ['192.168.0.0/16'] }, async ({ connect, target, forwarder }) => {
+      const own = machineAddresses().map(({ address }) => address.split('%')[0] ?? '')
+      for (const address of ['127.0.0.1', '127.9.9.9', '::1', '::ffff:127.0.0.1', '8.8.8.8', ...own]) {
+        const claimant = await connect()
+        claimant.write(serializeProxyHeader('v2', { address, port: 1 }, destination))
+        assert.equal((await receive(claimant)).end, 'ECONNRESET', address)
+      }
+      assert.equal(forwarder.forwarder.health().connections.refused.admission, 5 + own.length)
+      const friend = await connect()
+      friend.end(serializeProxyHeader('v2', { address: '192.168.1.1', port: 1 }, destination))
+      assert.equal((await receive(await target.next())).end, 'FIN')
+    }))
+
+  it('counts who is not named, and the proxy’s own check, against the limits of the connection itself', () =>
+    withPlace({ ...trusting, maxConnectionsPerSource: 1 }, async ({ connect, target, forwarder }) => {
+      const unknown = [
+        Buffer.from('PROXY UNKNOWN\r\n'),
+        Buffer.from('PROXY UNKNOWN 8.8.8.8\r\n'),
+        serializeOwnHeader('v2'),
+      ]
+      const first = await connect()
+      first.write('PROXY UNKNOWN\r\n')
+      await target.next()
+      for (const header of unknown) {
+        const further = await connect()
+        further.write(header)
+        assert.equal((await receive(further)).end, 'ECONNRESET')
+      }
+      assert.equal(forwarder.forwarder.health().connections.refused['max-connections-per-source'], 3)
+      first.destroy()
     }))
 
   it('refuses every source that is not named, with a header and without', () =>

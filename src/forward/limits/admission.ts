@@ -1,5 +1,6 @@
 import { BlockList, isIPv4 } from 'node:net'
 import { isLoopback, machineAddresses, unmapped, withoutZone } from '../../os/interfaces.ts'
+import { isIP } from '../../os/ip-address.ts'
 
 /**
  * Networks that cannot be reached from the Internet at large: RFC 1918, RFC 4193 (ULA), link-local (RFC 3927, RFC 4291) and
@@ -19,7 +20,13 @@ const privateNetworks = [
 export interface Admission {
   /** In words, for the health report: `private`, `any`, or the networks. */
   readonly description: string
+  /** For the address that a socket came from. */
   admits(address: string): boolean
+  /**
+   * For an address that somebody else told, in a PROXY header: only the networks count. A word is not on this machine, and behind a tunnel
+   * on the proxy's machine every client is 127.0.0.1.
+   */
+  admitsClaimed(address: string): boolean
 }
 
 /**
@@ -28,7 +35,7 @@ export interface Admission {
  */
 export function createAdmission(allow: readonly string[]): Admission {
   const entries = allow.length === 0 ? ['private'] : allow
-  if (entries.includes('any')) return { description: 'any', admits: () => true }
+  if (entries.includes('any')) return { description: 'any', admits: () => true, admitsClaimed: () => true }
   const isNamed = networks(entries)
   return {
     description: entries.join(', '),
@@ -37,24 +44,32 @@ export function createAdmission(allow: readonly string[]): Admission {
       if (isLoopback(address) || isNamed(address)) return true
       return machineAddresses().some((own) => withoutZone(own.address) === address)
     },
+    admitsClaimed: isNamed,
   }
 }
 
 /**
- * Says whether an address is in one of these networks, and not by any other right.
+ * Says whether an address is in one of these networks, and not by any other right. An IPv6 network holds IPv6 addresses alone: one list of
+ * Node's for both would take `::/0` for every IPv4 address, too.
  * @param entries CIDRs, `private` or `any`, already checked.
  */
 export function networks(entries: readonly string[]): (address: string) => boolean {
   if (entries.includes('any')) return () => true
-  const list = new BlockList()
+  const lists = { ipv4: new BlockList(), ipv6: new BlockList() }
   for (const network of entries.flatMap((entry) => (entry === 'private' ? privateNetworks : [entry]))) {
     const [address = '', prefix] = network.split('/')
-    list.addSubnet(address, Number(prefix), isIPv4(address) ? 'ipv4' : 'ipv6')
+    const family = familyOf(address)
+    lists[family].addSubnet(address, Number(prefix), family)
   }
   return remembering((source) => {
     const address = withoutZone(unmapped(source))
-    return list.check(address, isIPv4(address) ? 'ipv4' : 'ipv6')
+    const family = familyOf(address)
+    return isIP(address) !== 0 && lists[family].check(address, family)
   })
+}
+
+function familyOf(address: string): 'ipv4' | 'ipv6' {
+  return isIPv4(address) ? 'ipv4' : 'ipv6'
 }
 
 /** Verdicts remembered at once. */

@@ -18,7 +18,14 @@ export function receiveProxyHeader(timeoutMs: number, admit: Admit): ClientStep 
   return step
 }
 
-type Admit = (connection: Connection) => boolean
+/**
+ * - `told`: its source is the one that the header names.
+ * - `untold`: the header names none, so the connection's own addresses hold.
+ * - `check`: the proxy speaks for itself, as for a health check.
+ */
+export type Claim = 'told' | 'untold' | 'check'
+
+type Admit = (connection: Connection, claim: Claim) => boolean
 
 /** @param take false ends the step without an outcome. */
 function readHeader(
@@ -68,10 +75,10 @@ function takeAddresses(connection: Connection, header: ProxyHeader, admit: Admit
     case 'addresses':
       connection.source = header.source
       connection.destination = header.destination
-      return admit(connection)
-    case 'local':
+      return admit(connection, 'told')
     case 'unknown':
-      // The connection's own addresses hold: the proxy's, who is let in by its name.
-      return true
+      return admit(connection, 'untold')
+    case 'local':
+      return admit(connection, 'check')
   }
 }
