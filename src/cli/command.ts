@@ -13,7 +13,7 @@ export function newCommand(name: string, description: string): Command {
       .description(description)
       .version(version, '-V, --version', 'print the version')
       .helpOption('-h, --help', 'print this help')
-      .option('--verbose', 'print a stack trace when something goes wrong')
+      .option('-v, --verbose', 'print a stack trace when something goes wrong')
       // A placeholder in small letters is the value itself: `--gate token`, not `--gate <token>`.
       .configureHelp({ optionTerm: ({ flags }) => flags.replace(/<([a-z]+)>$/, '$1') })
       .exitOverride()

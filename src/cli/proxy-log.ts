@@ -10,9 +10,10 @@ import { LogFollower, onChange } from '../report/log-follower.ts'
 import { isWorthy, readLogs } from '../report/log-reader.ts'
 import { chooseSources, type LogSource, logSources } from '../report/log-source.ts'
 import { demandReadable, unreadableLogs } from '../report/readable.ts'
-import { type LogStyle, renderEntry } from '../report/render-log.ts'
+import { type RenderOptions, toText } from '../report/render.ts'
+import { jsonEntry, LogLines, plainEntry, storyLines } from '../report/render-log.ts'
 import { parseSince } from '../report/since.ts'
-import { wantsColour } from '../report/terminal.ts'
+import { showsUnicode, wantsColour, widthOf } from '../report/terminal.ts'
 import { renderWhy, whyRestarted } from '../report/why.ts'
 import { argument, newCommand, program, runIfStarted } from './command.ts'
 
@@ -22,6 +23,7 @@ interface Options {
   follow?: boolean
   since?: string
   json?: boolean
+  ms?: boolean
   color: boolean
   why?: string
   stateDir?: string
@@ -30,10 +32,18 @@ interface Options {
 /** Entries shown when nobody says how many. */
 const defaultTail = 50
 
-const levels: readonly LogLevel[] = ['info', 'warn', 'error']
+/** Every word for a level, in any case. */
+const levels: Readonly<Record<string, LogLevel>> = {
+  info: 'info',
+  warn: 'warn',
+  warning: 'warn',
+  error: 'error',
+  err: 'error',
+}
 
-const command = newCommand('proxy-log', 'Show the logs of the monitor and of the forwards. Reads only.')
-  .argument('[NAME|PORT]', '"monitor", or a forward by name or port (default: all logs, merged by time)')
+const command = newCommand('proxy-log', 'Show the logs of the monitor and of the forwards (read-only).')
+  .argument('[FORWARD]', 'a forward by name or port, or "monitor" (default: all logs, merged by time)')
+  .optionsGroup('What to show:')
   .option(
     '-n, --tail <N>',
     `the newest N entries; 0 = all (default: ${defaultTail}, all with --since)`,
@@ -46,26 +56,34 @@ const command = newCommand('proxy-log', 'Show the logs of the monitor and of the
     'info',
   )
   .option('--since <TIME>', 'entries since 10m, 2h, 3d, or a date or time (ISO 8601)', argument(parseSince))
-  .option('-f, --follow', 'go on with new entries as they come')
-  .option('--why <NAME|PORT>', 'tell the story of the last restart of a forward, and nothing else')
-  .option('--json', 'one JSON object a line')
-  .option('--no-color', 'no colours (also: NO_COLOR set, or not on a terminal)')
-  .option(
-    '--state-dir <DIR>',
-    'where the monitor keeps its records (default: looked for in the usual places)',
-  )
+  .option('-f, --follow', 'keep running and print new entries as they come')
+  .option('-w, --why <FORWARD>', 'tell why a forward was last restarted, and nothing else')
+  .optionsGroup('How to show it:')
+  .option('-j, --json', 'print one JSON object per line')
+  .option('--ms', 'show milliseconds on a terminal')
+  .option('--no-color', 'no colours (also: NO_COLOR is set, or not a terminal)')
+  .optionsGroup('Where to look:')
+  .option('--state-dir <DIR>', 'the state directory of the monitor (default: looks in the usual places)')
   .addHelpText(
     'after',
     `
-Signs: ✓ good news, • information, ! warning, ✗ error.
-Exit codes: 0 printed, 64 usage, 66 there is no such state directory, 77 no permission to read it.
+Signs: ✓ good news, • information, ! warning, ✗ error
+On a terminal, lines are wrapped and the date is shown once a day; elsewhere each line has its full time.
+
+Exit codes:
+  0   printed
+  64  invalid arguments
+  66  the state directory does not exist
+  77  no permission to read it
 
 Examples:
   proxy-log                            the last ${defaultTail} entries of everything
-  proxy-log monitor --level error      what the monitor says went wrong
-  proxy-log 6277 --since 2h
-  proxy-log --why 6277                 what happened, what was done and why
-  proxy-log --follow --json | jq .message`,
+  proxy-log monitor --level error      what the monitor reported as errors
+  proxy-log web --since 2h
+  proxy-log --why web                  what happened, what was done and why
+  proxy-log --follow --json | jq .message
+
+Manual: man proxy-log`,
   )
 
 export const proxyLog = program(command, (asked: string | undefined, options: Options) => {
@@ -86,21 +104,23 @@ function show(directory: string, sources: readonly LogSource[], options: Options
   for (const { file } of hidden)
     process.stderr.write(`proxy-log: ${file} cannot be read: permission denied\n`)
   const entries = readLogs(sources, query(options))
-  print(entries, styleOf(sources, options))
+  printer(sources, options)(entries)
   if (sources.length > 0 && hidden.length === sources.length) return exitCode.noPermission
   if (sources.length === 0) process.stderr.write(`proxy-log: nothing has been logged in ${directory} yet\n`)
-  else if (entries.length === 0) process.stderr.write('proxy-log: no such entries\n')
+  else if (entries.length === 0) process.stderr.write('proxy-log: no entries match\n')
   return exitCode.ok
 }
 
-async function tellWhy(directory: string, asked: string, { json }: Options): Promise<number> {
+async function tellWhy(directory: string, asked: string, { json, color }: Options): Promise<number> {
   const now = { time: wallTime(), monotonicMs: monotonicMs(), bootId: bootId() }
   const why = whyRestarted(await readJournal(directory), asked, now)
   if (why.kind === 'unknown-forward') {
-    const known = why.known.length === 0 ? 'it names no forward yet' : `it names ${why.known.join(', ')}`
-    throw new Failure(`the journal knows no forward "${asked}"; ${known}`, exitCode.usage)
+    const known = why.known.length === 0 ? 'it has none yet' : `it has ${why.known.join(', ')}`
+    throw new Failure(`the journal has no forward "${asked}"; ${known}`, exitCode.usage)
   }
-  process.stdout.write(json === true ? `${JSON.stringify(why)}\n` : printable(renderWhy(why)))
+  if (json === true) process.stdout.write(`${JSON.stringify(why)}\n`)
+  else if (!process.stdout.isTTY) process.stdout.write(printable(renderWhy(why)))
+  else process.stdout.write(toText(storyLines(renderWhy(why), widthOf(process.stdout)), looks(color)))
   return exitCode.ok
 }
 
@@ -115,13 +135,9 @@ async function follow(
   process.stdout.once('error', () => ended.abort())
   const follower = new LogFollower(find)
   const sources = find()
-  const style = styleOf(sources, options)
-  print(readLogs(sources, query(options), follower.positions), style)
-  const look = () =>
-    print(
-      follower.read().filter((entry) => isWorthy(entry, options.level)),
-      style,
-    )
+  const print = printer(sources, options)
+  print(readLogs(sources, query(options), follower.positions))
+  const look = () => print(follower.read().filter((entry) => isWorthy(entry, options.level)))
   await new Promise<void>((resolve) => {
     ended.signal.addEventListener('abort', () => resolve())
     onChange(directory, ended.signal, look)
@@ -135,21 +151,33 @@ function query({ tail, level, since }: Options) {
   return { tail: tail ?? (since === undefined ? defaultTail : 0), level, since }
 }
 
-function styleOf(sources: readonly LogSource[], { json, color }: Options): LogStyle {
+/** Prints entries one after the other, in the way that suits the reader. */
+function printer(
+  sources: readonly LogSource[],
+  { json, color, ms }: Options,
+): (entries: readonly LogEntry[]) => void {
+  const sourceWidth = sources.length === 1 ? 0 : Math.max(0, ...sources.map(({ name }) => name.length))
+  const write = (text: string) => void (text !== '' && process.stdout.write(text))
+  if (json === true) return (entries) => write(entries.map(jsonEntry).join(''))
+  if (!process.stdout.isTTY) {
+    return (entries) => write(entries.map((entry) => plainEntry(entry, sourceWidth)).join(''))
+  }
+  const layout = () => ({ width: widthOf(process.stdout), sourceWidth, milliseconds: ms === true })
+  const lines = new LogLines(layout)
+  return (entries) => write(toText(lines.lines(entries), looks(color)))
+}
+
+function looks(color: boolean): RenderOptions {
   return {
-    json: json === true,
     colour: color && wantsColour(process.stdout, process.env),
-    sourceWidth: sources.length === 1 ? 0 : Math.max(0, ...sources.map(({ name }) => name.length)),
+    width: widthOf(process.stdout),
+    unicode: showsUnicode(process.env),
   }
 }
 
-function print(entries: readonly LogEntry[], style: LogStyle): void {
-  if (entries.length > 0) process.stdout.write(entries.map((entry) => renderEntry(entry, style)).join(''))
-}
-
 function parseLevel(text: string) {
-  const level = levels.find((known) => known === text)
+  const level = levels[text.toLowerCase()]
   return level === undefined
-    ? { ok: false as const, problem: `"${text}" is no level; write ${levels.join(', ')}` }
+    ? { ok: false as const, problem: `unknown level "${text}"; use info, warn or error` }
     : { ok: true as const, value: level }
 }

@@ -20,8 +20,13 @@ export interface LogEntry {
  * looks like a line of the log is one. What a stranger put into a message, escape sequences say, works on no terminal.
  */
 export function formatForPeople({ time, level, message, good }: LogEntry): string {
-  const sign = good === true ? goodSign : signs[level]
+  const sign = signOf({ level, good: good === true })
   return `${localStamp(new Date(time))} ${sign} ${printable(message.replaceAll(/\r\n?/g, '\n')).replaceAll('\n', `\n${indent}`)}`
+}
+
+/** The sign of an entry: ✓ good news, • information, ! warning, ✗ error. */
+export function signOf({ level, good }: Pick<LogEntry, 'level' | 'good'>): string {
+  return good === true ? goodSign : signs[level]
 }
 
 const signs: Readonly<Record<LogLevel, string>> = { info: '•', warn: '!', error: '✗' }

@@ -24,3 +24,9 @@ export function rowsOf({ rows }: Output): number | undefined {
 export function wantsColour(stream: Output, environment: NodeJS.ProcessEnv): boolean {
   return stream.isTTY === true && !environment.NO_COLOR && environment.TERM !== 'dumb'
 }
+
+/** Whether more than ASCII can be shown: by the locale, as programs written in C decide; without one, it is taken for UTF-8. */
+export function showsUnicode({ LC_ALL, LC_CTYPE, LANG }: NodeJS.ProcessEnv): boolean {
+  const locale = LC_ALL || LC_CTYPE || LANG
+  return locale === undefined || locale === '' || /utf-?8/i.test(locale)
+}

@@ -9,7 +9,9 @@ import { formatForPeople, type LogEntry, type LogLevel } from '../../src/record/
 import { readLogs, splitBackwards } from '../../src/report/log-reader.ts'
 import { logSources } from '../../src/report/log-source.ts'
 import { directoryFailure } from '../../src/report/readable.ts'
+import { LogLines } from '../../src/report/render-log.ts'
 import { parseSince } from '../../src/report/since.ts'
+import { columnsOf, painted, plain } from '../../src/report/text.ts'
 import { commandFile, RunningCommand, run, temporaryDirectory } from '../support/children.ts'
 
 const start = Date.parse('2026-11-21T01:00:00.000Z')
@@ -128,7 +130,7 @@ test('a directory that is not there, or may not be read, is not called empty', a
 test('that nothing fits the question is said', async (t) => {
   const words = ['--level', 'error', '--since', '2026-11-21T01:00:03Z', '--state-dir', twoLogs(t)]
   const { code, stdout, stderr } = await run('proxy-log', words)
-  assert.deepEqual([code, stdout, stderr], [0, '', 'proxy-log: no such entries\n'])
+  assert.deepEqual([code, stdout, stderr], [0, '', 'proxy-log: no entries match\n'])
 })
 
 test('control characters in a message do not reach the terminal', async (t) => {
@@ -200,4 +202,60 @@ test('times in the past are read in every usual form', () => {
   const midnight = new Date(2026, 10, 21).toISOString()
   assert.deepEqual(parseSince('2026-11-21'), { ok: true, value: midnight })
   for (const text of ['', '10', 'now', '2026-99-99', '99999999999h']) assert.equal(parseSince(text).ok, false)
+})
+
+test('levels are taken in any case, with their usual other names', async (t) => {
+  const directory = twoLogs(t)
+  for (const level of ['WARN', 'warn', 'Warning', 'WARNING']) {
+    const { stdout } = await run('proxy-log', ['--json', '--level', level, '--state-dir', directory])
+    assert.equal(messages(stdout).length, 3, level)
+  }
+})
+
+test('short options do what the long ones do', async (t) => {
+  const directory = twoLogs(t)
+  const { code, stdout } = await run('proxy-log', ['-j', '-v', '--state-dir', directory])
+  assert.deepEqual([code, messages(stdout).length], [0, 6])
+  const why = await run('proxy-log', ['-w', '6274', '--state-dir', directory])
+  assert.match(why.stderr, /the journal has no forward "6274"/)
+})
+
+test('on a terminal: the date once a day, clock, sign and name, and words below words', () => {
+  const entry = (time: string, message: string, level: LogLevel = 'info') => ({
+    time,
+    level,
+    source: 'web',
+    message,
+  })
+  const entries = [
+    entry('2026-11-20T23:59:58.250Z', 'one two three four five six seven eight nine ten'),
+    entry('2026-11-21T00:00:01.000Z', 'next day', 'error'),
+    entry('2026-11-21T00:00:02.000Z', 'first\nsecond \u001b[2J', 'warn'),
+  ]
+  const at = (width: number, milliseconds = false) =>
+    new LogLines(() => ({ width, sourceWidth: 4, milliseconds })).lines(entries)
+  const { TZ } = process.env
+  try {
+    process.env.TZ = 'UTC'
+    assert.deepEqual(at(60).map(plain), [
+      '2026-11-20 (UTC+00:00)',
+      '23:59:58 • web  one two three four five six seven eight nine',
+      '                ten',
+      '2026-11-21 (UTC+00:00)',
+      '00:00:01 ✗ web  next day',
+      '00:00:02 ! web  first',
+      '                second ␛[2J',
+    ])
+    assert.match(at(60, true).map(plain)[1] ?? '', /^23:59:58\.250 • web {2}one/)
+    assert.equal(
+      painted(at(60)[4] ?? [], true),
+      '\u001b[2m00:00:01\u001b[0m \u001b[31m✗\u001b[0m web  next day',
+    )
+  } finally {
+    if (TZ === undefined) delete process.env.TZ
+    else process.env.TZ = TZ
+  }
+  for (let width = 1; width < 130; width++) {
+    for (const row of at(width)) assert.ok(columnsOf(plain(row)) <= width, `${width}: ${plain(row)}`)
+  }
 })
