@@ -3,7 +3,7 @@ import { defaultConfiguration } from '../config/configuration.ts'
 import { loadConfiguration } from '../config/load.ts'
 import { exitCode } from '../os/failure.ts'
 import { hostAndPort } from '../os/interfaces.ts'
-import { writersDirectory } from '../record/state-directory.ts'
+import { readersDirectory, writersDirectory } from '../record/state-directory.ts'
 import { runMonitor } from '../watch/monitor-process.ts'
 import { newCommand, program, runIfStarted } from './command.ts'
 
@@ -12,6 +12,7 @@ interface Options {
   stateDir?: string
   stopForwards?: boolean
   check?: boolean
+  stop?: boolean
 }
 
 const command = newCommand('proxy-monitor', 'Run TCP forwards and restart the ones that die.')
@@ -24,34 +25,45 @@ const command = newCommand('proxy-monitor', 'Run TCP forwards and restart the on
     'folder for state, logs and PID files (default: one that belongs to this user)',
   )
   .option('--stop-forwards', 'also stop the forwarders on SIGTERM or SIGINT (default: leave them running)')
+  .option(
+    '--stop',
+    'end the running monitor of the state directory and wait until it is gone; with --stop-forwards also its forwarders',
+  )
   .option('--check', 'check the configuration, list what would be watched, and exit')
   .addHelpText(
     'after',
     `
 Signals:
   TERM, INT  end; the forwarders keep running unless --stop-forwards was given
-  HUP        read the configuration file again
+  HUP        read the configuration file again, reopen the logs, and retry at once what waits for its next try
 
 Exit codes:
-  0   ended by a signal
+  0   ended by a signal; with --stop: it has ended, or none was running
   64  invalid arguments
-  69  another monitor uses this state directory
+  69  another monitor uses this state directory; with --stop: something does not end
   78  invalid configuration
 
 Examples:
   proxy-monitor                              in the foreground
   nohup proxy-monitor >monitor.log 2>&1 &    in the background
   proxy-status                               what it sees
+  proxy-monitor --stop --stop-forwards       end it and its forwards
 
 Manual: man proxy-monitor, man port-watchdog.yaml`,
   )
 
 export const proxyMonitor = program(command, async (options: Options) => {
   if (options.check === true) return await checkConfiguration(options.config)
+  const stopForwards = options.stopForwards === true
+  if (options.stop === true) {
+    const { stopMonitor } = await import('../watch/stop-monitor.ts')
+    const say = (line: string) => process.stdout.write(`${line}\n`)
+    return await stopMonitor({ stateDirectory: readersDirectory(options.stateDir), stopForwards, say })
+  }
   return await runMonitor({
     stateDirectory: writersDirectory(options.stateDir),
     configurationFile: options.config,
-    stopForwards: options.stopForwards === true,
+    stopForwards,
   })
 })
 

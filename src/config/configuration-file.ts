@@ -6,23 +6,26 @@ import type { Configuration } from './configuration.ts'
 import { loadConfiguration } from './load.ts'
 
 export interface ConfigurationEvents {
-  /** The file holds another configuration now, and it is valid. */
-  readonly changed: (configuration: Configuration) => void
-  /** The file cannot be used; the configuration before goes on. Told once for each different problem. */
+  /** The file holds a valid configuration. `isAsked`: somebody asked for it to be read, changed or not. */
+  readonly changed: (configuration: Configuration, isAsked: boolean) => void
+  /** The file cannot be used; the configuration before goes on. Told once for each different problem, and whenever somebody asks. */
   readonly refused: (problem: string) => void
   /** The file is valid again, and says what is in force already. */
   readonly settled: () => void
 }
 
-/** ms to wait after a change: an editor writes a file in several steps. */
-const settleMs = 200
+/**
+ * ms for which a changed file must have stayed as it is before it takes effect: whoever writes it in place may take a while, and the first
+ * half of a configuration may be valid.
+ */
+const settleMs = 1000
 
 /** ms between two looks that need no event: a network file system has none, a replaced folder loses its watch. */
 const lookEveryMs = 10_000
 
 /**
- * Follows a configuration file: a change of its content, or `reload`, makes it be read and checked anew. What cannot be read or is
- * not valid never takes effect.
+ * Follows a configuration file: a change of its content that has lasted for a second, or `reload`, makes it be read and checked anew. What
+ * cannot be read or is not valid never takes effect.
  */
 export class ConfigurationFile {
   readonly file: string
@@ -50,13 +53,18 @@ export class ConfigurationFile {
     } catch {
       // Looked at every now and then all the same.
     }
-    this.#polling = setInterval(() => this.#ifChanged(), lookEveryMs)
+    this.#polling = setInterval(() => {
+      if (this.#read() !== this.#text) this.#soon()
+    }, lookEveryMs)
     this.#polling.unref()
   }
 
-  /** Reads the file now, changed or not. Resolves when it has taken effect or was refused. */
-  reload(): Promise<void> {
-    this.#loading = this.#loading.then(() => this.#load())
+  /**
+   * Reads the file now, changed or not. Resolves when it has taken effect or was refused.
+   * @param isAsked somebody asked for it and waits for an answer.
+   */
+  reload(isAsked = false): Promise<void> {
+    this.#loading = this.#loading.then(() => this.#load(isAsked))
     return this.#loading
   }
 
@@ -68,27 +76,31 @@ export class ConfigurationFile {
 
   #soon(): void {
     clearTimeout(this.#settling)
-    this.#settling = setTimeout(() => this.#ifChanged(), settleMs)
+    const seen = this.#read()
+    this.#settling = setTimeout(() => this.#ifSettled(seen), settleMs)
     this.#settling.unref()
   }
 
-  #ifChanged(): void {
-    if (this.#read() !== this.#text) void this.reload()
+  #ifSettled(seen: string | undefined): void {
+    const now = this.#read()
+    if (now === this.#text) return
+    if (now === seen) void this.reload()
+    else this.#soon()
   }
 
-  async #load(): Promise<void> {
+  async #load(isAsked: boolean): Promise<void> {
     const text = this.#read()
     try {
       const configuration = await loadConfiguration(this.file)
       const wasRefused = this.#problem !== undefined
       this.#problem = undefined
       this.#text = text
-      this.#events.changed(configuration)
+      this.#events.changed(configuration, isAsked)
       if (wasRefused) this.#events.settled()
     } catch (error) {
       this.#text = text
       const problem = errorText(error)
-      if (problem !== this.#problem) this.#events.refused(problem)
+      if (problem !== this.#problem || isAsked) this.#events.refused(problem)
       this.#problem = problem
     }
   }

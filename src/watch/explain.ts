@@ -247,7 +247,7 @@ function decisionInWords({ before, observation, decision, context }: Decided) {
     case 'backoff':
       return words(
         `start it again in ${preciseDuration(phase.until - now)}`,
-        `restart ${decision.state.backoffLevel} without ${preciseDuration(policy.resetAfterMs)} of health in between: every wait is twice the one before, up to ${preciseDuration(policy.backoffLimitMs)}`,
+        `restart ${decision.state.backoffLevel} without ${preciseDuration(policy.resetAfterMs)} of health in between: the longest wait doubles up to ${preciseDuration(policy.backoffLimitMs)}, and chance shortens each by up to half`,
       )
     case 'flapping':
       return words(

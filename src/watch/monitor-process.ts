@@ -7,7 +7,6 @@ import { errorText, exitCode, Failure } from '../os/failure.ts'
 import { ownIdentity, type ProcessIdentity } from '../os/process-identity.ts'
 import { version } from '../os/version.ts'
 import { sweepTemporaries } from '../record/atomic-file.ts'
-import type { RuntimeState } from '../record/runtime-state.ts'
 import { fileNames, keepStateDirectory, prepareStateDirectory } from '../record/state-directory.ts'
 import { Monitor, type MonitorOptions } from './monitor.ts'
 
@@ -25,22 +24,43 @@ export interface MonitorIdentity {
  * @throws Failure when it cannot start: another one runs (69), the configuration or the state directory is not usable (78).
  */
 export async function runMonitor(options: MonitorOptions): Promise<number> {
-  const file = options.configurationFile
+  const file = options.configurationFile === undefined ? undefined : absolute(options.configurationFile)
   const configuration = file === undefined ? defaultConfiguration : await loadConfiguration(file)
   prepareStateDirectory(options.stateDirectory)
   sweepTemporaries(options.stateDirectory)
   const startedAt = wallTime()
   let monitor: Monitor | undefined
-  const control = await holdSocket(options.stateDirectory, startedAt, () => monitor?.runtimeState())
+  const control = await holdSocket(options.stateDirectory, startedAt, () => monitor)
   const guard = guardFiles(options.stateDirectory, control, () => monitor)
   try {
     if (process.stdout.isTTY) await showGateTokens(configuration, options.stateDirectory)
-    monitor = new Monitor(options, configuration, startedAt)
+    monitor = new Monitor({ ...options, configurationFile: file }, configuration, startedAt)
     await monitor.run()
     return exitCode.ok
   } finally {
     clearInterval(guard)
     control.close()
+  }
+}
+
+/** The folder that it is relative to may be removed or replaced while the monitor runs. */
+function absolute(file: string): string {
+  if (path.isAbsolute(file)) return file
+  const folder = workingDirectory()
+  if (folder !== removedFolder) return path.resolve(folder, file)
+  throw new Failure(
+    `${file} cannot be found: the current folder was removed; change to another one, or give the whole path`,
+    exitCode.configuration,
+  )
+}
+
+const removedFolder = 'a folder that was removed'
+
+function workingDirectory(): string {
+  try {
+    return process.cwd()
+  } catch {
+    return removedFolder
   }
 }
 
@@ -96,19 +116,25 @@ async function showGateTokens({ forwards }: Configuration, stateDirectory: strin
   }
 }
 
-async function holdSocket(stateDirectory: string, startedAt: string, state: () => RuntimeState | undefined) {
+async function holdSocket(stateDirectory: string, startedAt: string, monitor: () => Monitor | undefined) {
   const identity: MonitorIdentity = {
     role: 'monitor',
     identity: ownIdentity(),
     version,
     startedAt,
-    workingDirectory: process.cwd(),
+    workingDirectory: workingDirectory(),
   }
   try {
     return await holdControlSocket(path.join(stateDirectory, fileNames.monitorSocket), {
       identify: () => identity,
       // The records as they would be written now: the file may be old because the disk is full.
-      state: () => state() ?? null,
+      state: () => monitor()?.runtimeState() ?? null,
+      stop: ({ stopForwards }) => {
+        const running = monitor()
+        if (running === undefined) throw new Error('the monitor is only starting; try again')
+        running.stop(stopForwards === true)
+        return null
+      },
     })
   } catch (error) {
     if (!(error instanceof ControlSocketHeld)) throw error

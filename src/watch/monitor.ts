@@ -9,7 +9,7 @@ import { hasLimits } from '../config/resource-limits.ts'
 import { bootId, monotonicMs, wallTime } from '../os/clock.ts'
 import { duration } from '../os/duration.ts'
 import { errorText, exitCode, Failure } from '../os/failure.ts'
-import { hostAndPort, isLinkLocal, isLoopback, isWildcard, machineAddresses } from '../os/interfaces.ts'
+import { machineAddresses } from '../os/interfaces.ts'
 import { isLinux } from '../os/platform.ts'
 import { ownIdentity } from '../os/process-identity.ts'
 import { notifyServiceManager, watchdogPingsExpected } from '../os/service-manager.ts'
@@ -35,6 +35,7 @@ import { explainStanding } from './explain.ts'
 import { forwardRecord, memoryOf } from './forward-record.ts'
 import { ForwardWatcher, type WatcherMemory } from './forward-watcher.ts'
 import { incidentFacts, subjectConditions } from './incident-facts.ts'
+import { whatIsOpen } from './what-is-open.ts'
 
 export interface MonitorOptions {
   readonly stateDirectory: string
@@ -43,6 +44,9 @@ export interface MonitorOptions {
   /** End the forwarders too when the monitor is told to end. */
   readonly stopForwards: boolean
 }
+
+/** What a forward that waits for its next try, or for its way to be free, is in. */
+const waitingPhases: ReadonlySet<string> = new Set(['backoff', 'flapping', 'blocked', 'awaiting'])
 
 /** ms between two heartbeats after which nobody watched in between. */
 const longestGapMs = 30_000
@@ -76,6 +80,11 @@ export class Monitor {
   #recordsProblem: RuntimeState['recordsProblem'] = null
   #lastBeat = { wall: wallTime(), monotonic: monotonicMs() }
   #ending = false
+  #stopForwards: boolean
+  #order: (reason: string) => void = () => {}
+  readonly #ordered = new Promise<string>((resolve) => {
+    this.#order = resolve
+  })
   /** Forwards that the monitor before knew by another name. */
   #renamedAtStart: readonly Renaming[] = []
   /** Those that are no longer configured. */
@@ -85,6 +94,7 @@ export class Monitor {
 
   constructor(options: MonitorOptions, configuration: Configuration, startedAt: string) {
     this.#options = options
+    this.#stopForwards = options.stopForwards
     this.#configuration = configuration
     this.#startedAt = { wall: startedAt, monotonic: monotonicMs() }
     this.#log = new LineLog(this.#file(fileNames.monitorLog), {
@@ -110,11 +120,14 @@ export class Monitor {
 
   async run(): Promise<void> {
     // Before anything is said: whoever reads that it started may send a signal at once, and its default would end it on the spot.
-    const ending = endingSignal()
+    const ending = Promise.race([endingSignal(), this.#ordered])
     // nohup, or a terminal that closes, sends it too: without a file there is nothing to read again, and the watch goes on.
     process.on('SIGHUP', () => {
       this.#reopenLogs()
-      void this.#configurationFile?.reload()
+      this.#tryAgainNow()
+      if (this.#configurationFile === undefined)
+        this.#say('info', 'SIGHUP: there is no configuration file to read again')
+      else void this.#configurationFile.reload(true)
     })
     const ports = this.#watchers.map(({ configuration }) => configuration.options.listenPort).join(', ')
     this.#say('info', `Monitor started (PID: ${process.pid}), watching ${ports || 'no port'}`, true)
@@ -148,12 +161,12 @@ export class Monitor {
   #follow(file: string | undefined): ConfigurationFile | undefined {
     if (file === undefined) return undefined
     return new ConfigurationFile(file, {
-      changed: (configuration) => {
-        this.#applied = this.#applied.then(() => this.#apply(configuration))
+      changed: (configuration, isAsked) => {
+        this.#applied = this.#applied.then(() => this.#apply(configuration, isAsked))
       },
       refused: (problem) => {
         this.#configurationProblem = { since: wallTime(), reason: problem }
-        this.#say('error', `The new configuration is not used, the one before goes on: ${problem}`)
+        this.#say('error', `Configuration file rejected, still using the previous one: ${problem}`)
         this.#write(true)
       },
       settled: () => {
@@ -165,7 +178,7 @@ export class Monitor {
   }
 
   /** Only what the change names is touched; every other forward goes on as it is. */
-  async #apply(configuration: Configuration): Promise<void> {
+  async #apply(configuration: Configuration, isAsked: boolean): Promise<void> {
     if (this.#ending) return
     const change = compareConfigurations(this.#configuration, configuration)
     const said = changeInWords(change)
@@ -176,7 +189,10 @@ export class Monitor {
       configuration.intervalMs === this.#configuration.intervalMs ? undefined : 'another interval',
     ].filter((part) => part !== undefined)
     this.#configuration = configuration
-    if (parts.length === 0) return
+    if (parts.length === 0) {
+      if (isAsked) this.#say('info', 'SIGHUP: the configuration file was read again; nothing has changed')
+      return
+    }
     const reason = parts.join('; ')
     this.#say('info', `Configuration changed: ${reason}`, true)
     // Not waited for: a delivery that hangs in an old channel delays no forward.
@@ -259,17 +275,40 @@ export class Monitor {
   async #end(reason: string): Promise<void> {
     this.#ending = true
     notifyServiceManager('STOPPING=1')
-    if (this.#options.stopForwards) {
+    if (this.#stopForwards) {
       const why = `the monitor was ended by ${reason}`
       await Promise.all([...this.#watchers.map((watcher) => watcher.stop(why)), ...this.#leaving])
     }
     for (const watcher of this.#watchers) watcher.close()
     await this.#alerts.close()
-    const rest = this.#options.stopForwards ? '' : '; the forwarders go on'
-    this.#say('info', `Monitor ended by ${reason}${rest}`, false)
+    this.#say('info', `Monitor ended by ${reason}${this.#whatKeepsRunning()}`, false)
     this.#journal.write({ event: 'monitor-stopped', reason })
     this.#stopped = { at: wallTime(), reason }
     this.#write(true)
+  }
+
+  #whatKeepsRunning(): string {
+    const running = this.#watchers.filter(({ state }) => state.phase.id === 'running')
+    if (this.#stopForwards || running.length === 0) return ''
+    const names = running.map(({ configuration }) => configuration.name).join(', ')
+    return `; these forwards keep running: ${names}; to end them: proxy-monitor --stop --stop-forwards --state-dir ${this.#options.stateDirectory}`
+  }
+
+  /** An order to end, from another process. @param stopForwards end the forwarders, too. */
+  stop(stopForwards: boolean): void {
+    this.#stopForwards ||= stopForwards
+    this.#order('proxy-monitor --stop')
+  }
+
+  /** What waits for its next try need not wait any longer. */
+  #tryAgainNow(): void {
+    const waiting = this.#watchers.filter(({ state: { phase } }) => waitingPhases.has(phase.id))
+    if (waiting.length === 0) return
+    const names = waiting
+      .map(({ configuration, state }) => `${configuration.name} (${state.phase.id})`)
+      .join(', ')
+    this.#say('info', `SIGHUP: trying again now: ${names}`)
+    for (const watcher of waiting) watcher.observe({ kind: 'order', order: 'restart', why: 'SIGHUP' })
   }
 
   #say(level: LogLevel, message: string, good = false, source = 'monitor'): void {
@@ -284,21 +323,10 @@ export class Monitor {
   #sayWhatIsOpen(watcher: ForwardWatcher): void {
     const { configuration, health } = watcher
     if (health === undefined || this.#told.has(watcher)) return
+    const lines = whatIsOpen(configuration, health, machineAddresses())
+    if (lines === undefined) return
     this.#told.add(watcher)
-    const { listenPort } = configuration.options
-    const open = health.listen.addresses.filter(({ address }) => !isLinkLocal(address))
-    const where = reachableAddresses(open.map(({ address }) => address))
-      .map((address) => hostAndPort(address, listenPort))
-      .join('  ')
-    if (where === '') this.#say('warn', `Port ${listenPort}: this machine has no address but loopback yet`)
-    else this.#say('info', `Port ${listenPort} is open for other machines: ${where}`, true)
-    if (health.target.state !== 'reachable') {
-      const target = hostAndPort(health.target.host, health.target.port)
-      this.#say(
-        'info',
-        `Nothing listens at ${target} yet: start it there, and port ${listenPort} works at once`,
-      )
-    }
+    for (const { level, message, good } of lines) this.#say(level, message, good, configuration.name)
   }
 
   /** A socket that nobody accepts from lets its clients wait for ever. */
@@ -561,17 +589,6 @@ export class Monitor {
   #file(name: string): string {
     return path.join(this.#options.stateDirectory, name)
   }
-}
-
-/** A listener on all addresses is reached at each of the machine's own. */
-function reachableAddresses(bound: readonly string[]): string[] {
-  return bound.flatMap((address) => {
-    if (!isWildcard(address)) return [address]
-    return machineAddresses()
-      .filter((own) => !isLoopback(own.address) && !isLinkLocal(own.address))
-      .filter((own) => own.family === 4 || address === '::')
-      .map((own) => own.address)
-  })
 }
 
 function endingSignal(): Promise<string> {

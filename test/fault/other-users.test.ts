@@ -72,7 +72,7 @@ describe('A configuration that another user may write', () => {
         file,
         `forwards: []\nalerts: { channels: [{ type: command, command: [touch, ${proof}] }] }\n`,
       )
-      await watched.logLine(/The new configuration is not used.*belongs to another user/)
+      await watched.logLine(/Configuration file rejected.*belongs to another user/)
       assert.ok(!existsSync(proof))
     }),
   )

@@ -6,7 +6,7 @@ import { healthy } from './healthy.ts'
 import { countFailure, failAndRestart } from './restarting.ts'
 import { clearStale } from './stale-pid-file.ts'
 import { awaitSupervisor, start, startIfDue } from './starting.ts'
-import type { Context, Decision, ForwardState, Observation } from './state.ts'
+import { type Context, type Decision, type ForwardState, initialState, type Observation } from './state.ts'
 import { leftToSupervisor, stillAwaited } from './supervised.ts'
 import { info, nothing, prepend, warn } from './words.ts'
 
@@ -56,6 +56,11 @@ function judged(
     case 'dead':
       return foundDead(state, diagnosis, seen, context)
   }
+}
+
+/** A target that had answered under an earlier forwarder is waited for by a new one; only a trouble that goes on is remembered. */
+function forgetTarget(state: ForwardState): ForwardState {
+  return state.target.failures > 0 ? state : { ...state, target: initialState.target }
 }
 
 /** It was ordered down before anybody had looked: what is there is ended. */
@@ -118,7 +123,7 @@ function foundDead(
       // Never started is no failure; a PID file that was left behind tells of one.
       if (stalePidFile === undefined) {
         const line = info(`${context.name} is not running, starting it`)
-        return prepend([...cleared.effects, line], start(state, context, 'none'))
+        return prepend([...cleared.effects, line], start(forgetTarget(state), context, 'none'))
       }
       return prepend(cleared.effects, failAndRestart(state, fault.words, context))
     case 'running':

@@ -65,6 +65,9 @@ function endOnOrder(state: ForwardState, order: 'stop' | 'restart', why: string,
       return order === 'restart' ? lookThenStart(state) : nothing(state)
     case 'backoff':
     case 'flapping':
-      return order === 'restart' ? lookThenStart(state) : lookThenStop(state, why)
+      // Whoever orders it has seen to the cause: what happened before counts no more.
+      return order === 'restart'
+        ? lookThenStart({ ...state, recentRestarts: [], backoffLevel: 0 })
+        : lookThenStop(state, why)
   }
 }

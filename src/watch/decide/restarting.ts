@@ -57,7 +57,7 @@ export function planRestart(state: ForwardState, why: string, context: Context):
   const until = now + delay
   return {
     state: { ...next, phase: { id: 'backoff', until, why } },
-    effects: [info(`${name} is started again in ${seconds(delay)}`), { kind: 'wake', at: until }],
+    effects: [info(`${name} will be restarted in ${seconds(delay)}`), { kind: 'wake', at: until }],
   }
 }
 
