@@ -2,6 +2,7 @@ import {
   countParser,
   type HostAndPort,
   type Parsed,
+  parseAlpn,
   parseBindAddress,
   parseCount,
   parseDuration,
@@ -96,6 +97,8 @@ export interface ForwardOptions {
   readonly tlsSelfSigned: boolean
   /** Certificates in PEM: a client must show a certificate that one of them has signed. Empty = no client is asked. */
   readonly tlsClientCa: string
+  /** Protocols offered to TLS clients by ALPN. Empty = with TLS on both sides what the target chooses, otherwise none. */
+  readonly tlsAlpn: readonly string[]
   /** Until a TLS handshake must be done, on either side. 0 = as long as it takes. */
   readonly tlsHandshakeTimeoutMs: number
   /** Speak TLS with the target and verify its certificate. */
@@ -106,6 +109,8 @@ export interface ForwardOptions {
   readonly targetTlsName: string
   /** Take whatever certificate the target shows: whoever stands in between can read and change everything. */
   readonly targetTlsInsecure: boolean
+  /** Protocols offered to the target by ALPN. Empty = what the client offers by TLS; with a gate `http/1.1`. */
+  readonly targetAlpn: readonly string[]
   /** ADDRESS:PORT of metrics and health over HTTP. Empty = none are served. */
   readonly metrics: string
   /** Processes that serve the forward, the one that holds the control socket among them. 1 = that one alone; there is no 0. */
@@ -325,6 +330,13 @@ export const tunableOptions: {
     default: '',
     help: 'admit only clients with a certificate signed by one of these CAs, in PEM (default: no client certificate)',
   },
+  tlsAlpn: {
+    kind: 'list',
+    placeholder: 'PROTOCOL',
+    parse: parseAlpn,
+    default: [],
+    help: 'protocols to offer TLS clients by ALPN, e.g. h2,http/1.1 (default: what the target chooses when it speaks TLS too)',
+  },
   tlsHandshakeTimeoutMs: {
     kind: 'duration',
     default: 10_000,
@@ -353,6 +365,13 @@ export const tunableOptions: {
     kind: 'flag',
     default: false,
     help: 'do not verify the target’s certificate: anybody on the network path can then read and change the traffic',
+  },
+  targetAlpn: {
+    kind: 'list',
+    placeholder: 'PROTOCOL',
+    parse: parseAlpn,
+    default: [],
+    help: 'protocols to offer a TLS target by ALPN, e.g. h2 for gRPC (default: what a TLS client offers)',
   },
   metrics: {
     kind: 'text',
@@ -384,29 +403,6 @@ export function targetsOf(options: ForwardOptions): readonly HostAndPort[] {
     return result.ok ? [result.value] : []
   })
   return [{ host: options.targetHost, port: options.targetPort }, ...further]
-}
-
-/** What is wrong with these options taken together, in words. */
-export function contradictionIn(options: ForwardOptions): string | undefined {
-  const { tlsCert, tlsKey, tlsSelfSigned, tlsClientCa } = options
-  if (tlsCert !== '' && tlsKey === '') return '--tls-cert needs its private key: --tls-key FILE'
-  if (tlsKey !== '' && tlsCert === '') return '--tls-key needs its certificate: --tls-cert FILE'
-  if (tlsSelfSigned && tlsCert !== '') return '--tls-self-signed and --tls-cert exclude each other'
-  if (tlsClientCa !== '' && tlsCert === '' && !tlsSelfSigned) {
-    return '--tls-client-ca needs a certificate of its own: --tls-cert and --tls-key, or --tls-self-signed'
-  }
-  if (!options.targetTls) {
-    const { targetTlsCa, targetTlsName, targetTlsInsecure } = options
-    if (targetTlsCa !== '') return '--target-tls-ca needs --target-tls'
-    if (targetTlsName !== '') return '--target-tls-name needs --target-tls'
-    if (targetTlsInsecure) return '--target-tls-insecure needs --target-tls'
-  } else if (options.targetTlsInsecure && options.targetTlsCa !== '') {
-    return '--target-tls-insecure and --target-tls-ca exclude each other'
-  }
-  if (options.gate !== '' && options.sendProxy !== '') {
-    return '--gate and --send-proxy exclude each other: one connection to the target serves several visitors'
-  }
-  return undefined
 }
 
 const optionNames = Object.keys(tunableOptions) as (keyof TunableOptions)[]

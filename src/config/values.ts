@@ -236,3 +236,15 @@ export function countParser(least: number, most: number): (text: string) => Pars
 export function parseProxyVersion(text: string): Parsed<string> {
   return text === 'v1' || text === 'v2' ? good(text) : bad(`"${text}" is not a version; write v1 or v2`)
 }
+
+/** Protocols for ALPN (RFC 7301), `h2` or `h2,http/1.1`; each of 1 to 255 visible characters. */
+export function parseAlpn(text: string): Parsed<string> {
+  const isName = (name: string) => /^[!-~]{1,255}$/.test(name)
+  if (text.split(',').every(isName)) return good(text)
+  return bad(`"${text}" is no list of protocols; write h2,http/1.1`)
+}
+
+/** The single names in values of {@link parseAlpn}. */
+export function alpnNames(values: readonly string[]): readonly string[] {
+  return values.flatMap((value) => value.split(','))
+}

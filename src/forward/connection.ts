@@ -17,6 +17,8 @@ export interface Pipeline {
   /** Finds a target, and tells the connection. */
   dial(connection: Connection): Dialling
   readonly targetSteps: readonly TargetStep[]
+  /** Client steps that need to know what the target said: TLS that answers with the target's choice of protocol. */
+  readonly lateClientSteps: readonly ClientStep[]
   readonly relayLimits: RelayLimits
   readonly totals: RelayTotals
   /** How long a connection may live, give or take a tenth, in ms. 0 = for ever. */
@@ -30,10 +32,14 @@ export interface ConnectionServer {
   serve(client: Socket, source: string): void
 }
 
-/** Where a connection is. Only ever moves downwards; steps that a forward does not have are skipped. */
+/**
+ * Where a connection is. It moves downwards, and steps that a forward does not have are skipped; only late client steps come after the
+ * target's.
+ */
 type Phase =
   | { readonly kind: 'accepted' }
-  | { readonly kind: 'client-steps'; cancel: () => void }
+  /** @property target is there already when the step had to wait for it. */
+  | { readonly kind: 'client-steps'; cancel: () => void; readonly target?: Socket }
   | { readonly kind: 'dialling'; dialling: Dialling | undefined }
   | { readonly kind: 'target-steps'; readonly target: Socket; cancel: () => void }
   | { readonly kind: 'relaying'; readonly relay: Relay }
@@ -62,6 +68,10 @@ export class Connection implements DialListener, GoneListener {
   connectMs: number | undefined
   /** Dials that failed. */
   retries = 0
+  /** What its client offers by ALPN; empty = nothing, or nobody has looked. */
+  protocols: readonly string[] = []
+  /** What was agreed on by ALPN, with whichever side was asked first. */
+  protocol: string | undefined
   #phase: Phase = { kind: 'accepted' }
   #destination: Source | undefined
   #client: RelaySocket
@@ -69,6 +79,8 @@ export class Connection implements DialListener, GoneListener {
   #targetAddress: SocketAddress | undefined
   #isKeptAlive = false
   #relay: Relay | undefined
+  /** Has late steps before it. */
+  #waitingClient: Socket | undefined
   /** The client, once a server such as the gate has it. */
   #served: Socket | undefined
   #stopReason: StopReason = 'shutdown'
@@ -153,9 +165,11 @@ export class Connection implements DialListener, GoneListener {
     this.#phase = phase
     phase.cancel = runSteps(steps, this.#clientAsSocket(), this, (result) => {
       if (!result.ok) return this.#end({ kind: 'step-failed', failure: result.failure })
-      const { server } = this.#pipeline
-      this.#client = server === undefined ? relaySocketOf(result.socket) : new StreamSocket(result.socket)
+      const { server, lateClientSteps } = this.#pipeline
+      const isForRelay = server === undefined && lateClientSteps.length === 0
+      this.#client = isForRelay ? relaySocketOf(result.socket) : new StreamSocket(result.socket)
       this.#client.onGone(this)
+      if (lateClientSteps.length > 0) this.#waitingClient = result.socket
       if (server === undefined) this.#dial()
       else this.#serve(server, result.socket)
     })
@@ -205,9 +219,26 @@ export class Connection implements DialListener, GoneListener {
     this.#phase = phase
     phase.cancel = runSteps(targetSteps, target, { host, connection: this }, (result) => {
       prepared(result)
-      if (result.ok) return this.#startRelay(relaySocketOf(result.socket))
+      if (result.ok) return this.#takeLateSteps(result.socket)
       resetSocket(target)
       this.#end({ kind: 'step-failed', failure: result.failure })
+    })
+  }
+
+  /** The rest of the client's steps, now that the target is known. */
+  #takeLateSteps(target: Socket): void {
+    const client = this.#waitingClient
+    if (client === undefined) return this.#startRelay(relaySocketOf(target))
+    const phase: Phase = { kind: 'client-steps', cancel: notYet, target }
+    this.#phase = phase
+    phase.cancel = runSteps(this.#pipeline.lateClientSteps, client, this, (result) => {
+      if (!result.ok) {
+        resetSocket(target)
+        return this.#end({ kind: 'step-failed', failure: result.failure })
+      }
+      this.#client = relaySocketOf(result.socket)
+      this.#client.onGone(this)
+      this.#startRelay(relaySocketOf(target))
     })
   }
 
@@ -237,7 +268,7 @@ export class Connection implements DialListener, GoneListener {
     const phase = this.#phase
     if ('cancel' in phase) phase.cancel()
     if (phase.kind === 'dialling') phase.dialling?.giveUp()
-    if (phase.kind === 'target-steps') resetSocket(phase.target)
+    if ('target' in phase && phase.target !== undefined) resetSocket(phase.target)
   }
 
   #end(cause: EndCause): void {

@@ -26,13 +26,11 @@ import { createListeners, type ListenerSet, pathOf } from './listen/listeners.ts
 import type { RelayTotals } from './relay/relay.ts'
 import type { RelaySocket } from './relay/relay-socket.ts'
 import { resetSocket } from './relay/reset.ts'
-import { waitForFirstByte } from './steps/first-byte.ts'
-import { type Claim as ProxyClaim, receiveProxyHeader } from './steps/proxy-protocol-in.ts'
-import { sendProxyHeader } from './steps/proxy-protocol-out.ts'
-import { type ClientStep, runSteps, type StepFailure, type TargetStep } from './steps/steps.ts'
+import { ForwardSteps } from './steps/forward-steps.ts'
+import type { Claim as ProxyClaim } from './steps/proxy-protocol-in.ts'
+import { type ClientStep, runSteps, type StepFailure } from './steps/steps.ts'
 import type { CertificateFiles } from './steps/tls-files.ts'
-import type { CertificateEvent, TlsIn } from './steps/tls-in.ts'
-import type { TlsOut } from './steps/tls-out.ts'
+import type { CertificateEvent } from './steps/tls-in.ts'
 import { type EndCause, terminationOf } from './termination.ts'
 
 /** What a forwarder tells whoever keeps its log. Nothing on the byte path is an event. */
@@ -136,13 +134,10 @@ export class Forwarder {
     'not-a-proxy': 0,
   }
   readonly #ended = new Map<string, number>()
-  readonly #clientSteps: ClientStep[] = []
-  readonly #targetSteps: TargetStep[] = []
+  readonly #steps = new ForwardSteps()
   /** Undefined = no PROXY header is expected. */
   readonly #isProxy: ((address: string) => boolean) | undefined
   readonly #certificateFiles: CertificateFiles | undefined
-  #tlsIn: TlsIn | undefined
-  #tlsOut: TlsOut | undefined
   #pipeline: Pipeline
   #total = 0
   #lastId = 0
@@ -180,14 +175,15 @@ export class Forwarder {
       names: new NameCache(resolver.length > 0 ? serverLookup(resolver) : systemLookup),
       connectTimeoutMs: options.connectTimeoutMs,
       retryMs: options.dialRetryMs,
-      steps: this.#targetSteps,
+      steps: this.#steps.target,
       onChange: (change) => listener.event(targetEvent(change)),
     })
     this.#pipeline = {
-      clientSteps: this.#clientSteps,
+      clientSteps: this.#steps.client,
       server: undefined,
       dial: (connection) => this.#dialer.dial(connection),
-      targetSteps: this.#targetSteps,
+      targetSteps: this.#steps.target,
+      lateClientSteps: this.#steps.lateClient,
       relayLimits: options,
       totals: this.#totals,
       maxLifeMs: options.maxLifeMs,
@@ -234,39 +230,26 @@ export class Forwarder {
     this.#pipeline = { ...this.#pipeline, server: { serve: (client, source) => gate.accept(client, source) } }
   }
 
-  /** What stands between accept and relay, in order. TLS is loaded only by a forward that speaks it. */
   async #prepareSteps(): Promise<void> {
-    const { proxyHeaderTimeoutMs, firstByteTimeoutMs, tlsHandshakeTimeoutMs, sendProxy, targetTls } =
-      this.options
-    const report = (event: CertificateEvent) => this.#listener.event(event)
-    if (this.#isProxy !== undefined) {
-      this.#clientSteps.push(
-        receiveProxyHeader(proxyHeaderTimeoutMs, (connection, claim) => this.#admit(connection, claim)),
-      )
-      if (this.#sharing !== undefined) {
-        const { claimForSource } = await import('./limits/shared-limits.ts')
-        const claim = (connection: Connection, granted: () => void) =>
-          this.#claim(connection, { slot: false, source: connection.source.address }, granted)
-        this.#clientSteps.push(claimForSource(claim))
-      }
-    }
-    if (firstByteTimeoutMs > 0) this.#clientSteps.push(waitForFirstByte(firstByteTimeoutMs))
-    if (this.#certificateFiles !== undefined) {
-      const { acceptTls } = await import('./steps/tls-in.ts')
-      this.#tlsIn = await acceptTls(this.#certificateFiles, tlsHandshakeTimeoutMs, report)
-      this.#clientSteps.push(this.#tlsIn.step)
-    }
-    if (sendProxy === 'v1' || sendProxy === 'v2') this.#targetSteps.push(sendProxyHeader(sendProxy))
-    if (targetTls) {
-      const { dialTls } = await import('./steps/tls-out.ts')
-      this.#tlsOut = await dialTls(this.options, report)
-      this.#targetSteps.push(this.#tlsOut.step)
-    }
+    await this.#steps.prepare({
+      forward: this.options,
+      certificate: this.#certificateFiles,
+      admit: (connection, claim) => this.#admit(connection, claim),
+      afterHeader: this.#sharing === undefined ? undefined : await this.#claimAfterHeader(),
+      report: (event) => this.#listener.event(event),
+    })
+  }
+
+  async #claimAfterHeader(): Promise<ClientStep> {
+    const { claimForSource } = await import('./limits/shared-limits.ts')
+    return claimForSource((connection, granted) =>
+      this.#claim(connection, { slot: false, source: connection.source.address }, granted),
+    )
   }
 
   /** Reads certificates and authorities again, as their files' change does by itself. No connection is touched. */
   async reloadCertificates(): Promise<void> {
-    await Promise.all([this.#tlsIn?.reload(), this.#tlsOut?.reload()])
+    await this.#steps.reloadCertificates()
   }
 
   /** A target with its steps done, for the gate. */
@@ -276,9 +259,9 @@ export class Forwarder {
       notDialled: (failure) => outcome(failure, undefined),
       dialled: (dialled) => {
         const socket = dialled.socket.toSocket('reading').on('error', () => {})
-        if (this.#targetSteps.length === 0) return outcome(undefined, socket)
+        if (this.#steps.target.length === 0) return outcome(undefined, socket)
         const { host, retries } = dialled
-        runSteps(this.#targetSteps, socket, { host, connection: undefined }, (result) => {
+        runSteps(this.#steps.target, socket, { host, connection: undefined }, (result) => {
           dialled.prepared(result)
           if (result.ok) return outcome(undefined, result.socket)
           resetSocket(socket)
@@ -320,8 +303,7 @@ export class Forwarder {
     this.#draining = true
     for (const timer of this.#timers) clearInterval(timer)
     this.#dialer.stopChecks()
-    this.#tlsIn?.close()
-    this.#tlsOut?.close()
+    this.#steps.close()
     this.#listeners.close()
     this.#gate?.close()
   }
@@ -390,7 +372,7 @@ export class Forwarder {
         ended: Object.fromEntries(this.#ended),
       },
       tls: {
-        certificate: this.#tlsIn?.certificate ?? null,
+        certificate: this.#steps.certificate ?? null,
         target: this.options.targetTls ? (this.options.targetTlsInsecure ? 'insecure' : 'verified') : null,
       },
       workers: null,
@@ -413,15 +395,7 @@ export class Forwarder {
   }
 
   #warnings(): string[] {
-    const warnings: string[] = []
-    const { certificate, problem } = this.#tlsIn ?? {}
-    if (problem !== undefined) warnings.push(`the certificate from before is kept: ${problem}`)
-    if (certificate !== undefined && Date.parse(certificate.validTo) < Date.now()) {
-      warnings.push(`its certificate expired at ${certificate.validTo}`)
-    }
-    if (this.#tlsOut?.problem !== undefined) {
-      warnings.push(`the authorities from before are kept: ${this.#tlsOut.problem}`)
-    }
+    const warnings = this.#steps.warnings()
     if (this.options.targetTlsInsecure) {
       warnings.push('the target’s certificate is not verified (--target-tls-insecure)')
     }

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import path from 'node:path'
-import { contradictionIn, type ForwardOptions, targetsOf } from '../config/forward-options.ts'
+import { contradictionIn } from '../config/contradiction.ts'
+import { type ForwardOptions, targetsOf } from '../config/forward-options.ts'
 import {
   type CommandHandlers,
   type ControlServer,

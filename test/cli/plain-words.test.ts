@@ -136,6 +136,8 @@ describe('plain words of tcp-proxy', () => {
       tlsClientCa: '/etc/ca.pem',
       targetTlsCa: '/etc/ca.pem',
       targetTlsName: 'db',
+      tlsAlpn: 'h2,http/1.1',
+      targetAlpn: 'h2',
       metrics: '127.0.0.1:9090',
     }
     for (const [targetHost, targetPort] of [

@@ -268,7 +268,7 @@ describe('The certificate', { timeout: 60_000 }, () => {
     const own = await authority.issueLocal()
     const next = await authority.issueLocal()
     const loaded: (string | undefined)[] = []
-    const tlsIn = await acceptTls({ ...own, clientCa: undefined }, 1000, (event) => {
+    const tlsIn = await acceptTls({ ...own, clientCa: undefined }, 1000, [], (event) => {
       loaded.push(event.kind === 'certificate-loaded' ? event.certificate.fingerprint : event.problem)
       if (loaded.length > 1) return
       copyFileSync(next.key, own.key)

@@ -3,6 +3,7 @@ import type { Socket } from 'node:net'
 import { createServer, type Server, type TLSSocket } from 'node:tls'
 import { errorText } from '../../os/failure.ts'
 import type { CertificateFacts } from '../../record/forwarder-health.ts'
+import type { Connection } from '../connection.ts'
 import { carrierOf } from '../relay/libuv.ts'
 import { setTransport } from '../relay/reset.ts'
 import type { ClientStep, StepDone, StepFailure } from './steps.ts'
@@ -37,11 +38,13 @@ export interface TlsIn {
 const never = 0x7fff_ffff
 
 /**
+ * @param protocols offered to clients by ALPN, the best first. Empty = the one that the connection's target has chosen, if any.
  * @throws Failure when the files cannot be used; exit code 78.
  */
 export async function acceptTls(
   files: CertificateFiles,
   timeoutMs: number,
+  protocols: readonly string[],
   report: (event: CertificateEvent) => void,
 ): Promise<TlsIn> {
   const watched = [...new Set([files.cert, files.key, files.clientCa ?? files.cert])]
@@ -49,15 +52,15 @@ export async function acceptTls(
   let material = await readCertificate(files)
   let problem: string | undefined
   let reloading: Promise<void> | undefined
-  const server = createServer({ ...serverOptions(material), handshakeTimeout: never })
+  const servers = new HandshakeServers(protocols, () => serverOptions(material))
   report({ kind: 'certificate-loaded', certificate: material.facts })
 
   const reload = async () => {
     try {
       const fresh = await readCertificate(files)
       const isOther = !isSame(fresh, material)
-      if (isOther) server.setSecureContext(serverOptions(fresh))
       material = fresh
+      if (isOther) servers.renew()
       if (isOther || problem !== undefined) {
         report({ kind: 'certificate-loaded', certificate: fresh.facts })
       }
@@ -75,7 +78,7 @@ export async function acceptTls(
   }
   const stop = followFiles(watched, stamped, () => void reloadInTurn())
   return {
-    step: handshakeStep(server, timeoutMs),
+    step: handshakeStep(servers, timeoutMs),
     get certificate() {
       return material.facts
     },
@@ -98,39 +101,81 @@ function isSame(a: CertificateMaterial, b: CertificateMaterial): boolean {
   return a.cert === b.cert && a.key === b.key && a.clientCa === b.clientCa
 }
 
+/** Protocols that targets may choose before the server of one is made anew each time. */
+const mostServers = 16
+
 /**
- * The sockets are handed to a TLS server of Node's that listens nowhere: it makes the handshake, verifies client certificates and
- * changes its certificate between two connections.
+ * TLS servers of Node's that listen nowhere: they make the handshake, verify client certificates and change their certificate between
+ * two connections. There is one for each protocol that a target has chosen, because a server has one list for all its clients.
  */
-function handshakeStep(server: Server, timeoutMs: number): ClientStep {
-  const waiting = new Map<Socket, StepDone>()
-  const finish = (tlsSocket: TLSSocket, result: Parameters<StepDone>[0]) => {
-    const carrier = carrierOf(tlsSocket)
-    const done = carrier && waiting.get(carrier)
-    // Given up meanwhile: whoever gave up closes the carrier.
-    if (carrier === undefined || done === undefined) return
-    waiting.delete(carrier)
-    setTransport(tlsSocket, carrier)
-    done(result)
+class HandshakeServers {
+  readonly #protocols: readonly string[]
+  readonly #options: () => ReturnType<typeof serverOptions>
+  readonly #servers = new Map<string, Server>()
+  #ended: ((tlsSocket: TLSSocket, error: Error | undefined) => void) | undefined
+
+  constructor(protocols: readonly string[], options: () => ReturnType<typeof serverOptions>) {
+    this.#protocols = protocols
+    this.#options = options
+    // Made now: a certificate of no use is told at the start.
+    this.for(undefined)
   }
-  server.on('secureConnection', (tlsSocket) => {
+
+  /** @param chosen by the target; undefined = none. */
+  for(chosen: string | undefined): Server {
+    const key = this.#protocols.length > 0 ? '' : (chosen ?? '')
+    const known = this.#servers.get(key)
+    if (known !== undefined) return known
+    const ALPNProtocols = key === '' ? [...this.#protocols] : [key]
+    const alpn = ALPNProtocols.length > 0 ? { ALPNProtocols } : {}
+    const server = createServer({ ...this.#options(), ...alpn, handshakeTimeout: never })
+    server.on('secureConnection', (tlsSocket) => this.#ended?.(tlsSocket, undefined))
+    server.on('tlsClientError', (error, tlsSocket) => this.#ended?.(tlsSocket, error))
+    const [first] = this.#servers.values()
+    if (first !== undefined) server.setTicketKeys(first.getTicketKeys())
+    if (this.#servers.size < mostServers) this.#servers.set(key, server)
+    return server
+  }
+
+  /** The certificate is another one. */
+  renew(): void {
+    for (const server of this.#servers.values()) server.setSecureContext(this.#options())
+  }
+
+  /** Tells how handshakes end; an error when they failed. */
+  onEnd(ended: (tlsSocket: TLSSocket, error: Error | undefined) => void): void {
+    this.#ended = ended
+  }
+}
+
+function handshakeStep(servers: HandshakeServers, timeoutMs: number): ClientStep {
+  const waiting = new Map<Socket, { readonly connection: Connection; readonly done: StepDone }>()
+  servers.onEnd((tlsSocket, error) => {
+    const carrier = carrierOf(tlsSocket)
+    const waiter = carrier && waiting.get(carrier)
     // Until whoever comes next listens.
     tlsSocket.on('error', () => {})
+    // Given up meanwhile: whoever gave up closes the carrier.
+    if (carrier === undefined || waiter === undefined) return
+    waiting.delete(carrier)
+    setTransport(tlsSocket, carrier)
+    if (error !== undefined) {
+      return waiter.done({ ok: false, failure: { ...failureOf(error, tlsSocket), step } })
+    }
     tlsSocket.allowHalfOpen = true
-    finish(tlsSocket, { ok: true, socket: tlsSocket })
-  })
-  server.on('tlsClientError', (error, tlsSocket) => {
-    finish(tlsSocket, { ok: false, failure: { ...failureOf(error, tlsSocket), step } })
+    const { alpnProtocol } = tlsSocket
+    if (alpnProtocol !== false && alpnProtocol !== null) waiter.connection.protocol = alpnProtocol
+    waiter.done({ ok: true, socket: tlsSocket })
   })
   const step: ClientStep = {
     name: 'TLS handshake',
     side: 'client',
     timeoutMs,
-    run: (socket, _connection, done) => {
-      waiting.set(socket, done)
+    run: (socket, connection, done) => {
+      waiting.set(socket, { connection, done })
       // The TLS socket takes this over: one that was half-open would not mind a client that leaves within the handshake.
       socket.allowHalfOpen = false
-      server.emit('connection', socket)
+      servers.for(connection.protocol).emit('connection', socket)
       socket.allowHalfOpen = true
       return () => void waiting.delete(socket)
     },

@@ -1,18 +1,19 @@
 import { isIP, type Socket } from 'node:net'
-import { connect, createSecureContext, type SecureContext } from 'node:tls'
+import { connect, createSecureContext, type SecureContext, type TLSSocket } from 'node:tls'
 import type { ForwardOptions } from '../../config/forward-options.ts'
-import { unixPath } from '../../config/values.ts'
+import { alpnNames, unixPath } from '../../config/values.ts'
 import { errorText } from '../../os/failure.ts'
 import { withoutZone } from '../../os/interfaces.ts'
+import type { Connection } from '../connection.ts'
 import { setTransport } from '../relay/reset.ts'
-import type { StepDone, TargetStep } from './steps.ts'
+import type { TargetStep } from './steps.ts'
 import { followFiles, readAuthorities, stampFiles } from './tls-files.ts'
 import type { CertificateEvent } from './tls-in.ts'
-import { targetProblem } from './tls-words.ts'
+import { brokenPromise, type TlsProblem, targetProblem } from './tls-words.ts'
 
 export type TlsOutOptions = Pick<
   ForwardOptions,
-  'targetTlsCa' | 'targetTlsName' | 'targetTlsInsecure' | 'tlsHandshakeTimeoutMs'
+  'targetTlsCa' | 'targetTlsName' | 'targetTlsInsecure' | 'tlsHandshakeTimeoutMs' | 'targetAlpn' | 'gate'
 >
 
 /** The forward's side of TLS with its target. */
@@ -51,9 +52,20 @@ export async function dialTls(
     name: 'TLS handshake',
     side: 'target',
     timeoutMs: options.tlsHandshakeTimeoutMs,
-    run: (socket, { host }, done) => {
+    run: (socket, { host, connection }, done) => {
       const name = options.targetTlsName === '' ? nameOf(host) : options.targetTlsName
-      return handshake(step, { name, context, verify: !options.targetTlsInsecure }, socket, done)
+      const promised = connection?.protocol
+      const protocols = protocolsToOffer(options, connection)
+      const verify = !options.targetTlsInsecure
+      return handshake({ name, context, verify, protocols }, socket, (outcome) => {
+        if ('reason' in outcome) return done({ ok: false, failure: { ...outcome, step } })
+        const chosen = outcome.alpnProtocol || undefined
+        if (promised !== undefined && chosen !== promised && options.targetAlpn.length === 0) {
+          return done({ ok: false, failure: { ...brokenPromise(promised, chosen), step } })
+        }
+        if (connection !== undefined) connection.protocol ??= chosen
+        done({ ok: true, socket: outcome })
+      })
     },
   }
   return {
@@ -76,18 +88,29 @@ function nameOf(host: string): string {
   return unixPath(host) === undefined ? withoutZone(host) : 'localhost'
 }
 
+/** What the client agreed to, or would like; a gate speaks HTTP/1.1 with its target. */
+function protocolsToOffer(
+  { targetAlpn, gate }: TlsOutOptions,
+  connection: Connection | undefined,
+): readonly string[] {
+  if (gate !== '') return ['http/1.1']
+  if (targetAlpn.length > 0) return alpnNames(targetAlpn)
+  return connection?.protocol === undefined ? (connection?.protocols ?? []) : [connection.protocol]
+}
+
 interface HandshakeOptions {
   /** The name or address that the certificate must hold. */
   readonly name: string
   readonly context: SecureContext
   readonly verify: boolean
+  /** Offered by ALPN; empty = none. */
+  readonly protocols: readonly string[]
 }
 
 function handshake(
-  step: TargetStep,
-  { name, context, verify }: HandshakeOptions,
+  { name, context, verify, protocols }: HandshakeOptions,
   socket: Socket,
-  done: StepDone,
+  done: (outcome: TlsProblem | TLSSocket) => void,
 ): () => void {
   const tlsSocket = connect({
     socket,
@@ -96,16 +119,17 @@ function handshake(
     // An IP address is no name that can be asked for (RFC 6066 section 3).
     servername: isIP(name) === 0 ? name : '',
     rejectUnauthorized: verify,
+    ...(protocols.length > 0 ? { ALPNProtocols: [...protocols] } : {}),
   })
   setTransport(tlsSocket, socket)
   const failed = (error: Error) => {
     stop()
-    done({ ok: false, failure: { ...targetProblem(error), step } })
+    done(targetProblem(error, protocols))
   }
   const closed = () => failed(Object.assign(new Error('closed'), { code: 'ECONNRESET' }))
   const secured = () => {
     stop()
-    done({ ok: true, socket: tlsSocket })
+    done(tlsSocket)
   }
   const stop = () => {
     tlsSocket.off('error', failed)

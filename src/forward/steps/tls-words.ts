@@ -19,12 +19,12 @@ function certificateProblem(code: string): string | undefined {
   return certificateProblems[code]
 }
 
-type Problem = Omit<StepFailure, 'step'>
+export type TlsProblem = Omit<StepFailure, 'step'>
 
-const refused = (message: string): Problem => ({ reason: 'refused', message })
+const refused = (message: string): TlsProblem => ({ reason: 'refused', message })
 
 /** Why the handshake with a client failed. `distrust` is the code of what is wrong with its certificate. */
-export function clientProblem(error: Error, distrust: string | undefined): Problem {
+export function clientProblem(error: Error, distrust: string | undefined): TlsProblem {
   if (distrust !== undefined) {
     return refused(
       `its client certificate ${certificateProblem(distrust) ?? `is not accepted (${distrust})`}`,
@@ -46,13 +46,23 @@ const clientProblems: readonly (readonly [RegExp, string])[] = [
     'it does not trust this forward’s certificate',
   ],
   [/UNSUPPORTED_PROTOCOL|UNKNOWN_PROTOCOL|VERSION_TOO_LOW/, 'it offers no TLS newer than 1.1'],
+  [/NO_APPLICATION_PROTOCOL/, 'it offers no protocol by ALPN that is spoken here (--tls-alpn)'],
   [/NO_SHARED_CIPHER|NO_SUITABLE/, 'it offers no way of encrypting that is taken here'],
   [/WRONG_VERSION_NUMBER|PACKET_LENGTH|RECORD|UNEXPECTED_MESSAGE|LENGTH|DECODE/, 'what it sends is not TLS'],
 ]
 
-/** Why the handshake with the target failed. */
-export function targetProblem(error: Error): Problem {
+/**
+ * Why the handshake with the target failed.
+ * @param protocols that it was offered by ALPN.
+ */
+export function targetProblem(error: Error, protocols: readonly string[]): TlsProblem {
   const code = errorCode(error) ?? ''
+  if (/NO_APPLICATION_PROTOCOL/.test(code)) {
+    const offered = protocols.length === 0 ? 'it was offered none' : `it was offered ${protocols.join(', ')}`
+    return refused(
+      `it speaks none of the protocols it wants to hear by ALPN: ${offered}; --target-alpn names others`,
+    )
+  }
   const distrust = certificateProblem(code)
   if (distrust !== undefined) return refused(`its certificate ${distrust}${cures[code] ?? trustCure(code)}`)
   if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') {
@@ -69,6 +79,12 @@ export function targetProblem(error: Error): Problem {
     return refused(`it refuses the handshake, perhaps for want of a client certificate (${reasonOf(error)})`)
   }
   return refused(reasonOf(error))
+}
+
+/** The client was answered with a protocol before the target was asked. */
+export function brokenPromise(promised: string, chosen: string | undefined): TlsProblem {
+  const instead = chosen === undefined ? 'names no protocol' : `chose ${chosen}`
+  return refused(`the client was promised ${promised} (--tls-alpn), and the target ${instead}`)
 }
 
 const cures: Readonly<Record<string, string>> = {
