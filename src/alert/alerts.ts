@@ -32,6 +32,7 @@ import {
   initialIncidents,
   subjectKey,
 } from './incident.ts'
+import { endingText } from './message-text.ts'
 import { currentMoment } from './moment.ts'
 import { changesIn } from './queue.ts'
 
@@ -190,9 +191,16 @@ export class Alerts {
     }, dueInMs + 1)
   }
 
-  #sayChange({ event, message, incident, forward }: IncidentChange): void {
+  #sayChange(change: IncidentChange): void {
+    const { event, message, incident, forward } = change
     const isGood = event === 'resolved'
-    this.#around.say(isGood ? 'info' : 'error', `ALERT ${event}: ${message} [${incident}]`, isGood, forward)
+    const ending = isGood ? endingText(change) : ''
+    this.#around.say(
+      isGood ? 'info' : 'error',
+      `ALERT ${event}: ${message}${ending} [${incident}]`,
+      isGood,
+      forward,
+    )
   }
 
   #policyOf({ reminderMs, groupMs }: AlertConfiguration): IncidentPolicy {

@@ -1,6 +1,17 @@
 import { spawn } from 'node:child_process'
+import { accessSync, constants } from 'node:fs'
+import path from 'node:path'
 import { errorCode, errorText } from '../os/failure.ts'
+import { oneLine } from '../os/printable.ts'
+import { demandTrust } from '../os/regular-file.ts'
+import { ownUid } from '../os/trusted-path.ts'
 import type { Outcome } from './outcome.ts'
+
+export interface CommandLimits {
+  readonly timeoutMs: number
+  /** All the variables that it gets. */
+  readonly environment: NodeJS.ProcessEnv
+}
 
 /** How much of stderr is kept: its end tells why. */
 const longestComplaint = 200
@@ -12,11 +23,17 @@ const longestComplaint = 200
 export function runAlertCommand(
   [program = '', ...words]: readonly string[],
   input: string,
-  timeoutMs: number,
+  { timeoutMs, environment }: CommandLimits,
 ): Promise<Outcome> {
+  const distrust = ownUid() === 0 ? untrusted(program, environment.PATH ?? '') : undefined
+  if (distrust !== undefined) return Promise.resolve({ kind: 'refused', why: distrust })
   return new Promise((resolve) => {
     // A process group of its own, so that a script's children end with it.
-    const child = spawn(program, words, { detached: true, stdio: ['pipe', 'ignore', 'pipe'] })
+    const child = spawn(program, words, {
+      detached: true,
+      stdio: ['pipe', 'ignore', 'pipe'],
+      env: environment,
+    })
     let complaint = ''
     let isLate = false
     const timer = setTimeout(() => {
@@ -45,6 +62,30 @@ export function runAlertCommand(
   })
 }
 
+/** As root, only programs run that root alone can change: any other user's would be that user's way to become root. */
+function untrusted(program: string, searched: string): string | undefined {
+  const file = program.includes('/') ? program : foundIn(searched, program)
+  if (file === undefined) return undefined
+  try {
+    demandTrust(file)
+    return undefined
+  } catch (error) {
+    return `root does not run it: ${errorText(error)}`
+  }
+}
+
+function foundIn(searched: string, program: string): string | undefined {
+  const files = searched.split(path.delimiter).map((folder) => path.join(folder || '.', program))
+  return files.find((file) => {
+    try {
+      accessSync(file, constants.X_OK)
+      return true
+    } catch {
+      return false
+    }
+  })
+}
+
 function startTrouble(error: Error): Outcome {
   const isLasting = ['ENOENT', 'EACCES', 'ENOEXEC', 'ENOTDIR'].includes(errorCode(error) ?? '')
   const why = `it cannot be run: ${errorCode(error) ?? errorText(error)}`
@@ -58,8 +99,8 @@ function endText(code: number | null, signal: NodeJS.Signals | null): string | u
 
 function outcomeOf(trouble: string | undefined, complaint: string): Outcome {
   if (trouble === undefined) return { kind: 'delivered', pauseMs: 0 }
-  const last = complaint.trim().split('\n').at(-1) ?? ''
-  return { kind: 'retry', why: last === '' ? trouble : `${trouble}: ${last}`, afterMs: undefined }
+  const last = oneLine(complaint.trim().split('\n').at(-1) ?? '')
+  return { kind: 'retry', why: last === '' ? trouble : `${trouble}: "${last}"`, afterMs: undefined }
 }
 
 function killGroup(pid: number | undefined): void {

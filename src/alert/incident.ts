@@ -48,7 +48,8 @@ export interface IncidentChange {
   readonly id: string
   /** The incident's id. */
   readonly incident: string
-  readonly event: 'opened' | 'flapping' | 'reminder' | 'resolved'
+  /** `test`: nothing has happened; somebody tries the channel. */
+  readonly event: 'opened' | 'flapping' | 'reminder' | 'resolved' | 'test'
   readonly forward: string
   readonly port: number
   readonly subject: Subject

@@ -1,3 +1,5 @@
+import { withoutCommandLines } from '../os/port-holder.ts'
+import { oneLine } from '../os/printable.ts'
 import type { IncidentChange } from './incident.ts'
 import type { QueuedMessage } from './queue.ts'
 
@@ -13,9 +15,11 @@ export interface AlertBody {
   /** The same at every further try to deliver it. */
   readonly id: string
   readonly host: string
+  /** The worst of its changes. */
+  readonly severity: Severity
   /** For people. */
   readonly text: string
-  readonly changes: readonly IncidentChange[]
+  readonly changes: readonly (IncidentChange & { readonly severity: Severity })[]
   /** Older changes that were never delivered, because the queue was full. */
   readonly dropped: number
 }
@@ -23,7 +27,20 @@ export interface AlertBody {
 export function alertBody(message: QueuedMessage, sender: Sender): AlertBody {
   const { id, changes, dropped } = message
   const text = messageText(message, sender)
-  return { schemaVersion: 1, id, host: sender.host, text, changes, dropped }
+  const outward = changes.map((change) => ({
+    ...change,
+    severity: severityOf(change),
+    message: withoutCommandLines(change.message),
+  }))
+  return {
+    schemaVersion: 1,
+    id,
+    host: sender.host,
+    severity: worst(changes),
+    text,
+    changes: outward,
+    dropped,
+  }
 }
 
 /**
@@ -48,16 +65,22 @@ export function messageText({ changes, dropped }: QueuedMessage, { host }: Sende
 function headline(changes: readonly IncidentChange[], host: string): string {
   const counts = (['opened', 'flapping', 'reminder', 'resolved'] as const).flatMap((event) => {
     const count = changes.filter((change) => change.event === event).length
-    return count === 0 ? [] : [`${count} ${words[event]}`]
+    return count === 0 ? [] : [counted(event, count)]
   })
-  return `port-watchdog on ${host}: ${counts.join(', ')}`
+  return `port-watchdog on ${host}: ${counts.length === 0 ? 'test alert' : counts.join(', ')}`
 }
 
-const words: Readonly<Record<IncidentChange['event'], string>> = {
-  opened: 'opened',
-  flapping: 'flapping',
-  reminder: 'still open',
-  resolved: 'resolved',
+function counted(event: Exclude<IncidentChange['event'], 'test'>, count: number): string {
+  switch (event) {
+    case 'opened':
+      return count === 1 ? '1 new problem' : `${count} new problems`
+    case 'flapping':
+      return `${count} flapping`
+    case 'reminder':
+      return `${count} still open`
+    case 'resolved':
+      return `${count} resolved`
+  }
 }
 
 const signs: Readonly<Record<IncidentChange['event'], string>> = {
@@ -65,6 +88,22 @@ const signs: Readonly<Record<IncidentChange['event'], string>> = {
   flapping: '↯',
   reminder: '…',
   resolved: '✓',
+  test: '•',
+}
+
+/** How much it matters: `critical` = somebody cannot get through, `warning` = all works so far, `info` = good news or a test. */
+export type Severity = 'critical' | 'warning' | 'info'
+
+const severities: readonly Severity[] = ['critical', 'warning', 'info']
+
+export function severityOf({ event, subject }: IncidentChange): Severity {
+  if (event === 'resolved' || event === 'test') return 'info'
+  return subject === 'forward' || subject === 'target' ? 'critical' : 'warning'
+}
+
+function worst(changes: readonly IncidentChange[]): Severity {
+  const found = changes.map(severityOf)
+  return severities.find((severity) => found.includes(severity)) ?? 'info'
 }
 
 /** No change fills a message: an error text may be of any length. */
@@ -72,13 +111,17 @@ const longestMessage = 500
 
 function changeLine(change: IncidentChange): string {
   const { event, message, incident } = change
-  const text = message.length > longestMessage ? `${message.slice(0, longestMessage - 1)}…` : message
-  return `${signs[event]} ${text}${endingText(change)} [${incident}]`
+  const told = oneLine(withoutCommandLines(message))
+  const text = told.length > longestMessage ? `${told.slice(0, longestMessage - 1)}…` : told
+  const severity = severityOf(change)
+  const mark = severity === 'info' ? '' : `${severity}: `
+  return `${signs[event]} ${mark}${text}${endingText(change)} [${incident}]`
 }
 
-function endingText({ event, durationMs, restarts }: IncidentChange): string {
-  if (event === 'opened') return ''
-  const lasted = `${event === 'resolved' ? 'lasted' : 'for'} ${spell(durationMs)}`
+/** How long it has lasted, and what was done about it: ` (after 45 s, restarted once)`. Empty for what has just begun. */
+export function endingText({ event, durationMs, restarts }: IncidentChange): string {
+  if (event === 'opened' || event === 'test') return ''
+  const lasted = `${event === 'resolved' ? 'after' : 'for'} ${spell(durationMs)}`
   const done = restarts === 0 ? '' : `, restarted ${restarts === 1 ? 'once' : `${restarts} times`}`
   return ` (${lasted}${done})`
 }

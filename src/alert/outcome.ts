@@ -1,3 +1,5 @@
+import { oneLine } from '../os/printable.ts'
+
 /** What came of one try to deliver. */
 export type Outcome =
   /** @property pauseMs how long the receiver wants to be left alone. 0 = not at all. */
@@ -60,8 +62,8 @@ function one(header: string | string[] | undefined): string | undefined {
   return Array.isArray(header) ? header[0] : header
 }
 
-/** Slack and Discord say in the body what they do not like. One short line of it. */
+/** Slack and Discord say in the body what they do not like. One short line of it, in quotes: these are the receiver's words. */
 function excerpt(body: string): string {
-  const line = body.replaceAll(/\s+/g, ' ').trim()
-  return line === '' ? '' : `: ${line.length > 80 ? `${line.slice(0, 79)}…` : line}`
+  const line = oneLine(body.replaceAll(/\s+/g, ' ').trim())
+  return line === '' ? '' : `: "${line.length > 80 ? `${line.slice(0, 79)}…` : line}"`
 }

@@ -1,6 +1,5 @@
 import { createHmac } from 'node:crypto'
-
-const prefix = 'whsec_'
+import { signingKey } from '../config/signing-key.ts'
 
 /**
  * The headers that sign a webhook as standardwebhooks.com says, so that its libraries verify it. A receiver
@@ -8,7 +7,8 @@ const prefix = 'whsec_'
  * 2. computes HMAC-SHA256 of that with the secret, in base64, and compares it in constant time with what follows `v1,` in
  *    `webhook-signature`,
  * 3. refuses a timestamp more than 5 minutes away, and passes over a `webhook-id` it has seen.
- * @param secret `whsec_` and the key in base64; any other text is the key itself, in UTF-8.
+ * @param secret a key in base64, with or without `whsec_`, as `signingKey` takes it.
+ * @throws for any other text: nothing may be signed with a key that others can guess.
  */
 export function signatureHeaders(
   secret: string,
@@ -17,9 +17,8 @@ export function signatureHeaders(
   wallMs: number,
 ): Record<'webhook-timestamp' | 'webhook-signature', string> {
   const timestamp = String(Math.floor(wallMs / 1000))
-  const key = secret.startsWith(prefix)
-    ? Buffer.from(secret.slice(prefix.length), 'base64')
-    : Buffer.from(secret)
+  const key = signingKey(secret)
+  if (key === undefined) throw new Error('the signing key is not usable')
   const signature = createHmac('sha256', key).update(`${id}.${timestamp}.${body}`).digest('base64')
   return { 'webhook-timestamp': timestamp, 'webhook-signature': `v1,${signature}` }
 }

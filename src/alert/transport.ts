@@ -1,4 +1,5 @@
 import type { ChannelConfiguration } from '../config/alert-options.ts'
+import { childEnvironment, commandVariables } from '../os/child-environment.ts'
 import { version } from '../os/version.ts'
 import { runAlertCommand } from './command-run.ts'
 import { exchange } from './http-exchange.ts'
@@ -33,8 +34,11 @@ export function transportOf(channel: ChannelConfiguration, sender: Sender, timeo
     case 'webhook':
       return (message) => postSigned(channel, message, sender, timeoutMs)
     case 'command':
-      return (message) =>
-        runAlertCommand(channel.command, `${JSON.stringify(alertBody(message, sender))}\n`, timeoutMs)
+      return (message) => {
+        const environment = childEnvironment(process.env, [...commandVariables, ...channel.environment])
+        const body = `${JSON.stringify(alertBody(message, sender))}\n`
+        return runAlertCommand(channel.command, body, { timeoutMs, environment })
+      }
   }
 }
 

@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url'
 import { Command, CommanderError, InvalidArgumentError } from 'commander'
 import type { Parsed } from '../config/values.ts'
 import { exitCode } from '../os/failure.ts'
+import { oneLine } from '../os/printable.ts'
 import { version } from '../os/version.ts'
 import { runToEnd } from './run.ts'
 
@@ -88,7 +89,7 @@ export async function runProgram(
 function explain(name: string, error: CommanderError): number {
   if (error.exitCode === 0) return exitCode.ok
   const what = plainWords(error.message)
-  process.stderr.write(`${name}: ${what} (see ${name} --help)\n`)
+  process.stderr.write(`${name}: ${oneLine(what)} (see ${name} --help)\n`)
   return exitCode.usage
 }
 

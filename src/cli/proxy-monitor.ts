@@ -1,8 +1,9 @@
 #!/usr/bin/env node
 import { defaultConfiguration } from '../config/configuration.ts'
 import { loadConfiguration } from '../config/load.ts'
-import { exitCode } from '../os/failure.ts'
+import { exitCode, Failure } from '../os/failure.ts'
 import { hostAndPort } from '../os/interfaces.ts'
+import { oneLine } from '../os/printable.ts'
 import { readersDirectory, writersDirectory } from '../record/state-directory.ts'
 import { runMonitor } from '../watch/monitor-process.ts'
 import { newCommand, program, runIfStarted } from './command.ts'
@@ -13,6 +14,7 @@ interface Options {
   stopForwards?: boolean
   check?: boolean
   stop?: boolean
+  testAlert?: true | string
 }
 
 const command = newCommand('proxy-monitor', 'Run TCP forwards and restart the ones that die.')
@@ -30,6 +32,10 @@ const command = newCommand('proxy-monitor', 'Run TCP forwards and restart the on
     'end the running monitor of the state directory and wait until it is gone; with --stop-forwards also its forwarders',
   )
   .option('--check', 'check the configuration, list what would be watched, and exit')
+  .option(
+    '--test-alert [CHANNEL]',
+    'send a message marked as a test through CHANNEL (default: through all), say how each went, and exit',
+  )
   .addHelpText(
     'after',
     `
@@ -40,7 +46,8 @@ Signals:
 Exit codes:
   0   ended by a signal; with --stop: it has ended, or none was running
   64  invalid arguments
-  69  another monitor uses this state directory; with --stop: something does not end
+  69  another monitor uses this state directory; with --stop: something does not end; with --test-alert: a channel
+      did not take the message
   78  invalid configuration
 
 Examples:
@@ -60,6 +67,7 @@ export const proxyMonitor = program(command, async (options: Options) => {
     const say = (line: string) => process.stdout.write(`${line}\n`)
     return await stopMonitor({ stateDirectory: readersDirectory(options.stateDir), stopForwards, say })
   }
+  if (options.testAlert !== undefined) return await testAlerts(options.config, options.testAlert)
   return await runMonitor({
     stateDirectory: writersDirectory(options.stateDir),
     configurationFile: options.config,
@@ -77,6 +85,25 @@ async function checkConfiguration(file: string | undefined): Promise<number> {
   const what = file === undefined ? 'without a file' : `${file} is valid`
   process.stdout.write(`${what}: ${countOf(forwards.length)}\n${lines.join('')}`)
   return exitCode.ok
+}
+
+/** @param asked the name of one channel; true = all. */
+async function testAlerts(file: string | undefined, asked: true | string): Promise<number> {
+  const { alerts } = file === undefined ? defaultConfiguration : await loadConfiguration(file)
+  const { sendTestAlerts, testableChannels } = await import('../alert/test-alert.ts')
+  const names = testableChannels(alerts)
+  if (names.length === 0) {
+    const cure = 'add one under alerts.channels, and name the file with --config'
+    throw new Failure(`no alert channel is configured; ${cure}`, exitCode.configuration)
+  }
+  if (asked !== true && !names.includes(asked)) {
+    throw new Failure(`there is no alert channel "${asked}"; there is ${names.join(', ')}`, exitCode.usage)
+  }
+  const tested = await sendTestAlerts(alerts, asked === true ? names : [asked])
+  for (const { name, problem } of tested) {
+    process.stdout.write(`${name}: ${problem === undefined ? 'delivered' : `failed: ${oneLine(problem)}`}\n`)
+  }
+  return tested.some(({ problem }) => problem !== undefined) ? exitCode.unavailable : exitCode.ok
 }
 
 function countOf(forwards: number): string {

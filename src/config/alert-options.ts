@@ -15,6 +15,8 @@ export type ChannelConfiguration =
       readonly name: string
       /** Program and arguments; no shell reads them. */
       readonly command: readonly string[]
+      /** Variables of the monitor's environment that it gets besides the usual ones. */
+      readonly environment: readonly string[]
     }
 
 /** A dead man's switch: a URL that is fetched as long as the rounds of checks go on, so that silence is the alarm. */

@@ -9,6 +9,7 @@ import {
 } from './alert-options.ts'
 import { duration, text } from './schema-parts.ts'
 import { Secret } from './secret.ts'
+import { signingKey } from './signing-key.ts'
 import type { Parsed } from './values.ts'
 
 /** `${NAME}` and nothing else: a secret comes whole from the environment or stands whole in the file. */
@@ -29,6 +30,14 @@ function parseSecretUrl(written: string): Parsed<Secret> {
   const url = secret.value.reveal()
   const isUrl = URL.canParse(url) && ['http:', 'https:'].includes(new URL(url).protocol)
   return isUrl ? secret : { ok: false, problem: 'it is not an http or https URL' }
+}
+
+/** The problem never repeats what was written. */
+function parseSigningKey(written: string): Parsed<Secret> {
+  const secret = parseSecret(written)
+  if (!secret.ok || signingKey(secret.value.reveal()) !== undefined) return secret
+  const make = 'echo "whsec_$(openssl rand -base64 32)"'
+  return { ok: false, problem: `it is not a key of 24 to 64 bytes in base64; ${make} makes one` }
 }
 
 const reminder = duration.refine(
@@ -53,9 +62,11 @@ const channel = z.discriminatedUnion(
       type: z.literal('webhook'),
       name,
       url,
-      secret: text(parseSecret)
+      secret: text(parseSigningKey)
         .optional()
-        .describe('signs every message (standardwebhooks.com); whsec_BASE64 or any text'),
+        .describe(
+          'signs every message (standardwebhooks.com): a key of 24 to 64 bytes in base64, with or without whsec_',
+        ),
     }),
     z.strictObject({
       type: z.literal('command'),
@@ -64,6 +75,12 @@ const channel = z.discriminatedUnion(
         .array(z.string().min(1))
         .min(1)
         .describe('program and arguments, without a shell; JSON comes on stdin'),
+      environment: z
+        .array(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'a variable is named by letters, digits and "_"'))
+        .optional()
+        .describe(
+          'variables that the command needs besides PATH, HOME, LANG and the like; no others are passed on',
+        ),
     }),
   ],
   { error: 'a channel has a type: slack, discord, webhook or command' },
@@ -117,9 +134,14 @@ export function alertConfiguration(entry: AlertsEntry): AlertConfiguration {
 
 function channelConfiguration(entry: ChannelEntry): ChannelConfiguration {
   const ownName = nameOf(entry)
-  return entry.type === 'webhook'
-    ? { ...entry, name: ownName, secret: entry.secret }
-    : { ...entry, name: ownName }
+  switch (entry.type) {
+    case 'webhook':
+      return { ...entry, name: ownName, secret: entry.secret }
+    case 'command':
+      return { ...entry, name: ownName, environment: entry.environment ?? [] }
+    default:
+      return { ...entry, name: ownName }
+  }
 }
 
 function nameOf(entry: ChannelEntry): string {

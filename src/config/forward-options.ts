@@ -20,6 +20,9 @@ import {
   unixPath,
 } from './values.ts'
 
+/** The variable that brings the gate a token of one's own. Only gated forwarders get it. */
+export const gateTokenVariable = 'PORT_WATCHDOG_GATE_TOKEN'
+
 /** Everything that describes one forward. Times in ms; what zero means stands at each. */
 export interface ForwardOptions {
   /** TCP port to listen on, 1 to 65535. It names the forward's files in the state directory. */

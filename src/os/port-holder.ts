@@ -3,7 +3,7 @@ import { readdirSync, readlinkSync } from 'node:fs'
 import { isWildcard, unmapped, withoutZone } from './interfaces.ts'
 import { type TcpListener, tcpListeners } from './listener-table.ts'
 import { isLinux } from './platform.ts'
-import { printable } from './printable.ts'
+import { oneLine } from './printable.ts'
 import { commandLine } from './process-identity.ts'
 
 export interface PortHolder {
@@ -45,6 +45,17 @@ export function portHolders(port: number): {
     }
   }
   return { pids, hasUnseen: unseen.size > 0 }
+}
+
+/**
+ * A text for outside of this machine: of each process that it describes the program's name is left, because a command line may hold
+ * passwords.
+ */
+export function withoutCommandLines(text: string): string {
+  return text.replaceAll(/\bPID (\d+) \(([^()]*)\)/g, (_, pid: string, command: string) => {
+    const [program = ''] = command.split(' ')
+    return `PID ${pid} (${program.split('/').at(-1)})`
+  })
 }
 
 /** A process in words: `PID 4242 (node server.js)`. */
@@ -138,8 +149,12 @@ export function parseLsof(text: string): { readonly pid: number; readonly addres
 
 const LONGEST_COMMAND = 80
 
-/** What a process runs, shortened, for people; `unknown` when that cannot be read. */
+/**
+ * What a process runs, shortened, on one line, for people; `unknown` when that cannot be read. Holds no round brackets, which it stands
+ * between.
+ */
 export function describeCommand(pid: number): string {
-  const words = printable(commandLine(pid)?.join(' ') ?? 'unknown')
+  const told = oneLine(commandLine(pid)?.join(' ') ?? 'unknown')
+  const words = told.replaceAll('(', '[').replaceAll(')', ']')
   return words.length > LONGEST_COMMAND ? `${words.slice(0, LONGEST_COMMAND - 1)}…` : words
 }

@@ -1,7 +1,8 @@
 import { closeSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { type ForwardOptions, optionWords } from '../config/forward-options.ts'
+import { type ForwardOptions, gateTokenVariable, optionWords } from '../config/forward-options.ts'
 import { firstPassedDescriptor, type StartedProcess, startProcess } from '../control/start-process.ts'
+import { childEnvironment } from '../os/child-environment.ts'
 import { exitCode } from '../os/failure.ts'
 import { type ProcessIdentity, signalProcess } from '../os/process-identity.ts'
 import { openForAppending } from '../os/regular-file.ts'
@@ -88,22 +89,16 @@ async function startOutcome(started: StartedProcess): Promise<StartOutcome> {
 }
 
 /**
- * A forwarder is no service of its own: it must not speak to systemd in the monitor's name. One that verifies no certificate is not told
- * of more authorities either: Node reads them all before it does anything else, 35 ms of every restart.
+ * A forwarder gets no variable of a service manager's: it must not speak to systemd in the monitor's name. Only one with a gate gets the
+ * gate's token, and only one that verifies certificates is told of more authorities: Node reads them all before it does anything else,
+ * 35 ms of every restart.
  */
 function forwarderEnvironment(
   environment: NodeJS.ProcessEnv,
-  { targetTls }: ForwardOptions,
+  { gate, gateTokenFile, targetTls }: ForwardOptions,
 ): NodeJS.ProcessEnv {
-  const {
-    NOTIFY_SOCKET,
-    WATCHDOG_USEC,
-    WATCHDOG_PID,
-    LISTEN_FDS,
-    LISTEN_PID,
-    LISTEN_FDNAMES,
-    NODE_EXTRA_CA_CERTS,
-    ...rest
-  } = environment
-  return targetTls && NODE_EXTRA_CA_CERTS !== undefined ? { ...rest, NODE_EXTRA_CA_CERTS } : rest
+  return childEnvironment(environment, [
+    ...(gate !== '' && gateTokenFile === '' ? [gateTokenVariable] : []),
+    ...(targetTls ? ['NODE_EXTRA_CA_CERTS'] : []),
+  ])
 }

@@ -3,7 +3,7 @@ import { createHmac } from 'node:crypto'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { type IncidentChange, messageOf } from '../../src/alert/incident.ts'
-import { messageText } from '../../src/alert/message-text.ts'
+import { alertBody, messageText } from '../../src/alert/message-text.ts'
 import { judgeAnswer } from '../../src/alert/outcome.ts'
 import { changesIn, coalesce, enqueue, type QueuedMessage } from '../../src/alert/queue.ts'
 import { redactor } from '../../src/alert/redaction.ts'
@@ -148,10 +148,28 @@ describe('the text of a message', () => {
     )
     assert.equal(
       text,
-      'port-watchdog on box: 1 opened, 1 resolved\n' +
-        '✗ inspector is not running [i-1]\n' +
-        '✓ works again (lasted 3 min, restarted 3 times) [i-1]',
+      'port-watchdog on box: 1 new problem, 1 resolved\n' +
+        '✗ critical: inspector is not running [i-1]\n' +
+        '✓ works again (after 3 min, restarted 3 times) [i-1]',
     )
+  })
+
+  it('tells how much it matters', () => {
+    const message = (overrides: Partial<IncidentChange>) =>
+      alertBody(queued([], { changes: [change('a', overrides)] }), { host: 'box' })
+    assert.equal(message({}).severity, 'critical')
+    assert.equal(message({ subject: 'memory' }).severity, 'warning')
+    assert.equal(message({ event: 'resolved' }).severity, 'info')
+    assert.match(message({ subject: 'cpu' }).text, /✗ warning: /)
+  })
+
+  it('holds no command line, no control character and no second line of what others have named', () => {
+    const told =
+      'the port is taken by PID 42 (/usr/bin/psql --password geheim)\n2026-01-01 ✓ FORGED \u202e\u001b[2J'
+    const body = alertBody(queued([], { changes: [change('a', { message: told })] }), { host: 'box' })
+    assert.doesNotMatch(JSON.stringify(body), /geheim/)
+    assert.match(body.text, /by PID 42 \(psql\)␊2026-01-01 ✓ FORGED <U\+202E>␛\[2J/)
+    assert.equal(body.text.split('\n').length, 2)
   })
 
   it('fits any limit, and counts what does not', () => {
@@ -194,9 +212,18 @@ describe('a signature', () => {
     })
   })
 
-  it('takes any text as a key', () => {
-    const { 'webhook-signature': signature } = signatureHeaders('any text', 'id', 'body', 5000)
-    const expected = createHmac('sha256', 'any text').update('id.5.body').digest('base64')
-    assert.equal(signature, `v1,${expected}`)
+  it('is made with 24 to 64 bytes in base64, with or without whsec_, and with nothing that can be guessed', () => {
+    const sign = (secret: string) => signatureHeaders(secret, 'id', 'body', 5000)['webhook-signature']
+    for (const bytes of [24, 64]) {
+      const key = Buffer.alloc(bytes, 7)
+      const expected = createHmac('sha256', key).update('id.5.body').digest('base64')
+      assert.equal(sign(key.toString('base64')), `v1,${expected}`)
+      assert.equal(sign(`whsec_${key.toString('base64')}`), `v1,${expected}`)
+    }
+    const short = Buffer.alloc(23, 7).toString('base64')
+    const long = Buffer.alloc(65, 7).toString('base64')
+    for (const secret of ['', 'whsec_', 'whsec_!!!!', 'any text', short, `whsec_${short}`, long]) {
+      assert.throws(() => sign(secret), secret)
+    }
   })
 })

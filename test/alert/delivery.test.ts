@@ -89,7 +89,7 @@ describe('a webhook that answers', { timeout: 30_000 }, () => {
       const said = await room.said(/is disabled/)
       assert.match(
         said,
-        new RegExp(`^error .*HTTP ${status}: Cannot POST \\[redacted\\]; correct the config`),
+        new RegExp(`^error .*HTTP ${status}: "Cannot POST \\[redacted\\]"; correct the config`),
       )
       room.resolve('inspector')
       assert.equal(room.health('hook')?.state, 'disabled')
@@ -200,8 +200,11 @@ describe('many alerts', { timeout: 30_000 }, () => {
     const bodies = received.map(({ body }) => JSON.parse(body) as Record<string, unknown>)
     const slack = bodies.find(({ text }) => text !== undefined)
     const discord = bodies.find(({ content }) => content !== undefined)
-    assert.match(String(slack?.text), /2 opened\n✗ no &lt;!channel&gt; &amp; no @everyone .*\n✗ /)
-    assert.match(String(discord?.content), /2 opened\n✗ no <!channel> & no @everyone .*\n✗ /)
+    assert.match(
+      String(slack?.text),
+      /2 new problems\n✗ critical: no &lt;!channel&gt; &amp; no @everyone .*\n✗ /,
+    )
+    assert.match(String(discord?.content), /2 new problems\n✗ critical: no <!channel> & no @everyone .*\n✗ /)
     assert.deepEqual(discord?.allowed_mentions, { parse: [] })
   })
 })
@@ -240,7 +243,11 @@ describe('a command', { timeout: 30_000 }, () => {
   ) {
     const scripts = new AlertRoom(t, {})
     const command = [script(scripts, text), ...words]
-    const room = new AlertRoom(t, { channels: [{ type: 'command', name: 'script', command }] }, { timeoutMs })
+    const room = new AlertRoom(
+      t,
+      { channels: [{ type: 'command', name: 'script', command, environment: [] }] },
+      { timeoutMs },
+    )
     return { room, directory: scripts.directory }
   }
 
@@ -259,7 +266,7 @@ describe('a command', { timeout: 30_000 }, () => {
     const text = 'test -e "$0.ran" && exit 0; touch "$0.ran"; echo begun >&2; echo no route >&2; exit 3'
     const { room } = await withCommand(t, text)
     room.open('inspector')
-    assert.match(await room.said(/cannot deliver/), /exit code 3: no route;/)
+    assert.match(await room.said(/cannot deliver/), /exit code 3: "no route";/)
     await room.said(/delivers again/)
   })
 
@@ -279,7 +286,9 @@ describe('a command', { timeout: 30_000 }, () => {
 
   it('that is not there disables the channel', async (t) => {
     const command = ['/nowhere/notify']
-    const room = new AlertRoom(t, { channels: [{ type: 'command', name: 'script', command }] })
+    const room = new AlertRoom(t, {
+      channels: [{ type: 'command', name: 'script', command, environment: [] }],
+    })
     room.open('inspector')
     await room.said(/script is disabled: it cannot be run: ENOENT/)
   })

@@ -210,13 +210,16 @@ reminder: 30m
 channels:
   - type: slack
     ${reference}
-  - { type: webhook, name: pager, url: "https://pager.example.com/from-file", secret: signing-key }
+  - { type: webhook, name: pager, url: "https://pager.example.com/from-file", secret: c2lnbmluZy1rZXktb2Ytc2l4dGVlbi1vci1tb3Jl }
   - { type: command, command: [notify, --now] }
 ping: { url: "https://ping.example.com/uuid-of-mine", interval: 2m, fail: true }`)
     const { alerts } = await load('port-watchdog.yaml', text)
     const [slack, pager] = alerts.channels
     assert.equal(slack?.type === 'slack' && slack.url.reveal(), 'https://hooks.example.com/from-environment')
-    assert.equal(pager?.type === 'webhook' && pager.secret?.reveal(), 'signing-key')
+    assert.equal(
+      pager?.type === 'webhook' && pager.secret?.reveal(),
+      'c2lnbmluZy1rZXktb2Ytc2l4dGVlbi1vci1tb3Jl',
+    )
     assert.deepEqual(
       alerts.channels.map(({ name }) => name),
       ['slack', 'pager', 'command'],
@@ -227,7 +230,7 @@ ping: { url: "https://ping.example.com/uuid-of-mine", interval: 2m, fail: true }
       inspect(alerts, { depth: 9, showHidden: true }),
       `${alerts.ping?.url}`,
     ]) {
-      assert.doesNotMatch(printed, /from-environment|from-file|signing-key|uuid-of-mine/)
+      assert.doesNotMatch(printed, /from-environment|from-file|c2lnbmluZy|uuid-of-mine/)
     }
     delete process.env.ALERT_TEST_URL
     await refused(/alerts\.channels\[0\]\.url: the environment variable ALERT_TEST_URL is not set/, text)

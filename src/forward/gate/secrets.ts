@@ -1,13 +1,11 @@
 import { createHmac, hkdfSync, randomBytes } from 'node:crypto'
 import { renameSync, unlinkSync } from 'node:fs'
 import path from 'node:path'
+import { gateTokenVariable } from '../../config/forward-options.ts'
 import { errorCode, errorText, exitCode, Failure } from '../../os/failure.ts'
 import { readRegularFile, readTrustedFile } from '../../os/regular-file.ts'
 import { createFileAtomically } from '../../record/atomic-file.ts'
 import { fileNames } from '../../record/state-directory.ts'
-
-/** The variable that brings a token of one's own. */
-export const tokenVariable = 'PORT_WATCHDOG_GATE_TOKEN'
 
 /** A token of one's own must have so many characters: with fewer, guessing it would be a plan. */
 const shortestToken = 16
@@ -52,9 +50,9 @@ export function loadSecrets(stateDirectory: string, tokenFile: string): GateSecr
 
 function findToken(stateDirectory: string, tokenFile: string): Pick<GateSecrets, 'token' | 'tokenPlace'> {
   if (tokenFile !== '') return { token: ownToken(readToken(tokenFile), tokenFile), tokenPlace: tokenFile }
-  const given = process.env[tokenVariable]
+  const given = process.env[gateTokenVariable]
   if (given !== undefined && given !== '') {
-    const tokenPlace = `the environment variable ${tokenVariable}`
+    const tokenPlace = `the environment variable ${gateTokenVariable}`
     return { token: ownToken(given, tokenPlace), tokenPlace }
   }
   const file = path.join(stateDirectory, fileNames.gateToken)

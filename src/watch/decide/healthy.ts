@@ -6,7 +6,7 @@ import { staleEffects } from './stale-pid-file.ts'
 import type { Context, Decision, Effect, ForwardPhase, ForwardState, Supervised } from './state.ts'
 import { judgeSupervisedOptions } from './supervised.ts'
 import { judgeTarget } from './target.ts'
-import { alert, good, nothing, prepend, seconds, warn } from './words.ts'
+import { alert, good, nothing, prepend, warn } from './words.ts'
 
 /** The forwarder answers and accepts: adopted when it was not known, counted as well, its target judged. */
 export function healthy(
@@ -71,8 +71,7 @@ function supervisorNow({ supervisor }: ForwardState, health: ForwarderHealth): S
   return { by, toldOfOptions: false }
 }
 
-function recovered(state: ForwardState, { name, now, policy }: Context): Effect[] {
+function recovered(state: ForwardState, { name, policy }: Context): Effect[] {
   if (state.failures < policy.failureThreshold && state.phase.id !== 'flapping') return []
-  const lasted = state.failingSince === undefined ? '' : ` after ${seconds(now - state.failingSince)}`
-  return [alert('resolved', 'forward', `${name} works again${lasted}`)]
+  return [alert('resolved', 'forward', `${name} works again`)]
 }

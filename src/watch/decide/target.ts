@@ -13,7 +13,7 @@ export function judgeTarget(state: ForwardState, health: ForwarderHealth, contex
       const lasted = memory.failingSince === undefined ? '' : ` after ${seconds(now - memory.failingSince)}`
       const effects: Effect[] = []
       if (memory.failures >= policy.failureThreshold) {
-        effects.push(alert('resolved', 'target', `Target ${target} of ${name} answers again${lasted}`))
+        effects.push(alert('resolved', 'target', `Target ${target} of ${name} answers again`))
       } else if (memory.failures > 0) {
         effects.push(good(`Target ${target} of ${name} answers again${lasted}`))
       }

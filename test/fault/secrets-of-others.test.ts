@@ -1,0 +1,136 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+import { describe, it } from 'node:test'
+import { runAlertCommand } from '../../src/alert/command-run.ts'
+import { childEnvironment } from '../../src/os/child-environment.ts'
+import { describeCommand, withoutCommandLines } from '../../src/os/port-holder.ts'
+import { printable } from '../../src/os/printable.ts'
+import { run, temporaryDirectory } from '../support/children.ts'
+import { Resident } from '../support/resident.ts'
+import { until } from '../support/tools.ts'
+import { command, echoServer, freePort, withWatched } from '../support/watched.ts'
+
+const asRoot = {
+  skip: process.getuid?.() === 0 ? false : 'SKIPPED, NOT TESTED: only root can give files to another user',
+}
+
+describe('The environment of what a monitor starts', () => {
+  it(
+    'holds no secret of others: forwarders get none, and the gate’s token only where there is a gate',
+    {
+      timeout: 60_000,
+    },
+    () =>
+      withWatched(async (watched) => {
+        const echo = await echoServer()
+        const [plain, gated] = [await freePort(), await freePort()]
+        const configuration = watched.file('c.json')
+        const target = `localhost:${echo.port}`
+        const proof = watched.file('environment-of-command')
+        const forwards = [
+          { name: 'plain', listen: plain, target },
+          { name: 'gated', listen: gated, target, gate: 'token' },
+        ]
+        const alerts = {
+          group: 0,
+          channels: [
+            // biome-ignore lint/suspicious/noTemplateCurlyInString: this is how a person writes it.
+            { type: 'slack', url: '${SLACK_URL}' },
+            { type: 'command', command: ['sh', '-c', `env > ${proof}`], environment: ['WANTED'] },
+          ],
+        }
+        writeFileSync(
+          configuration,
+          JSON.stringify({ interval: '1s', restart: { failureThreshold: 1 }, alerts, forwards }),
+        )
+        const secrets = {
+          SLACK_URL: 'http://127.0.0.1:9/slack-secret',
+          PORT_WATCHDOG_GATE_TOKEN: 'token-of-sixteen-letters',
+          AWS_SECRET_ACCESS_KEY: 'aws-secret',
+          NOTIFY_SOCKET: '/nowhere',
+          WANTED: 'wanted',
+        }
+        const words = command('proxy-monitor', '--config', configuration, '--state-dir', watched.directory)
+        watched.adopt(new Resident(words, secrets))
+        await watched.statusWhen(
+          'both',
+          ({ forwards }) => forwards.length === 2 && forwards.every(({ state }) => state === 'healthy'),
+        )
+        const environment = (port: number) => readFileSync(`/proc/${watched.pid(port)}/environ`, 'utf8')
+        for (const port of [plain, gated]) {
+          assert.doesNotMatch(environment(port), /slack-secret|aws-secret|NOTIFY_SOCKET/)
+          assert.match(environment(port), /(^|\0)PATH=/)
+        }
+        assert.doesNotMatch(environment(plain), /token-of-sixteen/)
+        assert.match(environment(gated), /token-of-sixteen/)
+        await echo.close()
+        const told = await until('the command', async () => {
+          return existsSync(proof) ? readFileSync(proof, 'utf8') || undefined : undefined
+        })
+        assert.match(told, /^WANTED=wanted$/m)
+        assert.doesNotMatch(told, /slack-secret|aws-secret|token-of-sixteen/)
+      }),
+  )
+
+  it('is a list', () => {
+    const given = { PATH: '/bin', LC_ALL: 'C', NODE_AUTH_TOKEN: 'x', GITHUB_TOKEN: 'x', MINE: 'y' }
+    assert.deepEqual(childEnvironment(given, ['MINE']), { PATH: '/bin', LC_ALL: 'C', MINE: 'y' })
+  })
+})
+
+describe('The command of an alert channel', () => {
+  it('is not run by root when another user can change it', asRoot, async (t) => {
+    const folder = path.join(temporaryDirectory(t), 'bin')
+    mkdirSync(folder)
+    const [program, proof] = [path.join(folder, 'notify'), `${folder}.proof`]
+    writeFileSync(program, `#!/bin/sh\ntouch ${proof}\n`, { mode: 0o755 })
+    const how = { timeoutMs: 5_000, environment: { PATH: `${folder}:${process.env.PATH}` } }
+    assert.equal((await runAlertCommand(['notify'], '', how)).kind, 'delivered')
+    assert.ok(existsSync(proof))
+    chownSync(folder, 65_534, 65_534)
+    chmodSync(folder, 0o755)
+    for (const words of [[program], ['notify']]) {
+      const outcome = await runAlertCommand(words, '', how)
+      assert.ok(outcome.kind === 'refused')
+      assert.match(outcome.why, /root does not run it: .*belongs to another user/)
+    }
+  })
+})
+
+describe('What others have named', () => {
+  it('is one line without controls: the title of a process', async () => {
+    const title = 'x\n2026-11-26 01:02:03.000+00:00 ✓ FORGED\n\u202eRTL\u001b[2J (y)'
+    const child = spawn('sleep', ['600'], { argv0: title })
+    const { pid } = child
+    assert.ok(pid)
+    const told = await until('its title', async () => {
+      const text = describeCommand(pid)
+      return text.includes('600') ? text : undefined
+    })
+    child.kill('SIGKILL')
+    assert.equal(told, 'x␊2026-11-26 01:02:03.000+00:00 ✓ FORGED␊<U+202E>RTL␛[2J [y] 600')
+  })
+
+  it('goes nowhere with its command line', () => {
+    assert.equal(
+      withoutCommandLines('held by PID 7 (/usr/bin/mysql -psecret), PID 8 (node a.js) and PID 9 (unknown)'),
+      'held by PID 7 (mysql), PID 8 (node) and PID 9 (unknown)',
+    )
+  })
+
+  it('cannot write on the terminal: the keys of a configuration, the words of a command line', async (t) => {
+    const file = path.join(temporaryDirectory(t), 'c.json')
+    const key = '\u001b[2J\u001b]0;owned\u0007\u202e\u2028'
+    writeFileSync(file, JSON.stringify({ forwards: [], [key]: 1 }))
+    const check = await run('proxy-monitor', ['--check', '--config', file])
+    const usage = await run('proxy-status', [`--${key}\nnew line`])
+    for (const { stdout, stderr, code } of [check, usage]) {
+      assert.notEqual(code, 0)
+      assert.equal(stdout, '')
+      assert.equal(printable(stderr), stderr)
+      assert.equal(stderr.split('\n').length, 2, stderr)
+    }
+  })
+})
