@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { readFileSync, readlinkSync } from 'node:fs'
+import { existsSync, readFileSync, readlinkSync } from 'node:fs'
 import { bootId } from './clock.ts'
 import { isLinux } from './platform.ts'
 
@@ -64,6 +64,8 @@ export function unprovenIdentity(pid: number): ProcessIdentity {
 
 /** Says what has become of the process that was recorded. Costs one small read on Linux (about 40 µs). */
 export function judgeProcess(recorded: ProcessIdentity): ProcessVerdict {
+  // Without /proc nothing is known of any process, and nobody is gone.
+  if (isBlind()) return 'unverifiable'
   const isOfThisBoot = recorded.bootId === bootId()
   if (isOfThisBoot && recorded.pidNamespace !== pidNamespace()) return 'unverifiable'
   const facts = readFacts(recorded.pid)
@@ -75,6 +77,19 @@ export function judgeProcess(recorded: ProcessIdentity): ProcessVerdict {
   if (facts.state === 'Z' || facts.state === 'X') return 'zombie'
   if (facts.state === 'T' || facts.state === 't') return 'stopped'
   return 'alive'
+}
+
+/**
+ * True when a process is counted in another PID namespace than this one: its PID means nothing here, to the kernel as to a person who would
+ * type it. False for one of another boot, which is gone, and where nobody can tell.
+ */
+export function isElsewhere({ bootId: boot, pidNamespace: namespace }: ProcessIdentity): boolean {
+  return !isBlind() && boot === bootId() && namespace !== pidNamespace()
+}
+
+/** /proc is not mounted, in a chroot for example. */
+function isBlind(): boolean {
+  return isLinux && !existsSync('/proc/self/stat')
 }
 
 /**

@@ -91,7 +91,7 @@ function strayForwardSteps(
 
 function monitorStep(monitor: MonitorStatus, facts: StatusFacts): string[] {
   const { cause, pid, serviceManager, configuration } = monitor
-  const { stateDirectory, programs, writerVerdict } = facts
+  const { stateDirectory, programs, writerVerdict, writerIsElsewhere } = facts
   const directory = shellWord(stateDirectory)
   const configured = configuration === null ? '' : ` --config ${shellWord(configuration)}`
   const isRelative = configuration !== null && !path.isAbsolute(configuration)
@@ -116,6 +116,7 @@ function monitorStep(monitor: MonitorStatus, facts: StatusFacts): string[] {
       return [`kill -CONT ${pid}`]
     case 'hangs':
     case 'no-checks':
+      if (writerIsElsewhere === true) return ['restart the container in which the monitor was started']
       if (isService) return [service('restart')]
       // Only a process whose identity was verified is named as one to kill.
       return writerVerdict === 'alive'

@@ -50,7 +50,9 @@ export function assess(facts: StatusFacts): StatusReport {
 
 /** Files of a forward that no monitor knows any more and nobody runs. */
 function isLitter({ record, health, control, process }: ForwardFacts, reading: StateReading): boolean {
-  const isRunning = process !== undefined && process.verdict !== 'gone' && process.verdict !== 'reused'
+  const isLost = process?.verdict === 'unverifiable' && process.isElsewhere === true
+  const isRunning =
+    process !== undefined && process.verdict !== 'gone' && process.verdict !== 'reused' && !isLost
   return (
     reading.kind === 'read' &&
     record === undefined &&

@@ -62,6 +62,10 @@ export interface StatusFacts {
   readonly reading: StateReading
   /** What has become of the monitor that wrote the state; undefined when there is no state. */
   readonly writerVerdict: ProcessVerdict | undefined
+  /** That monitor is counted in another PID namespace. Missing = no. */
+  readonly writerIsElsewhere?: boolean
+  /** Whether it answered on its control socket just now; `absent`: nobody holds that. Missing = it was not asked. */
+  readonly monitorControl?: 'answered' | 'silent' | 'absent'
   readonly forwards: readonly ForwardFacts[]
   readonly alertChannels: readonly ChannelHealth[]
   readonly openIncidents: readonly OpenIncident[]

@@ -139,10 +139,7 @@ function forwardVerdict(facts: ForwardFacts, times: Times): Verdict {
     case 'stopped':
       return { state: 'suspended', reason: `PID ${process.pid} is suspended (SIGSTOP)` }
     case 'unverifiable':
-      return {
-        state: 'unverifiable',
-        reason: `PID ${process.pid} may be the forwarder, but its identity cannot be verified`,
-      }
+      return unverifiable(control, process, doing)
     case 'zombie':
       return (
         doing ?? {
@@ -163,6 +160,23 @@ function forwardVerdict(facts: ForwardFacts, times: Times): Verdict {
         }
       }
       return doing ?? { state: 'dead', reason: 'no process' }
+  }
+}
+
+/** One of ours that lives holds its control socket, whatever PID namespace it is in. */
+function unverifiable(
+  control: ForwardFacts['control'],
+  { pid, isElsewhere }: NonNullable<ForwardFacts['process']>,
+  doing: Verdict | undefined,
+): Verdict {
+  const where = isElsewhere === true ? ' of another PID namespace' : ''
+  if (control === 'silent')
+    return { state: 'hung', reason: `PID ${pid}${where} holds its control socket and does not answer` }
+  if (isElsewhere === true)
+    return doing ?? { state: 'dead', reason: `PID ${pid}${where} does not hold its control socket any more` }
+  return {
+    state: 'unverifiable',
+    reason: `PID ${pid} may be the forwarder, but its identity cannot be verified`,
   }
 }
 

@@ -8,7 +8,7 @@ import { bootId, monotonicMs, wallTime } from '../os/clock.ts'
 import { errorCode, exitCode, Failure } from '../os/failure.ts'
 import { isLoopback, machineAddresses } from '../os/interfaces.ts'
 import { findPortHolder, type PortHolder } from '../os/port-holder.ts'
-import { judgeProcess, ownIdentity } from '../os/process-identity.ts'
+import { isElsewhere, judgeProcess, ownIdentity } from '../os/process-identity.ts'
 import { readDesiredState, type WantedDown } from '../record/desired-state.ts'
 import { type ForwarderHealth, isForwarderHealth } from '../record/forwarder-health.ts'
 import { type ForwardEvent, type JournalEntry, readJournal } from '../record/journal.ts'
@@ -62,7 +62,8 @@ export async function gather(
   stateDirectory: string,
   { asked = [], memory, withFigures = true }: LookOptions = {},
 ): Promise<StatusFacts> {
-  const reading = await readState(stateDirectory)
+  const { reading, control: monitorControl } = await readState(stateDirectory)
+  const writer = reading.kind === 'read' ? reading.state.writer.identity : undefined
   const records = reading.kind === 'read' ? reading.state.forwards : []
   const all = [...new Set([...records.map(({ port }) => port), ...portsOnDisk(stateDirectory)])]
   const ports = choose(all, records, asked)
@@ -83,11 +84,17 @@ export async function gather(
     directoryOption: directoryOption(stateDirectory),
     programs: ownPrograms(),
     nowMonotonicMs: monotonicMs(),
-    bootId: bootId(),
+    // Without /proc nobody knows the boot; whoever answers is of this one.
+    bootId:
+      bootId() === 'unknown' && monitorControl === 'answered' && writer !== undefined
+        ? writer.bootId
+        : bootId(),
     pidNamespace: ownIdentity().pidNamespace,
     machineAddresses: machineAddresses().map(({ address }) => address),
     reading,
-    writerVerdict: reading.kind === 'read' ? judgeProcess(reading.state.writer.identity) : undefined,
+    writerVerdict: writer === undefined ? undefined : judgeProcess(writer),
+    writerIsElsewhere: writer !== undefined && isElsewhere(writer),
+    monitorControl,
     forwards,
     lastDay: withFigures ? await readLastDay(stateDirectory, reading, memory) : new Map(),
     alertChannels: readChannelHealth(stateDirectory),
@@ -187,15 +194,19 @@ function directoryOption(stateDirectory: string): string {
 }
 
 /** What the monitor answers counts before its file, which is old when the disk is full. */
-async function readState(stateDirectory: string): Promise<StateReading> {
+async function readState(
+  stateDirectory: string,
+): Promise<{ readonly reading: StateReading; readonly control: 'answered' | 'silent' | 'absent' }> {
+  let control: 'silent' | 'absent' = 'silent'
   try {
     const socket = path.join(stateDirectory, fileNames.monitorSocket)
     const answer = parseRuntimeState(JSON.stringify(await askControl(socket, 'state', {}, answerWithinMs)))
-    if (answer.kind === 'read') return answer
-  } catch {
+    if (answer.kind === 'read') return { reading: answer, control: 'answered' }
+  } catch (error) {
     // Nobody there, or hung, or of another version: the file tells.
+    if (isNobodyThere(error)) control = 'absent'
   }
-  return readRuntimeState(path.join(stateDirectory, fileNames.runtimeState))
+  return { reading: readRuntimeState(path.join(stateDirectory, fileNames.runtimeState)), control }
 }
 
 function choose(
@@ -261,9 +272,9 @@ async function lookAt(
   const verdict = judgePidFile(pidFile)
   const pid =
     pidFile.kind === 'identified' ? pidFile.identity.pid : pidFile.kind === 'legacy' ? pidFile.pid : undefined
-  const isElsewhere =
-    pidFile.kind === 'identified' && pidFile.identity.pidNamespace !== ownIdentity().pidNamespace
-  const process = verdict === undefined || pid === undefined ? undefined : { pid, verdict, isElsewhere }
+  const elsewhere = pidFile.kind === 'identified' && isElsewhere(pidFile.identity)
+  const process =
+    verdict === undefined || pid === undefined ? undefined : { pid, verdict, isElsewhere: elsewhere }
   const holder = record?.phase === 'blocked' ? findHolder(record) : undefined
   const answer = await askHealth(path.join(stateDirectory, fileNames.forwarderSocket(port)))
   return typeof answer === 'string'
@@ -285,8 +296,12 @@ async function askHealth(socket: string): Promise<ForwarderHealth | 'silent' | '
     const answer = await askControl(socket, 'health', {}, answerWithinMs)
     return isForwarderHealth(answer) ? answer : 'silent'
   } catch (error) {
-    // EAGAIN: nobody takes connections from the full queue of the socket.
-    const code = errorCode(error)
-    return code === 'ETIMEDOUT' || code === 'EAGAIN' ? 'silent' : 'absent'
+    return isNobodyThere(error) ? 'absent' : 'silent'
   }
+}
+
+/** The kernel says that nobody holds the socket. Anything else, a full queue say (EAGAIN), says nothing of the kind. */
+function isNobodyThere(error: unknown): boolean {
+  const code = errorCode(error)
+  return code === 'ECONNREFUSED' || code === 'ENOENT' || code === 'ENOTSOCK' || code === 'ENOTDIR'
 }

@@ -1,3 +1,4 @@
+import type { ProcessVerdict } from '../os/process-identity.ts'
 import { heartbeatIntervalMs, type RuntimeState } from '../record/runtime-state.ts'
 import type { StatusFacts } from './facts.ts'
 import type { MonitorCause, MonitorState, MonitorStatus } from './status.ts'
@@ -86,12 +87,15 @@ function monitorVerdict(state: RuntimeState, facts: StatusFacts): MonitorVerdict
       cause: 'ended',
       reason: `ended by ${state.stopped.reason} at ${state.stopped.at}`,
     }
-  if (bootId !== facts.bootId)
+  if (bootId !== facts.bootId && facts.bootId !== 'unknown')
     return { verdict: 'STOPPED', cause: 'rebooted', reason: 'the machine was started anew since it ran' }
   const age = Math.max(0, facts.nowMonotonicMs - state.writtenAtMonotonicMs)
   const stale = (cause: MonitorCause, reason: string): MonitorVerdict => ({ verdict: 'STALE', cause, reason })
   const ago = `its last sign of life is ${Math.round(age / 1000)} s old`
-  switch (facts.writerVerdict) {
+  const where = facts.writerIsElsewhere === true ? ' of another PID namespace' : ''
+  switch (writerVerdict(facts)) {
+    case 'refused':
+      return stale('died', `it died: PID ${pid}${where} does not hold its control socket any more, ${ago}`)
     case undefined:
     case 'gone':
     case 'reused':
@@ -102,18 +106,27 @@ function monitorVerdict(state: RuntimeState, facts: StatusFacts): MonitorVerdict
       return stale('suspended', `PID ${pid} is stopped (SIGSTOP), ${ago}`)
     case 'alive':
     case 'unverifiable': {
-      if (age > staleAfterMs) return stale('hangs', `PID ${pid} hangs: ${ago}`)
+      if (age > staleAfterMs) return stale('hangs', `PID ${pid}${where} hangs: ${ago}`)
       const checkedAt = state.lastRoundAt ?? state.writer.startedAtMonotonicMs
       const checkAge = facts.nowMonotonicMs - checkedAt
       if (checkAge > staleAfterMs + state.intervalMs + heartbeatIntervalMs) {
         return stale(
           'no-checks',
-          `PID ${pid} lives but has finished no check for ${Math.round(checkAge / 1000)} s`,
+          `PID ${pid}${where} lives but has finished no check for ${Math.round(checkAge / 1000)} s`,
         )
       }
       return runningVerdict(state)
     }
   }
+}
+
+/** An answer proves life, and a control socket that nobody holds proves the end of who cannot be looked at otherwise. */
+function writerVerdict({
+  writerVerdict: verdict,
+  monitorControl,
+}: StatusFacts): ProcessVerdict | 'refused' | undefined {
+  if (monitorControl === 'answered') return 'alive'
+  return verdict === 'unverifiable' && monitorControl === 'absent' ? 'refused' : verdict
 }
 
 /** A monitor that watches, and what it complains of. */

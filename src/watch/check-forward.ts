@@ -4,7 +4,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { ForwardOptions } from '../config/forward-options.ts'
 import type { ControlClient } from '../control/client.ts'
 import { errorCode } from '../os/failure.ts'
-import { isExiting } from '../os/process-identity.ts'
+import { isElsewhere, isExiting } from '../os/process-identity.ts'
 import { timeLimit } from '../os/time-limit.ts'
 import { type ForwarderHealth, isForwarderHealth, type ListeningAddress } from '../record/forwarder-health.ts'
 import { judgePidFile, type PidFile, readPidFile } from '../record/pid-file.ts'
@@ -41,7 +41,13 @@ export async function checkForward(input: CheckInput): Promise<ForwardCheck> {
   if (typeof asked === 'string' || typeof connection === 'string') {
     const control = typeof asked === 'string' ? asked : 'silent'
     const pidFile = await factsOfWhoIsThere(input.pidFile)
-    return { pidFile, control, ...unanswered, portHolder: input.portHolder }
+    return {
+      pidFile,
+      control,
+      ...unanswered,
+      isElsewhere: isNamedElsewhere(pidFile),
+      portHolder: input.portHolder,
+    }
   }
   const { addresses } = asked.health.listen
   const address = addresses[input.turn % Math.max(1, addresses.length)]
@@ -49,16 +55,21 @@ export async function checkForward(input: CheckInput): Promise<ForwardCheck> {
   const pidFile = pidFileFacts(readPidFile(input.pidFile))
   // Stopped since it answered: that is what is to be told, not what became of the probe.
   if (listener === 'silent' && pidFile.kind === 'process' && pidFile.verdict === 'stopped') {
-    return { pidFile, control: 'silent', ...unanswered, portHolder: input.portHolder }
+    return { pidFile, control: 'silent', ...unanswered, isElsewhere: false, portHolder: input.portHolder }
   }
   return {
     pidFile,
     control: 'answered',
     health: asked.health,
+    isElsewhere: isElsewhere(asked.health.identity),
     optionsMatch: isDeepStrictEqual(asked.options, options),
     listener,
     portHolder: input.portHolder,
   }
+}
+
+function isNamedElsewhere(pidFile: ForwardCheck['pidFile']): boolean {
+  return pidFile.kind === 'process' && pidFile.identity !== undefined && isElsewhere(pidFile.identity)
 }
 
 interface Asked {

@@ -15,6 +15,8 @@ export interface ForwardCheck {
   /** `absent`: nobody holds the control socket. `silent`: it is held and nobody answers in time. */
   readonly control: 'answered' | 'silent' | 'absent'
   readonly health: ForwarderHealth | undefined
+  /** The forwarder that answers, or that the PID file names, is counted in another PID namespace, another container's for example. */
+  readonly isElsewhere: boolean
   /** False when the forwarder runs with other options than are wanted now. */
   readonly optionsMatch: boolean
   /** `unprobed`: no address is bound, or it was not worth trying. */
@@ -60,7 +62,15 @@ export type Diagnosis =
 
 /** Says what the facts mean. The first fault in the order of the checks counts. */
 export function diagnose(check: ForwardCheck): Diagnosis {
-  if (check.health !== undefined) return diagnoseAnswering(check, check.health)
+  if (check.health !== undefined) {
+    const diagnosis = diagnoseAnswering(check, check.health)
+    if (diagnosis.condition !== 'faulty' || !check.isElsewhere) return diagnosis
+    const { pid } = diagnosis.identity
+    return unproven(
+      pid,
+      `PID ${pid} of another PID namespace holds its control socket and ${diagnosis.fault.words}`,
+    )
+  }
   const { pidFile } = check
   switch (pidFile.kind) {
     case 'missing':
@@ -108,7 +118,7 @@ function diagnoseSilent(check: ForwardCheck, { pid, identity, verdict }: NamedPr
     case 'reused':
       return dead('pid_reused', 'is not running', `PID ${pid} is another process now`)
     case 'unverifiable':
-      return unproven(pid, `PID ${pid} may be a forwarder and nothing proves it`)
+      return diagnoseUnverifiable(check, pid, identity !== undefined)
     case 'stopped':
       return identity === undefined
         ? unproven(pid, `PID ${pid} is stopped and nothing proves that it is ours`)
@@ -119,6 +129,19 @@ function diagnoseSilent(check: ForwardCheck, { pid, identity, verdict }: NamedPr
         ? faulty('control_silent', `hangs: PID ${pid} does not answer`, identity)
         : faulty('control_absent', `cannot be asked: PID ${pid} has lost its control socket`, identity)
   }
+}
+
+/** A forwarder of ours that lives holds its control socket, whatever namespace it is in. A script's has none. */
+function diagnoseUnverifiable(
+  { control, isElsewhere }: ForwardCheck,
+  pid: number,
+  isOurs: boolean,
+): Diagnosis {
+  if (!isOurs) return unproven(pid, `PID ${pid} may be a forwarder and nothing proves it`)
+  const who = isElsewhere ? `PID ${pid} of another PID namespace` : `PID ${pid}`
+  return control === 'absent'
+    ? dead('gone', 'is not running', `${who} does not hold its control socket any more`)
+    : unproven(pid, `${who} holds its control socket and does not answer`)
 }
 
 const dead = (reason: FaultReason, words: string, stalePidFile: string | undefined): Diagnosis => ({

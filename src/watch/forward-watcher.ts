@@ -10,7 +10,13 @@ import { errorCode, errorText } from '../os/failure.ts'
 import { hostAndPort, machineAddresses } from '../os/interfaces.ts'
 import { isLinux } from '../os/platform.ts'
 import { describeHolder, findPortHolder } from '../os/port-holder.ts'
-import { type ProcessIdentity, sameProcess } from '../os/process-identity.ts'
+import {
+  isExiting,
+  judgeProcess,
+  type ProcessIdentity,
+  sameProcess,
+  signalProcess,
+} from '../os/process-identity.ts'
 import type { InheritedSocket } from '../os/socket-activation.ts'
 import { timeLimit } from '../os/time-limit.ts'
 import type { ForwarderHealth, ForwarderIdentity } from '../record/forwarder-health.ts'
@@ -59,6 +65,10 @@ const deathTakesMs = 1000
 
 /** ms that a forwarder's answer to a handover may come later than the time its replacement has. */
 const answerTakesMs = 2000
+
+/** ms that a forwarder may take to hold its control socket again, and between two looks. */
+const nameTakesMs = 1000
+const nameLookMs = 20
 
 /** ms within which the exit of a child is told after its control connection has ended. */
 const exitToldWithinMs = 20
@@ -221,7 +231,7 @@ export class ForwardWatcher {
     const found = await checkForward({
       options,
       pidFile: this.#file(fileNames.pidFile),
-      connection: await this.#connect(),
+      connection: await this.#connectOrWake(),
       turn: this.#turn++,
       portHolder,
     })
@@ -425,7 +435,8 @@ export class ForwardWatcher {
     const found = readPidFile(file)
     const verdict = judgePidFile(found)
     const isOwners = found.kind === 'identified' && (verdict === 'alive' || verdict === 'stopped')
-    if (isOwners || verdict === 'unverifiable') return
+    // One of ours that cannot be verified is removed only after its control socket has refused: nobody holds it.
+    if (isOwners || (verdict === 'unverifiable' && found.kind !== 'identified')) return
     removeStalePidFile(file, found)
   }
 
@@ -444,10 +455,29 @@ export class ForwardWatcher {
     return undefined
   }
 
+  /** A living forwarder that has lost the name of its control socket takes it again at SIGHUP, at once. */
+  async #connectOrWake(): Promise<ControlClient | 'absent' | 'silent'> {
+    const connection = await this.#connect()
+    const named = readPidFile(this.#file(fileNames.pidFile))
+    if (connection !== 'absent' || named.kind !== 'identified' || isExiting(named.identity)) return connection
+    if (judgePidFile(named) !== 'alive' || !signalProcess(named.identity, 'SIGHUP')) return connection
+    for (let waited = 0; waited < nameTakesMs; waited += nameLookMs) {
+      await new Promise((resolve) => setTimeout(resolve, nameLookMs))
+      const again = await this.#connect()
+      if (again !== 'absent' || judgeProcess(named.identity) !== 'alive') return again
+    }
+    return 'absent'
+  }
+
   async #connect(): Promise<ControlClient | 'absent' | 'silent'> {
     if (this.#connection !== undefined) return this.#connection
     try {
       const connection = await connectControl(this.#file(fileNames.forwarderSocket))
+      // Nobody watches any more; kept open, it would keep this process alive.
+      if (this.#closed) {
+        connection.close()
+        return 'silent'
+      }
       this.#connection = connection
       void connection.closed.then(() => this.#connectionEnded(connection))
       return connection

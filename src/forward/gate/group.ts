@@ -1,7 +1,14 @@
 import { readdirSync } from 'node:fs'
 import path from 'node:path'
+import { connectControl } from '../../control/client.ts'
 import { monotonicMs } from '../../os/clock.ts'
-import { judgeProcess, ownIdentity, type ProcessIdentity, sameProcess } from '../../os/process-identity.ts'
+import {
+  isElsewhere,
+  judgeProcess,
+  ownIdentity,
+  type ProcessIdentity,
+  sameProcess,
+} from '../../os/process-identity.ts'
 import { readRegularFile } from '../../os/regular-file.ts'
 import { removeQuietly, writeFileAtomically } from '../../record/atomic-file.ts'
 import { fileNames } from '../../record/state-directory.ts'
@@ -36,6 +43,8 @@ export class GateGroup {
   readonly #directory: string
   readonly #group: string
   readonly #self: GateMember
+  /** Ports of other PID namespaces whose control sockets were held at the last look. */
+  readonly #heldElsewhere = new Set<number>()
   #known: { readonly at: number; readonly members: readonly GateMember[] } | undefined
 
   constructor(directory: string, group: string, self: GateMember) {
@@ -74,7 +83,21 @@ export class GateGroup {
       .map((name) => readEntry(path.join(this.#directory, name)))
       .filter((entry) => entry !== undefined)
       .filter(({ group, listenPort }) => group === this.#group && listenPort !== this.#self.listenPort)
-      .filter(({ identity }) => ['alive', 'unverifiable'].includes(judgeProcess(identity)))
+      .filter((entry) => this.#isThere(entry))
+  }
+
+  /** Of another PID namespace only the control socket tells: it is asked beside the request, and believed from the next look on. */
+  #isThere({ identity, listenPort }: Entry): boolean {
+    if (!isElsewhere(identity)) return ['alive', 'unverifiable'].includes(judgeProcess(identity))
+    const socket = path.join(this.#directory, fileNames.forwarderSocket(listenPort))
+    void connectControl(socket).then(
+      (client) => {
+        client.close()
+        this.#heldElsewhere.add(listenPort)
+      },
+      () => this.#heldElsewhere.delete(listenPort),
+    )
+    return this.#heldElsewhere.has(listenPort)
   }
 }
 
