@@ -33,35 +33,46 @@ interface Waiting {
 
 const SHORTEST_DELAY_MS = 2
 const LONGEST_DELAY_MS = 500
+/** Each pause between two scans is longer than the one before by this factor: nobody waits much longer than needed. */
+const DELAY_GROWTH = 1.5
 
 /**
- * A busy machine's table is long, and the kernel takes 40 us for each page of it: 100 ms for 40,000 sockets. So it is read in slices of
- * this many ms, ...
+ * A busy machine's table is long, and the kernel takes 40 us for each page of it: 100 ms for 40,000 sockets. The kernel goes through its whole
+ * hash table besides, 2 to 8 ms, however few sockets there are. So it is read in slices of this many ms, ...
  */
 const SLICE_MS = 1
-/** ... that take this part of the time, ... */
+/** ... that take this part of the time in the long run, ... */
 const SHARE = 0.1
-/** ... unless a slice only took that long because the process was not running. */
+/** ... but as much as this at once after a pause, ... */
+const BURST_MS = 20
+/** ... and no pause is longer than this: a slice may have taken long only because the process was not running. */
 const LONGEST_REST_MS = 50
 
 const waiting = new Set<Waiting>()
 let delay = SHORTEST_DELAY_MS
-let notBefore = 0
+/** ms of reading that may be done now. */
+let credit = BURST_MS
+let creditAt = performance.now()
 let timer: NodeJS.Timeout | undefined
+let soon: NodeJS.Immediate | undefined
 /** The one that is under way. */
 let scan: Scan | undefined
 
 function schedule(wait: number): void {
   clearTimeout(timer)
-  timer = setTimeout(goOn, Math.max(wait, notBefore - performance.now()))
+  clearImmediate(soon)
+  const rest = credit > 0 ? 0 : Math.min(-credit / SHARE, LONGEST_REST_MS)
+  if (Math.max(wait, rest) > 0) timer = setTimeout(goOn, Math.max(wait, rest))
+  else soon = setImmediate(goOn)
 }
 
 function goOn(): void {
   scan ??= new Scan([...waiting])
   const before = performance.now()
+  credit = Math.min(BURST_MS, credit + (before - creditAt) * SHARE)
   const isOver = scan.read(before + SLICE_MS)
-  const now = performance.now()
-  notBefore = now + Math.min((now - before) / SHARE, LONGEST_REST_MS)
+  creditAt = performance.now()
+  credit = Math.max(credit - (creditAt - before), -LONGEST_REST_MS * SHARE)
   if (!isOver) return schedule(0)
   const done = scan.conclude()
   scan = undefined
@@ -71,7 +82,7 @@ function goOn(): void {
   }
   if (waiting.size === 0) return
   schedule(delay)
-  delay = Math.min(delay * 2, LONGEST_DELAY_MS)
+  delay = Math.min(delay * DELAY_GROWTH, LONGEST_DELAY_MS)
 }
 
 function socketInode(descriptor: number): string | undefined {
@@ -87,31 +98,41 @@ const socketTables = ['/proc/self/net/tcp', '/proc/self/net/tcp6']
 /** One way through the tables, for all who waited when it began. */
 class Scan {
   readonly #asked: readonly Waiting[]
-  /** By inode, in bytes; undefined = not found yet. */
-  readonly #unacknowledged: Map<string, number | undefined>
+  /** Inodes that were not found yet. */
+  readonly #missing: Set<string>
+  /** Of those that were, in bytes. */
+  readonly #unacknowledged = new Map<string, number>()
   readonly #unread = [...socketTables]
   #table: SocketTable | undefined
   #slices = 0
 
   constructor(asked: readonly Waiting[]) {
     this.#asked = asked
-    this.#unacknowledged = new Map(asked.map(({ inode }) => [inode, undefined]))
+    this.#missing = new Set(asked.map(({ inode }) => inode))
   }
 
   /** @returns true when it is over; false when `deadline`, in ms of `performance.now()`, came first. */
   read(deadline: number): boolean {
     this.#slices += 1
     for (;;) {
+      if (this.#missing.size === 0) {
+        this.#table?.close()
+        return true
+      }
       if (this.#table === undefined) {
         const path = this.#unread.shift()
         if (path === undefined) return true
         this.#table = openTable(path)
-      } else if (!this.#table.read(this.#unacknowledged)) {
+      } else if (!this.#table.read(this.#found)) {
         this.#table = undefined
       } else if (performance.now() >= deadline) {
         return false
       }
     }
+  }
+
+  readonly #found = (inode: string, bytes: number): void => {
+    if (this.#missing.delete(inode)) this.#unacknowledged.set(inode, bytes)
   }
 
   /**
@@ -157,13 +178,13 @@ class SocketTable {
   }
 
   /**
-   * Reads the next piece, and notes of every inode asked for what its peer has still to acknowledge.
+   * Reads the next piece, and tells of every socket in it how many bytes its peer has still to acknowledge.
    * @returns false at the end; then it is closed.
    */
-  read(unacknowledged: Map<string, number | undefined>): boolean {
+  read(found: (inode: string, unacknowledged: number) => void): boolean {
     const length = this.#readChunk()
     if (length === 0) {
-      closeSync(this.#descriptor)
+      this.close()
       return false
     }
     const text = this.#partOfLine + this.#chunk.toString('latin1', 0, length)
@@ -171,9 +192,13 @@ class SocketTable {
     this.#partOfLine = text.slice(end)
     for (const { groups } of text.slice(0, end).matchAll(socketLine)) {
       const { inode = '', unacknowledged: bytes = '0' } = groups ?? {}
-      if (unacknowledged.has(inode)) unacknowledged.set(inode, Number.parseInt(bytes, 16))
+      found(inode, Number.parseInt(bytes, 16))
     }
     return true
+  }
+
+  close(): void {
+    closeSync(this.#descriptor)
   }
 
   /** A table that cannot be read is an empty one: nobody can be told more. */
