@@ -128,7 +128,16 @@ export async function receive(socket: net.Socket): Promise<Received> {
   return { end: await end, bytes: Buffer.concat(chunks) }
 }
 
-/** Lets the event loop turn until the condition holds; the test runner's own limit ends a vain wait. */
+const LONGEST_WAIT_MS = 60_000
+
+/**
+ * Lets the event loop turn until the condition holds.
+ * @throws after a minute: the loop of a test that the runner has given up would take a core from all others.
+ */
 export async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setImmediate(resolve))
+  const deadline = performance.now() + LONGEST_WAIT_MS
+  while (!condition()) {
+    if (performance.now() > deadline) throw new Error(`waited in vain until ${condition}`)
+    await new Promise((resolve) => setImmediate(resolve))
+  }
 }
