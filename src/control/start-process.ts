@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import type { Readable } from 'node:stream'
-import { errorText } from '../os/failure.ts'
+import { errorCode, errorText } from '../os/failure.ts'
 import { identityOf, type ProcessIdentity, unprovenIdentity } from '../os/process-identity.ts'
 import { readStartReport, type StartReport } from './start-report.ts'
 
@@ -28,6 +28,18 @@ export interface StartedProcess {
   readonly exited: Promise<string>
 }
 
+/** Why there is no process. */
+export interface NotRun {
+  /** `could not be run: spawn EMFILE` */
+  readonly how: string
+  /** The system's error code. */
+  readonly code: string | undefined
+}
+
+function notRun(error: unknown): NotRun {
+  return { how: `could not be run: ${errorText(error)}`, code: errorCode(error) }
+}
+
 /** Descriptor 3 is the channel, after stdin, stdout and stderr. */
 const channelDescriptor = 3
 
@@ -37,7 +49,7 @@ export const firstPassedDescriptor = channelDescriptor + 1
  * Starts a process in a session of its own: it outlives this process, its terminal and its signals. Never throws.
  * @returns `notRun` when there is no process: resolves with the reason, such as `could not be run: spawn EMFILE`.
  */
-export function startProcess(plan: ProcessPlan): StartedProcess | { readonly notRun: Promise<string> } {
+export function startProcess(plan: ProcessPlan): StartedProcess | { readonly notRun: Promise<NotRun> } {
   const { program, words, channel, output } = plan
   const reportWords = channel === 'report' ? ['--report-fd', String(channelDescriptor)] : []
   let child: ChildProcess
@@ -48,17 +60,18 @@ export function startProcess(plan: ProcessPlan): StartedProcess | { readonly not
       env: plan.environment,
     })
   } catch (error) {
-    return { notRun: Promise.resolve(`could not be run: ${errorText(error)}`) }
+    return { notRun: Promise.resolve(notRun(error)) }
   }
+  const failed = new Promise<NotRun>((resolve) => child.once('error', (error) => resolve(notRun(error))))
   const exited = new Promise<string>((resolve) => {
-    child.once('error', (error) => resolve(`could not be run: ${error.message}`))
+    void failed.then(({ how }) => resolve(how))
     child.once('exit', (code, signal) =>
       resolve(signal === null ? `ended with exit code ${code}` : `was killed by ${signal}`),
     )
   })
   const { pid } = child
   // It has no pipes either where descriptors were short (EMFILE).
-  if (pid === undefined) return { notRun: exited }
+  if (pid === undefined) return { notRun: failed }
   // Taken before anything else happens: a child that ends is a zombie until the event loop turns, so the PID is still its own.
   let identity = identityOf(pid)
   const report =

@@ -1,10 +1,12 @@
 import { closeSync, writeSync } from 'node:fs'
 import type { Readable } from 'node:stream'
 
-/** What a forwarder tells the process that started it, as JSON on one line. */
+/**
+ * What a forwarder tells the process that started it, as JSON on one line. `code` is the system's, such as `EMFILE`, when its error is why.
+ */
 export type StartReport =
   | { readonly ready: true }
-  | { readonly ready: false; readonly message: string; readonly exitCode: number }
+  | { readonly ready: false; readonly message: string; readonly exitCode: number; readonly code?: string }
 
 /** Writes the report of this process, then closes its descriptor. Undefined = nobody wants one. */
 export function sendStartReport(descriptor: number | undefined, report: StartReport): void {

@@ -41,7 +41,7 @@ export function startReplacement(plan: HandoverPlan): Replacement {
     sockets: plan.sockets.map(({ descriptor }) => descriptor),
   })
   if ('notRun' in started) {
-    const ready = started.notRun.then((how) => Promise.reject(new Error(`the replacement ${how}`)))
+    const ready = started.notRun.then(({ how }) => Promise.reject(new Error(`the replacement ${how}`)))
     return { ready, abandon: () => {} }
   }
   started.child.unref()

@@ -9,7 +9,7 @@ import {
   holdControlSocket,
 } from '../control/server.ts'
 import { sendStartReport } from '../control/start-report.ts'
-import { errorText, exitCode, Failure } from '../os/failure.ts'
+import { errorCode, errorText, exitCode, Failure } from '../os/failure.ts'
 import { hostAndPort, isLoopback, machineAddresses, withoutZone } from '../os/interfaces.ts'
 import { isIP } from '../os/ip-address.ts'
 import { describeHolder, findPortHolder } from '../os/port-holder.ts'
@@ -55,7 +55,14 @@ export async function runForwarder(options: ForwarderProcessOptions): Promise<nu
     return await run(options)
   } catch (error) {
     const code = error instanceof Failure ? error.exitCode : exitCode.internal
-    sendStartReport(options.reportDescriptor, { ready: false, message: errorText(error), exitCode: code })
+    const system = errorCode(error)
+    const why = system === undefined ? {} : { code: system }
+    sendStartReport(options.reportDescriptor, {
+      ready: false,
+      message: errorText(error),
+      exitCode: code,
+      ...why,
+    })
     throw error
   }
 }
@@ -274,10 +281,12 @@ function refuseIfTaken(forwarder: Forwarder): void {
   const cure = isTaken
     ? `stop that process, make it listen on loopback only, or listen elsewhere: tcp-proxy ${listenPort + 1} ${targetHost} …`
     : 'choose another --bind or port'
-  throw new Failure(
+  const failure = new Failure(
     `cannot listen on ${hostAndPort(first.place, listenPort)}: ${failedBindInWords(first)}${by}; ${cure}`,
     isTaken ? exitCode.unavailable : exitCode.configuration,
   )
+  // Told on to whoever started it: a want of descriptors is no fault of the forward.
+  throw Object.assign(failure, { code: first.error.code })
 }
 
 function logEvent(log: Log, forward: ForwardOptions, event: ForwarderEvent): void {

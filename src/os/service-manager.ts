@@ -6,7 +6,7 @@ import { spawn } from 'node:child_process'
  * @param states for example `READY=1`, `STATUS=2 forwards healthy`, `WATCHDOG=1`, `STOPPING=1`.
  */
 export function notifyServiceManager(...states: string[]): void {
-  if (!isServiceManagerListening()) return
+  if (!isServiceManagerListening() || !isMeant(process.env, process.pid)) return
   const child = spawn('systemd-notify', states, { stdio: 'ignore' })
   child.on('error', () => {})
 }
@@ -32,7 +32,16 @@ export function isServiceManagerListening(): boolean {
 
 /** True when systemd expects watchdog pings of this process (WATCHDOG_USEC set, sd_watchdog_enabled(3)). */
 export function watchdogPingsExpected(): boolean {
-  return Number(process.env.WATCHDOG_USEC) > 0
+  const { WATCHDOG_USEC, WATCHDOG_PID } = process.env
+  return Number(WATCHDOG_USEC) > 0 && (WATCHDOG_PID ?? String(process.pid)) === String(process.pid)
+}
+
+/**
+ * False when the variables of a service manager are those of another service, which this process is only a descendant of: a shell that a
+ * service runs passes them on. Before systemd 248 nothing tells.
+ */
+export function isMeant({ SYSTEMD_EXEC_PID }: NodeJS.ProcessEnv, pid: number): boolean {
+  return SYSTEMD_EXEC_PID === undefined || SYSTEMD_EXEC_PID === String(pid)
 }
 
 /**

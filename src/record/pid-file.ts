@@ -2,17 +2,20 @@ import { lstatSync, renameSync, unlinkSync } from 'node:fs'
 import type { ProcessIdentity, ProcessVerdict } from '../os/process-identity.ts'
 import { commandLine, judgeProcess, ownIdentity, sameProcess } from '../os/process-identity.ts'
 import { readRegularFile } from '../os/regular-file.ts'
+import { type Shortage, shortageOf } from '../os/shortage.ts'
 import { writeFileAtomically } from './atomic-file.ts'
 
 /**
  * What a PID file says.
  * - `missing`: there is none.
+ * - `unreadable`: this machine lacks what is needed to read it; nothing is known.
  * - `invalid`: it is there and names no process: empty, garbage, a directory, a symbolic link (never followed).
  * - `legacy`: it holds a PID alone, as shell scripts write it; nothing proves whose process that is.
  * - `identified`: written by a forwarder of ours, with the identity of the process.
  */
 export type PidFile =
   | { readonly kind: 'missing' }
+  | { readonly kind: 'unreadable'; readonly shortage: Shortage }
   | { readonly kind: 'invalid'; readonly why: string; readonly inode: number }
   | { readonly kind: 'legacy'; readonly pid: number; readonly inode: number }
   | { readonly kind: 'identified'; readonly identity: ProcessIdentity; readonly inode: number }
@@ -46,6 +49,8 @@ export function readPidFile(file: string): PidFile {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     if (code === 'ENOENT') return { kind: 'missing' }
+    const shortage = shortageOf(code)
+    if (shortage !== undefined) return { kind: 'unreadable', shortage }
     return { kind: 'invalid', why: `it cannot be read (${code})`, inode: 0 }
   }
   return parsePidFile(text, inode)
@@ -88,6 +93,7 @@ function parseIdentity(json: string): ProcessIdentity | undefined {
 export function judgePidFile(file: PidFile): ProcessVerdict | undefined {
   switch (file.kind) {
     case 'missing':
+    case 'unreadable':
     case 'invalid':
       return undefined
     case 'identified':
@@ -111,6 +117,7 @@ function judgeLegacyPid(pid: number): ProcessVerdict {
  */
 export function removeStalePidFile(file: string, judged: PidFile): boolean {
   if (judged.kind === 'missing') return true
+  if (judged.kind === 'unreadable') return false
   const aside = `${file}.stale-${process.pid}`
   try {
     if (lstatSync(file).ino !== judged.inode) return false

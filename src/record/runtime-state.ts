@@ -79,6 +79,8 @@ export interface ForwardRecord {
   readonly lastRestartAt?: number | null
   /** Restarts by an order, a signal, other options or a limit; missing in the records of an older monitor. */
   readonly plannedRestarts?: number
+  /** What this machine lacks to start it, and the monotonic time since when; null or missing = nothing. */
+  readonly shortage?: { readonly kind: string; readonly reason: string; readonly since: number } | null
   readonly failures: number
   readonly failingSince: number | null
   readonly targetMemory: {

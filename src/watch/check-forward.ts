@@ -5,6 +5,7 @@ import type { ForwardOptions } from '../config/forward-options.ts'
 import type { ControlClient } from '../control/client.ts'
 import { errorCode } from '../os/failure.ts'
 import { isElsewhere, isExiting } from '../os/process-identity.ts'
+import { ShortageError } from '../os/shortage.ts'
 import { timeLimit } from '../os/time-limit.ts'
 import { type ForwarderHealth, isForwarderHealth, type ListeningAddress } from '../record/forwarder-health.ts'
 import { judgePidFile, type PidFile, readPidFile } from '../record/pid-file.ts'
@@ -41,6 +42,8 @@ export async function checkForward(input: CheckInput): Promise<ForwardCheck> {
   if (typeof asked === 'string' || typeof connection === 'string') {
     const control = typeof asked === 'string' ? asked : 'silent'
     const pidFile = await factsOfWhoIsThere(input.pidFile)
+    const read = readPidFile(input.pidFile)
+    if (read.kind === 'unreadable') throw new ShortageError(read.shortage)
     return {
       pidFile,
       control,
@@ -114,6 +117,8 @@ function pidFileFacts(file: PidFile): ForwardCheck['pidFile'] {
   switch (file.kind) {
     case 'missing':
       return { kind: 'missing' }
+    case 'unreadable':
+      return { kind: 'unreadable' }
     case 'invalid':
       return { kind: 'invalid', why: file.why }
     case 'legacy':

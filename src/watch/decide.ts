@@ -77,6 +77,7 @@ function woken(state: ForwardState, context: Context): Decision {
       return lookForIt(state, state.phase.until, context)
     case 'blocked':
     case 'unknown':
+      return { state, effects: [{ kind: 'check' }] }
     case 'running':
     case 'stopping':
     case 'down':

@@ -5,6 +5,8 @@ import type { ForwarderHealth } from '../record/forwarder-health.ts'
 export interface ForwardCheck {
   readonly pidFile:
     | { readonly kind: 'missing' }
+    /** This machine lacks what is needed to read it. */
+    | { readonly kind: 'unreadable' }
     | { readonly kind: 'invalid'; readonly why: string }
     | {
         readonly kind: 'process'
@@ -74,6 +76,7 @@ export function diagnose(check: ForwardCheck): Diagnosis {
   const { pidFile } = check
   switch (pidFile.kind) {
     case 'missing':
+    case 'unreadable':
       return check.control === 'silent'
         ? unproven(0, 'its control socket is held but does not answer, and no PID file says by whom')
         : dead('pid_missing', 'is not running', undefined)
@@ -100,7 +103,7 @@ function diagnoseAnswering(check: ForwardCheck, health: ForwarderHealth): Diagno
 
 /** Why the PID file is wrong although the forwarder answers; undefined when it is right, or missing and about to be written. */
 function strangePidFile({ pidFile }: ForwardCheck, identity: ProcessIdentity): string | undefined {
-  if (pidFile.kind === 'missing') return undefined
+  if (pidFile.kind === 'missing' || pidFile.kind === 'unreadable') return undefined
   if (pidFile.kind === 'invalid') return pidFile.why
   return pidFile.pid === identity.pid
     ? undefined

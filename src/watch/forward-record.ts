@@ -27,6 +27,10 @@ export function forwardRecord({
     restarts: state.restarts,
     lastRestartAt: state.lastRestartAt ?? null,
     plannedRestarts: state.plannedRestarts,
+    shortage:
+      state.shortage === undefined
+        ? null
+        : { kind: state.shortage.kind, reason: state.shortage.words, since: state.shortage.since },
     failures: state.failures,
     failingSince: state.failingSince ?? null,
     targetMemory: {
@@ -82,6 +86,7 @@ export function memoryOf(record: ForwardRecord, sameBoot: boolean): WatcherMemor
     healthySince: time(memory.healthySince),
     failingSince: time(record.failingSince),
     lastFault: undefined,
+    shortage: undefined,
     target: {
       everAnswered: sameBoot && targetMemory.everAnswered,
       failures: sameBoot ? targetMemory.failures : 0,

@@ -17,6 +17,7 @@ import {
   sameProcess,
   signalProcess,
 } from '../os/process-identity.ts'
+import { noDescriptors, ShortageError, shortageOf } from '../os/shortage.ts'
 import type { InheritedSocket } from '../os/socket-activation.ts'
 import { timeLimit } from '../os/time-limit.ts'
 import type { ForwarderHealth, ForwarderIdentity } from '../record/forwarder-health.ts'
@@ -224,7 +225,7 @@ export class ForwardWatcher {
   }
 
   async #check(): Promise<void> {
-    if (!hasDescriptorsLeft()) throw new Error('no file descriptor is left (ulimit -n)')
+    if (!hasDescriptorsLeft()) throw new ShortageError(noDescriptors)
     const { options } = this.configuration
     const handovers = this.#handovers
     const portHolder = this.#holderMatters() ? this.#findHolder() : undefined
@@ -344,8 +345,11 @@ export class ForwardWatcher {
       prepareDirectory()
       started = startForwarder(options, stateDirectory, this.#file(fileNames.forwarderLog), sockets)
     } catch (error) {
-      const message = `it could not be run: ${(error as Error).message}`
-      setImmediate(() => this.observe({ kind: 'start-failed', generation, message, portTaken: false }))
+      const message = `it could not be run: ${errorText(error)}`
+      const shortage = shortageOf(errorCode(error))
+      setImmediate(() =>
+        this.observe({ kind: 'start-failed', generation, message, portTaken: false, shortage }),
+      )
       return
     }
     this.#started = started
@@ -361,7 +365,8 @@ export class ForwardWatcher {
   async #replace({ generation, timeoutMs }: Extract<Effect, { kind: 'replace' }>): Promise<void> {
     const fail = (message: string, reason: ReplaceFailure) =>
       this.observe({ kind: 'replace-failed', generation, message, reason })
-    const connection = await this.#connect()
+    const connection = await this.#connect().catch(() => 'short' as const)
+    if (connection === 'short') return fail('this machine lacks what is needed to ask it', 'failed')
     if (typeof connection === 'string') return fail('its control socket does not answer', 'unsupported')
     const run = forwarderCommand(this.configuration.options, this.#around.stateDirectory)
     try {
@@ -482,7 +487,11 @@ export class ForwardWatcher {
       void connection.closed.then(() => this.#connectionEnded(connection))
       return connection
     } catch (error) {
-      return errorCode(error) === 'ETIMEDOUT' || errorCode(error) === 'EAGAIN' ? 'silent' : 'absent'
+      const code = errorCode(error)
+      // What this process lacks says nothing about whoever holds the socket.
+      const shortage = shortageOf(code)
+      if (shortage !== undefined) throw new ShortageError(shortage)
+      return code === 'ETIMEDOUT' || code === 'EAGAIN' ? 'silent' : 'absent'
     }
   }
 
@@ -522,7 +531,7 @@ export class ForwardWatcher {
 
   /** Who answers as this forward's forwarder, when that is another process than this one. */
   async #successorOf(identity: ProcessIdentity): Promise<ProcessIdentity | undefined> {
-    const connection = await this.#connect()
+    const connection = await this.#connect().catch(() => 'absent' as const)
     if (typeof connection === 'string') return undefined
     const answer = await connection.request('identify').catch(() => undefined)
     const holder = (answer as Partial<ForwarderIdentity> | undefined)?.identity

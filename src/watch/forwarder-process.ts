@@ -1,17 +1,29 @@
-import { closeSync } from 'node:fs'
+import { closeSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { type ForwardOptions, gateTokenVariable, optionWords } from '../config/forward-options.ts'
-import { firstPassedDescriptor, type StartedProcess, startProcess } from '../control/start-process.ts'
+import {
+  firstPassedDescriptor,
+  type NotRun,
+  type StartedProcess,
+  startProcess,
+} from '../control/start-process.ts'
 import { childEnvironment } from '../os/child-environment.ts'
 import { exitCode } from '../os/failure.ts'
 import { type ProcessIdentity, signalProcess } from '../os/process-identity.ts'
 import { openForAppending } from '../os/regular-file.ts'
+import { type Shortage, shortageAtStart, shortageOf } from '../os/shortage.ts'
 import { type Inheritance, type InheritedSocket, inheritanceVariable } from '../os/socket-activation.ts'
 
 /** What became of a start. */
 export type StartOutcome =
   | { readonly ok: true; readonly identity: ProcessIdentity }
-  | { readonly ok: false; readonly message: string; readonly portTaken: boolean }
+  | {
+      readonly ok: false
+      readonly message: string
+      readonly portTaken: boolean
+      /** What this machine lacks for it, when that is why. */
+      readonly shortage?: Shortage | undefined
+    }
 
 export interface StartedForwarder {
   /** Undefined when it could not be run at all. */
@@ -74,18 +86,38 @@ function inherited(sockets: readonly InheritedSocket[]): NodeJS.ProcessEnv {
   return { [inheritanceVariable]: JSON.stringify(inheritance) }
 }
 
-function neverRan(notRun: Promise<string>): StartedForwarder {
-  const outcome = notRun.then((how) => ({ ok: false, message: `it ${how}`, portTaken: false }) as const)
-  return { pid: undefined, outcome, exited: notRun, abandon: () => {} }
+function neverRan(notRun: Promise<NotRun>): StartedForwarder {
+  const outcome = notRun.then(({ how, code }) => {
+    return { ok: false, message: `it ${how}`, portTaken: false, shortage: shortageAtStart(code) } as const
+  })
+  return { pid: undefined, outcome, exited: notRun.then(({ how }) => how), abandon: () => {} }
 }
 
 async function startOutcome(started: StartedProcess): Promise<StartOutcome> {
   const report = await started.report
   if (report?.ready === true) return { ok: true, identity: started.identity }
   if (report?.ready === false) {
-    return { ok: false, message: report.message, portTaken: report.exitCode === exitCode.unavailable }
+    const portTaken = report.exitCode === exitCode.unavailable
+    return { ok: false, message: report.message, portTaken, shortage: shortageOf(report.code) }
   }
-  return { ok: false, message: `it ${await started.exited} before it was ready`, portTaken: false }
+  const message = `it ${await started.exited} before it was ready`
+  return { ok: false, message, portTaken: false, shortage: isProgramWhole() ? undefined : brokenProgram }
+}
+
+/** The last line of the program: scripts/bundle writes it, and a file that is being written does not have it yet. */
+const lastLine = '//# whole\n'
+
+const brokenProgram: Shortage = {
+  kind: 'program',
+  words: `${program} is missing or incomplete; is it being upgraded?`,
+}
+
+function isProgramWhole(): boolean {
+  try {
+    return readFileSync(program, 'utf8').endsWith(lastLine)
+  } catch {
+    return false
+  }
 }
 
 /**

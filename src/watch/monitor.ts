@@ -12,7 +12,7 @@ import { errorText, exitCode, Failure } from '../os/failure.ts'
 import { machineAddresses } from '../os/interfaces.ts'
 import { isLinux } from '../os/platform.ts'
 import { ownIdentity } from '../os/process-identity.ts'
-import { notifyServiceManager, watchdogPingsExpected } from '../os/service-manager.ts'
+import { isMeant, notifyServiceManager, watchdogPingsExpected } from '../os/service-manager.ts'
 import { socketsByPort, takeInheritance } from '../os/socket-activation.ts'
 import { version } from '../os/version.ts'
 import { writeFileAtomically } from '../record/atomic-file.ts'
@@ -523,7 +523,7 @@ export class Monitor {
         startedAt: this.#startedAt.wall,
         startedAtMonotonicMs: this.#startedAt.monotonic,
         configuration: this.#options.configurationFile ?? null,
-        serviceManager: process.env.INVOCATION_ID === undefined ? null : 'systemd',
+        serviceManager: isService() ? 'systemd' : null,
       },
       sequence: ++this.#sequence,
       writtenAt: wallTime(),
@@ -589,6 +589,10 @@ export class Monitor {
   #file(name: string): string {
     return path.join(this.#options.stateDirectory, name)
   }
+}
+
+function isService(): boolean {
+  return process.env.INVOCATION_ID !== undefined && isMeant(process.env, process.pid)
 }
 
 function endingSignal(): Promise<string> {

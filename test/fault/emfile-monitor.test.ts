@@ -32,14 +32,18 @@ describe('EMFILE: the monitor has no descriptor left', { timeout: 60_000 }, () =
           { name: 'kept', listen: kept, target },
           { name: 'killed', listen: killed, target },
         ]
-        const monitor = await startMonitor(watched, { forwards, interval: '100ms' })
+        const monitor = await startMonitor(watched, {
+          forwards,
+          interval: '100ms',
+          restart: { flappingRestarts: 2, flappingPause: '1h' },
+        })
         const { pid: keptPid } = await healthyAs(watched, kept)
         const { pid: killedPid } = await healthyAs(watched, killed)
         limitDescriptors(monitor.pid, limitThatLeaves(monitor.pid, spare))
-        if (spare < 6) await monitor.line(/cannot be looked at: no file descriptor is left/)
+        if (spare < 6) await monitor.line(/cannot be looked at: this process is out of file descriptors/)
         process.kill(killedPid, 'SIGKILL')
-        await monitor.line(/killed (is not running|could not be started)/)
-        if (spare < 3) await monitor.line(/killed could not be started/)
+        await monitor.line(/killed (is not running|cannot be started)/)
+        if (spare < 3) await monitor.line(/killed cannot be started: this process is out of file descriptors/)
         assert.equal(await askThrough(kept), 'hello')
         limitDescriptors(monitor.pid, undefined)
         const { pid } = await healthyAs(watched, killed, killedPid)
@@ -47,6 +51,7 @@ describe('EMFILE: the monitor has no descriptor left', { timeout: 60_000 }, () =
         assert.equal(await askThrough(killed), 'hello')
         assert.deepEqual(forwardersOf(watched, kept), [keptPid])
         assert.equal(restartsOf(watched, kept), 0)
+        assert.doesNotMatch(watched.log(), /Stale PID file .*read|no address but loopback|flapping|ALERT/)
         assert.equal(await monitor.stop(), 0)
         await echo.close()
       }))

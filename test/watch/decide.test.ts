@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { restartDefaults } from '../../src/config/restart-policy.ts'
+import { noDescriptors } from '../../src/os/shortage.ts'
 import type { Observation } from '../../src/watch/decide/state.ts'
 import { deadCheck, faultyCheck, healthyCheck, identity, unverifiableCheck } from '../support/observations.ts'
 import { Play } from '../support/play.ts'
@@ -215,6 +216,39 @@ describe('decide', () => {
     assert.deepEqual(play.kinds(), ['log', 'stop'])
     play.see({ kind: 'ended', identity: identity(4) })
     assert.equal(play.state.phase.id, 'down')
+  })
+
+  it('counts a start that this machine lacks something for as no failure and no restart, and tries again within seconds', () => {
+    const play = new Play().running(3)
+    play.see({ kind: 'died', identity: identity(3), how: 'was killed by SIGKILL' })
+    const [{ failures, restarts }, since] = [play.state, play.now]
+    const fail = () => {
+      const { generation } = play.state
+      play.see(
+        { kind: 'start-failed', generation, message: 'EMFILE', portTaken: false, shortage: noDescriptors },
+        10,
+      )
+      const { phase } = play.state
+      assert.ok(phase.id === 'backoff' && phase.until - play.now <= 5000)
+      play.see({ kind: 'woken' }, phase.until - play.now).see(deadCheck())
+    }
+    fail()
+    const told = play.history.flatMap((effect) => ('message' in effect ? [effect.message] : []))
+    assert.match(told.join('\n'), /inspector cannot be started: this process is out of file descriptors/)
+    while (play.now - since < 50_000) fail()
+    assert.deepEqual([play.state.failures, play.state.restarts], [failures, restarts])
+    assert.equal(play.history.filter(({ kind }) => kind === 'alert').length, 0)
+    while (play.now - since < 70_000) fail()
+    assert.equal(
+      play.history.filter(({ kind }) => kind === 'alert').length,
+      1,
+      'what lasts for a minute is told',
+    )
+    play
+      .see({ kind: 'started', generation: play.state.generation, identity: identity(4) })
+      .see(healthyCheck(4))
+    assert.deepEqual([play.state.phase.id, play.state.shortage], ['running', undefined])
+    assert.match(play.said(), /works again/)
   })
 
   it('does not take the start of another process for a handover', () => {

@@ -190,7 +190,7 @@ export class WorkerPool {
       sockets: sockets.map(({ descriptor }) => descriptor),
     })
     if ('notRun' in started) {
-      void started.notRun.then((how) => this.#options.log('error', `A worker ${how}; tried again later`))
+      void started.notRun.then(({ how }) => this.#options.log('error', `A worker ${how}; tried again later`))
       return false
     }
     const { child, identity, exited } = started

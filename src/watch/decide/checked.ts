@@ -89,9 +89,23 @@ function endFound(
   }
 }
 
+/** ms after a look that could not be taken until the next one, for a forward that does not run. */
+const lookAgainMs = 2000
+
+function isWait(
+  phase: ForwardState['phase'],
+): phase is Extract<ForwardState['phase'], { id: 'backoff' | 'flapping' }> {
+  return phase.id === 'backoff' || phase.id === 'flapping'
+}
+
 /** A look could not be taken. Who waits for an end is not kept waiting for ever. */
-export function unseen(state: ForwardState, why: string, { name }: Context): Decision {
-  if (state.phase.id !== 'unknown' || state.phase.stopWhy === undefined) return nothing(state)
+export function unseen(state: ForwardState, why: string, { name, now }: Context): Decision {
+  const { phase } = state
+  if (phase.id !== 'unknown' || phase.stopWhy === undefined) {
+    // What is running is looked at in the next round; what is down is not kept waiting for that long.
+    const isDue = phase.id === 'unknown' || phase.id === 'blocked' || (isWait(phase) && now >= phase.until)
+    return isDue ? { state, effects: [{ kind: 'wake', at: now + lookAgainMs }] } : nothing(state)
+  }
   const line = warn(`${name} could not be looked at (${why}), so it was not ended if it runs`)
   return { state: { ...state, phase: { id: 'down' } }, effects: [line] }
 }

@@ -32,6 +32,7 @@ export function healthy(
     failures: 0,
     failingSince: undefined,
     lastFault: undefined,
+    shortage: undefined,
     healthySince,
     backoffLevel: isReset ? 0 : state.backoffLevel,
   }
@@ -72,6 +73,7 @@ function supervisorNow({ supervisor }: ForwardState, health: ForwarderHealth): S
 }
 
 function recovered(state: ForwardState, { name, policy }: Context): Effect[] {
-  if (state.failures < policy.failureThreshold && state.phase.id !== 'flapping') return []
+  const isTold = state.failures >= policy.failureThreshold || state.phase.id === 'flapping'
+  if (!isTold && state.shortage?.isAlerted !== true) return []
   return [alert('resolved', 'forward', `${name} works again`)]
 }

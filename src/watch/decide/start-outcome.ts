@@ -1,4 +1,5 @@
 import { countFailure, planRestart } from './restarting.ts'
+import { short } from './short.ts'
 import type { Context, Decision, ForwardState, Observation } from './state.ts'
 import { good, nothing, prepend, seconds } from './words.ts'
 
@@ -27,6 +28,7 @@ export function startFailed(
   context: Context,
 ): Decision {
   if (state.phase.id !== 'starting' || seen.generation !== state.generation) return nothing(state)
+  if (seen.shortage !== undefined) return short(state, seen.shortage, context)
   const failed = countFailure(state, `could not be started: ${seen.message}`, context)
   if (seen.portTaken) {
     // The failure has been told; that it is looked at again every round stands in the status.

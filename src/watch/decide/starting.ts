@@ -22,7 +22,8 @@ export function awaitSupervisor(
 
 /** Starts it when its wait is over. */
 export function startIfDue(state: ForwardState, until: number, context: Context): Decision {
-  return context.now < until ? nothing(state) : start(state, context, 'failure')
+  if (context.now < until) return nothing(state)
+  return start(state, context, state.shortage === undefined ? 'failure' : 'none')
 }
 
 /**

@@ -2,6 +2,7 @@ import type { Subject } from '../../alert/incident.ts'
 import type { ResourceLimits } from '../../config/resource-limits.ts'
 import type { RestartPolicy } from '../../config/restart-policy.ts'
 import type { ProcessIdentity } from '../../os/process-identity.ts'
+import type { Shortage } from '../../os/shortage.ts'
 import type { LogLevel } from '../../record/log-entry.ts'
 import type { LimitsMemory, ResourceUsage } from '../../record/runtime-state.ts'
 import type { Diagnosis } from '../diagnose.ts'
@@ -63,10 +64,21 @@ export interface ForwardState {
   /** When the failure that goes on began; undefined while there is none. */
   readonly failingSince: number | undefined
   readonly lastFault: string | undefined
+  /** What this machine lacks to start it; undefined while it lacks nothing. */
+  readonly shortage: ShortageMemory | undefined
   readonly target: TargetMemory
   readonly limits: LimitsMemory
   /** Who starts its process again; undefined = this monitor does. */
   readonly supervisor: Supervised | undefined
+}
+
+/** A shortage that keeps a forward from being started. */
+export interface ShortageMemory extends Shortage {
+  /** Monotonic time of the first start that failed for it. */
+  readonly since: number
+  /** Starts that have failed for it. */
+  readonly tries: number
+  readonly isAlerted: boolean
 }
 
 export interface Supervised {
@@ -106,6 +118,7 @@ export const initialState: ForwardState = {
   healthySince: undefined,
   failingSince: undefined,
   lastFault: undefined,
+  shortage: undefined,
   target: { everAnswered: false, failures: 0, failingSince: undefined },
   limits: initialLimits,
   supervisor: undefined,
@@ -135,6 +148,8 @@ export type Observation =
       readonly generation: number
       readonly message: string
       readonly portTaken: boolean
+      /** What this machine lacks for it, when that is why. */
+      readonly shortage?: Shortage | undefined
     }
   /** The replacement took over, and the one before it only finishes its connections. */
   | { readonly kind: 'replaced'; readonly generation: number; readonly identity: ProcessIdentity }
