@@ -36,6 +36,9 @@ export const words: readonly Word[] = [
     command: async () => (await import('./tcp-proxy-command.ts')).tcpProxyCommand(),
     run: runForward,
   },
+  of('doctor', 'check this machine and the configuration, and name cures', undefined, async () => {
+    return (await import('./doctor.ts')).doctor
+  }),
   of('completion', 'print shell completion for bash, zsh or fish', undefined, async () => {
     return (await import('./completion.ts')).completion
   }),

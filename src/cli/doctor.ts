@@ -1,0 +1,61 @@
+import path from 'node:path'
+import { examine } from '../doctor/examine.ts'
+import { renderDiagnosis } from '../doctor/render.ts'
+import { readersDirectory } from '../record/state-directory.ts'
+import { wantsColour } from '../report/terminal.ts'
+import { newCommand, program } from './command.ts'
+
+interface Options {
+  config?: string
+  stateDir?: string
+  json?: boolean
+}
+
+/** Columns of a diagnosis that is not printed on a terminal, or on one of unknown width. */
+const widthWithoutTerminal = 120
+
+const command = newCommand(
+  'port-watchdog doctor',
+  'Check this machine, the configuration and what runs, and name a cure for every problem. It changes nothing.',
+)
+  .option(
+    '--config <FILE>',
+    'configuration file to check (default: that of the running monitor, or the built-in one)',
+  )
+  .option(
+    '--state-dir <DIR>',
+    'folder in which the monitor keeps its records (default: the first of the usual places that has some)',
+  )
+  .option('--json', 'print one JSON object (schema/doctor.schema.json)')
+  .addHelpText(
+    'after',
+    `
+Signs: ✓ in order, • worth knowing, ! warning, ✗ error.
+
+Exit codes:
+  0   everything is in order, or only worth knowing
+  1   there are warnings
+  2   there are errors
+  64  invalid arguments
+
+Examples:
+  port-watchdog doctor
+  port-watchdog doctor --config port-watchdog.yaml
+  port-watchdog doctor --json | jq '.findings[] | select(.level == "error")'
+
+Manual: man port-watchdog`,
+  )
+
+export const doctor = program(command, async ({ config, stateDir, json }: Options) => {
+  const stateDirectory = readersDirectory(stateDir)
+  const file = config === undefined ? undefined : path.resolve(config)
+  const diagnosis = await examine(stateDirectory, file)
+  const style = {
+    colour: wantsColour(process.stdout, process.env),
+    width: process.stdout.columns || widthWithoutTerminal,
+  }
+  process.stdout.write(
+    json === true ? `${JSON.stringify(diagnosis, null, 2)}\n` : renderDiagnosis(diagnosis, style),
+  )
+  return diagnosis.exitCode
+})

@@ -1,0 +1,55 @@
+import type { Configuration } from '../config/configuration.ts'
+import type { OwnProcess } from '../os/own-processes.ts'
+
+/*
+ * `port-watchdog doctor`: looks at the machine, the configuration and what runs, and says what is wrong and what cures it. It changes
+ * nothing, and needs no monitor. Each file of checks/ is one check; to add one, add its file and its line in checks.ts.
+ */
+
+/**
+ * - `ok`: looked at and in order.
+ * - `note`: worth knowing, nothing to mend.
+ * - `warning`: works now, and will fail or is unsafe under some circumstance.
+ * - `error`: does not work.
+ */
+export type Level = 'ok' | 'note' | 'warning' | 'error'
+
+export const levels: readonly Level[] = ['ok', 'note', 'warning', 'error']
+
+export interface Finding {
+  /** Stable, `kebab-case`: for programs, which must not read the sentence. */
+  readonly code: string
+  readonly level: Level
+  /** One sentence. */
+  readonly what: string
+  /** What to type or to change; null when nothing is to be done. */
+  readonly cure: string | null
+}
+
+/** What every check may look at. */
+export interface Patient {
+  /** May not exist. */
+  readonly stateDirectory: string
+  /** Undefined = none is given: the built-in one is used. */
+  readonly configurationFile: string | undefined
+  /** Undefined = it is not valid. */
+  readonly configuration: Configuration | undefined
+  /** Why it is not valid, in words. */
+  readonly configurationProblem: string | undefined
+  readonly processes: readonly OwnProcess[]
+}
+
+export interface Check {
+  /** `kebab-case`. */
+  readonly name: string
+  readonly run: (patient: Patient) => Promise<readonly Finding[]> | readonly Finding[]
+}
+
+const finding =
+  (level: Level) =>
+  (code: string, what: string, cure: string | null = null): Finding => ({ code, level, what, cure })
+
+export const ok = finding('ok')
+export const note = finding('note')
+export const warning = finding('warning')
+export const failed = finding('error')

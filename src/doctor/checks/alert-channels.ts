@@ -1,0 +1,55 @@
+import type { ChannelHealth } from '../../alert/channel-health.ts'
+import { readChannelHealth } from '../../alert/channel-records.ts'
+import { type Check, type Finding, failed, note, ok, warning } from '../check.ts'
+
+/** What the monitor has written of one channel. */
+export function judgeChannel({ name, state, lastError, queued, dropped }: ChannelHealth): Finding[] {
+  const waiting = queued === 0 ? '' : `; ${queued} messages wait`
+  const findings: Finding[] = []
+  if (state === 'disabled') {
+    findings.push(
+      failed(
+        'channel-disabled',
+        `alert channel ${name} is switched off, because its receiver refuses: ${lastError}${waiting}`,
+        'correct it in the configuration and restart the monitor',
+      ),
+    )
+  } else if (state === 'retrying') {
+    findings.push(
+      warning('channel-fails', `alert channel ${name} fails: ${lastError}${waiting}`, 'check its receiver'),
+    )
+  } else if (state === 'untried') {
+    findings.push(note('channel-untried', `alert channel ${name} has not sent anything yet`))
+  } else {
+    findings.push(ok('channel', `alert channel ${name} works`))
+  }
+  if (dropped > 0)
+    findings.push(
+      warning('alerts-lost', `alert channel ${name} has lost ${dropped} messages, because too many waited`),
+    )
+  return findings
+}
+
+export const alertChannels: Check = {
+  name: 'alert-channels',
+  run: ({ configuration, stateDirectory }) => {
+    const channels = configuration?.alerts.channels ?? []
+    if (configuration === undefined) return []
+    if (channels.length === 0) {
+      return [
+        note(
+          'no-alert-channels',
+          'no alert channel is configured: nobody is notified when something breaks',
+          'add alerts to the configuration: man port-watchdog.yaml',
+        ),
+      ]
+    }
+    const health = readChannelHealth(stateDirectory)
+    return channels.flatMap(({ name }) => {
+      const known = health.find((one) => one.name === name)
+      return known === undefined
+        ? [note('channel-untried', `alert channel ${name} has not sent anything yet`)]
+        : judgeChannel(known)
+    })
+  },
+}

@@ -1,0 +1,92 @@
+import path from 'node:path'
+import { type Configuration, defaultConfiguration } from '../config/configuration.ts'
+import { loadConfiguration } from '../config/load.ts'
+import { wallTime } from '../os/clock.ts'
+import { errorText, Failure } from '../os/failure.ts'
+import { ownProcesses } from '../os/own-processes.ts'
+import { judgeProcess } from '../os/process-identity.ts'
+import { version } from '../os/version.ts'
+import { readRuntimeState } from '../record/runtime-state.ts'
+import { fileNames } from '../record/state-directory.ts'
+import { type Finding, failed, type Level, levels, type Patient } from './check.ts'
+import { checks } from './checks.ts'
+
+/** What `doctor --json` prints (schema/doctor.schema.json). */
+export interface Diagnosis {
+  readonly schemaVersion: 1
+  readonly version: string
+  /** ISO 8601. */
+  readonly takenAt: string
+  readonly stateDirectory: string
+  /** Null = the built-in one. */
+  readonly configurationFile: string | null
+  /** The worst level of all findings. */
+  readonly level: Level
+  readonly exitCode: 0 | 1 | 2
+  /** In the order of the checks. */
+  readonly findings: readonly (Finding & { readonly check: string })[]
+}
+
+/**
+ * Runs every check. One that fails is a finding, too: the others still count.
+ * @param asked a configuration file; undefined = that of the monitor that runs, else the built-in configuration.
+ */
+export async function examine(stateDirectory: string, asked: string | undefined): Promise<Diagnosis> {
+  const configurationFile = asked ?? fileOfMonitor(stateDirectory)
+  const patient: Patient = {
+    stateDirectory,
+    configurationFile,
+    ...(await read(configurationFile)),
+    processes: await ownProcesses(),
+  }
+  const findings: (Finding & { check: string })[] = []
+  for (const check of checks) {
+    for (const finding of await run(check, patient)) findings.push({ check: check.name, ...finding })
+  }
+  const level = worstOf(findings)
+  return {
+    schemaVersion: 1,
+    version,
+    takenAt: wallTime(),
+    stateDirectory,
+    configurationFile: configurationFile ?? null,
+    level,
+    exitCode: exitCodeOf[level],
+    findings,
+  }
+}
+
+const exitCodeOf = { ok: 0, note: 0, warning: 1, error: 2 } as const
+
+/** `ok` when there is none. */
+export function worstOf(findings: readonly Finding[]): Level {
+  return levels[Math.max(0, ...findings.map(({ level }) => levels.indexOf(level)))] ?? 'ok'
+}
+
+async function run(check: (typeof checks)[number], patient: Patient): Promise<readonly Finding[]> {
+  try {
+    return await check.run(patient)
+  } catch (error) {
+    return [failed('check-failed', `this could not be checked: ${errorText(error)}`)]
+  }
+}
+
+function fileOfMonitor(stateDirectory: string): string | undefined {
+  const reading = readRuntimeState(path.join(stateDirectory, fileNames.runtimeState))
+  if (reading.kind !== 'read' || judgeProcess(reading.state.writer.identity) !== 'alive') return undefined
+  const file = reading.state.writer.configuration
+  return file !== null && path.isAbsolute(file) ? file : undefined
+}
+
+type Configured = Pick<Patient, 'configuration' | 'configurationProblem'>
+
+async function read(file: string | undefined): Promise<Configured> {
+  if (file === undefined) return { configuration: defaultConfiguration, configurationProblem: undefined }
+  try {
+    const configuration: Configuration = await loadConfiguration(file)
+    return { configuration, configurationProblem: undefined }
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error
+    return { configuration: undefined, configurationProblem: error.message }
+  }
+}
