@@ -4,7 +4,7 @@ import { loadConfiguration } from '../config/load.ts'
 import { exitCode, Failure } from '../os/failure.ts'
 import { hostAndPort } from '../os/interfaces.ts'
 import { oneLine } from '../os/printable.ts'
-import { readersDirectory, writersDirectory } from '../record/state-directory.ts'
+import { readersDirectory, writersDirectory } from '../record/usual-directories.ts'
 import { runMonitor } from '../watch/monitor-process.ts'
 import { newCommand, program, runIfStarted } from './command.ts'
 
@@ -22,10 +22,7 @@ const command = newCommand('proxy-monitor', 'Run TCP forwards and restart the on
     '--config <FILE>',
     'configuration file, .yaml or .json (default: the ports of the MCP Inspector, to the same ports of localhost)',
   )
-  .option(
-    '--state-dir <DIR>',
-    'folder for state, logs and PID files (default: one that belongs to this user)',
-  )
+  .option('--state-dir <DIR>', 'folder for state, logs and PID files (default: ~/.local/state/port-watchdog)')
   .option('--stop-forwards', 'also stop the forwarders on SIGTERM or SIGINT (default: leave them running)')
   .option(
     '--stop',
@@ -68,8 +65,10 @@ export const proxyMonitor = program(command, async (options: Options) => {
     return await stopMonitor({ stateDirectory: readersDirectory(options.stateDir), stopForwards, say })
   }
   if (options.testAlert !== undefined) return await testAlerts(options.config, options.testAlert)
+  const { directory, note } = writersDirectory(options.stateDir)
   return await runMonitor({
-    stateDirectory: writersDirectory(options.stateDir),
+    stateDirectory: directory,
+    directoryNote: note,
     configurationFile: options.config,
     stopForwards,
   })

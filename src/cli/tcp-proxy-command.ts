@@ -25,7 +25,7 @@ export function tcpProxyCommand(): Command {
   return command
     .option(
       '--state-dir <DIR>',
-      'folder for PID file, log and control socket (default: one that belongs to this user)',
+      'folder for PID file, log and control socket (default: ~/.local/state/port-watchdog)',
     )
     .option(
       '--report-fd <FD>',

@@ -1,7 +1,8 @@
 import { isIPv4, SocketAddress } from 'node:net'
-import path from 'node:path'
+import { errorText } from '../os/failure.ts'
 import { withoutZone } from '../os/interfaces.ts'
 import { isIP, isIPv6 } from '../os/ip-address.ts'
+import { absolutePath } from '../os/working-directory.ts'
 
 /** What the reading of one value gave: the value, or in words what is wrong with it. */
 export type Parsed<T> =
@@ -148,7 +149,12 @@ export function parseGate(text: string): Parsed<string> {
 
 /** Any path. */
 export function parsePath(text: string): Parsed<string> {
-  return text === '' || text.includes('\0') ? bad('a path is wanted') : good(path.resolve(text))
+  if (text === '' || text.includes('\0')) return bad('a path is wanted')
+  try {
+    return good(absolutePath(text))
+  } catch (error) {
+    return bad(errorText(error))
+  }
 }
 
 /**

@@ -1,4 +1,4 @@
-import path from 'node:path'
+import { absolutePath } from '../os/working-directory.ts'
 import { defaultLogLimits, LineLog } from '../record/line-log.ts'
 import type { AccessRecord } from './access-record.ts'
 
@@ -14,7 +14,7 @@ export interface AccessLog {
  */
 export function openAccessLog(place: string, stdoutLog: LineLog | undefined): AccessLog | undefined {
   if (place === '') return undefined
-  const file = place === '-' ? undefined : new LineLog(path.resolve(place), defaultLogLimits)
+  const file = place === '-' ? undefined : new LineLog(absolutePath(place), defaultLogLimits)
   const lines = file ?? stdoutLog
   if (lines !== undefined) return { write: (record) => void lines.write(JSON.stringify(record)), file }
   return { write: (record) => void process.stdout.write(`${JSON.stringify(record)}\n`), file }

@@ -37,6 +37,8 @@ import { takeWorkerOrder } from './workers/worker-protocol.ts'
 export interface ForwarderProcessOptions {
   readonly forward: ForwardOptions
   readonly stateDirectory: string
+  /** What a person should hear about the choice of that directory. */
+  readonly directoryNote: string | undefined
   /** An inherited descriptor on which the one line of `StartReport` is written, then closed. Undefined = none. */
   readonly reportDescriptor: number | undefined
 }
@@ -67,7 +69,12 @@ export async function runForwarder(options: ForwarderProcessOptions): Promise<nu
   }
 }
 
-async function run({ forward, stateDirectory, reportDescriptor }: ForwarderProcessOptions): Promise<number> {
+async function run({
+  forward,
+  stateDirectory,
+  directoryNote,
+  reportDescriptor,
+}: ForwarderProcessOptions): Promise<number> {
   const inheritance = takeInheritance(process.env, process.pid)
   const contradiction = contradictionIn(forward)
   if (contradiction !== undefined) throw new Failure(contradiction, exitCode.configuration)
@@ -77,6 +84,7 @@ async function run({ forward, stateDirectory, reportDescriptor }: ForwarderProce
   const isShared = forward.workers > 1
   const logs = new ProcessLogs(forward, stateDirectory)
   const { log, ended } = logs
+  if (directoryNote !== undefined) log('warn', directoryNote)
   const certificate = await certificateFiles(forward, stateDirectory)
   const event = (happened: ForwarderEvent) => logEvent(log, forward, happened)
   const open = (sharing?: Sharing) =>

@@ -1,5 +1,4 @@
 import { existsSync, lstatSync, mkdirSync, readdirSync, statSync } from 'node:fs'
-import { homedir, tmpdir } from 'node:os'
 import path from 'node:path'
 import { errorText, exitCode, Failure } from '../os/failure.ts'
 import { distrustOf, distrustText, ownUid } from '../os/trusted-path.ts'
@@ -31,84 +30,12 @@ export const fileNames = {
 } as const
 
 /**
- * Where a command that writes keeps its records: the directory asked for, else systemd's own (`StateDirectory=`), else
- * `$XDG_RUNTIME_DIR/port-watchdog`, else a private folder of this user under the temp folder.
- */
-export function writersDirectory(asked: string | undefined): string {
-  return path.resolve(asked ?? defaultDirectories()[0] ?? temporaryDirectory())
-}
-
-/**
- * Where a command that only reads looks: the directory asked for, else the first of the usual ones in which a monitor has
- * left its state (a service started by systemd keeps it elsewhere than one started by hand), else the writers' default.
- */
-export function readersDirectory(asked: string | undefined): string {
-  if (asked !== undefined) return path.resolve(asked)
-  const candidates = [...defaultDirectories(), ...serviceDirectories()]
-  const used = candidates.find((directory) => {
-    return existsSync(path.join(directory, fileNames.runtimeState)) && !isPlanted(directory)
-  })
-  const directory = used ?? writersDirectory(undefined)
-  if (existsSync(directory) && isPlanted(directory)) {
-    throw refusal(directory, 'somebody else has put it there', 'name the right one with --state-dir')
-  }
-  return directory
-}
-
-/**
- * What another user may have put there under our name tells lies, or never ends when it is read. The state of a service that runs as a
- * user of its own lies behind root's own link.
- */
-function isPlanted(directory: string): boolean {
-  const facts = lstatSync(directory)
-  if (isOwnersLink(directory, facts.uid)) return false
-  if (directory === temporaryDirectory() && facts.isSymbolicLink()) return true
-  return distrustOf(directory) !== undefined || !statSync(directory).isDirectory()
-}
-
-function defaultDirectories(): string[] {
-  const { STATE_DIRECTORY, XDG_RUNTIME_DIR } = process.env
-  const directories: string[] = []
-  // systemd gives several, separated by colons, when the unit names several; the first one is ours.
-  const fromService = STATE_DIRECTORY?.split(':')[0]
-  if (fromService) directories.push(fromService)
-  // `su` leaves it as it was; the specification says that its owner alone may use it.
-  if (XDG_RUNTIME_DIR && isOwn(XDG_RUNTIME_DIR)) directories.push(path.join(XDG_RUNTIME_DIR, 'port-watchdog'))
-  directories.push(temporaryDirectory())
-  return directories
-}
-
-function serviceDirectories(): string[] {
-  const { XDG_STATE_HOME, XDG_CONFIG_HOME } = process.env
-  return [
-    path.join(XDG_STATE_HOME || path.join(homedir(), '.local', 'state'), 'port-watchdog'),
-    path.join(XDG_CONFIG_HOME || path.join(homedir(), '.config'), 'port-watchdog'),
-    '/var/lib/port-watchdog',
-  ]
-}
-
-function temporaryDirectory(): string {
-  return path.join(tmpdir(), `port-watchdog-${ownUid()}`)
-}
-
-function isOwn(directory: string): boolean {
-  return (
-    statSync(directory, { throwIfNoEntry: false })?.uid === ownUid() && distrustOf(directory) === undefined
-  )
-}
-
-/**
  * Makes the state directory, private to this user (0700), or checks the one that is there: a directory, no symlink, owned
  * by this user, open to nobody else. Anything less would let another user plant a PID file or a socket.
  * @throws Failure with the cure, exit code 78.
  */
 export function prepareStateDirectory(directory: string): void {
-  const distrust = distrustOf(path.dirname(path.resolve(directory)))
-  if (distrust !== undefined) {
-    // Who owns a folder above it can put another one in its place at any time.
-    const why = `${distrustText(distrust)}, who could put another folder in its place`
-    throw refusal(directory, why, 'choose another --state-dir')
-  }
+  demandTrustedParents(directory)
   try {
     makeDirectory(directory)
   } catch (error) {
@@ -118,12 +45,22 @@ export function prepareStateDirectory(directory: string): void {
   demandClosed(directory)
 }
 
+function demandTrustedParents(directory: string): void {
+  const distrust = distrustOf(path.dirname(path.resolve(directory)))
+  if (distrust !== undefined) {
+    // Who owns a folder above it can put another one in its place at any time.
+    const why = `${distrustText(distrust)}, who could put another folder in its place`
+    throw refusal(directory, why, 'choose another --state-dir')
+  }
+}
+
 /**
  * The same for a process that runs already: makes a directory that was removed, and goes on in one that somebody has opened to others.
  * @returns what a person should hear about it; undefined when all is well.
  * @throws Failure when it cannot be made or is not ours.
  */
 export function keepStateDirectory(directory: string): string | undefined {
+  demandTrustedParents(directory)
   try {
     makeDirectory(directory)
   } catch (error) {
@@ -141,7 +78,7 @@ export function keepStateDirectory(directory: string): string | undefined {
  */
 export function demandOwnDirectory(directory: string): void {
   const facts = lstatSync(directory)
-  if (facts.isSymbolicLink() && !isOwnersLink(directory, facts.uid)) {
+  if (facts.isSymbolicLink() && !isServicesLink(directory, facts.uid)) {
     throw refusal(directory, 'it is a symbolic link', 'name the directory itself with --state-dir')
   }
   const target = statSync(directory)
@@ -174,10 +111,11 @@ function isOurs(name: string): boolean {
 }
 
 /** With DynamicUser= systemd itself links /var/lib/NAME to /var/lib/private/NAME; root's own link is no trap. */
-function isOwnersLink(directory: string, linkOwner: number): boolean {
+export function isServicesLink(directory: string, linkOwner: number): boolean {
   return linkOwner === 0 && path.dirname(directory) === '/var/lib'
 }
 
-function refusal(directory: string, why: string, cure: string): Failure {
+/** What is wrong with a state directory and how to cure it; exit code 78. */
+export function refusal(directory: string, why: string, cure: string): Failure {
   return new Failure(`state directory ${directory} cannot be used: ${why}; ${cure}`, exitCode.configuration)
 }

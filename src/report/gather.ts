@@ -20,7 +20,8 @@ import {
   readRuntimeState,
   type StateReading,
 } from '../record/runtime-state.ts'
-import { fileNames, readersDirectory } from '../record/state-directory.ts'
+import { fileNames } from '../record/state-directory.ts'
+import { readersDirectory } from '../record/usual-directories.ts'
 import type { DetailFacts, ForwardFacts, StatusFacts } from './facts.ts'
 import { watchedUntil } from './gather-history.ts'
 import { hoursOfDay, lastDayOf } from './last-day.ts'

@@ -39,6 +39,8 @@ import { whatIsOpen } from './what-is-open.ts'
 
 export interface MonitorOptions {
   readonly stateDirectory: string
+  /** What a person should hear about the choice of that directory. */
+  readonly directoryNote: string | undefined
   /** A configuration file; undefined = the two forwards of the MCP Inspector. */
   readonly configurationFile: string | undefined
   /** End the forwarders too when the monitor is told to end. */
@@ -131,6 +133,7 @@ export class Monitor {
     })
     const ports = this.#watchers.map(({ configuration }) => configuration.options.listenPort).join(', ')
     this.#say('info', `Monitor started (PID: ${process.pid}), watching ${ports || 'no port'}`, true)
+    if (this.#options.directoryNote !== undefined) this.warn(this.#options.directoryNote)
     this.#sayUnusedSockets()
     this.#sayUnmeasured()
     this.#keepWantedDown()

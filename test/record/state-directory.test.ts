@@ -1,29 +1,118 @@
 import assert from 'node:assert/strict'
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { it } from 'node:test'
-import { readersDirectory } from '../../src/record/state-directory.ts'
+import { describe, it } from 'node:test'
+import { ownIdentity } from '../../src/os/process-identity.ts'
+import { writePidFile } from '../../src/record/pid-file.ts'
+import { homeDirectory, readersDirectory, writersDirectory } from '../../src/record/usual-directories.ts'
 
-it('A reader passes over a state directory in the temp folder that is none of this user’s', () => {
-  const folder = mkdtempSync(path.join(tmpdir(), 'pw-readers-'))
+const changed = ['STATE_DIRECTORY', 'HOME', 'XDG_STATE_HOME', 'XDG_RUNTIME_DIR', 'TMPDIR']
+
+/** Folders of their own for home, state, runtime and temporary files. */
+function withPlaces(use: (folder: string) => void): void {
+  const folder = mkdtempSync(path.join(tmpdir(), 'pw-places-'))
   const before = { ...process.env }
-  const [elsewhere, own] = [path.join(folder, 'elsewhere'), path.join(folder, 'state', 'port-watchdog')]
-  for (const directory of [elsewhere, own]) {
-    mkdirSync(directory, { recursive: true, mode: 0o700 })
-    writeFileSync(path.join(directory, 'runtime-state.json'), '{}')
-  }
   try {
+    for (const name of ['home', 'state', 'run', 'tmp']) mkdirSync(path.join(folder, name), { mode: 0o700 })
     delete process.env.STATE_DIRECTORY
-    delete process.env.XDG_RUNTIME_DIR
-    process.env.TMPDIR = folder
+    process.env.HOME = path.join(folder, 'home')
     process.env.XDG_STATE_HOME = path.join(folder, 'state')
-    symlinkSync(elsewhere, path.join(folder, `port-watchdog-${process.getuid?.()}`))
-    assert.equal(readersDirectory(undefined), own)
-    rmSync(own, { recursive: true })
-    assert.throws(() => readersDirectory(undefined), /somebody else has put it there/)
+    process.env.XDG_RUNTIME_DIR = path.join(folder, 'run')
+    process.env.TMPDIR = path.join(folder, 'tmp')
+    use(folder)
   } finally {
-    process.env = before
+    // One by one: the temp folder is looked up in the environment of the process itself.
+    for (const name of changed) {
+      if (before[name] === undefined) delete process.env[name]
+      else process.env[name] = before[name]
+    }
     rmSync(folder, { recursive: true })
   }
+}
+
+function recordsIn(directory: string): string {
+  mkdirSync(directory, { recursive: true, mode: 0o700 })
+  writeFileSync(path.join(directory, 'runtime-state.json'), '{}')
+  return directory
+}
+
+describe('The state directory of a command that writes', () => {
+  it('is the one asked for, systemd’s, that of XDG_STATE_HOME, or in the home', () =>
+    withPlaces((folder) => {
+      process.env.STATE_DIRECTORY = '/var/lib/a:/var/lib/b'
+      assert.equal(writersDirectory('/srv/x').directory, '/srv/x')
+      assert.equal(writersDirectory(undefined).directory, '/var/lib/a')
+      delete process.env.STATE_DIRECTORY
+      assert.equal(writersDirectory(undefined).directory, path.join(folder, 'state', 'port-watchdog'))
+      for (const unset of [undefined, '', 'relative']) {
+        if (unset === undefined) delete process.env.XDG_STATE_HOME
+        else process.env.XDG_STATE_HOME = unset
+        const own = path.join(folder, 'home', '.local', 'state', 'port-watchdog')
+        assert.equal(writersDirectory(undefined).directory, own)
+      }
+    }))
+
+  it('is made nowhere by asking for its name', () =>
+    withPlaces((folder) => {
+      writersDirectory(undefined)
+      assert.equal(existsSync(path.join(folder, 'state', 'port-watchdog')), false)
+    }))
+
+  it('is refused when it is empty, as from a variable that is not set', () => {
+    for (const find of [writersDirectory, readersDirectory]) {
+      assert.throws(() => find(''), { exitCode: 64, message: /--state-dir/ })
+    }
+  })
+
+  it('is a place of earlier versions while one of theirs lives there, which is said', () =>
+    withPlaces((folder) => {
+      const old = path.join(folder, 'run', 'port-watchdog')
+      mkdirSync(old, { mode: 0o700 })
+      writePidFile(path.join(old, 'tcp_proxy_6274.pid'))
+      const { directory, note } = writersDirectory(undefined)
+      assert.equal(directory, old)
+      assert.match(note ?? '', /Going on in .*run\/port-watchdog, because .* still runs there/)
+      assert.equal(readersDirectory(undefined), old)
+      const gone = { ...ownIdentity(), startTime: '1' }
+      writeFileSync(path.join(old, 'tcp_proxy_6274.pid'), `${gone.pid}\n${JSON.stringify(gone)}\n`)
+      assert.deepEqual(writersDirectory(undefined), {
+        directory: path.join(folder, 'state', 'port-watchdog'),
+        note: undefined,
+      })
+    }))
+
+  it('is private and under the temp folder for a user whose home cannot be written', (t) =>
+    withPlaces((folder) => {
+      if (process.getuid?.() === 0) return t.skip('root may write everywhere')
+      chmodSync(path.join(folder, 'home'), 0o500)
+      delete process.env.XDG_STATE_HOME
+      const own = path.join(folder, 'tmp', `port-watchdog-${process.getuid?.()}`)
+      assert.equal(writersDirectory(undefined).directory, own)
+    }))
+
+  it('does not depend on a home that is not there', () =>
+    withPlaces(() => {
+      process.env.HOME = '/nonexistent'
+      assert.notEqual(homeDirectory(), '/nonexistent')
+    }))
+})
+
+describe('The state directory of a command that reads', () => {
+  it('is the one in which something runs, before others with records', () =>
+    withPlaces((folder) => {
+      const usual = recordsIn(path.join(folder, 'state', 'port-watchdog'))
+      assert.equal(readersDirectory(undefined), usual)
+      const old = recordsIn(path.join(folder, 'tmp', `port-watchdog-${process.getuid?.()}`))
+      assert.equal(readersDirectory(undefined), usual)
+      writePidFile(path.join(old, 'tcp_proxy_6274.pid'))
+      assert.equal(readersDirectory(undefined), old)
+    }))
+
+  it('is none that somebody else has put into the temp folder', () =>
+    withPlaces((folder) => {
+      const elsewhere = recordsIn(path.join(folder, 'elsewhere'))
+      symlinkSync(elsewhere, path.join(folder, 'tmp', `port-watchdog-${process.getuid?.()}`))
+      assert.equal(readersDirectory(undefined), path.join(folder, 'state', 'port-watchdog'))
+    }))
 })
