@@ -39,8 +39,10 @@ export interface Incident {
   readonly restarts: number
 }
 
-/** A forward can be down, and so can what it forwards to; it can use more memory or CPU time than it may. */
-export type Subject = 'forward' | 'target' | 'memory' | 'cpu'
+/**
+ * A forward can be down, and so can what it forwards to; it can use more memory or CPU time than it may; somebody can guess at its login.
+ */
+export type Subject = 'forward' | 'target' | 'memory' | 'cpu' | 'login'
 
 /** One thing to tell. */
 export interface IncidentChange {
@@ -328,6 +330,7 @@ const subjectWords: Readonly<Record<Subject, (forward: string) => string>> = {
   target: (forward) => `Target of ${forward}`,
   memory: (forward) => `Memory of ${forward}`,
   cpu: (forward) => `CPU time of ${forward}`,
+  login: (forward) => `Login of ${forward}`,
 }
 
 function remind(state: IncidentState, incident: Incident, now: Moment, { reminderMs }: IncidentPolicy): Step {

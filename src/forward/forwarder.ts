@@ -12,6 +12,7 @@ import type { TargetChange } from './dial/candidate.ts'
 import { type DialTarget, literalAddresses } from './dial/dial.ts'
 import { Dialer, type PreparedOutcome } from './dial/dialer.ts'
 import { NameCache, serverLookup, systemLookup } from './dial/name-cache.ts'
+import type { GateEvent } from './gate/gate-events.ts'
 import type { Gate, GateSecrets } from './gate/index.ts'
 import { firstOf, livingPredecessors, supervisorNow } from './handover.ts'
 import { createAdmission, networks } from './limits/admission.ts'
@@ -59,6 +60,7 @@ export type ForwarderEvent =
       /** Failures of the same step for the same reason just before this one that were not told. */
       readonly untold: number
     }
+  | { readonly kind: 'gate'; readonly event: GateEvent }
   | CapacityEvent
   | CertificateEvent
 
@@ -225,7 +227,13 @@ export class Forwarder {
   async putUpGate(secrets: GateSecrets, stateDirectory: string, isMember = true): Promise<void> {
     const { openGate } = await import('./gate/index.ts')
     const place = { stateDirectory, isMember }
-    const gate = openGate(this.options, secrets, place, (outcome) => this.#dialPrepared(outcome))
+    const gate = openGate(
+      this.options,
+      secrets,
+      place,
+      (outcome) => this.#dialPrepared(outcome),
+      (event) => this.#listener.event({ kind: 'gate', event }),
+    )
     this.#gate = gate
     this.#pipeline = { ...this.#pipeline, server: { serve: (client, source) => gate.accept(client, source) } }
   }
@@ -396,6 +404,8 @@ export class Forwarder {
 
   #warnings(): string[] {
     const warnings = this.#steps.warnings()
+    const targetProblem = this.#gate?.health().targetProblem
+    if (targetProblem) warnings.push(`gate: ${targetProblem}`)
     if (this.options.targetTlsInsecure) {
       warnings.push('the target’s certificate is not verified (--target-tls-insecure)')
     }

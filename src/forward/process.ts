@@ -22,6 +22,7 @@ import { KeptFile } from '../record/kept-file.ts'
 import { removeOwnPidFile, writePidFile } from '../record/pid-file.ts'
 import { fileNames, prepareStateDirectory } from '../record/state-directory.ts'
 import { Forwarder, type ForwarderEvent, type Sharing } from './forwarder.ts'
+import { gateLine } from './gate/gate-events.ts'
 import { Succession } from './handover-succession.ts'
 import { KeptFiles, type OwnFile } from './kept-files.ts'
 import { createAdmission } from './limits/admission.ts'
@@ -327,6 +328,10 @@ function logEvent(log: Log, forward: ForwardOptions, event: ForwarderEvent): voi
         reason === 'gone' ? 'info' : 'warn',
         `Connection from ${event.source} ended: ${what}${othersBefore(event.untold)}`,
       )
+    }
+    case 'gate': {
+      const { level, message, good } = gateLine(event.event)
+      return log(level, message, good)
     }
     case 'certificate-loaded': {
       const { subject, names, validTo, fingerprint } = event.certificate

@@ -182,6 +182,16 @@ export interface ForwarderHealth {
     readonly tokenPlace: string
     readonly logins: number
     readonly failedAttempts: number
+    /** Of late. Absent in what an older forwarder says. */
+    readonly wrongTokens?: {
+      readonly lastHour: number
+      readonly lastTenMinutes: number
+      /** The address that the last one came from; null = there was none. */
+      readonly lastFrom: string | null
+      readonly lastAgeMs: number | null
+    }
+    /** Why the target gave no answer to the last request, in words; null = it gave one, or none was asked for. */
+    readonly targetProblem?: string | null
   } | null
   readonly connections: {
     readonly open: number

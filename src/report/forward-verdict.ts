@@ -60,6 +60,7 @@ export function assessForward(
     bytes: health?.bytes ?? null,
     admission: health?.admission ?? null,
     gateToken: health?.gate?.tokenPlace ?? null,
+    gateWrongTokens: wrongTokensOf(health),
     ...resourceStatus(facts, times),
     lastCheckAgeMs: lastCheckAt === null ? null : Math.max(0, Math.round(now - lastCheckAt)),
     nextTryInMs: nextTryAt === null ? null : Math.max(0, Math.round(nextTryAt - now)),
@@ -80,6 +81,11 @@ function failingForMs(
 /** Since a monotonic time of the records; null when it says nothing in this boot. */
 function ageOf(at: number | null, { now, sameBoot }: Times): number | null {
   return at === null || !sameBoot ? null : Math.max(0, Math.round(now - at))
+}
+
+function wrongTokensOf(health: ForwarderHealth | undefined): ForwardStatus['gateWrongTokens'] {
+  const { lastHour, lastFrom } = health?.gate?.wrongTokens ?? {}
+  return lastHour === undefined ? null : { lastHour, lastFrom: lastFrom ?? null }
 }
 
 function listenOf({ listen }: ForwarderHealth): string[] {

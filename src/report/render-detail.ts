@@ -97,7 +97,17 @@ function factsOf(forward: ForwardStatus, detail: ForwardDetail): Fact[] {
   facts.push(['restarts', restartsText(forward)])
   facts.push(['last 24 h', [...barOf(forward.lastDay), { text: `  ${barLegend}`, colour: 'dim' as const }]])
   if (forward.gateToken !== null) facts.push(['login', `token: ${forward.gateToken}`])
+  if (forward.gateWrongTokens !== null) facts.push(['wrong tokens', wrongTokensText(forward.gateWrongTokens)])
   return facts
+}
+
+/** @returns `12 in the last hour, last from 192.0.2.9`. */
+export function wrongTokensText({
+  lastHour,
+  lastFrom,
+}: NonNullable<ForwardStatus['gateWrongTokens']>): string {
+  if (lastHour === 0) return 'none in the last hour'
+  return `${lastHour} in the last hour${lastFrom === null ? '' : `, last from ${lastFrom}`}`
 }
 
 function restartsText({ restarts, lastRestartAgeMs, plannedRestarts, failures }: ForwardStatus): string {

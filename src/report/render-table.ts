@@ -260,13 +260,21 @@ export function gateLines({ forwards }: StatusReport, width: number): Line[] {
   for (const { name, gateToken } of forwards) {
     if (gateToken !== null) places.set(gateToken, [...(places.get(gateToken) ?? []), name])
   }
-  return [...places].flatMap(([place, names]) =>
+  const tokens = [...places].flatMap(([place, names]) =>
     wrapLine(
       [{ text: `  login token of ${names.join(', ')}: ${printable(place)}`, colour: 'dim' }],
       width,
       '    ',
     ),
   )
+  const wrong = forwards.flatMap(({ name, gateWrongTokens }) => {
+    const { lastHour = 0, lastFrom = null } = gateWrongTokens ?? {}
+    if (lastHour === 0) return []
+    const last = lastFrom === null ? '' : `, last from ${printable(lastFrom)}`
+    const text = `  ! ${name}: gate: ${lastHour} wrong ${lastHour === 1 ? 'token' : 'tokens'} in the last hour${last}`
+    return wrapLine([{ text, colour: 'yellow' }], width, '    ')
+  })
+  return [...tokens, ...wrong]
 }
 
 function orDash(value: number | null): string {

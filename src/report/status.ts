@@ -143,6 +143,8 @@ export interface ForwardStatus extends ResourceStatus {
   readonly admission: string | null
   /** Where the token of the gate is, in words; null where there is no gate. */
   readonly gateToken: string | null
+  /** Wrong tokens given at the gate; null where there is no gate, or nothing is known. */
+  readonly gateWrongTokens: { readonly lastHour: number; readonly lastFrom: string | null } | null
   readonly lastCheckAgeMs: number | null
   readonly nextTryInMs: number | null
   /** Since when an order wants it down, ISO 8601; null when none does. */

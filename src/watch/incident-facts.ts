@@ -43,6 +43,8 @@ function failingSinceOf(state: Watched['state'], subject: Subject): number | und
     case 'memory':
     case 'cpu':
       return state.limits[subject].exceededSince ?? undefined
+    case 'login':
+      return undefined
   }
 }
 
@@ -57,6 +59,14 @@ export function subjectConditions(watched: Watched, now: number): SubjectConditi
       condition: targetCondition(watched),
       facts: incidentFacts(watched, 'target', targetWords(watched), now),
     },
+    ...(watched.configuration.options.gate === ''
+      ? []
+      : [
+          {
+            condition: loginCondition(watched),
+            facts: incidentFacts(watched, 'login', loginText(watched), now),
+          },
+        ]),
     ...limitedResources.map((resource) => ({
       condition: limitCondition(watched, resource),
       facts: incidentFacts(watched, resource, limitText(watched, resource), now),
@@ -98,6 +108,21 @@ function limitCondition(
   const streak = state.limits[resource]
   if (isExceeded(streak)) return 'failing'
   return isKept(streak) ? 'well' : 'unclear'
+}
+
+/** Wrong tokens within ten minutes that are no mistyping any more. */
+const guessing = 20
+
+function loginCondition({ state, health }: Watched): SubjectCondition['condition'] {
+  if (state.phase.id === 'down') return 'ended'
+  const count = health?.gate?.wrongTokens?.lastTenMinutes
+  return count === undefined ? 'unclear' : count >= guessing ? 'failing' : 'well'
+}
+
+function loginText({ configuration: { name }, health }: Watched): string {
+  const { lastTenMinutes = 0, lastFrom = null } = health?.gate?.wrongTokens ?? {}
+  if (lastTenMinutes < guessing) return `Nobody guesses the token of ${name} any more`
+  return `Somebody guesses the token of ${name}: ${lastTenMinutes} wrong tokens in 10 minutes, the last from ${lastFrom}`
 }
 
 function limitText({ configuration, state, usage }: Watched, resource: LimitedResource): string {

@@ -3,6 +3,7 @@ import { type IncomingMessage, type RequestOptions, request, type Server } from 
 import { type AddressInfo, connect, createServer, type Server as NetServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { GateEvent } from '../../src/forward/gate/gate-events.ts'
 import { Gate, GateGroup, type GateSecrets, loadSecrets } from '../../src/forward/gate/index.ts'
 import type { VisitorLimits } from '../../src/forward/gate/visitors.ts'
 
@@ -18,10 +19,13 @@ export interface GateUnderTest {
 
 export interface GateSettings {
   readonly hosts?: readonly string[]
+  /** Everything that the gate tells. */
+  readonly events?: GateEvent[]
   readonly sessionMs?: number
   readonly stateDirectory?: string
   /** Where it listens; 127.0.0.1 when not given. */
   readonly address?: string
+  readonly tokenFile?: string
   readonly limits?: Partial<VisitorLimits>
 }
 
@@ -29,7 +33,7 @@ const plain = { scheme: 'http', targetScheme: 'http' } as const
 
 export async function startGate(targetPort: number, settings: GateSettings = {}): Promise<GateUnderTest> {
   const stateDirectory = settings.stateDirectory ?? mkdtempSync(join(tmpdir(), 'pw-gate-'))
-  const secrets = loadSecrets(stateDirectory, '')
+  const secrets = loadSecrets(stateDirectory, settings.tokenFile ?? '')
   const open = { visitors: new Set<Socket>(), target: new Set<Socket>() }
   // As the forward's own listeners are made.
   const server = createServer({ allowHalfOpen: true, pauseOnConnect: true })
@@ -43,6 +47,7 @@ export async function startGate(targetPort: number, settings: GateSettings = {})
     hosts: settings.hosts ?? [],
     sessionMs: settings.sessionMs ?? 60_000,
     limits: settings.limits ?? {},
+    tell: (event) => settings.events?.push(event),
     connect: (done) => {
       const socket = connect({ port: targetPort, host: '127.0.0.1', allowHalfOpen: true })
       socket.once('error', (error) => done(error, undefined))

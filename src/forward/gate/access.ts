@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
-import { Attempts } from './attempts.ts'
+import { Attempts, type FailureCount } from './attempts.ts'
+import type { GateEvent } from './gate-events.ts'
 import type { GateSecrets } from './secrets.ts'
 import { Sessions } from './session.ts'
 
@@ -13,11 +14,26 @@ export type Access =
 export class Guard {
   readonly sessions: Sessions
   readonly #attempts = new Attempts()
+  readonly #isGuessable: boolean
+  readonly #tell: (event: GateEvent) => void
   logins = 0
   failedAttempts = 0
 
-  constructor(secrets: GateSecrets, sessionMs: number) {
+  /** @param tell is told of logins and wrong tokens; of a flood of them, a few. */
+  constructor(secrets: GateSecrets, sessionMs: number, tell: (event: GateEvent) => void) {
     this.sessions = new Sessions(secrets, sessionMs)
+    this.#isGuessable = secrets.isGuessable
+    this.#tell = tell
+  }
+
+  /** Wrong tokens of late, in this process: workers count alone. */
+  failures(): FailureCount {
+    return this.#attempts.counts()
+  }
+
+  loggedIn(source: string): void {
+    this.logins++
+    this.#tell({ kind: 'login', source })
   }
 
   judge({ headers }: IncomingMessage, source: string): Access {
@@ -32,15 +48,19 @@ export class Guard {
 
   /** @returns undefined when the token is right; else the ms until this source may try again. */
   tryToken(token: string, source: string): number | undefined {
-    // Not even the right token counts while a source must wait: the answer would tell which one it is.
     const waitMs = this.#attempts.waitMs(source)
-    if (waitMs > 0) return waitMs
-    if (this.sessions.isToken(token)) {
+    // A token that nobody can guess opens always: else whoever sends wrong ones would keep its owner out. A short one of one's own does
+    // not while the source must wait: each answer would be a guess more.
+    const isJudged = waitMs === 0 || !this.#isGuessable
+    if (isJudged && this.sessions.isToken(token)) {
       this.#attempts.succeeded(source)
       return undefined
     }
     this.failedAttempts++
-    this.#attempts.failed(source)
-    return this.#attempts.waitMs(source)
+    const untold = waitMs > 0 ? this.#attempts.count(source) : this.#attempts.failed(source)
+    const waitsNow = this.#attempts.waitMs(source)
+    if (untold !== undefined) this.#tell({ kind: 'wrong-token', source, waitMs: waitsNow, untold })
+    if (this.#attempts.isLockOutNews()) this.#tell({ kind: 'locked-out', waitMs: this.#attempts.totalWaitMs })
+    return waitsNow
   }
 }

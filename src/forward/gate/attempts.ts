@@ -17,19 +17,40 @@ const mostFailuresAMinute = 60
 /** Sources remembered. Beyond that the one that was quiet the longest is forgotten; the limit over all still holds. */
 const mostSources = 4_096
 
+/** Lines of the log a second over all sources; each source has one at most. */
+const mostLinesASecond = 5
+
+const minutes = 60
+
 interface Source {
   failures: number
   blockedUntil: number
   lastAt: number
   /** It has given the right token before. */
   isKnown: boolean
+  /** When it last got a line in the log, and its failures since then. */
+  toldAt: number
+  untold: number
 }
 
-/** Limits how fast tokens can be guessed, by source and in total, with a bounded memory. */
+/** Wrong tokens of late. */
+export interface FailureCount {
+  readonly lastHour: number
+  readonly lastTenMinutes: number
+  /** Undefined = there was none. */
+  readonly last: { readonly source: string; readonly ageMs: number } | undefined
+}
+
+/** Limits how fast tokens can be guessed, by source and in total, with a bounded memory, and counts. */
 export class Attempts {
   readonly #sources = new Map<string, Source>()
   readonly #now: () => number
   #minute = { startedAt: 0, failures: 0 }
+  #isLockOutTold = false
+  /** Failures by minute, in a ring; `at` counts minutes. */
+  readonly #ring = Array.from({ length: minutes }, () => ({ at: -1, failures: 0 }))
+  #last: { source: string; at: number } | undefined
+  #lines = { startedAt: Number.NEGATIVE_INFINITY, told: 0, untold: 0 }
 
   /** @param now ms on a clock that never jumps. */
   constructor(now: () => number = monotonicMs) {
@@ -44,15 +65,49 @@ export class Attempts {
     return source?.isKnown === true ? own : Math.max(own, this.#totalWaitMs(now))
   }
 
-  failed(address: string): void {
+  /**
+   * @returns how many failures got no line in the log before this one, when it is to get one; undefined when it is not: each source has a
+   *   line a second, and all of them together a few.
+   */
+  failed(address: string): number | undefined {
     const now = this.#now()
     const source = this.#remember(address, now)
     source.failures++
     const beyond = source.failures - freeFailures
     if (beyond >= 0)
       source.blockedUntil = now + Math.min(firstWaitMs * 2 ** Math.min(beyond, 10), longestWaitMs)
-    if (now - this.#minute.startedAt >= 60_000) this.#minute = { startedAt: now, failures: 0 }
+    if (now - this.#minute.startedAt >= 60_000) {
+      this.#minute = { startedAt: now, failures: 0 }
+      this.#isLockOutTold = false
+    }
     this.#minute.failures++
+    return this.count(address, source)
+  }
+
+  /** As `failed`, for a try of somebody who must wait: it was not judged, and does not make the wait longer. */
+  count(address: string, source = this.#remember(address, this.#now())): number | undefined {
+    const now = this.#now()
+    this.#last = { source: address, at: now }
+    const minute = Math.floor(now / 60_000)
+    const slot = this.#ring[minute % minutes]
+    if (slot !== undefined) {
+      if (slot.at !== minute) slot.failures = 0
+      slot.at = minute
+      slot.failures++
+    }
+    return this.#line(source, now)
+  }
+
+  /** True once each time that new sources begin to be kept out. */
+  isLockOutNews(): boolean {
+    if (this.#isLockOutTold || this.#totalWaitMs(this.#now()) === 0) return false
+    this.#isLockOutTold = true
+    return true
+  }
+
+  /** ms until new sources may try again; 0 = they may. */
+  get totalWaitMs(): number {
+    return this.#totalWaitMs(this.#now())
   }
 
   succeeded(address: string): void {
@@ -60,6 +115,34 @@ export class Attempts {
     source.failures = 0
     source.blockedUntil = 0
     source.isKnown = true
+  }
+
+  counts(): FailureCount {
+    const now = this.#now()
+    const minute = Math.floor(now / 60_000)
+    const within = (span: number) =>
+      this.#ring.reduce(
+        (sum, { at, failures }) => sum + (at > minute - span && at <= minute ? failures : 0),
+        0,
+      )
+    const last = this.#last && { source: this.#last.source, ageMs: now - this.#last.at }
+    return { lastHour: within(minutes), lastTenMinutes: within(10), last }
+  }
+
+  #line(source: Source, now: number): number | undefined {
+    const isQuiet = now - source.toldAt < 1_000
+    if (now - this.#lines.startedAt >= 1_000) this.#lines = { ...this.#lines, startedAt: now, told: 0 }
+    if (isQuiet || this.#lines.told >= mostLinesASecond) {
+      if (isQuiet) source.untold++
+      else this.#lines.untold++
+      return undefined
+    }
+    const untold = source.untold + this.#lines.untold
+    source.untold = 0
+    source.toldAt = now
+    this.#lines.untold = 0
+    this.#lines.told++
+    return untold
   }
 
   #totalWaitMs(now: number): number {
@@ -72,7 +155,9 @@ export class Attempts {
     const key = sourceNetwork(address)
     const found = this.#sources.get(key)
     this.#sources.delete(key)
-    const source = found ?? { failures: 0, blockedUntil: 0, lastAt: now, isKnown: false }
+    const never = Number.NEGATIVE_INFINITY
+    const fresh = { failures: 0, blockedUntil: 0, lastAt: now, isKnown: false, toldAt: never, untold: 0 }
+    const source = found ?? fresh
     if (now - source.lastAt >= forgetAfterMs) source.failures = 0
     source.lastAt = now
     this.#sources.set(key, source)

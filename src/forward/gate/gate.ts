@@ -37,6 +37,7 @@ import { hostAndPort } from '../../os/interfaces.ts'
 import type { ForwarderHealth } from '../../record/forwarder-health.ts'
 import { type Access, Guard } from './access.ts'
 import { bodyTreatment } from './document.ts'
+import type { GateEvent } from './gate-events.ts'
 import type { GateGroup, GateMember } from './group.ts'
 import { forwardedHeaders, rewriteRequestHeaders } from './headers.ts'
 import { isDeskPath, LoginDesk } from './login-desk.ts'
@@ -46,6 +47,7 @@ import { gatePaths } from './pages.ts'
 import { refuse, refuseUpgrade, sendText } from './replies.ts'
 import { isStrangersPage } from './requester.ts'
 import type { GateSecrets } from './secrets.ts'
+import { failureWords, type TargetFailure } from './target-failure.ts'
 import { type ConnectTarget, Upstream } from './upstream.ts'
 import { defaultVisitorLimits, type VisitorLimits, Visitors } from './visitors.ts'
 
@@ -57,6 +59,8 @@ export interface GateOptions {
   readonly hosts: readonly string[]
   readonly sessionMs: number
   readonly connect: ConnectTarget
+  /** Is told what belongs into the log. */
+  readonly tell: (event: GateEvent) => void
   /** What is not given is as in `defaultVisitorLimits`. */
   readonly limits?: Partial<VisitorLimits>
 }
@@ -74,18 +78,24 @@ export class Gate {
   readonly #desk: LoginDesk
   readonly #upstream: Upstream
   readonly #visitors: Visitors
+  readonly #targetName: string
+  /** Why the last request got no answer of the target; undefined = it got one. */
+  #targetFailure: TargetFailure | undefined
 
   constructor(options: GateOptions) {
     this.#options = options
     const limits = { ...defaultVisitorLimits, ...options.limits }
     this.#visitors = new Visitors(limits)
-    this.#guard = new Guard(options.secrets, options.sessionMs)
+    this.#guard = new Guard(options.secrets, options.sessionMs, options.tell)
     this.#desk = new LoginDesk(this.#guard)
     const { targetHost, targetPort } = options.member
+    const targetName = hostAndPort(targetHost, targetPort)
+    this.#targetName = targetName
     this.#upstream = new Upstream({
       connect: options.connect,
-      targetName: hostAndPort(targetHost, targetPort),
-      outcome: () => {},
+      targetName,
+      isTls: options.member.targetScheme === 'https',
+      outcome: (failure) => this.#targetOutcome(failure),
     })
     this.#server = createServer(
       {
@@ -125,7 +135,32 @@ export class Gate {
 
   health(): GateHealth {
     const { logins, failedAttempts } = this.#guard
-    return { kind: 'token', tokenPlace: this.#options.secrets.tokenPlace, logins, failedAttempts }
+    const { lastHour, lastTenMinutes, last } = this.#guard.failures()
+    const failure = this.#targetFailure
+    return {
+      kind: 'token',
+      tokenPlace: this.#options.secrets.tokenPlace,
+      logins,
+      failedAttempts,
+      wrongTokens: {
+        lastHour,
+        lastTenMinutes,
+        lastFrom: last?.source ?? null,
+        lastAgeMs: last === undefined ? null : Math.round(last.ageMs),
+      },
+      targetProblem: failure === undefined ? null : failureWords(failure, this.#targetName).text,
+    }
+  }
+
+  /** Each kind of failure is told once, until the target has answered. */
+  #targetOutcome(failure: TargetFailure | undefined): void {
+    const before = this.#targetFailure
+    this.#targetFailure = failure
+    if (failure?.problem === before?.problem) return
+    const target = this.#targetName
+    this.#options.tell(
+      failure === undefined ? { kind: 'target-answers', target } : { kind: 'target-fails', target, failure },
+    )
   }
 
   #request(request: IncomingMessage, response: ServerResponse): void {

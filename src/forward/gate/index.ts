@@ -1,6 +1,7 @@
 import type { ForwardOptions } from '../../config/forward-options.ts'
 import type { PreparedOutcome } from '../dial/dialer.ts'
 import { Gate } from './gate.ts'
+import type { GateEvent } from './gate-events.ts'
 import { GateGroup, type Scheme } from './group.ts'
 import type { GateSecrets } from './secrets.ts'
 import { DialError } from './target-failure.ts'
@@ -18,6 +19,7 @@ export function openGate(
   secrets: GateSecrets,
   place: { readonly stateDirectory: string; readonly isMember: boolean },
   dial: (outcome: PreparedOutcome) => unknown,
+  tell: (event: GateEvent) => void,
 ): Gate {
   const { listenPort, targetHost, targetPort, gateHost, gateSessionMs, idleTimeoutMs } = options
   const member = {
@@ -35,6 +37,7 @@ export function openGate(
     secrets,
     hosts: gateHost,
     sessionMs: gateSessionMs,
+    tell,
     limits: { idleMs: idleTimeoutMs },
     connect: (done) =>
       dial((failure, socket) =>

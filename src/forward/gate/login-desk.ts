@@ -57,7 +57,7 @@ export class LoginDesk {
     const next = localPath(form.get('next') ?? '/')
     const waitMs = this.#guard.tryToken((form.get('token') ?? '').trim(), visit.source)
     if (waitMs === undefined) {
-      this.#guard.logins++
+      this.#guard.loggedIn(visit.source)
       const cookie = this.#guard.sessions.issue(visit.source, visit.host.scheme === 'https')
       return redirect(response, next, cookie)
     }

@@ -10,6 +10,9 @@ import { fileNames } from '../../record/state-directory.ts'
 /** A token of one's own must have so many characters: with fewer, guessing it would be a plan. */
 const shortestToken = 16
 
+/** One that is as long as ours need not be protected from guesses by keeping people out. */
+const longEnough = 32
+
 /** Ours have 64. With none at all, whoever knows the token could sign sessions for any address and any time. */
 const shortestKey = 32
 
@@ -17,6 +20,8 @@ const shortestKey = 32
 export interface GateSecrets {
   /** What visitors type. */
   readonly token: string
+  /** Somebody chose it, and made it so short that guesses must be limited for everybody. */
+  readonly isGuessable: boolean
   /** In words where a person finds the token. Never the token itself: this may be logged. */
   readonly tokenPlace: string
   /** Signs sessions, and holds for every gate with the same token and state directory. */
@@ -45,7 +50,13 @@ export function loadSecrets(stateDirectory: string, tokenFile: string): GateSecr
   }
   const key = Buffer.from(hkdfSync('sha256', ownKey, token, 'port-watchdog gate session', 32))
   const group = createHmac('sha256', key).update('cookie name').digest('hex').slice(0, 8)
-  return { token, tokenPlace, key, cookieName: `port_watchdog_${group}` }
+  return {
+    token,
+    isGuessable: token.length < longEnough,
+    tokenPlace,
+    key,
+    cookieName: `port_watchdog_${group}`,
+  }
 }
 
 function findToken(stateDirectory: string, tokenFile: string): Pick<GateSecrets, 'token' | 'tokenPlace'> {

@@ -1,4 +1,5 @@
 /** Why a target gave no answer that can be passed on: found out here, told on the page, in the log and in the health report. */
+import type { Socket } from 'node:net'
 import { errorCode, errorText } from '../../os/failure.ts'
 
 export type TargetProblem =
@@ -67,6 +68,32 @@ export function failureOf(error: unknown): TargetFailure {
   if (code === 'ECONNRESET' || code === 'EPIPE')
     return { problem: 'closed', detail: 'it closed before its answer' }
   return { problem: 'unreachable', detail }
+}
+
+/** ms for a target to answer a TLS handshake that tells why it closed. */
+const probeMs = 2_000
+
+/** Whether a target that closed a connection without a word expects TLS, as servers of Node do: it is asked for a handshake once. */
+export async function expectsTls(
+  connect: (done: (error: Error | undefined, socket: Socket | undefined) => void) => void,
+): Promise<boolean> {
+  const { connect: connectTls } = await import('node:tls')
+  return await new Promise((resolve) => {
+    connect((_error, socket) => {
+      if (socket === undefined) return resolve(false)
+      // Nothing is sent to it, so that it does not matter who it is.
+      const handshake = connectTls({ socket, rejectUnauthorized: false })
+      const finish = (isTls: boolean) => {
+        clearTimeout(deadline)
+        handshake.destroy()
+        socket.destroy()
+        resolve(isTls)
+      }
+      const deadline = setTimeout(() => finish(false), probeMs)
+      handshake.on('error', (error) => finish(/alert/i.test(errorText(error))))
+      handshake.once('close', () => finish(false)).once('secureConnect', () => finish(true))
+    })
+  })
 }
 
 export interface FailureWords {

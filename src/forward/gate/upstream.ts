@@ -14,7 +14,7 @@ import { preflightHeaders, rewriteResponseHeaders } from './headers.ts'
 import type { OriginMap } from './origins.ts'
 import { noticePage } from './pages.ts'
 import { plainText, refuseUpgrade, sendPage, sendText, wantsPage } from './replies.ts'
-import { failureOf, failureWords, type TargetFailure } from './target-failure.ts'
+import { expectsTls, failureOf, failureWords, type TargetFailure } from './target-failure.ts'
 
 /** Connects to the target; the callback is called once. */
 export type ConnectTarget = (done: (error: Error | undefined, socket: Socket | undefined) => void) => void
@@ -40,6 +40,8 @@ export interface UpstreamOptions {
   readonly connect: ConnectTarget
   /** The target as a person writes it. */
   readonly targetName: string
+  /** TLS is spoken with it. */
+  readonly isTls: boolean
   /** Told how each request went: undefined = the target answered. */
   readonly outcome: (failure: TargetFailure | undefined) => void
 }
@@ -172,8 +174,22 @@ export class Upstream {
 
   #failed(error: unknown, request: IncomingMessage, client: ServerResponse | Socket | undefined): void {
     // A visitor who left takes the request to the target along; the target is not to blame for that.
-    if (client === undefined || client.destroyed || request.destroyed) return
-    this.#fail(failureOf(error), request, client)
+    const isThere = () => client !== undefined && !client.destroyed && !request.destroyed
+    if (client === undefined || !isThere()) return
+    const failure = failureOf(error)
+    if (
+      failure.problem !== 'closed' ||
+      this.#upstream.isTls ||
+      !('setHeader' in client) ||
+      client.headersSent
+    )
+      return this.#fail(failure, request, client)
+    void expectsTls(this.#upstream.connect).then((isTls) => {
+      const found: TargetFailure = isTls
+        ? { problem: 'speaks-tls', detail: 'it took a TLS handshake' }
+        : failure
+      if (isThere()) this.#fail(found, request, client)
+    })
   }
 
   /** Tells the visitor what the target did, if there is still a way to, and whoever keeps the log. */

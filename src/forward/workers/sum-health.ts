@@ -38,6 +38,7 @@ export function sumHealth(
             ...own.gate,
             logins: sum(({ gate }) => gate?.logins ?? 0),
             failedAttempts: sum(({ gate }) => gate?.failedAttempts ?? 0),
+            ...wrongTokens(there.flatMap(({ gate }) => gate?.wrongTokens ?? [])),
           },
     connections: {
       open: sumThere(({ connections }) => connections.open),
@@ -52,6 +53,17 @@ export function sumHealth(
       fromTarget: sum(({ bytes }) => bytes.fromTarget),
     },
   }
+}
+
+type WrongTokens = NonNullable<NonNullable<ForwarderHealth['gate']>['wrongTokens']>
+
+/** Each process counts alone; the last of all is the one seen most lately. */
+function wrongTokens(counts: readonly WrongTokens[]): { wrongTokens?: WrongTokens } {
+  const age = ({ lastAgeMs }: WrongTokens) => lastAgeMs ?? Number.POSITIVE_INFINITY
+  const [latest] = [...counts].sort((one, other) => age(one) - age(other))
+  if (latest === undefined) return {}
+  const sum = (key: 'lastHour' | 'lastTenMinutes') => counts.reduce((total, count) => total + count[key], 0)
+  return { wrongTokens: { ...latest, lastHour: sum('lastHour'), lastTenMinutes: sum('lastTenMinutes') } }
 }
 
 /** Puts together what several processes had counted. */

@@ -97,7 +97,7 @@ function said(message: FromWorker): Promise<void> {
 
 /** What each process finds out by itself about the targets and the certificate is told once, by the one that started the workers. */
 function isToldByWorkers({ kind }: ForwarderEvent): boolean {
-  return kind === 'refused' || kind === 'step-failed' || kind === 'full' || kind === 'room'
+  return kind === 'gate' || kind === 'refused' || kind === 'step-failed' || kind === 'full' || kind === 'room'
 }
 
 function answerTo(
