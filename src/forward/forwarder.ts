@@ -14,7 +14,7 @@ import { Dialer, type PreparedOutcome } from './dial/dialer.ts'
 import { NameCache, serverLookup, systemLookup } from './dial/name-cache.ts'
 import type { GateEvent } from './gate/gate-events.ts'
 import type { Gate, GateSecrets } from './gate/index.ts'
-import { firstOf, livingPredecessors, supervisorNow } from './handover.ts'
+import { firstOf, inheritedTargets, livingPredecessors, supervisorNow } from './handover.ts'
 import { createAdmission, networks } from './limits/admission.ts'
 import { Capacity, type CapacityEvent } from './limits/capacity.ts'
 import { RefusalReport } from './limits/refusal-report.ts'
@@ -214,6 +214,7 @@ export class Forwarder {
     this.#timers.push(setInterval(() => this.#keepOldAlive(), keepAliveAgeMs))
     const { targetCheckMs } = this.options
     if (targetCheckMs > 0) {
+      this.#dialer.learn(inheritedTargets(this.#inheritance))
       this.#dialer.startChecks(targetCheckMs, this.#inheritance.kind === 'handover')
     }
     return this.#listeners.bound()
@@ -334,6 +335,11 @@ export class Forwarder {
 
   get openConnections(): number {
     return this.#connections.size
+  }
+
+  /** What is known of every target, in order of preference. */
+  targets(): ForwarderHealth['targets'] {
+    return this.#dialer.facts()
   }
 
   /** Takes what another process of this forward knows of its targets. */

@@ -111,7 +111,8 @@ export class Succession {
     try {
       if (supervisor !== null && !isServiceManagerListening()) throw new Error(unannounced)
       const sockets = this.#forwarder.sockets()
-      const plan = { command: run, inheritance: this.#inheritance, sockets, timeoutMs }
+      const targets = this.#forwarder.targets()
+      const plan = { command: run, inheritance: this.#inheritance, sockets, targets, timeoutMs }
       this.#replacement = startReplacement(plan)
       const successor = await this.#replacement.ready
       this.#isEnding = true

@@ -1,7 +1,9 @@
 import { firstPassedDescriptor, type StartedProcess, startProcess } from '../control/start-process.ts'
+import { monotonicMs } from '../os/clock.ts'
 import { judgeProcess, ownIdentity, type ProcessIdentity } from '../os/process-identity.ts'
 import { ownSupervisor } from '../os/service-manager.ts'
 import { type Inheritance, inheritanceVariable, isFixed } from '../os/socket-activation.ts'
+import type { TargetFacts } from '../record/forwarder-health.ts'
 
 /**
  * A planned restart. The forwarder that runs starts its own replacement and leaves it its listening sockets, which no third process
@@ -18,6 +20,8 @@ export interface HandoverPlan {
   /** How this process got its sockets; the next one gets them the same way. */
   readonly inheritance: Inheritance
   readonly sockets: readonly { readonly place: string; readonly descriptor: number }[]
+  /** What is known of the targets, so that the next one need not ask them. */
+  readonly targets: readonly TargetFacts[]
   /** Until the new one must be ready, in ms. */
   readonly timeoutMs: number
 }
@@ -57,7 +61,7 @@ export function startReplacement(plan: HandoverPlan): Replacement {
 }
 
 /** What the replacement inherits. */
-function legacyOf({ inheritance, sockets }: HandoverPlan): Inheritance {
+function legacyOf({ inheritance, sockets, targets: facts }: HandoverPlan): Inheritance {
   const passed = sockets.map(({ place }, index) => ({
     descriptor: firstPassedDescriptor + index,
     name: place,
@@ -65,13 +69,37 @@ function legacyOf({ inheritance, sockets }: HandoverPlan): Inheritance {
   const predecessors = [...livingPredecessors(inheritance), ownIdentity()]
   const supervisor = supervisorNow(inheritance)
   const first = firstOf(inheritance)
-  return { kind: 'handover', fixed: isFixed(inheritance), supervisor, sockets: passed, first, predecessors }
+  const targets = { atMonotonicMs: monotonicMs(), facts }
+  return {
+    kind: 'handover',
+    fixed: isFixed(inheritance),
+    supervisor,
+    sockets: passed,
+    first,
+    predecessors,
+    targets,
+  }
 }
 
 /** The forwarder with which the chain of handovers began that led to this process; this process itself when there was none. */
 export function firstOf(inheritance: Inheritance): ProcessIdentity {
   if (inheritance.kind !== 'handover') return ownIdentity()
   return inheritance.first ?? inheritance.predecessors[0] ?? ownIdentity()
+}
+
+/** What the forwarder before this one knew of its targets, with the ages of now. */
+export function inheritedTargets(inheritance: Inheritance): readonly TargetFacts[] {
+  if (inheritance.kind !== 'handover' || inheritance.targets === undefined) return []
+  const { atMonotonicMs, facts } = inheritance.targets
+  const passedMs = monotonicMs() - atMonotonicMs
+  const older = (ageMs: number | null) => (ageMs === null ? null : ageMs + passedMs)
+  return (facts as readonly TargetFacts[]).map((one) => ({
+    ...one,
+    knownAgeMs: older(one.knownAgeMs),
+    stateForMs: one.stateForMs + passedMs,
+    answeredAgeMs: older(one.answeredAgeMs),
+    lastErrorAgeMs: older(one.lastErrorAgeMs),
+  }))
 }
 
 /** Who starts this forwarder again when it dies: systemd, or null for nobody that this process knows of. */

@@ -30,6 +30,8 @@ export type Inheritance =
       readonly first?: ProcessIdentity
       /** Forwarders before this one that still finish their connections. */
       readonly predecessors: readonly ProcessIdentity[]
+      /** What the forwarder before this one knew of its targets, in its own version's words. */
+      readonly targets?: { readonly atMonotonicMs: number; readonly facts: readonly unknown[] }
     }
 
 /** Whether the addresses were chosen by a service manager: then nothing is bound beside them, however often it is handed over. */

@@ -52,6 +52,19 @@ describe('A check of a target on this machine connects to nobody', { timeout: 60
     await close()
   })
 
+  it('one that comes up is seen within a second or two, with the times as they are by default', async () => {
+    const port = await freePort()
+    const { event, close } = await openForwarder(port, { targetCheckMs: 10_000 })
+    await event('target-fails')
+    const server = await counting({ port, host: '127.0.0.1' })
+    const began = performance.now()
+    await event('target-answers')
+    assert.ok(performance.now() - began < 3_000)
+    assert.equal(server.connections, 0)
+    await close()
+    await server.close()
+  })
+
   it('a listener on another address, or of another port, is not the target', async () => {
     const port = await freePort()
     const other = await counting({ port, host: '127.0.0.2' })
@@ -154,6 +167,25 @@ describe('A check of a target on another machine', { timeout: 120_000, skip: rea
       const after = await start()
       await after.line(/interrupted 1/)
       await reachable(health)
+    }))
+
+  it('a planned restart hands on what is known, and knocks at nobody', () =>
+    inLab(async (lab) => {
+      const server = lab.visitor.start([process.execPath, '--eval', countingServer])
+      await server.line(/ready/)
+      const words = [lab.visitor.address.ipv4, '7000', '--target-check', '20ms']
+      const { health } = await startForwarder(lab, 6274, ...words)
+      await server.line(/interrupted 1/)
+      for (let restart = 0; restart < 3; restart++) {
+        const { identity, target } = await health()
+        process.kill(identity.pid, 'SIGUSR2')
+        let next = await health()
+        while (next.identity.pid === identity.pid) next = await health()
+        assert.deepEqual([next.target.state, next.target.knownBy], ['reachable', 'knock'])
+        assert.ok((next.target.knownAgeMs ?? 0) > (target.knownAgeMs ?? 0))
+        for (let question = 0; question < 50; question++) await health()
+      }
+      assert.doesNotMatch(server.output, /interrupted 2/)
     }))
 
   for (const version of ['v1', 'v2'] as const) {

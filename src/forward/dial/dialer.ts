@@ -129,10 +129,9 @@ export class Dialer {
 
   /** Takes what another process of the same forward knows, where it is news. */
   learn(targets: readonly TargetFacts[]): void {
-    for (const [index, facts] of targets.entries()) {
-      const candidate = this.#candidates[index]
-      const isSame = candidate?.target.host === facts.host && candidate.target.port === facts.port
-      if (isSame) candidate.learn(facts)
+    for (const facts of targets) {
+      const isMeant = ({ target: { host, port } }: Candidate) => host === facts.host && port === facts.port
+      this.#candidates.find(isMeant)?.learn(facts)
     }
   }
 

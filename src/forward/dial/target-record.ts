@@ -104,7 +104,8 @@ export class TargetRecord {
   /** What another process of this forward knows, or the one before this: taken when it is news. */
   learn(facts: TargetFacts): boolean {
     const { state, address, knownBy, knownAgeMs, stateForMs, lastError } = facts
-    if (knownBy === null || knownAgeMs === null || state === 'unknown') return false
+    // A forwarder of an earlier version does not say.
+    if (knownBy == null || knownAgeMs == null || state === 'unknown') return false
     const now = performance.now()
     const at = now - knownAgeMs
     if (at <= this.#knownAt) return false
@@ -124,7 +125,7 @@ export class TargetRecord {
 
   get state(): TargetState {
     if (this.#answeredAt === undefined) return this.#failedAt === undefined ? 'unknown' : 'waiting'
-    return (this.#failedAt ?? 0) > this.#answeredAt ? 'unreachable' : 'reachable'
+    return (this.#failedAt ?? -Infinity) > this.#answeredAt ? 'unreachable' : 'reachable'
   }
 
   /** Of several targets those that failed lately come last. */

@@ -9,6 +9,7 @@ export interface ServedForward {
   readonly options: ForwardOptions
   readonly openConnections: number
   health(): Now<ForwarderHealth>
+  targets(): ForwarderHealth['targets']
   connections(): Now<readonly ConnectionFacts[]>
   kill(which: { readonly id: number } | { readonly source: string }): Now<number>
   expectProbe(sourcePort: number): Now<void>

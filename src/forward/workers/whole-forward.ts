@@ -102,6 +102,11 @@ export class WholeForward implements ServedForward {
     }
   }
 
+  /** As of the last question about the workers' health. */
+  targets(): ForwarderHealth['targets'] {
+    return this.own.targets()
+  }
+
   async connections(): Promise<readonly ConnectionFacts[]> {
     const ofWorkers = (await this.#pool.ask('connections', {})) as (readonly ConnectionFacts[])[]
     return [...this.own.connections(), ...ofWorkers.flat()].sort((one, other) => other.ageMs - one.ageMs)
