@@ -1,7 +1,7 @@
 import path from 'node:path'
 import { examine } from '../doctor/examine.ts'
 import { renderDiagnosis } from '../doctor/render.ts'
-import { readersDirectory } from '../record/state-directory.ts'
+import { readersDirectory } from '../record/usual-directories.ts'
 import { wantsColour } from '../report/terminal.ts'
 import { newCommand, program } from './command.ts'
 

@@ -3,7 +3,8 @@ import type { OwnProcess } from '../../os/own-processes.ts'
 import { judgeProcess } from '../../os/process-identity.ts'
 import { ownUid } from '../../os/trusted-path.ts'
 import { readRuntimeState } from '../../record/runtime-state.ts'
-import { fileNames, writersDirectory } from '../../record/state-directory.ts'
+import { fileNames } from '../../record/state-directory.ts'
+import { writersDirectory } from '../../record/usual-directories.ts'
 import { shellWord } from '../../report/own-programs.ts'
 import { type Check, type Finding, note, ok, warning } from '../check.ts'
 
@@ -45,7 +46,7 @@ export const strays: Check = {
   run: ({ processes }) => {
     const forwarders = processes.filter(({ kind }) => kind === 'forwarder')
     const found = forwarders.flatMap((process) => {
-      const directory = process.stateDirectory ?? writersDirectory(undefined)
+      const directory = process.stateDirectory ?? writersDirectory(undefined).directory
       return judgeForwarder(process, directory, watchOf(process, directory)) ?? []
     })
     if (found.length > 0) return found
