@@ -235,8 +235,12 @@ function decisionInWords({ before, observation, decision, context }: Decided) {
   switch (phase.id) {
     case 'unknown':
       return words('look first')
-    case 'starting':
+    case 'starting': {
+      const adopted = decision.effects.find(({ kind }) => kind === 'adopt')
+      if (adopted !== undefined)
+        return words('take over the forwarder that serves its port', 'it is one of ours')
       return words('start it now', whyAtOnce(before, observation, context))
+    }
     case 'running':
       return runningInWords(before, decision.state, observation, context)
     case 'stopping':
@@ -347,6 +351,10 @@ function didInWords(effect: Effect): string[] {
       return [`start number ${effect.generation}`]
     case 'replace':
       return [`start number ${effect.generation}, beside the one that runs`]
+    case 'adopt':
+      return [`ordered PID ${effect.identity.pid} to hand over`]
+    case 'ask-back':
+      return [`asked PID ${effect.identity.pid} for its control socket (SIGHUP)`]
     case 'stop':
       return [
         `SIGTERM to PID ${effect.identity.pid} and all that it has started, SIGKILL after ${preciseDuration(effect.killAfterMs)}`,

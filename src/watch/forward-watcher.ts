@@ -2,7 +2,7 @@ import path from 'node:path'
 import type { Subject } from '../alert/incident.ts'
 import type { ForwardConfiguration } from '../config/configuration.ts'
 import { hasLimits } from '../config/resource-limits.ts'
-import { type ControlClient, connectControl } from '../control/client.ts'
+import { askControl, type ControlClient, connectControl } from '../control/client.ts'
 import { planListeners } from '../forward/listen/listen-plan.ts'
 import { monotonicMs } from '../os/clock.ts'
 import { hasDescriptorsLeft } from '../os/descriptor-limit.ts'
@@ -39,6 +39,7 @@ import { diagnose, type ForwardCheck } from './diagnose.ts'
 import { type Explanation, explain } from './explain.ts'
 import { forwarderCommand, type StartedForwarder, startForwarder } from './forwarder-process.ts'
 import { endProcesses, hasEnded, leftBehind } from './process-ending.ts'
+import { findStray, type Stray } from './stray.ts'
 import { UsageMeter } from './usage.ts'
 
 /** What a watcher needs of the world around it. */
@@ -244,6 +245,7 @@ export class ForwardWatcher {
     const usage = this.#measure(found.health)
     this.#lastCheckAt = monotonicMs()
     const diagnosis = diagnose(found)
+    const stray = diagnosis.condition === 'dead' ? await this.#findStray() : undefined
     this.observe({
       kind: 'checked',
       diagnosis,
@@ -251,7 +253,32 @@ export class ForwardWatcher {
       optionsMatch: found.optionsMatch,
       portHolder: found.portHolder,
       usage,
+      stray,
     })
+  }
+
+  /** Looked for only where it decides what is done: before a start that nobody has seen fail, or that failed for the port. */
+  async #findStray(): Promise<Stray | undefined> {
+    const { phase, supervisor } = this.#state
+    if (supervisor !== undefined || this.#around.sockets.length > 0) return undefined
+    if (phase.id !== 'unknown' && phase.id !== 'blocked') return undefined
+    return await findStray(this.configuration.options, this.#around.stateDirectory)
+  }
+
+  /** It starts its own successor, which keeps its files where this monitor looks for them. */
+  async #adopt({ generation, stateDirectory, timeoutMs }: Extract<Effect, { kind: 'adopt' }>): Promise<void> {
+    this.#started = undefined
+    const { options } = this.configuration
+    const order = { run: forwarderCommand(options, this.#around.stateDirectory), timeoutMs }
+    try {
+      const socket = path.join(stateDirectory, fileNames.forwarderSocket(options.listenPort))
+      const answer = await askControl(socket, 'hand-over', order, timeoutMs + answerTakesMs)
+      const { identity } = answer as { identity: ProcessIdentity }
+      this.observe({ kind: 'started', generation, identity })
+    } catch (error) {
+      const message = `the forwarder that serves its port does not hand over: ${errorText(error)}`
+      this.observe({ kind: 'start-failed', generation, message, portTaken: true })
+    }
   }
 
   /**
@@ -319,6 +346,10 @@ export class ForwardWatcher {
         return this.#start(effect.generation)
       case 'replace':
         return void this.#replace(effect)
+      case 'adopt':
+        return void this.#adopt(effect)
+      case 'ask-back':
+        return void signalProcess(effect.identity, 'SIGHUP')
       case 'abandon-start':
         return this.#started?.abandon()
       case 'stop':

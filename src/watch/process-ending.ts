@@ -19,7 +19,7 @@ const lookEveryMs = 5
 const killTakesMs = 2000
 
 /** A forwarder of another version or another place, as it is installed or run from its sources. */
-const forwarderProgram = /\/tcp-proxy(?:\.c?js)?$/
+export const forwarderProgram = /\/tcp-proxy(?:\.c?js)?$/
 
 /** Where the programs of this package are. */
 const ownPrograms = fileURLToPath(new URL('../../', import.meta.url))

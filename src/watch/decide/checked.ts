@@ -3,6 +3,7 @@ import type { Diagnosis, Fault } from '../diagnose.ts'
 import { blocked } from './blocked.ts'
 import { endRest, stop } from './ending.ts'
 import { healthy } from './healthy.ts'
+import { metStray } from './met-stray.ts'
 import { countFailure, failAndRestart } from './restarting.ts'
 import { clearStale } from './stale-pid-file.ts'
 import { awaitSupervisor, start, startIfDue } from './starting.ts'
@@ -66,7 +67,7 @@ function forgetTarget(state: ForwardState): ForwardState {
 /** It was ordered down before anybody had looked: what is there is ended. */
 function endFound(
   state: ForwardState,
-  { diagnosis, leftBehind }: Extract<Observation, { kind: 'checked' }>,
+  { diagnosis, leftBehind, stray }: Extract<Observation, { kind: 'checked' }>,
   why: string,
   context: Context,
 ): Decision {
@@ -82,6 +83,8 @@ function endFound(
     case 'faulty':
       return stop(state, diagnosis.identity, 'stay', why, context)
     case 'dead':
+      if (stray !== undefined && stray.state !== 'watched')
+        return stop(state, stray.identity, 'stay', why, context)
       if (leftBehind !== undefined) return stop(state, leftBehind.identity, 'stay', why, context)
       return clearStale(down, diagnosis.stalePidFile, context)
     case 'unverifiable':
@@ -125,9 +128,12 @@ function mayEndRest({ phase, supervisor }: ForwardState): boolean {
 function foundDead(
   state: ForwardState,
   { fault, stalePidFile }: Extract<Diagnosis, { condition: 'dead' }>,
-  { portHolder, leftBehind }: Extract<Observation, { kind: 'checked' }>,
+  { portHolder, leftBehind, stray }: Extract<Observation, { kind: 'checked' }>,
   context: Context,
 ): Decision {
+  if (stray !== undefined && mayEndRest(state)) {
+    return prepend(clearStale(state, stalePidFile, context).effects, metStray(state, stray, context))
+  }
   if (leftBehind !== undefined && mayEndRest(state)) return endRest(state, leftBehind, fault.words, context)
   const cleared = clearStale(state, stalePidFile, context)
   switch (state.phase.id) {

@@ -1,3 +1,4 @@
+import { sameProcess } from '../../os/process-identity.ts'
 import type { ForwarderHealth } from '../../record/forwarder-health.ts'
 import type { ResourceUsage } from '../../record/runtime-state.ts'
 import { judgeLimits } from './limits.ts'
@@ -55,7 +56,10 @@ function findRunning(state: ForwardState, health: ForwarderHealth, context: Cont
     const line = good(`${context.name} is already running (PID: ${identity.pid}), adopted`)
     return { state: { ...state, phase: met }, effects: [line] }
   }
-  if (phase.identity.pid === identity.pid) return nothing(state)
+  if (phase.identity.pid === identity.pid) {
+    const isKnown = first === undefined || (phase.first !== undefined && sameProcess(first, phase.first))
+    return nothing(isKnown ? state : { ...state, phase: { ...phase, first } })
+  }
   if (hasTakenOver(phase, health)) return takenOver(state, identity, since, first, context)
   const before = phase.identity.pid
   const line = warn(

@@ -6,6 +6,7 @@ import type { Shortage } from '../../os/shortage.ts'
 import type { LogLevel } from '../../record/log-entry.ts'
 import type { LimitsMemory, ResourceUsage } from '../../record/runtime-state.ts'
 import type { Diagnosis } from '../diagnose.ts'
+import type { Stray } from '../stray.ts'
 
 /** Where a forward stands. */
 export type ForwardPhase =
@@ -34,7 +35,12 @@ export type ForwardPhase =
   /** Whoever runs it has to bring it back. Looked at often until `until`, then every round. */
   | { readonly id: 'awaiting'; readonly until: number; readonly why: string }
   /** Something that is not ours stands in the way. Looked at again every round. */
-  | { readonly id: 'blocked'; readonly why: string }
+  | {
+      readonly id: 'blocked'
+      readonly why: string
+      /** A forwarder of ours that cannot be asked just now, and since when. */
+      readonly stray?: { readonly pid: number; readonly since: number }
+    }
   /** Ended because somebody wanted it. `heldBy`: who holds its port all the same. */
   | { readonly id: 'down'; readonly heldBy?: string }
 
@@ -141,6 +147,8 @@ export type Observation =
       readonly usage?: ResourceUsage | undefined
       /** The process that is gone, and what it has left behind; undefined when that is nothing. */
       readonly leftBehind?: LeftBehind | undefined
+      /** A forwarder of ours that serves the port without being this forward's; looked for when none is. */
+      readonly stray?: Stray | undefined
     }
   | { readonly kind: 'started'; readonly generation: number; readonly identity: ProcessIdentity }
   | {
@@ -193,6 +201,16 @@ export type Effect =
   | { readonly kind: 'start'; readonly generation: number }
   /** The forwarder that runs starts its own replacement and hands over to it; answered by `replaced` or `replace-failed`. */
   | { readonly kind: 'replace'; readonly generation: number; readonly timeoutMs: number }
+  /** Another forwarder of ours hands over to one with this monitor's state directory; answered by `started` or `start-failed`. */
+  | {
+      readonly kind: 'adopt'
+      readonly generation: number
+      readonly identity: ProcessIdentity
+      readonly stateDirectory: string
+      readonly timeoutMs: number
+    }
+  /** A forwarder of ours is asked (SIGHUP) to make its control socket anew. */
+  | { readonly kind: 'ask-back'; readonly identity: ProcessIdentity }
   /** SIGTERM and SIGCONT to it and all that it has started, then after `killAfterMs` SIGKILL; answered by `ended` or `survived`. */
   | { readonly kind: 'stop'; readonly identity: ProcessIdentity; readonly killAfterMs: number }
   /** The process that was started and has not become ready is killed; nobody waits for it any more. */

@@ -1,0 +1,91 @@
+import { statSync } from 'node:fs'
+import path from 'node:path'
+import type { ForwardOptions } from '../config/forward-options.ts'
+import { type ControlClient, connectControl } from '../control/client.ts'
+import { planListeners } from '../forward/listen/listen-plan.ts'
+import { machineAddresses } from '../os/interfaces.ts'
+import { isLinux } from '../os/platform.ts'
+import { findPortHolder } from '../os/port-holder.ts'
+import { commandLine, identityOf, type ProcessIdentity } from '../os/process-identity.ts'
+import { isForwarderHealth } from '../record/forwarder-health.ts'
+import { fileNames, writersDirectory } from '../record/state-directory.ts'
+import { forwarderProgram } from './process-ending.ts'
+
+/** A forwarder of this user that serves a forward's port and that this forward's control socket does not lead to. */
+export interface Stray {
+  readonly identity: ProcessIdentity
+  /** Where it keeps its files. */
+  readonly stateDirectory: string
+  /**
+   * - `answers`: it can be asked to hand over.
+   * - `silent`: nobody answers on the control socket that it should have.
+   * - `watched`: another monitor, or systemd, keeps it alive.
+   */
+  readonly state: 'answers' | 'silent' | 'watched'
+}
+
+/** ms that a question may take. */
+const answerTakesMs = 1500
+
+/**
+ * Looks who holds the addresses of a forward, and whether that is a forwarder of ours: by its user, its program and its words, and where it
+ * answers by what it says.
+ * @param stateDirectory of this monitor.
+ * @returns undefined when nobody holds them, or somebody else.
+ */
+export async function findStray(options: ForwardOptions, stateDirectory: string): Promise<Stray | undefined> {
+  if (!isLinux) return undefined
+  const { listenPort } = options
+  for (const address of planListeners(options, machineAddresses()).addresses) {
+    const pid = findPortHolder(listenPort, address)?.pid
+    const words = pid === undefined ? undefined : commandLine(pid)
+    if (pid === undefined || words === undefined) continue
+    const identity = identityOf(pid)
+    if (identity === undefined || !isOurs(pid, words, listenPort)) return undefined
+    return await ask(identity, directoryOf(words), listenPort, stateDirectory)
+  }
+  return undefined
+}
+
+/** The words of another user's process prove nothing, so its user counts first. */
+function isOurs(pid: number, words: readonly string[], port: number): boolean {
+  if (!words.some((word) => forwarderProgram.test(word)) || !words.includes(String(port))) return false
+  try {
+    return statSync(`/proc/${pid}`).uid === process.geteuid?.()
+  } catch {
+    return false
+  }
+}
+
+function directoryOf(words: readonly string[]): string {
+  const at = words.indexOf('--state-dir')
+  const joined = words.find((word) => word.startsWith('--state-dir='))
+  const written = at < 0 ? joined?.slice('--state-dir='.length) : words[at + 1]
+  return written === undefined ? writersDirectory(undefined) : path.resolve(written)
+}
+
+async function ask(holder: ProcessIdentity, directory: string, port: number, ours: string): Promise<Stray> {
+  const silent = { identity: holder, stateDirectory: directory, state: 'silent' } as const
+  if (directory !== ours && (await isWatched(directory))) return { ...silent, state: 'watched' }
+  const control = await open(path.join(directory, fileNames.forwarderSocket(port)))
+  try {
+    const health = await control?.request('health', {}, answerTakesMs)
+    if (!isForwarderHealth(health) || health.listen.port !== port || health.draining) return silent
+    // With workers the one that answers may not be the one that was found.
+    return { ...silent, identity: health.identity, state: health.supervisor ? 'watched' : 'answers' }
+  } catch {
+    return silent
+  } finally {
+    control?.close()
+  }
+}
+
+async function isWatched(directory: string): Promise<boolean> {
+  const control = await open(path.join(directory, fileNames.monitorSocket))
+  control?.close()
+  return control !== undefined
+}
+
+async function open(file: string): Promise<ControlClient | undefined> {
+  return await connectControl(file, answerTakesMs).catch(() => undefined)
+}
