@@ -8,7 +8,8 @@ import { isLinux } from '../os/platform.ts'
 import { findPortHolder } from '../os/port-holder.ts'
 import { commandLine, identityOf, type ProcessIdentity } from '../os/process-identity.ts'
 import { isForwarderHealth } from '../record/forwarder-health.ts'
-import { fileNames, writersDirectory } from '../record/state-directory.ts'
+import { fileNames } from '../record/state-directory.ts'
+import { writersDirectory } from '../record/usual-directories.ts'
 import { forwarderProgram } from './process-ending.ts'
 
 /** A forwarder of this user that serves a forward's port and that this forward's control socket does not lead to. */
@@ -61,7 +62,7 @@ function directoryOf(words: readonly string[]): string {
   const at = words.indexOf('--state-dir')
   const joined = words.find((word) => word.startsWith('--state-dir='))
   const written = at < 0 ? joined?.slice('--state-dir='.length) : words[at + 1]
-  return written === undefined ? writersDirectory(undefined) : path.resolve(written)
+  return written === undefined ? writersDirectory(undefined).directory : path.resolve(written)
 }
 
 async function ask(holder: ProcessIdentity, directory: string, port: number, ours: string): Promise<Stray> {
