@@ -23,43 +23,56 @@ export interface UnixListener {
  * @returns undefined when the table cannot be read: the system has none, or no descriptor is free.
  */
 export function tcpListeners(): readonly TcpListener[] | undefined {
+  const found: TcpListener[] = []
+  const first = firstTcpListener((listener) => {
+    found.push(listener)
+    return false
+  })
+  return first === undefined ? undefined : found
+}
+
+/**
+ * The first listening TCP socket for which `isWanted` holds. Costs some microseconds for each listener before it. When there is none, the
+ * kernel also looks through its whole table of connections, however few there are: 0.3 ms on a small machine, 4 ms on a large one.
+ * @returns null when there is none, undefined as for {@link tcpListeners}.
+ */
+export function firstTcpListener(
+  isWanted: (listener: TcpListener) => boolean,
+): TcpListener | null | undefined {
   try {
-    const ipv4 = listenersIn('/proc/self/net/tcp')
-    return [...ipv4, ...(tableOfIPv6() ?? [])]
+    return firstIn('/proc/self/net/tcp', isWanted) ?? firstInIPv6(isWanted)
   } catch {
     return undefined
   }
 }
 
-/** Undefined = this kernel has no IPv6. */
-function tableOfIPv6(): readonly TcpListener[] | undefined {
+function firstInIPv6(isWanted: (listener: TcpListener) => boolean): TcpListener | null {
   try {
-    return listenersIn('/proc/self/net/tcp6')
+    // Half the work saved where nothing uses IPv6.
+    if (/^TCP6: inuse 0$/m.test(readFileSync('/proc/self/net/sockstat6', 'latin1'))) return null
+    return firstIn('/proc/self/net/tcp6', isWanted)
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    // This kernel has no IPv6.
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
     throw error
   }
 }
 
 const stateListen = '0A'
 
-/** Bytes read at once: the kernel puts together as many lines as fit, about 27. */
-const chunkBytes = 4096
+/** Bytes read at once: the length of a line, so that the kernel looks for no more than one. */
+const lineBytes = 150
 
-/**
- * The kernel lists listening sockets first, so reading ends at the first other one: a machine with 40,000 connections costs no more than
- * an idle one.
- */
-function listenersIn(file: string): TcpListener[] {
+/** The kernel lists listening sockets first, so reading ends at the first other one. */
+function firstIn(file: string, isWanted: (listener: TcpListener) => boolean): TcpListener | null {
   const descriptor = openSync(file, 'r')
-  const found: TcpListener[] = []
   try {
-    const chunk = Buffer.allocUnsafe(chunkBytes)
+    const chunk = Buffer.allocUnsafe(lineBytes)
     let rest = ''
     let isHeading = true
     for (;;) {
-      const length = readSync(descriptor, chunk, 0, chunkBytes, null)
-      if (length === 0) return found
+      const length = readSync(descriptor, chunk, 0, lineBytes, null)
+      if (length === 0) return null
       const lines = (rest + chunk.toString('latin1', 0, length)).split('\n')
       rest = lines.pop() ?? ''
       for (const line of lines) {
@@ -68,9 +81,10 @@ function listenersIn(file: string): TcpListener[] {
           continue
         }
         const [, local = '', , state, , , , , , inode = ''] = line.trim().split(/\s+/)
-        if (state !== stateListen) return found
+        if (state !== stateListen) return null
         const [address = '', port = ''] = local.split(':')
-        found.push({ port: Number.parseInt(port, 16), address: addressFromHex(address), inode })
+        const listener = { port: Number.parseInt(port, 16), address: addressFromHex(address), inode }
+        if (isWanted(listener)) return listener
       }
     }
   } finally {

@@ -59,7 +59,8 @@ describe('A check of a target on this machine connects to nobody', { timeout: 60
     const server = await counting({ port, host: '127.0.0.1' })
     const began = performance.now()
     await event('target-answers')
-    assert.ok(performance.now() - began < 3_000)
+    // Long before a target that is there is looked for again.
+    assert.ok(performance.now() - began < 8_000)
     assert.equal(server.connections, 0)
     await close()
     await server.close()

@@ -1,6 +1,12 @@
 import { realpathSync } from 'node:fs'
 import { hostAndPort, isLoopback, isWildcard, machineAddresses, withoutZone } from '../../os/interfaces.ts'
-import { canonical, takesConnectionsTo, tcpListeners, unixListeners } from '../../os/listener-table.ts'
+import {
+  canonical,
+  firstTcpListener,
+  type TcpListener,
+  takesConnectionsTo,
+  unixListeners,
+} from '../../os/listener-table.ts'
 import { runSteps, type TargetStep } from '../steps/steps.ts'
 import type { Candidate } from './candidate.ts'
 import { blindKnockDueAt, type CheckFacts, knockDueAt, lookDueAt } from './check-plan.ts'
@@ -23,6 +29,13 @@ export interface TargetChecksOptions {
 
 /** ms between two looks at what is due; less where checks are more frequent. */
 const tickMs = 1_000
+
+/** Looks take at most one part of so many of the time: by themselves, and when somebody asks again and again. */
+const looksShare = 200
+const questionsShare = 50
+
+/** However long looks take, they are made that often, in ms. */
+const longestLookPauseMs = 2_000
 
 /** What is due so soon is done now, in ms. */
 const slackMs = 50
@@ -61,7 +74,7 @@ export class TargetChecks {
 
 /** What a look at a target has found. */
 type Sight =
-  /** @property sockets who listens, by the inodes. */
+  /** @property sockets who listens, by inodes. */
   | { readonly kind: 'listens'; readonly address: string; readonly sockets: string }
   /** @property rest addresses that are not this machine's. */
   | { readonly kind: 'nothing'; readonly rest: readonly string[] }
@@ -76,6 +89,8 @@ class TargetCheck {
   /** It is reached although no look finds it. */
   #isBeyond = false
   #isLooking = false
+  /** How long the last look took. */
+  #lookMs = 0
   #cancelKnock: (() => void) | undefined
   #isOver = false
 
@@ -86,13 +101,20 @@ class TargetCheck {
 
   doWhatIsDue(): void {
     if (this.#isLooking || this.#cancelKnock !== undefined) return
-    if (this.#isDue(lookDueAt)) this.#look()
+    const { lookedAt } = this.#facts()
+    const isCheap = lookedAt === undefined || performance.now() - lookedAt >= this.#pauseFor(looksShare)
+    if (isCheap && this.#isDue(lookDueAt)) this.#look()
   }
 
   lookNow(): void {
     if (this.#isLooking || this.#cancelKnock !== undefined) return
     const { lookedAt } = this.#facts()
-    if (lookedAt === undefined || performance.now() - lookedAt >= freshLookMs) this.#look()
+    const freshMs = Math.max(freshLookMs, this.#pauseFor(questionsShare))
+    if (lookedAt === undefined || performance.now() - lookedAt >= freshMs) this.#look()
+  }
+
+  #pauseFor(share: number): number {
+    return Math.min(longestLookPauseMs, this.#lookMs * share)
   }
 
   giveUp(): void {
@@ -106,13 +128,21 @@ class TargetCheck {
 
   #look(): void {
     const { target } = this.#candidate
-    if (target.literal !== undefined) return this.#seen(sightOf(target, target.literal))
+    if (target.literal !== undefined) return this.#seen(this.#sightOf(target.literal))
     this.#isLooking = true
     this.#options.names.resolve(target.host, (_problem, addresses) => {
       this.#isLooking = false
       // A name that cannot be resolved is the knock's to tell.
-      if (!this.#isOver) this.#seen(sightOf(target, addresses))
+      if (!this.#isOver) this.#seen(this.#sightOf(addresses))
     })
+  }
+
+  /** What a look costs depends on the machine: a long one is made less often. */
+  #sightOf(addresses: readonly string[]): Sight {
+    const began = performance.now()
+    const sight = sightOf(this.#candidate.target, addresses)
+    this.#lookMs = performance.now() - began
+    return sight
   }
 
   #seen(sight: Sight): void {
@@ -213,12 +243,13 @@ function sightOf(target: DialTarget, addresses: readonly string[]): Sight {
   if (first?.startsWith('unix:')) return unixSight(first)
   const own = foreign.filter(isOwnAddress)
   if (own.length === 0) return { kind: 'out-of-sight' }
-  const listeners = tcpListeners()?.filter(({ port }) => port === target.port)
-  if (listeners === undefined) return { kind: 'out-of-sight' }
-  for (const address of own) {
-    const sockets = listeners.filter((listener) => takesConnectionsTo(listener.address, address))
-    if (sockets.length > 0) return { kind: 'listens', address, sockets: inodesOf(sockets) }
-  }
+  const reaches = ({ address: place }: TcpListener) =>
+    own.find((address) => takesConnectionsTo(place, address))
+  const found = firstTcpListener(
+    (listener) => listener.port === target.port && reaches(listener) !== undefined,
+  )
+  if (found === undefined) return { kind: 'out-of-sight' }
+  if (found !== null) return { kind: 'listens', address: reaches(found) ?? '', sockets: found.inode }
   return { kind: 'nothing', rest: foreign.filter((address) => !own.includes(address)) }
 }
 
