@@ -23,12 +23,13 @@ export interface Configuration {
 /** ms between two rounds when the configuration does not say. */
 export const defaultIntervalMs = 10_000
 
-/** Without a file: the two ports of the MCP Inspector, bound for the network, to the same ports on localhost. */
+/** Without a file: the three ports of the MCP Inspector's two generations, bound for the network, to the same ports on localhost. */
 export const defaultConfiguration: Configuration = {
   intervalMs: defaultIntervalMs,
   alerts: alertDefaults,
   forwards: [
     { name: 'inspector', port: 6274 },
+    { name: 'inspector-sandbox', port: 6275 },
     { name: 'inspector-proxy', port: 6277 },
   ].map(({ name, port }) => ({
     name,

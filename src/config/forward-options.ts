@@ -114,6 +114,8 @@ export interface ForwardOptions {
   readonly targetTlsInsecure: boolean
   /** Protocols offered to the target by ALPN. Empty = what the client offers by TLS; with a gate `http/1.1`. */
   readonly targetAlpn: readonly string[]
+  /** Look for an MCP Inspector also behind a target that has none of {@link inspectorPorts}. */
+  readonly inspector: boolean
   /** ADDRESS:PORT of metrics and health over HTTP. Empty = none are served. */
   readonly metrics: string
   /** Processes that serve the forward, the one that holds the control socket among them. 1 = that one alone; there is no 0. */
@@ -376,6 +378,11 @@ export const tunableOptions: {
     default: [],
     help: 'protocols to offer a TLS target by ALPN, e.g. h2 for gRPC (default: what a TLS client offers)',
   },
+  inspector: {
+    kind: 'flag',
+    default: false,
+    help: 'look whether an MCP Inspector answers on the target and what it lets visitors do; ports 6274, 6275 and 6277 are always looked at',
+  },
   metrics: {
     kind: 'text',
     placeholder: 'ADDRESS:PORT',
@@ -464,4 +471,12 @@ export function parserOf(
     case 'list':
       return specification.parse
   }
+}
+
+/** Where the MCP Inspector listens unless it is told otherwise: the page of both generations, the sandbox of 2.x, the proxy of 1.x. */
+export const inspectorPorts: ReadonlySet<number> = new Set([6274, 6275, 6277])
+
+/** Whether a forward looks for an MCP Inspector when its target begins to answer. */
+export function looksForInspector({ inspector, targetPort }: ForwardOptions): boolean {
+  return inspector || inspectorPorts.has(targetPort)
 }

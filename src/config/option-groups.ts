@@ -54,5 +54,6 @@ export const groupOf: { readonly [Name in keyof TunableOptions]: OptionGroup } =
   maxLifeMs: 'Timeouts',
   drainMs: 'Timeouts',
   accessLog: 'Observe',
+  inspector: 'Observe',
   metrics: 'Observe',
 }

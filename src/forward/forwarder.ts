@@ -15,6 +15,7 @@ import { NameCache, serverLookup, systemLookup } from './dial/name-cache.ts'
 import type { GateEvent } from './gate/gate-events.ts'
 import type { Gate, GateSecrets } from './gate/index.ts'
 import { firstOf, inheritedTargets, livingPredecessors, supervisorNow } from './handover.ts'
+import type { InspectorWatch } from './inspector/index.ts'
 import { createAdmission, networks } from './limits/admission.ts'
 import { Capacity, type CapacityEvent } from './limits/capacity.ts'
 import { RefusalReport } from './limits/refusal-report.ts'
@@ -144,6 +145,7 @@ export class Forwarder {
   #total = 0
   #lastId = 0
   #gate: Gate | undefined
+  #inspector: InspectorWatch | undefined
   #draining = false
   #onEmpty: (() => void)[] = []
   #timers: NodeJS.Timeout[] = []
@@ -178,7 +180,7 @@ export class Forwarder {
       connectTimeoutMs: options.connectTimeoutMs,
       retryMs: options.dialRetryMs,
       steps: this.#steps.target,
-      onChange: (change) => listener.event(targetEvent(change)),
+      onChange: (change) => this.#targetChanged(change),
     })
     this.#pipeline = {
       clientSteps: this.#steps.client,
@@ -237,6 +239,28 @@ export class Forwarder {
     )
     this.#gate = gate
     this.#pipeline = { ...this.#pipeline, server: { serve: (client, source) => gate.accept(client, source) } }
+  }
+
+  /** Looks for an MCP Inspector whenever the target begins to answer, from now on. Loaded only now: other forwards never do. */
+  async watchForInspector(): Promise<void> {
+    const { InspectorWatch, originsOf } = await import('./inspector/index.ts')
+    const { listenPort } = this.options
+    this.#inspector = new InspectorWatch({
+      dial: (outcome) => this.#dialPrepared(outcome),
+      door: () => {
+        const bound = this.#listeners.bound().filter((place) => pathOf(place) === undefined)
+        const isTls = this.#steps.certificate !== undefined
+        return { origins: originsOf(bound, listenPort, isTls), isGated: this.#gate !== undefined }
+      },
+    })
+    if (this.#dialer.summary().state === 'reachable') this.#inspector.look()
+  }
+
+  #targetChanged(change: TargetChange): void {
+    if (change.kind === 'fails') this.#inspector?.forget()
+    else this.#inspector?.look()
+    const event = targetEvent(change)
+    if (event !== undefined) this.#listener.event(event)
   }
 
   async #prepareSteps(): Promise<void> {
@@ -315,6 +339,7 @@ export class Forwarder {
     this.#steps.close()
     this.#listeners.close()
     this.#gate?.close()
+    this.#inspector?.close()
   }
 
   /** Resets every connection now. */
@@ -375,6 +400,7 @@ export class Forwarder {
       target: this.#dialer.summary(),
       targets: this.#dialer.facts(),
       shortage: this.#dialer.shortage(),
+      inspector: this.#inspector?.facts ?? null,
       admission: this.#admission.description,
       gate: this.#gate?.health() ?? null,
       connections: {
@@ -666,12 +692,14 @@ function sourceOfGone({ local }: RelaySocket): Source {
 
 const noSourceLimits = { maxConnectionsPerSource: 0, maxRatePerSource: 0 }
 
-function targetEvent(change: TargetChange): ForwarderEvent {
+function targetEvent(change: TargetChange): ForwarderEvent | undefined {
   const { host, port } = change.target
   const target = hostAndPort(host, port)
   switch (change.kind) {
     case 'answers':
       return { kind: 'target-answers', target, address: hostAndPort(change.address, port) }
+    case 'renewed':
+      return undefined
     case 'fails': {
       const { message, answeredBefore } = change
       return { kind: 'target-fails', target, message, answeredBefore }

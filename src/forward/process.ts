@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { contradictionIn } from '../config/contradiction.ts'
-import { type ForwardOptions, targetsOf } from '../config/forward-options.ts'
+import { type ForwardOptions, looksForInspector, targetsOf } from '../config/forward-options.ts'
 import {
   type CommandHandlers,
   type ControlServer,
@@ -134,6 +134,7 @@ async function run({
     if (forward.metrics !== '') metrics = await openMetrics(log, served)
     notifyServiceManager('READY=1')
     whole?.startWorkers()
+    if (looksForInspector(forward)) await forwarder.watchForInspector()
     await succession.end(() => {
       metrics?.close()
       control?.endConnections()

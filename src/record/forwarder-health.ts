@@ -132,6 +132,24 @@ export interface WorkerFacts {
   readonly total: number
 }
 
+/** An MCP Inspector that answers behind a forward. */
+export interface InspectorFacts {
+  readonly generation: 1 | 2
+  /** Of 1.x the page and its proxy are apart; 2.x has both in one. */
+  readonly part: 'page' | 'proxy'
+  /** Null = it does not tell. */
+  readonly version: string | null
+  /** It speaks TLS itself. */
+  readonly isHttps: boolean
+  /**
+   * The token without which it starts no program: `handed-out` to everybody who loads the page, `not-asked-for`
+   * (`DANGEROUSLY_OMIT_AUTH`), or `kept`.
+   */
+  readonly token: 'handed-out' | 'not-asked-for' | 'kept'
+  /** Whether it allows pages opened at the forward's addresses; null = it gave no answer. Empty behind a gate. */
+  readonly origins: readonly { readonly origin: string; readonly allowed: boolean | null }[]
+}
+
 /** What a forwarder answers to `health`. Ages in ms on its monotonic clock. */
 export interface ForwarderHealth {
   readonly schemaVersion: 1
@@ -173,6 +191,8 @@ export interface ForwarderHealth {
   readonly targets: readonly TargetFacts[]
   /** What this machine lacks just now to dial a target; null = nothing. */
   readonly shortage: Shortage | null
+  /** The MCP Inspector behind this forward; null = none was seen. Absent in what an older forwarder says. */
+  readonly inspector?: InspectorFacts | null
   /** Which sources are admitted: `private`, `any`, or the networks. */
   readonly admission: string
   /** The login in front of the target; null = none. */

@@ -1,8 +1,6 @@
+import { inspectorPorts } from '../config/forward-options.ts'
 import { hostAndPort, isLinkLocal, isLoopback, isWildcard, withoutZone } from '../os/interfaces.ts'
 import type { ForwarderHealth } from '../record/forwarder-health.ts'
-
-/** Ports on which the MCP Inspector is known to speak HTTP. */
-const httpPorts: ReadonlySet<number> = new Set([6274, 6275, 6277])
 
 /**
  * Every address at which a forward can be reached, as it is typed or pasted: a URL where it is known to speak HTTP, else HOST:PORT; the one
@@ -20,7 +18,7 @@ export function openAddresses(health: ForwarderHealth, machine: readonly string[
   const reachable = bound.filter(({ address }) => !isLinkLocal(withoutZone(address)))
   const known = reachable.length === 0 ? bound : reachable
   const ordered = [...known].sort((a, b) => rank(a.address) - rank(b.address))
-  const isHttp = gate != null || httpPorts.has(listen.port)
+  const isHttp = gate != null || inspectorPorts.has(listen.port)
   const addresses = ordered.map(({ address, port }) => {
     const joined = hostAndPort(address, port)
     return isHttp ? `${scheme}${joined}` : joined

@@ -38,6 +38,7 @@ describe('The configuration', () => {
     const text = `
 forwards:
   - { name: inspector, listen: 6274, target: localhost:6274 }
+  - { name: inspector-sandbox, listen: 6275, target: localhost:6275 }
   - { name: inspector-proxy, listen: 6277, target: localhost:6277 }
 `
     assert.deepEqual(await load('port-watchdog.yaml', text), defaultConfiguration)

@@ -4,9 +4,11 @@ import type { Connected } from './connect-race.ts'
 import { type DialFailure, type DialTarget, isShortage } from './dial.ts'
 import { TargetRecord } from './target-record.ts'
 
-/** A target began to answer, or to fail. */
+/** A target began to answer or to fail, or was replaced. */
 export type TargetChange =
   | { readonly kind: 'answers'; readonly target: DialTarget; readonly address: string }
+  /** It goes on answering, but something else listens there now. */
+  | { readonly kind: 'renewed'; readonly target: DialTarget }
   | {
       readonly kind: 'fails'
       readonly target: DialTarget
@@ -28,6 +30,8 @@ export class Candidate {
   readonly target: DialTarget
   readonly record = new TargetRecord()
   readonly #options: CandidateOptions
+  /** What the last look has found. */
+  #sockets: string | undefined
 
   constructor(target: DialTarget, options: CandidateOptions) {
     this.target = target
@@ -57,7 +61,11 @@ export class Candidate {
 
   /** A look has found who listens. */
   listens(address: string, sockets: string): void {
+    const isOther = this.#sockets !== undefined && this.#sockets !== sockets
+    const wasReachable = this.record.state === 'reachable'
+    this.#sockets = sockets
     this.#telling(() => this.record.listens(address, sockets))
+    if (isOther && wasReachable) this.#options.onChange({ kind: 'renewed', target: this.target })
   }
 
   /** A look has found nobody, and so it is away. */

@@ -1,0 +1,107 @@
+import type { InspectorFacts } from '../../record/forwarder-health.ts'
+import type { Answer, Ask, Asker } from './ask.ts'
+
+/** How visitors come. */
+export interface Door {
+  /** Under which addresses other machines open the page: `http://192.0.2.2:6274`. Empty = they cannot. */
+  readonly origins: readonly string[]
+  /** A login stands in front, which translates origins: none is asked about. */
+  readonly isGated: boolean
+}
+
+/** More addresses than anybody opens the page at. */
+const mostOrigins = 8
+
+/**
+ * Asks with GET requests that change nothing and start nothing: the page; the settings of the Inspector's interface, without its token, as a page of
+ * each published address would ask (it answers 403 to an origin it does not allow, 401 to one that lacks the token only); and of 2.x its
+ * version, with the token that it gives to everybody who loads the page.
+ * @returns null = what answers is no Inspector.
+ */
+export async function recognise(asker: Asker, door: Door): Promise<InspectorFacts | null | 'no answer'> {
+  const plain = await asker.plain('/', html)
+  const page = plain ?? (await asker.secure('/', html))
+  if (page === undefined) return 'no answer'
+  const isHttps = plain === undefined
+  const ask = isHttps ? asker.secure : asker.plain
+  if (isInspectorPage(page)) return await ofPage(ask, page, isHttps, door)
+  return await ofProxy(ask, isHttps, door)
+}
+
+const html = { accept: 'text/html' }
+
+function isInspectorPage({ status, body }: Answer): boolean {
+  return status === 200 && /<title>MCP Inspector<\/title>/.test(body)
+}
+
+async function ofPage(ask: Ask, page: Answer, isHttps: boolean, door: Door): Promise<InspectorFacts> {
+  const token = /__INSPECTOR_API_TOKEN__ = "([^"\\]{1,256})"/.exec(page.body)?.[1]
+  const settings = await ask('/api/config')
+  const isSecond = token !== undefined || isInterface(settings)
+  const common = { part: 'page', version: null, isHttps, origins: [] } as const
+  // The page of 1.x is a page and nothing else: what it may do is its proxy's to say.
+  if (!isSecond) return { ...common, generation: 1, token: 'kept' }
+  const opened = token === undefined ? settings : await ask('/api/config', withToken(token))
+  return {
+    ...common,
+    generation: 2,
+    version: versionIn(opened),
+    token: settings?.status === 200 ? 'not-asked-for' : token === undefined ? 'kept' : 'handed-out',
+    origins: await verdicts(ask, '/api/config', isHttps, door),
+  }
+}
+
+/** The proxy of 1.x, which starts programs for its page. */
+async function ofProxy(ask: Ask, isHttps: boolean, door: Door): Promise<InspectorFacts | null> {
+  const health = await ask('/health')
+  if (health?.status !== 200 || !/^\{"status":"ok"\}/.test(health.body)) return null
+  const settings = await ask('/config')
+  if (!isInterface(settings)) return null
+  return {
+    generation: 1,
+    part: 'proxy',
+    version: null,
+    isHttps,
+    token: settings?.status === 200 ? 'not-asked-for' : 'kept',
+    origins: await verdicts(ask, '/config', isHttps, door),
+  }
+}
+
+const withToken = (token: string) => ({ 'x-mcp-remote-auth': `Bearer ${token}` })
+
+/** It answers with its settings, or asks for its token. */
+function isInterface(answer: Answer | undefined): boolean {
+  const settings = objectIn(answer)
+  if (answer?.status === 200) return settings !== undefined && 'defaultEnvironment' in settings
+  return answer?.status === 401 && settings !== undefined && 'error' in settings
+}
+
+function versionIn(answer: Answer | undefined): string | null {
+  const version = objectIn(answer)?.version
+  return typeof version === 'string' && /^[\w.+-]{1,32}$/.test(version) ? version : null
+}
+
+function objectIn(answer: Answer | undefined): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(answer?.body ?? '')
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined
+  } catch {
+    return undefined
+  }
+}
+
+async function verdicts(
+  ask: Ask,
+  path: string,
+  isHttps: boolean,
+  { origins, isGated }: Door,
+): Promise<InspectorFacts['origins']> {
+  const judged: { origin: string; allowed: boolean | null }[] = []
+  if (isGated) return judged
+  for (const published of origins.slice(0, mostOrigins)) {
+    const origin = isHttps ? published.replace(/^http:/, 'https:') : published
+    const answer = await ask(path, { origin })
+    judged.push({ origin, allowed: answer === undefined ? null : answer.status !== 403 })
+  }
+  return judged
+}
