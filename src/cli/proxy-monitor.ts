@@ -1,8 +1,6 @@
 #!/usr/bin/env node
-import { defaultConfiguration } from '../config/configuration.ts'
-import { loadConfiguration } from '../config/load.ts'
+import { findConfigurationFile } from '../config/find-file.ts'
 import { exitCode, Failure } from '../os/failure.ts'
-import { hostAndPort } from '../os/interfaces.ts'
 import { oneLine } from '../os/printable.ts'
 import { readersDirectory, writersDirectory } from '../record/usual-directories.ts'
 import { runMonitor } from '../watch/monitor-process.ts'
@@ -12,7 +10,8 @@ interface Options {
   config?: string
   stateDir?: string
   stopForwards?: boolean
-  check?: boolean
+  check?: true | string
+  init?: true | string
   stop?: boolean
   testAlert?: true | string
 }
@@ -20,7 +19,8 @@ interface Options {
 const command = newCommand('proxy-monitor', 'Run TCP forwards and restart the ones that die.')
   .option(
     '--config <FILE>',
-    'configuration file, .yaml or .json (default: the ports of the MCP Inspector, to the same ports of localhost)',
+    'configuration file, .yaml or .json (default: port-watchdog.yaml in this folder, then ~/.config/port-watchdog/port-watchdog.yaml, ' +
+      'for root /etc/port-watchdog/port-watchdog.yaml; without one the ports of the MCP Inspector)',
   )
   .option('--state-dir <DIR>', 'folder for state, logs and PID files (default: ~/.local/state/port-watchdog)')
   .option('--stop-forwards', 'also stop the forwarders on SIGTERM or SIGINT (default: leave them running)')
@@ -28,7 +28,11 @@ const command = newCommand('proxy-monitor', 'Run TCP forwards and restart the on
     '--stop',
     'end the running monitor of the state directory and wait until it is gone; with --stop-forwards also its forwarders',
   )
-  .option('--check', 'check the configuration, list what would be watched, and exit')
+  .option('--check [FILE]', 'check the configuration, list what would be watched, and exit')
+  .option(
+    '--init [FILE]',
+    'write a commented starter file (default: port-watchdog.yaml in this folder), and exit',
+  )
   .option(
     '--test-alert [CHANNEL]',
     'send a message marked as a test through CHANNEL (default: through all), say how each went, and exit',
@@ -45,9 +49,11 @@ Exit codes:
   64  invalid arguments
   69  another monitor uses this state directory; with --stop: something does not end; with --test-alert: a channel
       did not take the message
+  73  with --init: the file exists, or cannot be written
   78  invalid configuration
 
 Examples:
+  proxy-monitor --init                       a starter file to edit
   proxy-monitor                              in the foreground
   nohup proxy-monitor >monitor.log 2>&1 &    in the background
   proxy-status                               what it sees
@@ -57,55 +63,47 @@ Manual: man proxy-monitor, man port-watchdog.yaml`,
   )
 
 export const proxyMonitor = program(command, async (options: Options) => {
-  if (options.check === true) return await checkConfiguration(options.config)
+  if (options.init !== undefined) {
+    const { writeStarterFile } = await import('./configuration-orders.ts')
+    return writeStarterFile(options.init)
+  }
+  if (options.config !== undefined && typeof options.check === 'string') {
+    throw new Failure(
+      `--check ${options.check} and --config ${options.config} name two files; give one`,
+      exitCode.usage,
+    )
+  }
+  if (options.check !== undefined) {
+    const { checkConfiguration } = await import('./configuration-orders.ts')
+    return await checkConfiguration(configurationFile(options))
+  }
+  if (options.testAlert !== undefined) {
+    const { testAlerts } = await import('./configuration-orders.ts')
+    return await testAlerts(configurationFile(options), options.testAlert)
+  }
   const stopForwards = options.stopForwards === true
   if (options.stop === true) {
     const { stopMonitor } = await import('../watch/stop-monitor.ts')
     const say = (line: string) => process.stdout.write(`${line}\n`)
     return await stopMonitor({ stateDirectory: readersDirectory(options.stateDir), stopForwards, say })
   }
-  if (options.testAlert !== undefined) return await testAlerts(options.config, options.testAlert)
   const { directory, note } = writersDirectory(options.stateDir)
   return await runMonitor({
     stateDirectory: directory,
     directoryNote: note,
-    configurationFile: options.config,
+    configurationFile: configurationFile(options),
     stopForwards,
   })
 })
 
 await runIfStarted(import.meta.url, proxyMonitor)
 
-async function checkConfiguration(file: string | undefined): Promise<number> {
-  const { forwards } = file === undefined ? defaultConfiguration : await loadConfiguration(file)
-  const lines = forwards.map(({ name, options: { listenPort, targetHost, targetPort } }) => {
-    return `  ${name}: port ${listenPort} to ${hostAndPort(targetHost, targetPort)}\n`
-  })
-  const what = file === undefined ? 'without a file' : `${file} is valid`
-  process.stdout.write(`${what}: ${countOf(forwards.length)}\n${lines.join('')}`)
-  return exitCode.ok
-}
-
-/** @param asked the name of one channel; true = all. */
-async function testAlerts(file: string | undefined, asked: true | string): Promise<number> {
-  const { alerts } = file === undefined ? defaultConfiguration : await loadConfiguration(file)
-  const { sendTestAlerts, testableChannels } = await import('../alert/test-alert.ts')
-  const names = testableChannels(alerts)
-  if (names.length === 0) {
-    const cure = 'add one under alerts.channels, and name the file with --config'
-    throw new Failure(`no alert channel is configured; ${cure}`, exitCode.configuration)
-  }
-  if (asked !== true && !names.includes(asked)) {
-    throw new Failure(`there is no alert channel "${asked}"; there is ${names.join(', ')}`, exitCode.usage)
-  }
-  const tested = await sendTestAlerts(alerts, asked === true ? names : [asked])
-  for (const { name, problem } of tested) {
-    process.stdout.write(`${name}: ${problem === undefined ? 'delivered' : `failed: ${oneLine(problem)}`}\n`)
-  }
-  return tested.some(({ problem }) => problem !== undefined) ? exitCode.unavailable : exitCode.ok
-}
-
-function countOf(forwards: number): string {
-  if (forwards === 0) return 'no forwards: nothing would be watched'
-  return forwards === 1 ? '1 forward' : `${forwards} forwards`
+/** The file that was named, or the one that is found by itself, which is said. */
+function configurationFile({ config, check }: Options): string | undefined {
+  const named = config ?? (typeof check === 'string' ? check : undefined)
+  if (named !== undefined) return named
+  const { file, passedOver } = findConfigurationFile()
+  for (const why of passedOver) process.stderr.write(`proxy-monitor: ${oneLine(why)}\n`)
+  if (file !== undefined) process.stdout.write(`Using the configuration ${file}\n`)
+  return file
 }

@@ -7,6 +7,7 @@ import {
   pingName,
   shortestReminderMs,
 } from './alert-options.ts'
+import type { Problem } from './problems.ts'
 import { duration, text } from './schema-parts.ts'
 import { Secret } from './secret.ts'
 import { signingKey } from './signing-key.ts'
@@ -108,11 +109,15 @@ export const alerts = z.strictObject({
 type AlertsEntry = z.output<typeof alerts> | undefined
 type ChannelEntry = z.output<typeof channel>
 
-/** What the schema cannot say: two channels of one name would share a file. */
-export function alertDuplicates(entry: AlertsEntry): string | undefined {
-  const names = (entry?.channels ?? []).map(nameOf)
-  const index = names.findIndex((found, position) => names.indexOf(found) < position)
-  return index < 0 ? undefined : `alerts.channels[${index}].name: ${names[index]} is there twice`
+/** What the schema cannot say: two channels of one name would share a file, also where a file system does not tell A from a. */
+export function alertDuplicates(entry: AlertsEntry): Problem[] {
+  const names = (entry?.channels ?? []).map((channel) => nameOf(channel).toLowerCase())
+  return names.flatMap((name, index) => {
+    const first = names.indexOf(name)
+    if (first === index) return []
+    const text = `alerts.channels[${index}].name: ${name} is there twice`
+    return [{ place: ['alerts', 'channels', index, 'name'], text }]
+  })
 }
 
 export function alertConfiguration(entry: AlertsEntry): AlertConfiguration {

@@ -92,6 +92,12 @@ function valueAt(content: unknown, place: Place): unknown {
   )
 }
 
+/** A problem with the line on which it stands: `line 3: …`. */
+export function withLine({ place, text }: Problem, lineOf: (place: Place) => number | undefined): string {
+  const line = lineOf(place)
+  return line === undefined ? text : `line ${line}: ${text}`
+}
+
 /** All problems on one line: the first one whole, of the others the places. */
 export function inOneLine(
   problems: readonly Problem[],
@@ -99,8 +105,7 @@ export function inOneLine(
 ): string {
   const [first, ...others] = problems
   if (first === undefined) return 'it is not valid'
-  const line = lineOf(first.place)
-  const said = line === undefined ? first.text : `line ${line}: ${first.text}`
+  const said = withLine(first, lineOf)
   if (others.length === 0) return said
   const places = [...new Set(others.map(({ place }) => placeText(place) || 'the file'))]
   const named = places.length > mostNamed ? [...places.slice(0, mostNamed), '…'] : places

@@ -1,15 +1,21 @@
 import { z } from 'zod'
 import { hostAndPort } from '../os/interfaces.ts'
 import { alertConfiguration, alertDuplicates, alerts, channelKeys, pingKeys } from './alert-schema.ts'
-import type { Configuration, ForwardConfiguration } from './configuration.ts'
-import { defaultIntervalMs } from './configuration.ts'
+import {
+  type Configuration,
+  defaultConfiguration,
+  defaultIntervalMs,
+  type ForwardConfiguration,
+} from './configuration.ts'
+import { conflictsIn, type OwnMachine } from './conflicts.ts'
 import { contradictionIn } from './contradiction.ts'
 import { type OptionSpecification, optionList, withDefaults } from './forward-options.ts'
-import { inOneLine, type Place, problemsOf } from './problems.ts'
+import { type Place, type Problem, placeText, problemsOf } from './problems.ts'
+import { referencesIn } from './references.ts'
 import { limitDefaults } from './resource-limits.ts'
 import { restartDefaults } from './restart-policy.ts'
 import { count, cpuShare, duration, memory, oneOrMore, port, text } from './schema-parts.ts'
-import { type Parsed, parseTarget } from './values.ts'
+import { parseTarget } from './values.ts'
 
 const restart = z.strictObject({
   failureThreshold: count.min(1).optional().describe('failures in a row after which an alert is raised'),
@@ -89,7 +95,10 @@ const file = z.strictObject({
     .describe('between two rounds of checks; default 10s'),
   restart: restart.optional().describe('for every forward that does not say otherwise'),
   limits: limits.optional().describe('for every forward that does not say otherwise'),
-  forwards: z.array(forward),
+  forwards: z
+    .array(forward)
+    .optional()
+    .describe('what is forwarded; default: the ports of the MCP Inspector, to the same ports of localhost'),
   alerts: alerts.optional().describe('where incidents are told'),
 })
 
@@ -102,26 +111,48 @@ export function configurationJsonSchema(): unknown {
   return z.toJSONSchema(file, { io: 'input', target: 'draft-7' })
 }
 
-/** Turns what a file holds into a configuration, or says in words what is wrong and where. */
+/** A configuration, or everything that is wrong with a file, in words. */
+export type ParsedConfiguration =
+  | { readonly ok: true; readonly value: Configuration }
+  | { readonly ok: false; readonly problems: readonly Problem[] }
+
+/**
+ * Turns what a file holds into a configuration, or says in words what is wrong and where.
+ * @param machine what is this machine's, for circles of forwards.
+ */
 export function parseConfiguration(
   value: unknown,
-  lineOf: (place: Place) => number | undefined = () => undefined,
-): Parsed<Configuration> {
+  machine: OwnMachine = { addresses: [], hostname: '' },
+): ParsedConfiguration {
   if (value === undefined || value === null) {
     const least = 'forwards: [{ name: web, listen: 8080, target: "localhost:80" }]'
-    return { ok: false, problem: `it is empty; the least that works is: ${least}` }
+    const text = `it is empty; the least that works is: ${least}`
+    return { ok: false, problems: [{ place: [], text }] }
   }
+  const references = referencesIn(value)
   const result = file.safeParse(value)
   if (!result.success) {
-    const problems = problemsOf(result.error.issues, value, keysAt)
-    return { ok: false, problem: inKeys(inOneLine(problems, lineOf)) }
+    const explained = new Set(references.map(({ place }) => placeText(place)))
+    const others = problemsOf(result.error.issues, value, keysAt)
+      .filter(({ place }) => !explained.has(placeText(place)))
+      .map(({ place, text }) => ({ place, text: inKeys(text) }))
+    return { ok: false, problems: [...references, ...others] }
   }
-  const { forwards, interval } = result.data
-  const configured = forwards.map((entry) => forwardConfiguration(entry, result.data))
-  const problem = duplicates(forwards) ?? contradictions(configured) ?? alertDuplicates(result.data.alerts)
-  if (problem !== undefined) {
-    return { ok: false, problem: inOneLine([{ place: placeOf(problem), text: problem }], lineOf) }
-  }
+  const { forwards = [], interval } = result.data
+  const configured =
+    result.data.forwards === undefined
+      ? defaultConfiguration.forwards.map((one) => withShared(one, result.data))
+      : forwards.map((entry) => forwardConfiguration(entry, result.data))
+  const names = nameProblems(forwards)
+  const problems = [
+    ...references,
+    ...names,
+    ...contradictions(configured),
+    // Of a port that is there twice that is said alone.
+    ...(names.length > 0 ? [] : conflictsIn(configured, machine)),
+    ...alertDuplicates(result.data.alerts),
+  ]
+  if (problems.length > 0) return { ok: false, problems }
   return {
     ok: true,
     value: {
@@ -132,12 +163,13 @@ export function parseConfiguration(
   }
 }
 
-function contradictions(forwards: readonly ForwardConfiguration[]): string | undefined {
-  for (const [index, { options }] of forwards.entries()) {
+function contradictions(forwards: readonly ForwardConfiguration[]): Problem[] {
+  return forwards.flatMap(({ options }, index) => {
     const problem = contradictionIn(options)
-    if (problem !== undefined) return `forwards[${index}]: ${inKeys(problem)}`
-  }
-  return undefined
+    return problem === undefined
+      ? []
+      : [{ place: ['forwards', index], text: `forwards[${index}]: ${inKeys(problem)}` }]
+  })
 }
 
 /** A sentence about flags of the command line, with the keys of a file in their place. */
@@ -168,23 +200,31 @@ function keysAt(place: Place): readonly string[] {
   }
 }
 
-/** The place that a sentence begins with: `forwards[1].name: …`. */
-function placeOf(problem: string): Place {
-  const [written = ''] = /^[\w.[\]]+/.exec(problem) ?? []
-  return [...written.matchAll(/(\w+)|\[(\d+)\]/g)].map(([step]) =>
-    step.startsWith('[') ? Number(step.slice(1, -1)) : step,
-  )
-}
+/** What `proxy-log` and `proxy-status` understand as something else. */
+const reservedNames = ['monitor', 'alerts']
 
-function duplicates(forwards: readonly ForwardEntry[]): string | undefined {
-  for (const key of ['name', 'listen'] as const) {
-    const seen = new Set<unknown>()
-    for (const [index, entry] of forwards.entries()) {
-      if (seen.has(entry[key])) return `forwards[${index}].${key}: ${entry[key]} is there twice`
-      seen.add(entry[key])
+/** Names and ports that are there twice, and names that mean something else. */
+function nameProblems(forwards: readonly ForwardEntry[]): Problem[] {
+  return forwards.flatMap((entry, index) => {
+    const at = (key: 'name' | 'listen', text: string): Problem => ({
+      place: ['forwards', index, key],
+      text: `forwards[${index}].${key}: ${text}`,
+    })
+    const [twice] = (['name', 'listen'] as const).flatMap((key) => {
+      const first = forwards.findIndex((other) => other[key] === entry[key])
+      return first < index ? [at(key, `${entry[key]} is there twice`)] : []
+    })
+    if (twice !== undefined) return [twice]
+    if (reservedNames.includes(entry.name.toLowerCase())) {
+      const what = 'means something else to proxy-status and proxy-log'
+      return [at('name', `"${entry.name}" ${what}; take another name`)]
     }
-  }
-  return undefined
+    if (/^\d+$/.test(entry.name) && entry.name !== String(entry.listen)) {
+      const what = `reads as a port, and this forward listens on ${entry.listen}`
+      return [at('name', `"${entry.name}" ${what}; take another name`)]
+    }
+    return []
+  })
 }
 
 /** What a file says for all its forwards. */
@@ -205,6 +245,15 @@ function forwardConfiguration(entry: ForwardEntry, shared: Shared): ForwardConfi
     ),
     restart: restartPolicy({ ...shared.restart, ...ownRestart }),
     limits: resourceLimits({ ...shared.limits, ...ownLimits }),
+  }
+}
+
+/** A forward that no file describes, with what the file says for all. */
+function withShared(forward: ForwardConfiguration, shared: Shared): ForwardConfiguration {
+  return {
+    ...forward,
+    restart: restartPolicy(shared.restart ?? {}),
+    limits: resourceLimits(shared.limits ?? {}),
   }
 }
 

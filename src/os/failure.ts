@@ -5,6 +5,7 @@ export const exitCode = {
   noInput: 66,
   unavailable: 69,
   internal: 70,
+  cannotCreate: 73,
   noPermission: 77,
   configuration: 78,
 } as const

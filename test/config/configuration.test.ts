@@ -111,7 +111,6 @@ forwards:
     for (const empty of ['', '# nothing\n', '\n\n'])
       await refused(/: it is empty; the least that works is/, empty)
     await refused(/: it is empty; /, '', 'x.json')
-    await refused(/: it has no forwards$/, 'interval: 5s')
     await refused(/: line 1: forwards must be a list$/, 'forwards: { a: 1 }')
     await refused(/: it must be keys with values$/, '- 1')
     await refused(/: line 2: forwards\[0\] has no name$/, 'forwards:\n  - { listen: 1, target: "b:1" }')

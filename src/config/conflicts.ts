@@ -1,0 +1,204 @@
+import { SocketAddress } from 'node:net'
+import path from 'node:path'
+import { isLoopback, isWildcard, unmapped } from '../os/interfaces.ts'
+import { isIP } from '../os/ip-address.ts'
+import type { ForwardConfiguration } from './configuration.ts'
+import { type ForwardOptions, targetsOf } from './forward-options.ts'
+import { type Place, type Problem, placeText } from './problems.ts'
+import { type HostAndPort, parseHostAndPort, unixPath } from './values.ts'
+
+/** What is this machine's: its addresses, and the name by which it knows itself. */
+export interface OwnMachine {
+  readonly addresses: readonly string[]
+  readonly hostname: string
+}
+
+/** Something that a forward listens on, or connects to: `tcp` addresses of one port, or the path of a Unix socket. */
+interface Endpoint {
+  /** Where it is told. */
+  readonly place: Place
+  readonly text: string
+  readonly address: string
+  /** 0 for a Unix socket, whose path is the address. */
+  readonly port: number
+}
+
+/**
+ * Forwards of one file that cannot work together: they listen on what another one listens on, or they lead to each other in a circle,
+ * so that one connection would become thousands.
+ */
+export function conflictsIn(forwards: readonly ForwardConfiguration[], machine: OwnMachine): Problem[] {
+  const overlaps = overlapsIn(forwards)
+  return [...overlaps, ...circlesIn(forwards, machine)]
+}
+
+function overlapsIn(forwards: readonly ForwardConfiguration[]): Problem[] {
+  const seen: Endpoint[] = []
+  const problems: Problem[] = []
+  for (const [index, { options }] of forwards.entries()) {
+    for (const endpoint of listenersOf(options, index)) {
+      const other = seen.find((one) => overlap(one, endpoint))
+      seen.push(endpoint)
+      if (other === undefined) continue
+      const [here, there] = [placeText(endpoint.place), placeText(other.place)]
+      problems.push({
+        place: endpoint.place,
+        text: `${here}: ${endpoint.text} is taken already by ${other.text} of ${there}`,
+      })
+    }
+    const served = metricsOf(options, index)
+    const target = served && targetsOf(options).find((one) => isTargetOf(one, served))
+    if (served !== undefined && target !== undefined) {
+      const text = `${placeText(served.place)}: ${served.text} is the target of the same forward`
+      problems.push({ place: served.place, text })
+    }
+  }
+  return problems
+}
+
+function listenersOf(options: ForwardOptions, index: number): Endpoint[] {
+  const metrics = metricsOf(options, index)
+  return [
+    ...tcpListenersOf(options, index),
+    ...options.listenUnix.map((file, number) => ({
+      place: ['forwards', index, 'listenUnix', number],
+      text: file,
+      address: path.normalize(file),
+      port: 0,
+    })),
+    ...(metrics === undefined ? [] : [metrics]),
+  ]
+}
+
+function tcpListenersOf(options: ForwardOptions, index: number): Endpoint[] {
+  const port = options.listenPort
+  if (options.bind.length > 0) {
+    return options.bind.map((address, number) => ({
+      place: ['forwards', index, 'bind', number],
+      text: `${address}, port ${port},`,
+      address: plainAddress(address),
+      port,
+    }))
+  }
+  // Under the same-port rule loopback stays the target's.
+  const address = isSamePort(options) ? othersThanLoopback : '0.0.0.0'
+  return [{ place: ['forwards', index, 'listen'], text: `port ${port}`, address, port }]
+}
+
+function metricsOf(options: ForwardOptions, index: number): Endpoint | undefined {
+  const parsed = options.metrics === '' ? undefined : parseHostAndPort(options.metrics)
+  if (parsed === undefined || !parsed.ok) return undefined
+  const { host, port } = parsed.value
+  const address = isLocalhost(host) ? '127.0.0.1' : plainAddress(host)
+  return { place: ['forwards', index, 'metrics'], text: options.metrics, address, port }
+}
+
+/** Every address of the machine but loopback: what a forward binds whose target is on loopback on the same port. */
+const othersThanLoopback = 'all but loopback'
+
+/** Whether who binds one cannot bind the other. `::` takes IPv4, too. */
+function overlap(one: Endpoint, other: Endpoint): boolean {
+  if (one.port !== other.port) return false
+  return (
+    one.address === other.address || covers(one.address, other.address) || covers(other.address, one.address)
+  )
+}
+
+function covers(wide: string, address: string): boolean {
+  if (wide === '::') return !address.startsWith('/')
+  if (wide === '0.0.0.0') return address === othersThanLoopback || isIP(address) === 4 || address === '::'
+  return wide === othersThanLoopback && isIP(address) !== 0 && !isLoopback(address)
+}
+
+/** From each forward to those that its targets reach. */
+function circlesIn(forwards: readonly ForwardConfiguration[], machine: OwnMachine): Problem[] {
+  const next = forwards.map(({ options }) =>
+    forwards.flatMap((other, index) => (leadsTo(options, other.options, machine) ? [index] : [])),
+  )
+  const problems: Problem[] = []
+  const done = new Set<number>()
+  for (const start of forwards.keys()) {
+    const circle = done.has(start) ? undefined : circleThrough(start, next)
+    if (circle === undefined) continue
+    for (const one of circle) done.add(one)
+    const way = [...circle, start].map((one) => `${forwards[one]?.name} (forwards[${one}])`).join(' -> ')
+    const text = `forwards[${start}].target: this leads in a circle: ${way}; one connection would become thousands`
+    problems.push({ place: ['forwards', start, 'target'], text })
+  }
+  return problems
+}
+
+/** The shortest way from a forward back to itself; undefined when there is none. */
+function circleThrough(start: number, next: readonly (readonly number[])[]): number[] | undefined {
+  const ways: number[][] = [[start]]
+  const seen = new Set<number>()
+  for (let way = ways.shift(); way !== undefined; way = ways.shift()) {
+    for (const one of next[way.at(-1) ?? start] ?? []) {
+      if (one === start) return way
+      if (seen.has(one)) continue
+      seen.add(one)
+      ways.push([...way, one])
+    }
+  }
+  return undefined
+}
+
+function leadsTo(from: ForwardOptions, to: ForwardOptions, machine: OwnMachine): boolean {
+  const listeners = tcpListenersOf(to, 0)
+  return targetsOf(from).some(({ host, port }) => {
+    const socket = unixPath(host)
+    if (socket !== undefined)
+      return to.listenUnix.some((file) => path.normalize(file) === path.normalize(socket))
+    if (port !== to.listenPort) return false
+    return ownAddressesOf(host, machine).some((address) =>
+      listeners.some((one) => reaches(address, one.address)),
+    )
+  })
+}
+
+/** The addresses of this machine that a target's host may stand for; none for another machine's. */
+function ownAddressesOf(host: string, { addresses, hostname }: OwnMachine): readonly string[] {
+  if (isLocalhost(host)) return ['127.0.0.1', '::1']
+  const name = withoutDot(host)
+  if (isIP(host) === 0) {
+    const own = withoutDot(hostname)
+    return own !== '' && (name === own || name === `${own}.local`) ? addresses.map(plainAddress) : []
+  }
+  const plain = plainAddress(host)
+  // A connect to 0.0.0.0 or :: reaches loopback.
+  if (isWildcard(plain)) return [plain === '::' ? '::1' : '127.0.0.1']
+  return isLoopback(plain) || addresses.map(plainAddress).includes(plain) ? [plain] : []
+}
+
+function reaches(address: string, listener: string): boolean {
+  if (listener === othersThanLoopback) return !isLoopback(address)
+  return listener === address || (listener === '0.0.0.0' ? isIP(address) === 4 : listener === '::')
+}
+
+function isTargetOf({ host, port }: HostAndPort, served: Endpoint): boolean {
+  if (port !== served.port || unixPath(host) !== undefined) return false
+  const addresses = isLocalhost(host) ? ['127.0.0.1', '::1'] : [plainAddress(host)]
+  return addresses.some((address) => address === served.address || covers(served.address, address))
+}
+
+function isSamePort(options: ForwardOptions): boolean {
+  return targetsOf(options).some(({ host, port }) => {
+    return port === options.listenPort && (isLocalhost(host) || (isIP(host) !== 0 && isLoopback(host)))
+  })
+}
+
+function isLocalhost(host: string): boolean {
+  return withoutDot(host) === 'localhost' || withoutDot(host).endsWith('.localhost')
+}
+
+function withoutDot(host: string): string {
+  return host.toLowerCase().replace(/\.$/, '')
+}
+
+/** One way to write an address: `0:0:0:0:0:0:0:1` is ::1, `::ffff:127.0.0.1` is 127.0.0.1. A zone stays. */
+function plainAddress(address: string): string {
+  const [head = '', zone] = unmapped(address).split('%')
+  if (isIP(head) !== 6) return head
+  const plain = unmapped(new SocketAddress({ address: head, family: 'ipv6' }).address)
+  return zone === undefined ? plain : `${plain}%${zone}`
+}

@@ -1,0 +1,50 @@
+import type { Place, Problem } from './problems.ts'
+import { placeText } from './problems.ts'
+
+/** `${NAME}` and nothing else: what is resolved, and where. */
+const wholeReference = /^\$\{[A-Za-z_][A-Za-z0-9_]*\}$/
+
+/** What people write for a variable: `${NAME}`, `${NAME:-x}`, an unclosed `${NAME`, `$NAME`, `%NAME%`. */
+const anyReference = /\$\{|\$[A-Za-z_]|%[A-Za-z_][A-Za-z0-9_]*%/
+
+/** In a URL, %41%42 are characters and no variable. */
+const referenceInUrl = /\$\{|\$[A-Za-z_]|%(?![0-9A-Fa-f]{2})[A-Za-z_][A-Za-z0-9_]*%/
+
+/**
+ * Values that look like a reference to a variable and are not resolved, or not wholly: taken as they are, they would name a host, a file
+ * or a secret that nobody meant. Secrets take `${NAME}` alone; no other key takes any.
+ */
+export function referencesIn(content: unknown): Problem[] {
+  return [...unresolved(content, [])]
+}
+
+function* unresolved(value: unknown, place: Place): Generator<Problem> {
+  if (typeof value === 'string') {
+    const text = problemOf(value, place)
+    if (text !== undefined) yield { place, text: `${placeText(place)}: ${text}` }
+  } else if (Array.isArray(value)) {
+    for (const [index, item] of value.entries()) {
+      if (!isShellText(value, index, place)) yield* unresolved(item, [...place, index])
+    }
+  } else if (typeof value === 'object' && value !== null) {
+    for (const [key, item] of Object.entries(value)) yield* unresolved(item, [...place, key])
+  }
+}
+
+function problemOf(value: string, place: Place): string | undefined {
+  const isSecret = place[0] === 'alerts' && (place.at(-1) === 'url' || place.at(-1) === 'secret')
+  if (isSecret) {
+    if (wholeReference.test(value) || !referenceInUrl.test(value)) return undefined
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: this is how a person writes it.
+    return 'only a variable that is the whole value is replaced, as in ${NAME}; put all of the secret into one variable'
+  }
+  if (!anyReference.test(value)) return undefined
+  const what = 'looks like a variable, and variables are replaced in url and secret of alerts only'
+  return place[0] === 'alerts' ? `it ${what}` : `"${value}" ${what}; write the value itself`
+}
+
+/** What a shell gets to run is its own language: `[sh, -c, 'notify "$WHAT"']`. */
+function isShellText(words: readonly unknown[], index: number, place: Place): boolean {
+  const isShell = /(^|\/)(ba|da|z|a|k)?sh$/.test(String(words[0]))
+  return place.at(-1) === 'command' && isShell && index > 1 && /^-[a-z]*c$/.test(String(words[index - 1]))
+}

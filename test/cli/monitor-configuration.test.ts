@@ -1,0 +1,132 @@
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { chownSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+import { describe, it, type TestContext } from 'node:test'
+import { starterFile } from '../../src/config/starter.ts'
+import { commandFile, temporaryDirectory } from '../support/children.ts'
+
+/** Runs proxy-monitor in a folder of its own. */
+function inFolder(t: TestContext) {
+  const folder = temporaryDirectory(t)
+  const home = path.join(folder, 'home')
+  mkdirSync(path.join(home, '.config', 'port-watchdog'), { recursive: true })
+  const { XDG_CONFIG_HOME: _, ...others } = process.env
+  const run = (...words: string[]) => {
+    const env = { ...others, HOME: home }
+    return spawnSync(process.execPath, [commandFile('proxy-monitor'), ...words], {
+      cwd: folder,
+      env,
+      encoding: 'utf8',
+    })
+  }
+  return { folder, home, run }
+}
+
+describe('proxy-monitor --init', () => {
+  it('writes a starter file that is found by itself, and never overwrites one', (t) => {
+    const { folder, run } = inFolder(t)
+    const first = run('--init')
+    assert.deepEqual([first.status, first.stderr], [0, ''])
+    const file = path.join(folder, 'port-watchdog.yaml')
+    assert.equal(readFileSync(file, 'utf8'), starterFile)
+    const check = run('--check')
+    assert.equal(check.status, 0)
+    assert.match(check.stdout, new RegExp(`^Using the configuration ${file}\n${file} is valid: `))
+    writeFileSync(file, 'forwards: []\n')
+    const second = run('--init')
+    assert.equal(second.status, 73)
+    assert.match(second.stderr, /^proxy-monitor: port-watchdog\.yaml exists and is left as it is; .*\n$/)
+    assert.equal(readFileSync(file, 'utf8'), 'forwards: []\n')
+    assert.equal(run('--init', 'other.yaml').status, 0)
+  })
+})
+
+describe('The configuration that nobody names', () => {
+  it('is the current folder’s, then the user’s own', (t) => {
+    const { folder, home, run } = inFolder(t)
+    assert.match(run('--check').stdout, /^without a file/)
+    const own = path.join(home, '.config', 'port-watchdog', 'port-watchdog.yaml')
+    writeFileSync(own, 'forwards: []\n')
+    assert.ok(run('--check').stdout.includes(`${own} is valid`))
+    writeFileSync(path.join(folder, 'port-watchdog.yaml'), 'forwards: []\n')
+    assert.match(run('--check').stdout, new RegExp(`^Using the configuration ${folder}/port-watchdog\\.yaml`))
+  })
+
+  it('is not one that another user has put into the current folder', {
+    skip: process.getuid?.() === 0 ? false : 'SKIPPED, NOT TESTED: only root can give files to another user',
+  }, (t) => {
+    const { folder, run } = inFolder(t)
+    const planted = path.join(folder, 'port-watchdog.yaml')
+    writeFileSync(planted, 'forwards: []\n')
+    chownSync(planted, 65_534, 65_534)
+    const { status, stdout, stderr } = run('--check')
+    assert.equal(status, 0)
+    assert.match(stdout, /^without a file/)
+    assert.match(stderr, /port-watchdog\.yaml is not used: .* belongs to another user \(uid 65534\)\n$/)
+  })
+})
+
+describe('proxy-monitor --check', () => {
+  it('takes the file as its own word, too', (t) => {
+    const { folder, run } = inFolder(t)
+    writeFileSync(path.join(folder, 'x.yaml'), 'forwards: []\n')
+    assert.match(run('--check', 'x.yaml').stdout, /^x\.yaml is valid/)
+    assert.match(run('--config', 'x.yaml', '--check').stdout, /^x\.yaml is valid/)
+    assert.equal(run('--config', 'x.yaml', '--check', 'y.yaml').status, 64)
+  })
+
+  it('lists what a file means: gate, allow, TLS, limits, restarts, alerts', (t) => {
+    const { folder, run } = inFolder(t)
+    writeFileSync(
+      path.join(folder, 'x.yaml'),
+      `
+limits: { memory: 256M, cpu: 50%, action: restart }
+forwards:
+  - { name: web, listen: 8080, target: "localhost:3000", gate: token, allow: [10.0.0.0/8, "fd00::/8"],
+      tlsSelfSigned: true, idleTimeout: 90s, restart: { backoff: 2s } }
+alerts:
+  reminder: 1h
+  channels:
+    - { type: webhook, name: pager, url: "https://a.b/geheim" }
+    - { type: command, command: [notify-send, geheim] }
+  ping: { url: "https://a.b/geheim" }
+`,
+    )
+    const { stdout } = run('--check', 'x.yaml')
+    for (const line of [
+      '  web: port 8080 to localhost:3000',
+      '    allow: 10.0.0.0/8, fd00::/8',
+      '    gate: token',
+      '    tlsSelfSigned: true',
+      '    idleTimeout: 1 min 30 s',
+      '    limits: memory 256 MiB, cpu 50%; beyond: restart',
+      '    restart: backoff 2.0 s',
+      '  alerts to pager: webhook, not signed',
+      '  alerts to command: runs notify-send',
+      '  reminder: 1 h',
+      '  ping: every 1 min',
+    ]) {
+      assert.ok(stdout.includes(`${line}\n`), `${line} is not in:\n${stdout}`)
+    }
+    assert.doesNotMatch(stdout, /geheim/)
+  })
+
+  it('tells every mistake with its line', (t) => {
+    const { folder, run } = inFolder(t)
+    const forwards = Array.from(
+      { length: 7 },
+      (_, index) => `  - { name: "bad name", listen: ${70_000 + index} }`,
+    )
+    writeFileSync(path.join(folder, 'x.yaml'), `forwards:\n${forwards.join('\n')}\n`)
+    const { status, stdout, stderr } = run('--check', 'x.yaml')
+    assert.deepEqual([status, stdout], [78, ''])
+    for (const index of forwards.keys()) {
+      for (const key of ['name', 'listen', 'has no target'])
+        assert.match(
+          stderr,
+          new RegExp(`^proxy-monitor: x\\.yaml: line ${index + 2}: forwards\\[${index}\\].*${key}`, 'm'),
+        )
+    }
+  })
+})
