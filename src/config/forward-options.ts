@@ -23,6 +23,9 @@ import {
 /** The variable that brings the gate a token of one's own. Only gated forwarders get it. */
 export const gateTokenVariable = 'PORT_WATCHDOG_GATE_TOKEN'
 
+/** The variable that chooses how a forwarder relays: `stream` or `bare`; see `forward/relay/libuv.ts`. */
+export const relayVariable = 'PORT_WATCHDOG_RELAY'
+
 /** Everything that describes one forward. Times in ms; what zero means stands at each. */
 export interface ForwardOptions {
   /** TCP port to listen on, 1 to 65535. It names the forward's files in the state directory. */

@@ -25,6 +25,7 @@ import { BindReport, failedBindInWords, isUnusableYet, newAddressPatienceMs } fr
 import type { ListenPlace } from './listen/listen-plan.ts'
 import { isOwnLoopback, planListeners, reachesListener } from './listen/listen-plan.ts'
 import { createListeners, type ListenerSet, pathOf } from './listen/listeners.ts'
+import { relayPath } from './relay/libuv.ts'
 import type { RelayTotals } from './relay/relay.ts'
 import type { RelaySocket } from './relay/relay-socket.ts'
 import { resetSocket } from './relay/reset.ts'
@@ -416,6 +417,7 @@ export class Forwarder {
         target: this.options.targetTls ? (this.options.targetTlsInsecure ? 'insecure' : 'verified') : null,
       },
       workers: null,
+      relay: relayPath,
       warnings: this.#warnings(),
       bytes: this.#bytes(),
     }

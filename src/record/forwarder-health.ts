@@ -237,6 +237,11 @@ export interface ForwarderHealth {
     readonly lost: number
     readonly processes: readonly WorkerFacts[]
   } | null
+  /**
+   * How bytes are moved: `bare` by the system's handles, `stream` by Node's sockets at twice the processor time; with the reason where it is
+   * not the usual way. Undefined = a forwarder of an earlier version.
+   */
+  readonly relay?: { readonly kind: 'bare' | 'stream'; readonly reason: string | null }
   /** What a person should know although everything works, in words. */
   readonly warnings: readonly string[]
   readonly bytes: { readonly fromClients: number; readonly fromTarget: number }

@@ -76,6 +76,7 @@ function detailOf(
       identity: health?.identity ?? identity ?? null,
       version: health?.version ?? null,
       startedAt: health?.startedAt ?? null,
+      relay: health?.relay ?? null,
       workers: health?.workers ?? null,
       log,
       events: events.map(({ time, kind, saw, decided }) => ({ time, kind, saw, decided })),

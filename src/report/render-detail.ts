@@ -92,6 +92,7 @@ function factsOf(forward: ForwardStatus, detail: ForwardDetail): Fact[] {
     const { fromClients, fromTarget } = forward.bytesPerSecond
     facts.push(['traffic', `in ${rateText(fromClients)}, out ${rateText(fromTarget)}`])
   }
+  if (detail.relay !== null) facts.push(['relay', relayText(detail.relay)])
   if (forward.usage !== null) facts.push(['uses', usageText(forward.usage)])
   if (forward.limits !== null) facts.push(['limits', limitsText(forward.limits)])
   facts.push(['restarts', restartsText(forward)])
@@ -108,6 +109,11 @@ export function wrongTokensText({
 }: NonNullable<ForwardStatus['gateWrongTokens']>): string {
   if (lastHour === 0) return 'none in the last hour'
   return `${lastHour} in the last hour${lastFrom === null ? '' : `, last from ${lastFrom}`}`
+}
+
+function relayText({ kind, reason }: NonNullable<ForwardDetail['relay']>): string {
+  const way = kind === 'bare' ? 'bare: by the system’s sockets' : 'stream: by Node’s sockets'
+  return reason === null ? way : `${way}, because ${reason}`
 }
 
 function restartsText({ restarts, lastRestartAgeMs, plannedRestarts, failures }: ForwardStatus): string {

@@ -193,6 +193,8 @@ export interface ForwardDetail {
   readonly startedAt: string | null
   /** The processes that serve it together; null when it is one alone, or does not answer. */
   readonly workers: ForwarderHealth['workers']
+  /** How it moves bytes; null when that is not known. */
+  readonly relay: NonNullable<ForwarderHealth['relay']> | null
   /** The last lines of the forwarder's own log, oldest first. */
   readonly log: readonly LogEntry[]
   /** The last events of the journal, oldest first. */

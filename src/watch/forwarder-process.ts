@@ -1,6 +1,11 @@
 import { closeSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { type ForwardOptions, gateTokenVariable, optionWords } from '../config/forward-options.ts'
+import {
+  type ForwardOptions,
+  gateTokenVariable,
+  optionWords,
+  relayVariable,
+} from '../config/forward-options.ts'
 import {
   firstPassedDescriptor,
   type NotRun,
@@ -130,6 +135,7 @@ function forwarderEnvironment(
   { gate, gateTokenFile, targetTls }: ForwardOptions,
 ): NodeJS.ProcessEnv {
   return childEnvironment(environment, [
+    relayVariable,
     ...(gate !== '' && gateTokenFile === '' ? [gateTokenVariable] : []),
     ...(targetTls ? ['NODE_EXTRA_CA_CERTS'] : []),
   ])

@@ -34,6 +34,7 @@ class BareOpening implements Opening {
   readonly #libuv: Libuv
   readonly #handle: TcpHandle
   #listener: ConnectListener | undefined
+  #isReading = false
 
   constructor(libuv: Libuv, listener: ConnectListener) {
     this.#libuv = libuv
@@ -52,7 +53,7 @@ class BareOpening implements Opening {
     if (error !== 0) return queueMicrotask(() => this.done(error, true))
     // libuv asks for both kinds of events at once then, and not for one after the other: a system call less. Nothing can come before
     // the connect is done.
-    handle.readStart()
+    this.#isReading = handle.readStart() === 0
   }
 
   giveUp(): void {
@@ -69,7 +70,10 @@ class BareOpening implements Opening {
     const listener = this.#listener
     if (listener === undefined) return
     this.#listener = undefined
-    if (status === 0) return listener.connected(new BareSocket(this.#libuv, this.#handle, 'dialled'))
+    if (status === 0) {
+      const origin = this.#isReading ? 'dialled' : 'dialled, not reading'
+      return listener.connected(new BareSocket(this.#libuv, this.#handle, origin))
+    }
     this.#handle.close()
     const code = getSystemErrorName(status)
     listener.failed(Object.assign(new Error(`connect ${code}`), { code, syscall: 'connect', isLocal }))

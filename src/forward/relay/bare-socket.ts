@@ -58,12 +58,12 @@ export class BareSocket implements RelaySocket {
 
   /**
    * @param handle connected, and nobody else's.
-   * @param origin what was done with it: an accepted one has TCP_NODELAY, a dialled one reads already.
+   * @param origin what was done with it: an accepted one has TCP_NODELAY, a dialled one reads already, where the system let it.
    */
   constructor(
     libuv: Libuv,
     handle: TcpHandle,
-    origin: 'accepted' | 'dialled',
+    origin: 'accepted' | 'dialled' | 'dialled, not reading',
     alreadyRead: readonly Buffer[] = [],
   ) {
     this.#libuv = libuv

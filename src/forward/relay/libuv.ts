@@ -1,9 +1,11 @@
 import { type Server, Socket } from 'node:net'
+import { relayVariable } from '../../config/forward-options.ts'
 
 /**
  * Everything that is taken from the inside of Node: the handles below its sockets, as `net` itself uses them. Node documents
  * none of it, so it is all in this file, is looked at before it is used, and without it everything goes by `net.Socket`.
- * Checked against Node 20, 22, 24 and 26.
+ * Used on the majors that the tests are run with.
+ * `PORT_WATCHDOG_RELAY=bare` has it used on others as well, `=stream` on none.
  */
 export interface StreamHandle {
   readonly fd?: number
@@ -103,8 +105,43 @@ export interface Libuv {
   readonly wasAsync: () => boolean
 }
 
-/** Undefined when this Node does not have what is needed. */
-export const libuv: Libuv | undefined = findLibuv()
+/** The majors of Node that all tests are run with. */
+const testedMajors = [20, 22, 24, 26]
+
+/** How connections are relayed: `bare` by libuv's handles, `stream` by `net.Socket`; and why not the usual way, in words. */
+export interface RelayPath {
+  readonly kind: 'bare' | 'stream'
+  /** Null where nothing is to be said: `bare` on a Node that it is tested with. */
+  readonly reason: string | null
+}
+
+const chosen = choose(process.env[relayVariable], process.versions.node)
+
+/** Undefined when connections go by `net.Socket`; {@link relayPath} tells the reason. */
+export const libuv: Libuv | undefined = chosen.libuv
+
+/** Which way this process goes. */
+export const relayPath: RelayPath = chosen.path
+
+/**
+ * @param wish `stream` = never by libuv's handles, `bare` = also on a Node that it is not tested with; anything else = on tested ones.
+ * @param node the version of Node.
+ */
+export function choose(
+  wish: string | undefined,
+  node: string,
+): { readonly libuv: Libuv | undefined; readonly path: RelayPath } {
+  const stream = (reason: string) => ({ libuv: undefined, path: { kind: 'stream', reason } as const })
+  if (wish === 'stream') return stream(`${relayVariable}=stream asks for it`)
+  const isTested = testedMajors.includes(Number.parseInt(node, 10))
+  if (!isTested && wish !== 'bare') {
+    return stream(`Node ${node} is not among those it is tested with; ${relayVariable}=bare tries it`)
+  }
+  const found = findLibuv()
+  if (found === undefined) return stream(`Node ${node} does not have what the other way needs`)
+  const reason = isTested ? null : `${relayVariable}=bare asks for it; Node ${node} is not tested with it`
+  return { libuv: found, path: { kind: 'bare', reason } }
+}
 
 function findLibuv(): Libuv | undefined {
   try {
@@ -126,7 +163,7 @@ function findLibuv(): Libuv | undefined {
     const isComplete =
       [...methods, ...more].every((name) => typeof Reflect.get(TCP.prototype, name) === 'function') &&
       [TCPConnectWrap, WriteWrap, ShutdownWrap].every((wrap) => typeof wrap === 'function') &&
-      [kReadBytesOrError, kArrayBufferOffset, kLastWriteWasAsync].every((index) => state[index] === 0)
+      areIndices([kReadBytesOrError, kArrayBufferOffset, kLastWriteWasAsync], state)
     if (!isComplete || typeof constants.SOCKET !== 'number') return undefined
     return {
       newTcpHandle: () => new TCP(constants.SOCKET),
@@ -140,6 +177,17 @@ function findLibuv(): Libuv | undefined {
   } catch {
     return undefined
   }
+}
+
+/** What stands there changes with every read of the process, so it is only looked at where it is. */
+function areIndices(indices: readonly unknown[], state: unknown): boolean {
+  return (
+    state instanceof Int32Array &&
+    new Set(indices).size === indices.length &&
+    indices.every(
+      (index) => Number.isInteger(index) && (index as number) >= 0 && (index as number) < state.length,
+    )
+  )
 }
 
 function handleOf(socket: Socket | Server): StreamHandle | null | undefined {

@@ -1,6 +1,7 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { constants } from 'node:crypto'
-import type { Socket } from 'node:net'
-import { createServer, type Server, type TLSSocket } from 'node:tls'
+import { Socket } from 'node:net'
+import { createServer, type Server, TLSSocket } from 'node:tls'
 import { errorText } from '../../os/failure.ts'
 import type { CertificateFacts } from '../../record/forwarder-health.ts'
 import type { Connection } from '../connection.ts'
@@ -149,9 +150,12 @@ class HandshakeServers {
 }
 
 function handshakeStep(servers: HandshakeServers, timeoutMs: number): ClientStep {
+  // Where this Node does not tell which socket a TLS one is made around, the context in which it was made does.
+  const carriers =
+    carrierOf(new TLSSocket(new Socket())) === undefined ? new AsyncLocalStorage<Socket>() : undefined
   const waiting = new Map<Socket, { readonly connection: Connection; readonly done: StepDone }>()
   servers.onEnd((tlsSocket, error) => {
-    const carrier = carrierOf(tlsSocket)
+    const carrier = carriers === undefined ? carrierOf(tlsSocket) : carriers.getStore()
     const waiter = carrier && waiting.get(carrier)
     // Until whoever comes next listens.
     tlsSocket.on('error', () => {})
@@ -175,7 +179,9 @@ function handshakeStep(servers: HandshakeServers, timeoutMs: number): ClientStep
       waiting.set(socket, { connection, done })
       // The TLS socket takes this over: one that was half-open would not mind a client that leaves within the handshake.
       socket.allowHalfOpen = false
-      servers.for(connection.protocol).emit('connection', socket)
+      const server = servers.for(connection.protocol)
+      if (carriers === undefined) server.emit('connection', socket)
+      else carriers.run(socket, () => server.emit('connection', socket))
       socket.allowHalfOpen = true
       return () => void waiting.delete(socket)
     },
