@@ -9,6 +9,7 @@ import {
   holdControlSocket,
 } from '../control/server.ts'
 import { sendStartReport } from '../control/start-report.ts'
+import { isContainerConsole } from '../os/container-console.ts'
 import { errorCode, errorText, exitCode, Failure } from '../os/failure.ts'
 import { hostAndPort, isLoopback, machineAddresses, withoutZone } from '../os/interfaces.ts'
 import { isIP } from '../os/ip-address.ts'
@@ -379,7 +380,7 @@ async function openGate(
   const secrets = loadSecrets(stateDirectory, forwarder.options.gateTokenFile)
   await forwarder.putUpGate(secrets, stateDirectory)
   log('info', `Gate: visitors log in with the token in ${secrets.tokenPlace}`)
-  if (process.stdout.isTTY) process.stdout.write(`Gate token: ${secrets.token}\n`)
+  if (process.stdout.isTTY && !isContainerConsole()) process.stdout.write(`Gate token: ${secrets.token}\n`)
   const file = (name: string) => path.join(stateDirectory, name)
   const files = [keptFile('gate_key', file(fileNames.gateKey), false)]
   if (secrets.tokenPlace === file(fileNames.gateToken))

@@ -65,6 +65,30 @@ export function readTrustedFile(file: string): string {
   return readRegularFile(file, { follow: true })
 }
 
+/** Where containers find the secrets they are given. Nobody outside of the container sees these files, whatever their mode. */
+const containerSecrets = ['/run/secrets/', '/var/run/secrets/']
+
+/**
+ * As `readTrustedFile`, for a secret: its mode must keep other users out. A file of root's may be read by its group, as ssl-cert's keys are.
+ * @throws as `readTrustedFile`, and `EUNTRUSTED` with the cure when others can read it.
+ */
+export function readSecretFile(file: string): string {
+  demandTrust(file)
+  const descriptor = openRegularFile(file, { follow: true })
+  try {
+    const { mode, uid } = fstatSync(descriptor)
+    const isContainers = containerSecrets.some((folder) => path.resolve(file).startsWith(folder))
+    const forbidden = uid === 0 ? 0o007 : 0o077
+    if ((mode & forbidden) !== 0 && !isContainers) {
+      const why = `other users can read ${file} (mode 0${(mode & 0o777).toString(8)}), so it is no secret`
+      throw Object.assign(new Error(`${why}; chmod 600 ${file}`), { code: 'EUNTRUSTED' })
+    }
+    return readFileSync(descriptor, 'utf8')
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
 /** @throws `EUNTRUSTED` with the cure when somebody other than root and this user can change what this path leads to. */
 export function demandTrust(file: string): void {
   const distrust = distrustOf(file)

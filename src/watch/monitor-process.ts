@@ -3,6 +3,7 @@ import { type Configuration, defaultConfiguration } from '../config/configuratio
 import { loadConfiguration } from '../config/load.ts'
 import { type ControlServer, ControlSocketHeld, holdControlSocket } from '../control/server.ts'
 import { wallTime } from '../os/clock.ts'
+import { isContainerConsole } from '../os/container-console.ts'
 import { errorText, exitCode, Failure } from '../os/failure.ts'
 import { ownIdentity, type ProcessIdentity } from '../os/process-identity.ts'
 import { version } from '../os/version.ts'
@@ -33,7 +34,8 @@ export async function runMonitor(options: MonitorOptions): Promise<number> {
   const control = await holdSocket(options.stateDirectory, startedAt, () => monitor)
   const guard = guardFiles(options.stateDirectory, control, () => monitor)
   try {
-    if (process.stdout.isTTY) await showGateTokens(configuration, options.stateDirectory)
+    if (process.stdout.isTTY && !isContainerConsole())
+      await showGateTokens(configuration, options.stateDirectory)
     monitor = new Monitor({ ...options, configurationFile: file }, configuration, startedAt)
     await monitor.run()
     return exitCode.ok

@@ -95,7 +95,7 @@ for (const [side, isClientTls, isTargetTls] of [
       const { heads } = await session()
       assert.match(heads, /^HTTP\/1\.1 303 /)
       const form = isClientTls
-        ? /^set-cookie: __Secure-port_watchdog_.*; Secure\r$/im
+        ? /^set-cookie: __Host-port_watchdog_.*; Secure\r$/im
         : /^set-cookie: port_watchdog_/im
       assert.match(heads, form)
       assert.equal(/; Secure/i.test(heads), isClientTls)

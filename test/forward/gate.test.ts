@@ -1,6 +1,15 @@
 import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { createServer, type IncomingMessage, type Server } from 'node:http'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -75,6 +84,21 @@ describe('A gate', () => {
       assert.match(body, /name="next" value="\/tools\?x=1&#38;y=%22%3E%3Cb%3E"/)
       assert.doesNotMatch(body, /https?:\/\/|<script/)
       assert.equal(seen.length, 0)
+    })
+
+    it('tells the file with the token to a browser on this machine alone', async () => {
+      const file = gate.secrets.tokenPlace
+      const shown = async (headers: Record<string, string>) =>
+        (await ask(gate.port, { headers: { ...page, ...headers } })).body.includes(file)
+      assert.equal(await shown({}), true)
+      assert.equal(await shown({ host: 'localhost:1' }), true)
+      for (const headers of [
+        { host: '10.0.0.1' },
+        { host: 'inspector.lan' },
+        { 'x-forwarded-for': '10.0.0.9' },
+        { via: '1.1 x' },
+      ])
+        assert.equal(await shown(headers as Record<string, string>), false, JSON.stringify(headers))
     })
 
     it('takes neither its own script nor a preflight for a way in', async () => {
@@ -188,6 +212,17 @@ describe('A gate', () => {
       const authorization = `Bearer ${gate.secrets.token}`
       assert.equal((await ask(gate.port, { headers: { authorization } })).status, 200)
       assert.equal(headersSeen().authorization, undefined)
+    })
+
+    it('takes the token in a header of its own where the target needs Authorization', async () => {
+      const headers = { authorization: 'Bearer for-the-target', 'x-port-watchdog-token': gate.secrets.token }
+      assert.equal((await ask(gate.port, { headers })).status, 200)
+      assert.equal(headersSeen().authorization, 'Bearer for-the-target')
+      assert.equal(headersSeen()['x-port-watchdog-token'], undefined)
+      const wrong = { authorization: `Bearer ${gate.secrets.token}`, 'x-port-watchdog-token': 'wrong' }
+      assert.equal((await ask(gate.port, { headers: wrong })).status, 401)
+      await ask(gate.port, { headers: { cookie, 'x-port-watchdog-token': 'x' } })
+      assert.equal(seen[1]?.headers['x-port-watchdog-token'], undefined)
     })
 
     it('leaves an Authorization that is the target’s own alone', async () => {
@@ -389,6 +424,17 @@ describe('Sessions', () => {
     assert.ok(!sessions.admits(cookie, '10.0.0.1'))
   })
 
+  it('are found behind any number of cookies of the same name', () => {
+    const sessions = new Sessions(secrets, 1000, () => 5)
+    const planted = Array.from(
+      { length: 250 },
+      () => `n=1.${'z'.repeat(9)}.${'A'.repeat(16)}.${'A'.repeat(43)}`,
+    )
+    assert.ok(sessions.admits([...planted, pairOf(sessions.issue('10.0.0.1', false))].join('; '), '10.0.0.1'))
+    assert.match(sessions.issue('10.0.0.1', true), /^__Host-n=.*; Path=\/; .*; Secure$/)
+    assert.equal(sessions.withoutOurs('__Secure-n=1; __Host-n=2; n=3; a=b'), 'a=b')
+  })
+
   it('fail with any character changed, and with another key', () => {
     const sessions = new Sessions(secrets, 1000, () => 5)
     const cookie = pairOf(sessions.issue('10.0.0.1', true))
@@ -489,12 +535,21 @@ describe('The secrets of a state directory', () => {
 
   it('take a token of one’s own, unless it is too short', () => {
     const file = join(directory, 'mine')
-    writeFileSync(file, 'a-token-of-my-own\n')
+    writeFileSync(file, 'a-token-of-my-own\n', { mode: 0o600 })
     const own = loadSecrets(directory, file)
     assert.equal(own.token, 'a-token-of-my-own')
     assert.notEqual(own.cookieName, loadSecrets(directory, '').cookieName)
     writeFileSync(file, 'short')
     assert.throws(() => loadSecrets(directory, file), /16 to 512/)
     assert.throws(() => loadSecrets(directory, join(directory, 'none')), /cannot be read/)
+    for (const mode of [0o644, 0o640, 0o604]) {
+      const told = join(directory, 'told')
+      writeFileSync(told, 'a-token-of-my-own\n')
+      chmodSync(told, mode)
+      // A file of root's may be read by its group.
+      const isRoots = process.geteuid?.() === 0
+      if (isRoots && mode === 0o640) assert.equal(loadSecrets(directory, told).token, 'a-token-of-my-own')
+      else assert.throws(() => loadSecrets(directory, told), /other users can read .*; chmod 600 /)
+    }
   })
 })

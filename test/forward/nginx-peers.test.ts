@@ -73,7 +73,11 @@ describe('nginx', { timeout: 60_000, skip: why }, () => {
   it('is believed: stream, proxy_protocol on', () =>
     withWatched(async (watched) => {
       const target = await openTarget()
-      const forwarder = await openForwarder(target.port, { acceptProxy: ['127.0.0.1/32'], sendProxy: 'v1' })
+      const forwarder = await openForwarder(target.port, {
+        acceptProxy: ['127.0.0.1/32'],
+        allow: ['127.0.0.0/8'],
+        sendProxy: 'v1',
+      })
       const port = await freePort()
       await startNginx(
         watched,

@@ -207,7 +207,11 @@ describe('HAProxy', { ...options, skip: needsHaproxy }, () => {
     it(`is believed: ${form}`, () =>
       withWatched(async (watched) => {
         const target = await openTarget()
-        const forwarder = await openForwarder(target.port, { acceptProxy: ['127.0.0.1/32'], sendProxy: 'v1' })
+        const forwarder = await openForwarder(target.port, {
+          acceptProxy: ['127.0.0.1/32'],
+          allow: ['127.0.0.0/8'],
+          sendProxy: 'v1',
+        })
         const port = await freePort()
         await startHaproxy(watched, port, [
           `bind 127.0.0.1:${port}`,
@@ -243,7 +247,7 @@ describe('HAProxy', { ...options, skip: needsHaproxy }, () => {
         const target = await httpTarget()
         const port = await freePort()
         const both = watched.file('both.pem')
-        writeFileSync(both, readFileSync(pair.cert, 'utf8') + readFileSync(pair.key, 'utf8'))
+        writeFileSync(both, readFileSync(pair.cert, 'utf8') + readFileSync(pair.key, 'utf8'), { mode: 0o600 })
         // Hands on in a header of version 1 what it was told.
         const told = await openTarget()
         await startHaproxy(watched, port, [
@@ -283,7 +287,7 @@ describe('HAProxy', { ...options, skip: needsHaproxy }, () => {
       const target = await openTarget()
       const own = await authority.issue({ name: 'haproxy' })
       const both = watched.file('client.pem')
-      writeFileSync(both, readFileSync(own.cert, 'utf8') + readFileSync(own.key, 'utf8'))
+      writeFileSync(both, readFileSync(own.cert, 'utf8') + readFileSync(own.key, 'utf8'), { mode: 0o600 })
       const forwarder = await openForwarder(target.port, {}, { ...pair, clientCa: authority.ca.cert })
       const port = await freePort()
       const verify = `ssl verify required ca-file ${authority.ca.cert} verifyhost localhost crt ${both}`

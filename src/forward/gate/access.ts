@@ -4,9 +4,16 @@ import type { GateEvent } from './gate-events.ts'
 import type { GateSecrets } from './secrets.ts'
 import { Sessions } from './session.ts'
 
+/** Brings the token where `Authorization` is the target's own. It ends here. */
+export const tokenHeader = 'x-port-watchdog-token'
+
 /** Whether a request is let in, and by what. */
 export type Access =
-  | { readonly kind: 'admitted'; readonly by: 'session' | 'token' }
+  | {
+      readonly kind: 'admitted'
+      /** `authorization`: by the token in that header, which is then not the target's. */
+      readonly by: 'session' | 'authorization' | 'own-header'
+    }
   /** `waitMs`: until this source may try a token again; 0 = now. */
   | { readonly kind: 'refused'; readonly waitMs: number; readonly wasWrong: boolean }
 
@@ -39,11 +46,16 @@ export class Guard {
   judge({ headers }: IncomingMessage, source: string): Access {
     // A session first: with it, an Authorization header is the target's affair.
     if (this.sessions.admits(headers.cookie, source)) return { kind: 'admitted', by: 'session' }
+    const ownHeader = headers[tokenHeader]
+    if (typeof ownHeader === 'string') return this.#judgeToken(ownHeader, source, 'own-header')
     const bearer = /^Bearer +([\x21-\x7e]+) *$/i.exec(headers.authorization ?? '')?.[1]
     if (bearer === undefined) return { kind: 'refused', waitMs: 0, wasWrong: false }
-    const waitMs = this.tryToken(bearer, source)
-    if (waitMs === undefined) return { kind: 'admitted', by: 'token' }
-    return { kind: 'refused', waitMs, wasWrong: true }
+    return this.#judgeToken(bearer, source, 'authorization')
+  }
+
+  #judgeToken(token: string, source: string, by: 'authorization' | 'own-header'): Access {
+    const waitMs = this.tryToken(token, source)
+    return waitMs === undefined ? { kind: 'admitted', by } : { kind: 'refused', waitMs, wasWrong: true }
   }
 
   /** @returns undefined when the token is right; else the ms until this source may try again. */

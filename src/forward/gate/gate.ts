@@ -87,7 +87,7 @@ export class Gate {
     const limits = { ...defaultVisitorLimits, ...options.limits }
     this.#visitors = new Visitors(limits)
     this.#guard = new Guard(options.secrets, options.sessionMs, options.tell)
-    this.#desk = new LoginDesk(this.#guard)
+    this.#desk = new LoginDesk(this.#guard, options.secrets.tokenPlace)
     const { targetHost, targetPort } = options.member
     const targetName = hostAndPort(targetHost, targetPort)
     this.#targetName = targetName
@@ -256,7 +256,7 @@ export class Gate {
       targetHost: targetHostHeader(this.#options.member),
       origins: visit.origins,
       cookie: this.#guard.sessions.withoutOurs(headers.cookie),
-      ownAuthorization: access.by === 'token',
+      ownAuthorization: access.by === 'authorization',
       treatment,
     })
   }

@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http'
+import { tokenHeader } from './access.ts'
 import { type BodyTreatment, translateOrigins } from './document.ts'
 import type { OriginMap } from './origins.ts'
 import { framePolicy, policySource } from './policy.ts'
@@ -37,6 +38,7 @@ export interface RequestContext {
 /** Makes a request's headers those that the target would get from a browser on its own machine. Changes them in place. */
 export function rewriteRequestHeaders(headers: IncomingHttpHeaders, context: RequestContext): void {
   dropHopByHop(headers)
+  delete headers[tokenHeader]
   for (const name of claims) delete headers[name]
   Object.assign(headers, forwardedHeaders(context))
   headers.host = context.targetHost

@@ -1,4 +1,5 @@
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http'
+import { isLoopback } from '../../os/interfaces.ts'
 import type { Access, Guard } from './access.ts'
 import type { Visit } from './origins.ts'
 import { gatePaths, loginPage, logoutPage } from './pages.ts'
@@ -16,8 +17,12 @@ const challenge: OutgoingHttpHeaders = { 'www-authenticate': 'Bearer realm="port
 export class LoginDesk {
   readonly #guard: Guard
 
-  constructor(guard: Guard) {
+  readonly #tokenPlace: string
+
+  /** @param tokenPlace where the token is; only visitors on this machine see it. */
+  constructor(guard: Guard, tokenPlace: string) {
     this.#guard = guard
+    this.#tokenPlace = tokenPlace
   }
 
   /** Answers a request for a path of the desk. */
@@ -28,7 +33,7 @@ export class LoginDesk {
       return refuse(request, response, 403, 'This form came from a page that does not belong to this gate.')
     }
     if (path === gatePaths.logout) return this.#logout(response, visit, isPost)
-    if (!isPost) return this.#sendLogin(response, visit, { status: 200, next: '/' })
+    if (!isPost) return this.#sendLogin(request, response, visit, { status: 200, next: '/' })
     return await this.#login(request, response, visit)
   }
 
@@ -40,13 +45,13 @@ export class LoginDesk {
     { waitMs, wasWrong }: Extract<Access, { kind: 'refused' }>,
   ): void {
     if (wantsPage(request) && request.method === 'GET' && !wasWrong) {
-      return this.#sendLogin(response, visit, { status: 401, next: request.url ?? '/' })
+      return this.#sendLogin(request, response, visit, { status: 401, next: request.url ?? '/' })
     }
     const [status, headers] = waitMs > 0 ? ([429, retryAfter(waitMs)] as const) : ([401, challenge] as const)
     const text =
       waitMs > 0
         ? 'Too many wrong tokens; wait.\n'
-        : 'Log in with a browser, or send Authorization: Bearer TOKEN.\n'
+        : 'Log in with a browser, or send Authorization: Bearer TOKEN, or X-Port-Watchdog-Token: TOKEN where the target needs its own.\n'
     sendText(response, status, text, { ...plainText, ...headers })
   }
 
@@ -64,7 +69,7 @@ export class LoginDesk {
     const problem =
       waitMs > 0 ? `Too many wrong tokens. Try again in ${seconds(waitMs)} s.` : 'That is not the token.'
     const status = waitMs > 0 ? 429 : 401
-    this.#sendLogin(response, visit, {
+    this.#sendLogin(request, response, visit, {
       status,
       next,
       problem,
@@ -77,14 +82,43 @@ export class LoginDesk {
     redirect(response, gatePaths.login, this.#guard.sessions.revoke(host.scheme === 'https'))
   }
 
+  /** The file with the token, for those who may know where it is. */
+  #tokenFileFor(request: IncomingMessage, hostName: string, source: string): string | undefined {
+    const isFile = this.#tokenPlace.startsWith('/')
+    return isFile && isLocalVisitor(request, hostName, source) ? this.#tokenPlace : undefined
+  }
+
   #sendLogin(
+    request: IncomingMessage,
     response: ServerResponse,
-    { host }: Visit,
+    { host, source }: Visit,
     answer: { status: number; next: string; problem?: string; headers?: OutgoingHttpHeaders },
   ): void {
     const { status, next, problem, headers = status === 401 ? challenge : {} } = answer
-    sendPage(response, status, loginPage({ host: host.host, next: localPath(next), problem }), headers)
+    sendPage(
+      response,
+      status,
+      loginPage({
+        host: host.host,
+        next: localPath(next),
+        problem,
+        tokenFile: this.#tokenFileFor(request, host.name, source),
+      }),
+      headers,
+    )
   }
+}
+
+/**
+ * A visitor who sits at this machine: by his address, by the socket's, by the name that he used, and with no sign of a proxy in between,
+ * behind which everybody would come from 127.0.0.1.
+ */
+function isLocalVisitor({ socket, headers }: IncomingMessage, hostName: string, source: string): boolean {
+  const isLocalName = hostName === 'localhost' || isLoopback(hostName.replace(/^\[|\]$/g, ''))
+  const isProxied = ['forwarded', 'x-forwarded-for', 'x-real-ip', 'via'].some(
+    (name) => headers[name] !== undefined,
+  )
+  return isLoopback(source) && isLoopback(socket.remoteAddress ?? '') && isLocalName && !isProxied
 }
 
 /** True for a request that is answered without a login. */

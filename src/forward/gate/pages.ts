@@ -21,10 +21,12 @@ export interface LoginPageFacts {
   readonly next: string
   /** Why the last attempt was no success; undefined at the first. */
   readonly problem: string | undefined
+  /** Path of the file with the token; undefined for a visitor who must not know it. */
+  readonly tokenFile: string | undefined
 }
 
 /** The login page: one form, no script, nothing from elsewhere. */
-export function loginPage({ host, next, problem }: LoginPageFacts): Page {
+export function loginPage({ host, next, problem, tokenFile }: LoginPageFacts): Page {
   const describedBy = problem === undefined ? 'hint' : 'problem hint'
   const invalid = problem === undefined ? '' : ' aria-invalid="true"'
   return page(
@@ -39,9 +41,16 @@ export function loginPage({ host, next, problem }: LoginPageFacts): Page {
 ${problem === undefined ? '' : `<p id="problem" class="problem" role="alert">${escapeHtml(problem)}</p>`}
 <button type="submit">Log in</button>
 </form>
-<p id="hint" class="hint">The token is on the machine that forwards this port, in the file <code>gate_token</code> of
-port-watchdog’s state directory. <code>proxy-status</code> there says where that is.</p>`,
+<p id="hint" class="hint">${hint(tokenFile)}</p>`,
   )
+}
+
+function hint(tokenFile: string | undefined): string {
+  if (tokenFile === undefined) {
+    return 'To see the token, run <code>proxy-status</code> on the machine that forwards this port. It names the file that holds it.'
+  }
+  const quoted = /^[\w@%+=:,./-]+$/.test(tokenFile) ? tokenFile : `'${tokenFile.replaceAll("'", "'\\''")}'`
+  return `To see the token, run <code>cat ${escapeHtml(quoted)}</code> on this machine.`
 }
 
 /** A form and not a link alone: no page may log a visitor out by an image. */

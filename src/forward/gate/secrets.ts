@@ -3,7 +3,7 @@ import { renameSync, unlinkSync } from 'node:fs'
 import path from 'node:path'
 import { gateTokenVariable } from '../../config/forward-options.ts'
 import { errorCode, errorText, exitCode, Failure } from '../../os/failure.ts'
-import { readRegularFile, readTrustedFile } from '../../os/regular-file.ts'
+import { readRegularFile, readSecretFile } from '../../os/regular-file.ts'
 import { createFileAtomically } from '../../record/atomic-file.ts'
 import { fileNames } from '../../record/state-directory.ts'
 
@@ -73,7 +73,7 @@ function findToken(stateDirectory: string, tokenFile: string): Pick<GateSecrets,
 
 function readToken(file: string): string {
   try {
-    return readTrustedFile(file)
+    return readSecretFile(file)
   } catch (error) {
     throw new Failure(`the gate's token cannot be read: ${errorText(error)}`, exitCode.configuration)
   }

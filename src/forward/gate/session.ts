@@ -6,14 +6,14 @@ import type { GateSecrets } from './secrets.ts'
 /** The longest cookie value looked at; ours have about 80 characters. */
 const longestSession = 128
 
-/** Values of a cookie with our name that are looked at: another port of this host may have set one, too. */
-const mostCookies = 4
-
 /**
  * What the name of a cookie from https begins with. A page on plain http may not replace such a cookie, and needs one of its own: with
  * the same name, whoever had logged in at a port with TLS could not log in at one without.
  */
-const securePrefix = '__Secure-'
+const securePrefix = '__Host-'
+
+/** What it began with before; a sister domain could set such a cookie. The target does not see it. */
+const formerPrefix = '__Secure-'
 
 /**
  * Sessions, as signed values that every gate of the group can check alone: `1.EXPIRY.NONCE.SIGNATURE`. The visitor's address is
@@ -53,8 +53,8 @@ export class Sessions {
 
   /** True when the `Cookie` header holds a session of this visitor that has not expired. */
   admits(cookieHeader: string | undefined, source: string): boolean {
-    const values = cookies(cookieHeader).filter(({ name }) => this.#isOurs(name))
-    return values.slice(0, mostCookies).some(({ value }) => this.#isValid(value, source))
+    // All of them: another port of this host may have set any number before ours, and a header has room for some hundred.
+    return cookies(cookieHeader).some(({ name, value }) => this.#isOurs(name) && this.#isValid(value, source))
   }
 
   /** The `Cookie` header without our cookie: the target has no business with it. */
@@ -85,7 +85,7 @@ export class Sessions {
 
   #isOurs(name: string): boolean {
     const { cookieName } = this.#secrets
-    return name === cookieName || name === `${securePrefix}${cookieName}`
+    return name === cookieName || [securePrefix, formerPrefix].some((prefix) => name === prefix + cookieName)
   }
 }
 

@@ -2,7 +2,7 @@ import { X509Certificate } from 'node:crypto'
 import { stat } from 'node:fs/promises'
 import { createSecureContext } from 'node:tls'
 import { errorCode, errorText, exitCode, Failure } from '../../os/failure.ts'
-import { readTrustedFile } from '../../os/regular-file.ts'
+import { readSecretFile, readTrustedFile } from '../../os/regular-file.ts'
 import type { CertificateFacts } from '../../record/forwarder-health.ts'
 
 /** Where a forward's own certificate is; both may be one file. */
@@ -30,7 +30,7 @@ export interface CertificateMaterial {
 export async function readCertificate(files: CertificateFiles): Promise<CertificateMaterial> {
   const [cert, key, clientCa] = await Promise.all([
     readText(files.cert),
-    readText(files.key),
+    readText(files.key, readSecretFile),
     files.clientCa === undefined ? undefined : readText(files.clientCa),
   ])
   const facts = factsOf(cert, files.cert)
@@ -53,9 +53,9 @@ export async function readAuthorities(file: string): Promise<string> {
   return text
 }
 
-async function readText(file: string): Promise<string> {
+async function readText(file: string, read = readTrustedFile): Promise<string> {
   try {
-    return readTrustedFile(file)
+    return read(file)
   } catch (error) {
     throw new Failure(`${file} cannot be read: ${errorText(error)}`, exitCode.configuration)
   }
