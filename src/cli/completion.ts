@@ -127,7 +127,7 @@ function values(
 ): string[] {
   if (placeholder === 'FILE' || placeholder === 'PATH') return [':files']
   if (placeholder === 'DIR') return [':folders']
-  const names = placeholder.includes('NAME|PORT') ? [...namesOfForwards(given), ...more] : []
+  const names = placeholder.includes('FORWARD') ? [...namesOfForwards(given), ...more] : []
   const known = [...(knownValues[placeholder] ?? []), ...names]
   return starting(
     last,

@@ -1,8 +1,10 @@
 import { preciseDuration } from '../os/duration.ts'
 import { printable } from '../os/printable.ts'
 import { localTime } from '../record/log-entry.ts'
+import { barLegend, barOf } from './bar.ts'
 import type { ForwardHistory, History, Period } from './history.ts'
-import { cut, wrap } from './text.ts'
+import { type HourState, hourState } from './last-day.ts'
+import { columnsOf, cut, type Line, plain, wrapLine } from './text.ts'
 
 interface Column {
   readonly title: string
@@ -26,49 +28,85 @@ const columns: readonly Column[] = [
 ]
 
 /** The history for people. No line is wider than the terminal. */
-export function renderHistory(history: History, width: number): string {
-  if (history.since === null) return 'The journal is empty: nothing is known yet.\n'
-  const { since } = history
-  const isKnown = ({ to }: Period) => to > since
-  const parts = history.forwards.flatMap((forward) => {
-    const [days, weeks] = [forward.days.filter(isKnown), forward.weeks.filter(isKnown)]
-    return [...forwardLines({ ...forward, days, weeks }, width), '']
-  })
+export function historyLines(history: History, width: number): Line[] {
+  if (history.since === null)
+    return wrapLine([{ text: 'The journal is empty: nothing is known yet.' }], width)
+  const parts = history.forwards.flatMap((forward) => [...forwardLines(forward, width), []])
   const note =
-    `The journal begins at ${localTime(new Date(history.since))}. AVAILABLE counts only time that was watched; ` +
-    'UNKNOWN is time that nobody watched, and counts neither way.'
-  return `${[...parts, ...wrap(note, width)].join('\n')}\n`
+    `The journal begins at ${localTime(new Date(history.since))}. AVAILABLE counts only the time in which a forward was monitored; UNKNOWN is ` +
+    'the time in which it was not.'
+  return [
+    ...parts,
+    ...wrapLine([{ text: barLegend, colour: 'dim' }], width),
+    ...wrapLine([{ text: note, colour: 'dim' }], width),
+  ]
 }
 
-function forwardLines({ name, port, days, weeks, lastFailure }: ForwardHistory, width: number): string[] {
-  const thisWeek = weeks.at(-1)
-  const times = (count: number) => `${count} ${count === 1 ? 'time' : 'times'}`
-  const { failures = 0, targetFailures = 0 } = thisWeek ?? {}
+function forwardLines(
+  { name, since, hours, days, weeks, lastFailure }: ForwardHistory,
+  width: number,
+): Line[] {
+  const isKnown = ({ to }: Period) => to > since
+  const shownDays = days.filter(isKnown)
+  // A week of which one day alone is known would say the same again.
+  const shownWeeks = weeks.filter((week) => isKnown(week) && !shownDays.some((day) => isSame(day, week)))
+  const { failures = 0, targetFailures = 0 } = weeks.at(-1) ?? {}
   const last =
     lastFailure === null
       ? ''
       : `; last failure ${localTime(new Date(lastFailure.at))}: ${printable(lastFailure.saw)}`
   const own =
-    lastFailure === null && failures === 0 ? 'has not failed' : `failed ${times(failures)} this week`
+    failures > 0
+      ? `failed ${times(failures)} this week`
+      : lastFailure === null
+        ? 'has not failed'
+        : 'has not failed this week'
   const ofTarget = targetFailures === 0 ? '' : `; its target was away ${times(targetFailures)} this week`
   const rows = [
-    ...days.map((day) => ({ label: dayLabel(day), period: day })),
-    ...weeks.map((week) => ({
+    ...shownDays.map((day) => ({ label: dayLabel(day), period: day })),
+    ...shownWeeks.map((week) => ({
       label: `week of ${localTime(new Date(week.from)).slice(5, 10)}`,
       period: week,
     })),
   ]
   const table = tableLines(rows, width)
   return [
-    ...wrap(`${name} (port ${port}) ${own}${last}${ofTarget}`, width, '  '),
-    ...table.slice(0, days.length + 1),
-    '',
-    ...table.slice(days.length + 1),
+    ...wrapLine([{ text: name, colour: 'bold' }, { text: ` ${own}${last}${ofTarget}` }], width, '  '),
+    ...barLines(hours, days, width),
+    ...table.slice(0, shownDays.length + 1),
+    ...(shownWeeks.length === 0 ? [] : [[], ...table.slice(shownDays.length + 1)]),
   ]
 }
 
-function tableLines(rows: readonly { label: string; period: Period }[], width: number): string[] {
-  const labelWidth = Math.max(...rows.map(({ label }) => label.length))
+/** Both bars on one line where they fit. */
+function barLines(hours: readonly HourState[], days: readonly Period[], width: number): Line[] {
+  const ofDays = days.map(({ upMs, downMs, wantedDownMs, targetDownMs }) =>
+    hourState({
+      openMs: Math.max(0, upMs - targetDownMs),
+      awayMs: downMs + targetDownMs,
+      wantedDownMs,
+    }),
+  )
+  const day: Line = [{ text: '  24 h  ', colour: 'dim' }, ...barOf(hours)]
+  const week: Line = [{ text: `  ${days.length} days  `, colour: 'dim' }, ...barOf(ofDays)]
+  const both = [...day, ...week]
+  return columnsOf(plain(both)) <= width
+    ? [both]
+    : [...wrapLine(day, width, '  '), ...wrapLine(week, width, '  ')]
+}
+
+function isSame(day: Period, week: Period): boolean {
+  const counted = ({ upMs, downMs, wantedDownMs, unknownMs, failures, targetFailures }: Period) =>
+    [upMs, downMs, wantedDownMs, unknownMs, failures, targetFailures].join()
+  return counted(day) === counted(week)
+}
+
+function times(count: number): string {
+  return count === 1 ? 'once' : count === 2 ? 'twice' : `${count} times`
+}
+
+function tableLines(rows: readonly { label: string; period: Period }[], width: number): Line[] {
+  const labelWidth = Math.max(0, ...rows.map(({ label }) => label.length))
   const columnWidth = ({ title, text }: Column) =>
     Math.max(title.length, ...rows.map(({ period }) => text(period).length))
   let shown = columns
@@ -82,7 +120,7 @@ function tableLines(rows: readonly { label: string; period: Period }[], width: n
     const padded = cells.map((cell, i) =>
       cell.padStart(columnWidth(shown[i] ?? { title: '', text: () => '', dispensable: 0 })),
     )
-    return cut(`  ${[label.padEnd(labelWidth), ...padded].join('  ')}`, width)
+    return [{ text: cut(`  ${[label.padEnd(labelWidth), ...padded].join('  ')}`, width) }]
   }
   return [
     line(

@@ -6,70 +6,37 @@ import type { StatusReport } from './status.ts'
 
 type Look = () => Promise<StatusReport>
 
-export interface WatchOptions {
-  readonly intervalMs: number
-  /** Ends the watching. */
-  readonly signal: AbortSignal
-}
+/** ms from the first look to the second; each further pause is twice as long, up to a second. */
+const firstPauseMs = 100
+const longestPauseMs = 1000
 
-/** A terminal, as far as watching needs one. */
-export interface Screen {
-  readonly write: (text: string) => void
-  /** Undefined when nobody knows. */
-  readonly rows: () => number | undefined
-  readonly onResize: (redraw: () => void) => void
+export interface LookAgainOptions {
+  /** 0 = for ever. */
+  readonly timeoutMs: number
+  /** Ends the looking. */
+  readonly signal: AbortSignal
+  /** Called after every look that was not good, with how long it has been looked. */
+  readonly waiting: (report: StatusReport, forMs: number) => void
 }
 
 /**
- * Looks until what was seen is good, or the time is over, or the signal comes.
- * @param options.timeoutMs 0 = for ever.
+ * Looks until what was seen is good, or the time is over, or the signal comes: often at first, then every second.
  * @returns the last report.
  */
 export async function lookAgain(
   look: Look,
   isGood: (report: StatusReport) => boolean,
-  { intervalMs, timeoutMs, signal }: WatchOptions & { readonly timeoutMs: number },
+  { timeoutMs, signal, waiting }: LookAgainOptions,
 ): Promise<StatusReport> {
-  const deadline = timeoutMs === 0 ? Number.POSITIVE_INFINITY : monotonicMs() + timeoutMs
-  for (;;) {
+  const begun = monotonicMs()
+  const deadline = timeoutMs === 0 ? Number.POSITIVE_INFINITY : begun + timeoutMs
+  for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(longestPauseMs, pauseMs * 2)) {
     const report = await look()
-    const left = deadline - monotonicMs()
-    if (isGood(report) || left <= 0 || signal.aborted) return report
-    await pause(Math.min(intervalMs, left), signal)
+    const now = monotonicMs()
+    if (isGood(report) || now >= deadline || signal.aborted) return report
+    waiting(report, now - begun)
+    await pause(Math.min(pauseMs, deadline - now), signal)
   }
-}
-
-/**
- * Shows the report on a terminal again and again, each picture by one write over the one before: nothing flickers, nothing of a
- * longer one stays, and what was there before the command is still there after it.
- * @returns the exit code of the last report.
- */
-export async function watchOnTerminal(
-  look: Look,
-  render: (report: StatusReport) => string,
-  screen: Screen,
-  { intervalMs, signal }: WatchOptions,
-): Promise<number> {
-  let last: StatusReport | undefined
-  const draw = () => {
-    if (last !== undefined && !signal.aborted) screen.write(frame(render(last), screen.rows()))
-  }
-  screen.onResize(draw)
-  while (!signal.aborted) {
-    last = await look()
-    draw()
-    await pause(intervalMs, signal)
-  }
-  return last?.exitCode ?? 0
-}
-
-/** A picture from the top left corner: every line cleared to its end as it is written, and all below. */
-export function frame(text: string, rows: number | undefined): string {
-  const lines = text.trimEnd().split('\n')
-  // The last row stays free: a newline in it would scroll the picture.
-  const room = rows === undefined ? lines.length : Math.max(1, rows - 1)
-  const shown = lines.length > room ? [...lines.slice(0, room - 1), '…'] : lines
-  return `\u001b[H${shown.map((line) => `${line}\u001b[K\n`).join('')}\u001b[J`
 }
 
 /**
@@ -79,7 +46,11 @@ export function frame(text: string, rows: number | undefined): string {
 export async function watchInLines(
   look: Look,
   write: (text: string) => void,
-  { json, intervalMs, signal }: WatchOptions & { readonly json: boolean },
+  {
+    json,
+    intervalMs,
+    signal,
+  }: { readonly json: boolean; readonly intervalMs: number; readonly signal: AbortSignal },
 ): Promise<number> {
   let before: readonly string[] = []
   let code = 0

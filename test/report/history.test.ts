@@ -2,11 +2,15 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import type { ForwardEvent, JournalEntry, JournalEvent } from '../../src/record/journal.ts'
-import { historyOf, type Period, recentDays, recentWeeks } from '../../src/report/history.ts'
-import { renderHistory } from '../../src/report/render-history.ts'
+import { type History, historyOf, type Period, recentDays, recentWeeks } from '../../src/report/history.ts'
+import { historyLines } from '../../src/report/render-history.ts'
+import { columnsOf, plain } from '../../src/report/text.ts'
 import { renderWhy, whyRestarted } from '../../src/report/why.ts'
 
 process.env.TZ = 'UTC'
+
+const renderHistory = (history: History, width: number) =>
+  `${historyLines(history, width).map(plain).join('\n')}\n`
 
 /** A Saturday, at noon. */
 const noon = Date.parse('2026-11-21T12:00:00.000Z')
@@ -181,16 +185,39 @@ test('six weeks are told, each from Monday on', () => {
     [0, 1, 0, 0, 0, 0],
   )
   const text = renderHistory(history, 80)
-  assert.match(
-    text,
-    /web \(port 8080\) failed 0 times this week; last failure 2026-10-22 12:00:00: saw\s+died/,
-  )
+  assert.match(text, /web has not failed this week; last failure 2026-10-22 12:00:00: saw\s+died/)
   const away = [
     ...entries.slice(0, 2),
     at(noon - 50, forward('target-down', 'running', 'running', { target: 'silent' })),
   ]
   const ofTarget = renderHistory(historyOf({ entries: away, now: noon, watchedUntil: noon }), 200)
-  assert.match(ofTarget, /^web \(port 8080\) has not failed; its target was away 1 time this week\n/)
+  assert.match(ofTarget, /^web has not failed; its target was away once this week\n/)
+})
+
+test('no time is counted before a forward was first seen, and a week says nothing that its day has said', () => {
+  const entries = [
+    started(noon - 2 * minute),
+    at(noon - 2 * minute, forward('starting', 'unknown', 'starting')),
+    at(noon - 2 * minute, forward('started', 'starting', 'running')),
+  ]
+  const history = historyOf({ entries, now: noon, watchedUntil: noon })
+  const [web] = history.forwards
+  assert.deepEqual([web?.days.at(-1)?.unknownMs, web?.weeks.at(-1)?.unknownMs], [0, 0])
+  const text = renderHistory(history, 100)
+  assert.doesNotMatch(text, /week of/)
+  assert.match(text, / {2}24 h {2}·{23}▇ {2}7 days {2}·{6}▇\n/)
+  const more = historyOf({
+    entries: [
+      started(noon - day),
+      at(noon - day, forward('started', 'starting', 'running')),
+      at(noon - 90 * minute, forward('died', 'running', 'backoff', { failures: 1 })),
+      at(noon - 70 * minute, forward('started', 'starting', 'running')),
+    ],
+    now: noon,
+    watchedUntil: noon,
+  })
+  assert.match(renderHistory(more, 100), /week of 11-16/)
+  assert.match(renderHistory(more, 100), / {2}24 h {2}▇{22}▄▇ {2}7 days {2}·{5}▇▄\n/)
 })
 
 const events: fc.Arbitrary<JournalEvent> = fc.oneof(
@@ -258,7 +285,7 @@ test('whatever the events, and however the clock was set: the parts of a period 
           assert.ok(availability === null || (availability >= 0 && availability <= 1))
         }
       }
-      for (const line of renderHistory(history, 60).split('\n')) assert.ok([...line].length <= 60, line)
+      for (const line of renderHistory(history, 60).split('\n')) assert.ok(columnsOf(line) <= 60, line)
     }),
   )
 })

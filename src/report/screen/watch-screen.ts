@@ -1,0 +1,158 @@
+// What `proxy-status --watch` shows on a terminal. A key or a look makes another view (view.ts, pure), which is painted in one write;
+// terminal.ts gives the terminal back however this ends. A new page: a name in view.ts, a key in terminal.ts, its lines in `pages`.
+import type { ReadStream } from 'node:tty'
+import { monotonicMs } from '../../os/clock.ts'
+import { preciseDuration } from '../../os/duration.ts'
+import { errorText } from '../../os/failure.ts'
+import { localTime } from '../../record/log-entry.ts'
+import { statusLines } from '../render.ts'
+import type { ForwardLine } from '../render-table.ts'
+import type { StatusReport } from '../status.ts'
+import { rowsOf, widthOf } from '../terminal.ts'
+import { asciiOnly, type Line, wrapLine } from '../text.ts'
+import { type Terminal, TerminalScreen } from './terminal.ts'
+import { firstView, frame, type PageName, type Press, picture, press, settled, type View } from './view.ts'
+
+/** Where the pages come from. */
+export interface WatchSources {
+  readonly look: () => Promise<StatusReport>
+  /** The lines of a page about one forward, or about all where none is chosen. */
+  readonly pages: (
+    page: Exclude<PageName, 'list'>,
+    forward: string | undefined,
+    width: number,
+  ) => Promise<readonly Line[]>
+}
+
+export interface WatchScreenOptions {
+  readonly intervalMs: number
+  readonly signal: AbortSignal
+  readonly colour: boolean
+  readonly unicode: boolean
+  readonly output: Terminal
+  readonly input: ReadStream
+}
+
+/** Rows of a terminal that does not say how many it has. */
+const unknownRows = 24
+
+/**
+ * Shows the forwards on a terminal until the signal comes or somebody quits.
+ * @returns the last report; undefined when there was none.
+ */
+export async function watchOnScreen(
+  sources: WatchSources,
+  options: WatchScreenOptions,
+): Promise<StatusReport | undefined> {
+  const watch = new ScreenWatch(sources, options)
+  return watch.run()
+}
+
+class ScreenWatch {
+  readonly #sources: WatchSources
+  readonly #options: WatchScreenOptions
+  readonly #screen: TerminalScreen
+  #view: View = firstView
+  #report: StatusReport | undefined
+  #lines: readonly ForwardLine[] = [{ line: [{ text: 'looking …', colour: 'dim' }] }]
+  #isOver = false
+  /** Ends the wait for the next look. */
+  #wake: () => void = () => {}
+
+  constructor(sources: WatchSources, options: WatchScreenOptions) {
+    this.#sources = sources
+    this.#options = options
+    this.#screen = new TerminalScreen(options.output, options.input, {
+      pressed: (key) => this.#press(key),
+      resized: () => this.#wake(),
+    })
+  }
+
+  async run(): Promise<StatusReport | undefined> {
+    const { signal, intervalMs } = this.#options
+    const end = () => this.#end()
+    if (signal.aborted) return undefined
+    signal.addEventListener('abort', end)
+    this.#screen.open()
+    try {
+      this.#paint()
+      let nextLookAt = 0
+      while (!this.#isOver) {
+        if (monotonicMs() >= nextLookAt) {
+          this.#report = await this.#sources.look()
+          nextLookAt = monotonicMs() + intervalMs
+        }
+        await this.#refresh()
+        if (!this.#isOver) await this.#pause(nextLookAt - monotonicMs())
+      }
+    } finally {
+      signal.removeEventListener('abort', end)
+      this.#screen.close()
+    }
+    return this.#report
+  }
+
+  #end(): void {
+    this.#isOver = true
+    this.#wake()
+  }
+
+  #press(key: Press): void {
+    if (key === 'quit') return this.#end()
+    const before = this.#view
+    this.#view = press(before, key, this.#page())
+    this.#paint()
+    if (before.page !== this.#view.page) this.#wake()
+  }
+
+  /** Lays the page out anew. A key that comes meanwhile counts: what was laid out for another page is not shown. */
+  async #refresh(): Promise<void> {
+    const { page, cursor } = this.#view
+    const lines = await this.#linesOf(page, cursor)
+    if (page !== this.#view.page) return this.#refresh()
+    this.#lines = lines
+    this.#view = settled(this.#view, this.#page())
+    this.#paint()
+  }
+
+  async #linesOf(page: PageName, cursor: string | undefined): Promise<readonly ForwardLine[]> {
+    const width = widthOf(this.#options.output)
+    if (page === 'list') return this.#report === undefined ? [] : statusLines(this.#report, width, false)
+    try {
+      return (await this.#sources.pages(page, cursor, width)).map((line) => ({ line }))
+    } catch (error) {
+      return wrapLine([{ text: errorText(error) }], width).map((line) => ({ line }))
+    }
+  }
+
+  #page() {
+    return { lines: this.#lines, rows: rowsOf(this.#options.output) ?? unknownRows }
+  }
+
+  #paint(): void {
+    const { colour, unicode, output } = this.#options
+    const rows = picture(this.#view, this.#page(), { width: widthOf(output), colour, keys: this.#keys() })
+    const text = frame(rows)
+    this.#screen.write(unicode ? text : asciiOnly(text))
+  }
+
+  #keys(): string {
+    const { page, cursor } = this.#view
+    const looked =
+      this.#report === undefined
+        ? ''
+        : ` · last look ${localTime(new Date(this.#report.takenAt)).slice(11)}, every ${preciseDuration(this.#options.intervalMs)}`
+    if (page === 'list') return `q quit · arrows select · Enter details · l log · w why · h history${looked}`
+    return `q quit · Esc back · arrows, PgUp, PgDn scroll · ${page} of ${cursor ?? 'all'}${looked}`
+  }
+
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, Math.max(0, ms))
+      this.#wake = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
+  }
+}

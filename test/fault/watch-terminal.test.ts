@@ -1,0 +1,102 @@
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { readlinkSync, writeFileSync } from 'node:fs'
+import { describe, it } from 'node:test'
+import { stripVTControlCharacters } from 'node:util'
+import { PseudoTerminal } from '../support/pseudo-terminal.ts'
+import { command, echoServer, freePort, type Watched, withWatched } from '../support/watched.ts'
+
+const alternate = '\u001b[?1049h'
+const main = '\u001b[?1049l'
+
+/** A monitor with one forward that is well, and one that waits. */
+async function withForwards(use: (watched: Watched) => Promise<void>): Promise<void> {
+  await withWatched(async (watched) => {
+    const echo = await echoServer()
+    const [port, waiting, unused] = [await freePort(), await freePort(), await freePort()]
+    await watched.monitor([
+      { name: 'web', listen: port, target: `127.0.0.1:${echo.port}` },
+      { name: 'later', listen: waiting, target: `127.0.0.1:${unused}` },
+    ])
+    await watched.statusWhen('healthy', ({ summary }) => summary.healthy === 1 && summary.waiting === 1)
+    await use(watched)
+    await echo.close()
+  })
+}
+
+const watching = (watched: Watched, more: object = {}) =>
+  new PseudoTerminal(command('proxy-status', '--watch', '500ms', '--state-dir', watched.directory), more)
+
+describe('proxy-status --watch on a terminal', { timeout: 110_000 }, () => {
+  it('shows pages by keys, and leaves what was there before, and the last picture', () =>
+    withForwards(async (watched) => {
+      const terminal = watching(watched, { after: 'stty -a' })
+      await terminal.until(/web .*healthy[\s\S]*later .*waiting[\s\S]*q quit/)
+      // Worst first; forwards that wait come in the order of their ports.
+      terminal.press('l')
+      await terminal.until(/Listening on[\s\S]*log of (?:web|later)/)
+      terminal.press('\u001b')
+      await terminal.until(/arrows select/)
+      terminal.press('\u001b[B')
+      terminal.press('\u001b[A')
+      terminal.press('\r')
+      await terminal.until(/kernel start time[\s\S]*forward of/)
+      terminal.press('w')
+      await terminal.until(/restarted[\s\S]*why of/)
+      terminal.press('h')
+      await terminal.until(/AVAILABLE[\s\S]*history of/)
+      terminal.press('q')
+      const { code, output } = await terminal.ended
+      assert.equal(code, 0, output)
+      assert.equal(output.split(alternate).length, 2, 'the alternate screen is taken once')
+      const [, after = ''] = output.split(main)
+      assert.match(stripVTControlCharacters(after), /port-watchdog RUNNING[\s\S]*web +healthy/)
+      assert.match(after, / icanon/)
+      assert.match(after, / echo /)
+    }))
+
+  it('gives the terminal back when it is ended by a signal, and when it crashes', () =>
+    withForwards(async (watched) => {
+      const crash = watched.file('crash.mjs')
+      writeFileSync(crash, 'process.on("SIGUSR2", () => { throw new Error("boom") })')
+      for (const [signal, last] of [
+        ['SIGTERM', /RUNNING/],
+        ['SIGHUP', /RUNNING/],
+        ['SIGUSR2', /boom/],
+      ] as const) {
+        const terminal = watching(watched, {
+          after: 'stty -a',
+          environment: { NODE_OPTIONS: `--import=${crash}` },
+        })
+        await terminal.until(/q quit/)
+        process.kill(terminal.pid, signal)
+        const { output } = await terminal.ended
+        const [before = '', after = ''] = output.split(main)
+        assert.ok(before.endsWith('\u001b[?25h'), signal)
+        assert.match(after, last, signal)
+        assert.match(after, / icanon/, signal)
+      }
+    }))
+
+  it('gives the terminal back while it is suspended, and takes it again afterwards', () =>
+    withForwards(async (watched) => {
+      const terminal = watching(watched)
+      await terminal.until(/q quit/)
+      process.kill(terminal.pid, 'SIGTSTP')
+      await terminal.until(/\?1049l/)
+      process.kill(terminal.pid, 'SIGCONT')
+      await terminal.until(/\?1049h[\s\S]*q quit/)
+      terminal.press('\u0003')
+      assert.equal((await terminal.ended).code, 0)
+    }))
+
+  it('draws anew when the terminal is resized', () =>
+    withForwards(async (watched) => {
+      const terminal = watching(watched, { columns: 130 })
+      await terminal.until(/LAST 24 H[\s\S]*q quit/)
+      execFileSync('stty', ['-F', readlinkSync(`/proc/${terminal.pid}/fd/1`), 'cols', '60'])
+      await terminal.until(/NAME +STATE +OPEN AT +OPEN/)
+      terminal.press('q')
+      await terminal.ended
+    }))
+})
