@@ -32,6 +32,11 @@ export function argument<T>(parse: (text: string) => Parsed<T>): (text: string) 
   }
 }
 
+/** A parser for a path or a name: an unset variable in a script gives an empty one, which means nothing. */
+export const filled = argument((text: string) =>
+  text === '' ? { ok: false, problem: 'it must not be empty' } : { ok: true, value: text },
+)
+
 /** The same for an option that may be given several times, each with one or more values. */
 export function repeatable<T>(parse: (text: string) => Parsed<T>): (text: string, before?: T[]) => T[] {
   const one = argument(parse)

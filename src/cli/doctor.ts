@@ -3,7 +3,7 @@ import { examine } from '../doctor/examine.ts'
 import { renderDiagnosis } from '../doctor/render.ts'
 import { readersDirectory } from '../record/usual-directories.ts'
 import { wantsColour } from '../report/terminal.ts'
-import { newCommand, program } from './command.ts'
+import { filled, newCommand, program } from './command.ts'
 
 interface Options {
   config?: string
@@ -21,6 +21,7 @@ const command = newCommand(
   .option(
     '--config <FILE>',
     'configuration file to check (default: that of the running monitor, or the built-in one)',
+    filled,
   )
   .option(
     '--state-dir <DIR>',

@@ -4,7 +4,8 @@ import { exitCode, Failure } from '../os/failure.ts'
 import { oneLine } from '../os/printable.ts'
 import { readersDirectory, writersDirectory } from '../record/usual-directories.ts'
 import { runMonitor } from '../watch/monitor-process.ts'
-import { newCommand, program, runIfStarted } from './command.ts'
+import { filled, newCommand, program, runIfStarted } from './command.ts'
+import { outputIsLog } from './run.ts'
 
 interface Options {
   config?: string
@@ -21,6 +22,7 @@ const command = newCommand('proxy-monitor', 'Run TCP forwards and restart the on
     '--config <FILE>',
     'configuration file, .yaml or .json (default: port-watchdog.yaml in this folder, then ~/.config/port-watchdog/port-watchdog.yaml, ' +
       'for root /etc/port-watchdog/port-watchdog.yaml; without one the ports of the MCP Inspector)',
+    filled,
   )
   .option('--state-dir <DIR>', 'folder for state, logs and PID files (default: ~/.local/state/port-watchdog)')
   .option('--stop-forwards', 'also stop the forwarders on SIGTERM or SIGINT (default: leave them running)')
@@ -28,14 +30,16 @@ const command = newCommand('proxy-monitor', 'Run TCP forwards and restart the on
     '--stop',
     'end the running monitor of the state directory and wait until it is gone; with --stop-forwards also its forwarders',
   )
-  .option('--check [FILE]', 'check the configuration, list what would be watched, and exit')
+  .option('--check [FILE]', 'check the configuration, list what would be watched, and exit', filled)
   .option(
     '--init [FILE]',
     'write a commented starter file (default: port-watchdog.yaml in this folder), and exit',
+    filled,
   )
   .option(
     '--test-alert [CHANNEL]',
     'send a message marked as a test through CHANNEL (default: through all), say how each went, and exit',
+    filled,
   )
   .addHelpText(
     'after',
@@ -88,6 +92,7 @@ export const proxyMonitor = program(command, async (options: Options) => {
     return await stopMonitor({ stateDirectory: readersDirectory(options.stateDir), stopForwards, say })
   }
   const { directory, note } = writersDirectory(options.stateDir)
+  outputIsLog()
   return await runMonitor({
     stateDirectory: directory,
     directoryNote: note,

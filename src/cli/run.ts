@@ -1,5 +1,12 @@
-import { errorText, exitCode, Failure } from '../os/failure.ts'
+import { errorCode, errorText, exitCode, Failure } from '../os/failure.ts'
 import { oneLine, printable } from '../os/printable.ts'
+
+let isOutputLog = false
+
+/** What this process prints is also in its log: that it cannot be printed any more is no reason to end otherwise. */
+export function outputIsLog(): void {
+  isOutputLog = true
+}
 
 /**
  * Runs a command and ends the process with its exit code. Every error becomes one line on stderr.
@@ -10,11 +17,18 @@ export async function runToEnd(
   run: () => Promise<number> | number,
   isVerbose: () => boolean = () => false,
 ): Promise<void> {
-  // A reader that went away (`proxy-log | head`) is no error.
-  process.stdout.on('error', () => {})
+  let lost: string | undefined
+  process.stdout.on('error', (error) => {
+    // A reader that went away (`proxy-log | head`) is no error; a full disk is one, because somebody wants what was printed.
+    if (errorCode(error) === 'EPIPE' || isOutputLog || lost !== undefined) return
+    lost = errorText(error)
+    process.stderr.write(`${name}: the output cannot be written: ${oneLine(lost)}\n`)
+    process.exitCode = exitCode.outputLost
+  })
   process.stderr.on('error', () => {})
   try {
-    process.exitCode = await run()
+    const code = await run()
+    process.exitCode = lost === undefined ? code : exitCode.outputLost
   } catch (error) {
     process.stderr.write(`${name}: ${oneLine(errorText(error))}\n`)
     if (isVerbose() && error instanceof Error)

@@ -2,9 +2,10 @@
 import { runForwarder } from '../forward/process.ts'
 import { writersDirectory } from '../record/usual-directories.ts'
 import { type ForwarderWords, readPlainWords } from './plain-words.ts'
-import { runToEnd } from './run.ts'
+import { outputIsLog, runToEnd } from './run.ts'
 
 const run = ({ forward, stateDir, reportFd }: ForwarderWords) => {
+  outputIsLog()
   const { directory, note } = writersDirectory(stateDir)
   return runForwarder({ forward, stateDirectory: directory, directoryNote: note, reportDescriptor: reportFd })
 }

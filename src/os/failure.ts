@@ -5,6 +5,8 @@ export const exitCode = {
   noInput: 66,
   unavailable: 69,
   internal: 70,
+  /** What was asked for could not be written to stdout. */
+  outputLost: 74,
   cannotCreate: 73,
   noPermission: 77,
   configuration: 78,
