@@ -71,6 +71,8 @@ export interface ForwarderListener {
   readonly event: (event: ForwarderEvent) => void
   /** Told of every connection at its end. Undefined = nobody wants to know, and nothing is put together. */
   readonly ended?: ((record: AccessRecord) => void) | undefined
+  /** What else a person should know although everything works; stands in the health report. */
+  readonly warnings?: () => readonly string[]
 }
 
 /** What a process needs to know that serves its forward together with others. */
@@ -437,7 +439,7 @@ export class Forwarder {
   }
 
   #warnings(): string[] {
-    const warnings = this.#steps.warnings()
+    const warnings = [...this.#steps.warnings(), ...(this.#listener.warnings?.() ?? [])]
     const targetProblem = this.#gate?.health().targetProblem
     if (targetProblem) warnings.push(`gate: ${targetProblem}`)
     if (this.options.targetTlsInsecure) {

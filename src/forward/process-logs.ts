@@ -19,8 +19,13 @@ export class ProcessLogs {
   /** stdout is something else than the log, a terminal for example: people read there, too. */
   readonly #echoes: boolean
   readonly #output: StandardOutput
+  readonly #accessLog: string
+  readonly #tells: boolean
+  /** Whether the log says by now that the access log cannot be written. */
+  #isAccessLogFailing = false
 
-  constructor({ listenPort, accessLog }: ForwardOptions, stateDirectory: string) {
+  /** @param tells false = another process of the forward tells whether the access log can be written. */
+  constructor({ listenPort, accessLog }: ForwardOptions, stateDirectory: string, tells = true) {
     const file = path.join(stateDirectory, fileNames.forwarderLog(listenPort))
     this.#source = String(listenPort)
     this.#lines = new LineLog(file, { ...defaultLogLimits, isPrivate: true, remembered: 1000 })
@@ -28,7 +33,34 @@ export class ProcessLogs {
     this.#output = new StandardOutput(file)
     const access = openAccessLog(accessLog, this.#echoes ? undefined : this.#lines)
     this.#access = access?.file
-    this.ended = access?.write
+    this.#accessLog = accessLog
+    this.#tells = tells
+    this.ended =
+      access &&
+      ((record) => {
+        access.write(record)
+        this.#tellAccessLog()
+      })
+    this.#access?.tryNow()
+    this.#tellAccessLog()
+  }
+
+  /** What a person should know of these logs, in words. */
+  warnings(): readonly string[] {
+    const problem = this.#access?.problem
+    return problem === undefined ? [] : [`the access log cannot be written: ${problem}`]
+  }
+
+  /** Says once that the access log cannot be written, and once that it can again. */
+  #tellAccessLog(): void {
+    const problem = this.#access?.problem
+    const isFailing = problem !== undefined
+    if (isFailing === this.#isAccessLogFailing) return
+    this.#isAccessLogFailing = isFailing
+    if (!this.#tells) return
+    const which = `The access log ${this.#accessLog}`
+    if (isFailing) this.log('warn', `${which} cannot be written: ${problem}; its lines are lost until it can`)
+    else this.log('info', `${which} is written again`, true)
   }
 
   readonly log: Log = (level, message, good = false) => {
@@ -42,6 +74,8 @@ export class ProcessLogs {
     const begun = []
     if (this.#lines.look()) begun.push('log')
     if (this.#access?.look() === true) begun.push('access log')
+    if (this.#access?.problem !== undefined) this.#access.tryNow()
+    this.#tellAccessLog()
     this.#output.follow()
     return begun
   }

@@ -90,7 +90,13 @@ async function run({
   const certificate = await certificateFiles(forward, stateDirectory)
   const event = (happened: ForwarderEvent) => logEvent(log, forward, happened)
   const open = (sharing?: Sharing) =>
-    new Forwarder(forward, { event, ended }, inheritance, certificate, sharing)
+    new Forwarder(
+      forward,
+      { event, ended, warnings: () => logs.warnings() },
+      inheritance,
+      certificate,
+      sharing,
+    )
   const workersFile = file(fileNames.workers)
   const whole = isShared ? await openWhole({ forward, workersFile, log, event, open }) : undefined
   const forwarder = whole?.own ?? open()
@@ -130,7 +136,10 @@ async function run({
     const isKeeper = () => !succession.isSuperseded
     files = new KeptFiles({ stateDirectory, log, logs, control, isKeeper, files: own })
     warnOfOpenDoor(log, forward)
-    for (const warning of forwarder.health().warnings) log('warn', `Port ${forward.listenPort}: ${warning}`)
+    for (const warning of forwarder.health().warnings) {
+      // The logs tell of themselves.
+      if (!logs.warnings().includes(warning)) log('warn', `Port ${forward.listenPort}: ${warning}`)
+    }
     sendStartReport(reportDescriptor, { ready: true })
     if (forward.metrics !== '') metrics = await openMetrics(log, served)
     notifyServiceManager('READY=1')

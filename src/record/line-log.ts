@@ -10,7 +10,7 @@ import {
   statSync,
 } from 'node:fs'
 import path from 'node:path'
-import { errorCode } from '../os/failure.ts'
+import { errorCode, errorText } from '../os/failure.ts'
 import { openForAppending, openRegularFile } from '../os/regular-file.ts'
 import { removeQuietly, writeAll } from './atomic-file.ts'
 import { demandOwnDirectory } from './state-directory.ts'
@@ -62,6 +62,7 @@ export class LineLog {
   #isDue = false
   #lookedAt = 0
   #packing: Promise<void> | undefined
+  #problem: string | undefined
 
   constructor(file: string, limits: LogLimits = defaultLogLimits, lossLine: LossLine = lossForPeople) {
     this.#file = file
@@ -75,10 +76,28 @@ export class LineLog {
     try {
       this.#writeBacklog()
       this.#append(line)
+      this.#problem = undefined
       return true
-    } catch {
+    } catch (error) {
+      this.#problem = errorText(error)
       this.close()
       return this.#remember(line)
+    }
+  }
+
+  /** Why the file could not be opened or written when that was last tried, in words; undefined when it could. */
+  get problem(): string | undefined {
+    return this.#problem
+  }
+
+  /** Opens the file, or writes what waits, before there is a line: so that `problem` tells how things are. */
+  tryNow(): void {
+    if (this.#lost > 0 || this.#backlog.length > 0) return void this.flush()
+    try {
+      this.#open()
+      this.#problem = undefined
+    } catch (error) {
+      this.#problem = errorText(error)
     }
   }
 
@@ -107,8 +126,10 @@ export class LineLog {
     if (this.#lost === 0 && this.#backlog.length === 0) return true
     try {
       this.#writeBacklog()
+      this.#problem = undefined
       return true
-    } catch {
+    } catch (error) {
+      this.#problem = errorText(error)
       this.close()
       return false
     }

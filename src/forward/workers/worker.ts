@@ -34,7 +34,7 @@ export async function runWorker(
 ): Promise<number> {
   const send = (message: FromWorker) => void process.send?.(message, undefined, undefined, () => {})
   const limits = new AskedLimits(forward, send)
-  const logs = new ProcessLogs(forward, stateDirectory)
+  const logs = new ProcessLogs(forward, stateDirectory, false)
   setInterval(() => logs.look(), logLookMs).unref()
   const forwarder = new Forwarder(
     // The process that started this one looks after targets, and tells about them.
