@@ -81,13 +81,13 @@ describe('a webhook that refuses', () => {
       const report = await watched.statusWhen('disabled', ({ alertChannels }) => {
         return alertChannels[0]?.state === 'disabled'
       })
-      assert.match(report.alertChannels[0]?.lastError ?? '', /^HTTP 404: no such hook: \[redacted\]$/)
+      assert.match(report.alertChannels[0]?.lastError ?? '', /^HTTP 404: "no such hook: \[redacted\]"$/)
       const again = await echoServer(echo.port)
       await watched.statusWhen('degraded by the mute channel alone', ({ exitCode, forwards }) => {
         return forwards[0]?.state === 'healthy' && exitCode === 151
       })
       const { stdout } = await watched.run('proxy-status')
-      assert.match(stdout, /alerts: hook DISABLED, \d queued \(HTTP 404: no such hook: \[redacted\]\)/)
+      assert.match(stdout, /alerts: hook DISABLED, \d queued \(HTTP 404: "no such hook: \[redacted\]"\)/)
       assert.match(stdout, /next: correct alert channel hook/)
       const written = readdirSync(watched.directory)
         .filter((name) => !name.endsWith('.sock'))
