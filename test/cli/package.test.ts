@@ -23,7 +23,7 @@ const isOffline = ({ stderr }: Finished) =>
 
 /** Packs what `source` names: this checkout, or a git repository. */
 async function pack(folder: string, ...source: string[]): Promise<Finished & { readonly archive: string }> {
-  const made = await npm('pack', ...source, '--silent', '--pack-destination', folder)
+  const made = await npm('pack', ...source, '--loglevel=error', '--pack-destination', folder)
   const archive = path.join(folder, readdirSync(folder).find((name) => name.endsWith('.tgz')) ?? '')
   return { ...made, archive }
 }
@@ -105,20 +105,30 @@ describe('package', () => {
       assert.ok(bytes < 4 << 20, `${bytes} bytes`)
     })
 
-    await t.test('the service can be installed from it', async (t) => {
-      const home = temporaryDirectory(t)
-      const units = path.join(home, 'units')
-      const umbrella = path.join(prefix, 'bin', 'port-watchdog')
-      const environment = [
-        `HOME=${home}`,
-        `PORT_WATCHDOG_UNIT_DIR=${units}`,
-        `PORT_WATCHDOG_TARGET_DIR=${home}/targets`,
-      ]
-      const words = ['install-service', '--user', '--no-start']
-      const installed = await run(['env', ...environment, umbrella, ...words], 60_000)
-      assert.equal(installed.code, 0, installed.stderr)
-      const unit = readFileSync(path.join(units, 'proxy-monitor.service'), 'utf8')
-      assert.ok(unit.includes(`${place}/dist/src/cli/proxy-monitor.js`), unit)
+    await t.test('the services of a user and of the system can be installed from it', async (t) => {
+      for (const [scope, ...words] of [['user', '--user'], ['system']] as const) {
+        const home = temporaryDirectory(t)
+        const units = path.join(home, 'units')
+        const program = path.join(home, 'lib', 'port-watchdog')
+        const environment = {
+          HOME: home,
+          PORT_WATCHDOG_UNIT_DIR: units,
+          PORT_WATCHDOG_TARGET_DIR: path.join(home, 'targets'),
+          PORT_WATCHDOG_PROGRAM_DIR: program,
+        }
+        const variables = Object.entries(environment).map(([name, value]) => `${name}=${value}`)
+        const umbrella = path.join(prefix, 'bin', 'port-watchdog')
+        const installed = await run(
+          ['env', ...variables, umbrella, 'install-service', '--no-start', ...words],
+          60_000,
+        )
+        assert.equal(installed.code, 0, installed.stderr)
+        const unit = readFileSync(path.join(units, 'proxy-monitor.service'), 'utf8')
+        const root = scope === 'system' && process.getuid?.() === 0 ? program : place
+        const monitor = path.join(root, 'dist', 'src', 'cli', 'proxy-monitor.js')
+        assert.ok(unit.includes(monitor), unit)
+        assert.equal((await run([process.execPath, monitor, '--version'])).code, 0)
+      }
     })
   })
 
