@@ -1,4 +1,4 @@
-/** What `proxy-monitor` does with a configuration without watching anything: --check, --init, --test-alert. */
+/** What `proxy-monitor` does with a configuration without watching anything: --check, --init, --schema, --test-alert. */
 import path from 'node:path'
 import { sendTestAlerts, testableChannels } from '../alert/test-alert.ts'
 import type { AlertConfiguration } from '../config/alert-options.ts'
@@ -18,6 +18,13 @@ import { hostAndPort } from '../os/interfaces.ts'
 import { oneLine } from '../os/printable.ts'
 import { createFileAtomically } from '../record/atomic-file.ts'
 import { limitInWords } from '../record/limit-words.ts'
+
+/** For editors: the schema that lies beside an installed program has no path that a file could name. */
+export async function printSchema(): Promise<number> {
+  const { configurationJsonSchema } = await import('../config/schema.ts')
+  process.stdout.write(`${JSON.stringify(configurationJsonSchema(), null, 2)}\n`)
+  return exitCode.ok
+}
 
 /** Lists what a file means, or every mistake in it. @param file undefined = what holds without one. */
 export async function checkConfiguration(file: string | undefined): Promise<number> {

@@ -8,6 +8,7 @@ import { filled, newCommand, program } from './command.ts'
 interface Options {
   config?: string
   stateDir?: string
+  testAlerts?: boolean
   json?: boolean
 }
 
@@ -20,13 +21,14 @@ const command = newCommand(
 )
   .option(
     '--config <FILE>',
-    'configuration file to check (default: that of the running monitor, or the built-in one)',
+    'configuration file to check (default: that of the running monitor, or the one that proxy-monitor would find)',
     filled,
   )
   .option(
     '--state-dir <DIR>',
     'folder in which the monitor keeps its records (default: the first of the usual places that has some)',
   )
+  .option('--test-alerts', 'send a test message through each alert channel')
   .option('--json', 'print one JSON object (schema/doctor.schema.json)')
   .addHelpText(
     'after',
@@ -47,10 +49,10 @@ Examples:
 Manual: man port-watchdog`,
   )
 
-export const doctor = program(command, async ({ config, stateDir, json }: Options) => {
+export const doctor = program(command, async ({ config, stateDir, testAlerts, json }: Options) => {
   const stateDirectory = readersDirectory(stateDir)
   const file = config === undefined ? undefined : path.resolve(config)
-  const diagnosis = await examine(stateDirectory, file)
+  const diagnosis = await examine(stateDirectory, file, testAlerts === true)
   const style = {
     colour: wantsColour(process.stdout, process.env),
     width: process.stdout.columns || widthWithoutTerminal,

@@ -13,6 +13,7 @@ interface Options {
   stopForwards?: boolean
   check?: true | string
   init?: true | string
+  schema?: boolean
   stop?: boolean
   testAlert?: true | string
 }
@@ -31,6 +32,7 @@ const command = newCommand('proxy-monitor', 'Run TCP forwards and restart the on
     'end the running monitor of the state directory and wait until it is gone; with --stop-forwards also its forwarders',
   )
   .option('--check [FILE]', 'check the configuration, list what would be watched, and exit', filled)
+  .option('--schema', 'print the JSON schema of the configuration file, for editors, and exit')
   .option(
     '--init [FILE]',
     'write a commented starter file (default: port-watchdog.yaml in this folder), and exit',
@@ -70,6 +72,10 @@ export const proxyMonitor = program(command, async (options: Options) => {
   if (options.init !== undefined) {
     const { writeStarterFile } = await import('./configuration-orders.ts')
     return writeStarterFile(options.init)
+  }
+  if (options.schema === true) {
+    const { printSchema } = await import('./configuration-orders.ts')
+    return await printSchema()
   }
   if (options.config !== undefined && typeof options.check === 'string') {
     throw new Failure(

@@ -34,9 +34,13 @@ export interface Patient {
   readonly configurationFile: string | undefined
   /** Undefined = it is not valid. */
   readonly configuration: Configuration | undefined
-  /** Why it is not valid, in words. */
-  readonly configurationProblem: string | undefined
+  /** Why it is not valid: every mistake, a line each. */
+  readonly mistakes: readonly string[]
+  /** Files that would have been used if they could be trusted, each with the reason. */
+  readonly passedOver: readonly string[]
   readonly processes: readonly OwnProcess[]
+  /** Send a message, marked as a test, through each alert channel. */
+  readonly testAlerts: boolean
 }
 
 export interface Check {

@@ -1,6 +1,7 @@
 import path from 'node:path'
-import { type Configuration, defaultConfiguration } from '../config/configuration.ts'
-import { loadConfiguration } from '../config/load.ts'
+import { defaultConfiguration } from '../config/configuration.ts'
+import { findConfigurationFile } from '../config/find-file.ts'
+import { InvalidConfiguration, loadConfiguration } from '../config/load.ts'
 import { wallTime } from '../os/clock.ts'
 import { errorText, Failure } from '../os/failure.ts'
 import { ownProcesses } from '../os/own-processes.ts'
@@ -29,15 +30,24 @@ export interface Diagnosis {
 
 /**
  * Runs every check. One that fails is a finding, too: the others still count.
- * @param asked a configuration file; undefined = that of the monitor that runs, else the built-in configuration.
+ * @param asked a configuration file; undefined = that of the monitor that runs, else one in the usual places, else the
+ *   built-in configuration.
  */
-export async function examine(stateDirectory: string, asked: string | undefined): Promise<Diagnosis> {
-  const configurationFile = asked ?? fileOfMonitor(stateDirectory)
+export async function examine(
+  stateDirectory: string,
+  asked: string | undefined,
+  testAlerts: boolean,
+): Promise<Diagnosis> {
+  const named = asked ?? fileOfMonitor(stateDirectory)
+  const { file: configurationFile, passedOver } =
+    named === undefined ? findConfigurationFile() : { file: named, passedOver: [] }
   const patient: Patient = {
     stateDirectory,
     configurationFile,
+    passedOver,
     ...(await read(configurationFile)),
     processes: await ownProcesses(),
+    testAlerts,
   }
   const findings: (Finding & { check: string })[] = []
   for (const check of checks) {
@@ -78,15 +88,15 @@ function fileOfMonitor(stateDirectory: string): string | undefined {
   return file !== null && path.isAbsolute(file) ? file : undefined
 }
 
-type Configured = Pick<Patient, 'configuration' | 'configurationProblem'>
+type Configured = Pick<Patient, 'configuration' | 'mistakes'>
 
 async function read(file: string | undefined): Promise<Configured> {
-  if (file === undefined) return { configuration: defaultConfiguration, configurationProblem: undefined }
+  if (file === undefined) return { configuration: defaultConfiguration, mistakes: [] }
   try {
-    const configuration: Configuration = await loadConfiguration(file)
-    return { configuration, configurationProblem: undefined }
+    return { configuration: await loadConfiguration(file), mistakes: [] }
   } catch (error) {
-    if (!(error instanceof Failure)) throw error
-    return { configuration: undefined, configurationProblem: error.message }
+    if (error instanceof InvalidConfiguration) return { configuration: undefined, mistakes: error.problems }
+    if (error instanceof Failure) return { configuration: undefined, mistakes: [error.message] }
+    throw error
   }
 }

@@ -19,11 +19,17 @@ interface Circumstances {
   readonly configuration?: object
   /** Words before the command: `prlimit`, `unshare`, `env`. */
   readonly under?: readonly string[]
+  readonly words?: readonly string[]
 }
 
 /** Writes the configuration beside the state directory, and runs the real thing. */
-async function examine({ stateDirectory, configuration, under = [] }: Circumstances): Promise<Diagnosis> {
-  const words = ['doctor', '--json', '--state-dir', stateDirectory]
+async function examine({
+  stateDirectory,
+  configuration,
+  under = [],
+  words: more = [],
+}: Circumstances): Promise<Diagnosis> {
+  const words = ['doctor', '--json', '--state-dir', stateDirectory, ...more]
   if (configuration !== undefined) {
     const file = `${stateDirectory}.json`
     writeFileSync(file, JSON.stringify(configuration), { mode: 0o600 })
@@ -76,7 +82,7 @@ describe('doctor', () => {
     const { what, cure } = findingOf(diagnosis, 'configuration-invalid')
     assert.equal(diagnosis.exitCode, 2)
     assert.match(what, /lisen/)
-    assert.match(cure ?? '', /proxy-monitor --check --config/)
+    assert.match(cure ?? '', /proxy-monitor --check \//)
     assert.ok(!codes(diagnosis).includes('exposure'), 'nothing is said of what could not be read')
   })
 
@@ -251,6 +257,29 @@ describe('doctor', () => {
         'own: drain-longer-than-systemd',
       ],
     )
+  })
+
+  it('alert channels, by a test message when it is asked for', async (t) => {
+    const stateDirectory = place(t)
+    const received = `${stateDirectory}.received`
+    const configuration = {
+      forwards: [],
+      alerts: {
+        channels: [
+          { type: 'command', name: 'works', command: ['/bin/sh', '-c', `cat >${received}`] },
+          { type: 'command', name: 'fails', command: ['/bin/sh', '-c', 'exit 3'] },
+        ],
+      },
+    }
+    const untested = await examine({ stateDirectory, configuration })
+    assert.equal(findingOf(untested, 'channel-untried').cure, 'port-watchdog doctor --test-alerts')
+    const tested = await examine({ stateDirectory, configuration, words: ['--test-alerts'] })
+    assert.equal(findingOf(tested, 'test-alert-sent').what, 'alert channel works took the test message')
+    assert.match(
+      findingOf(tested, 'test-alert-failed').what,
+      /^alert channel fails did not take the test message: /,
+    )
+    assert.match(readFileSync(received, 'utf8'), /test/)
   })
 
   it('records of another PID namespace', () =>

@@ -1,5 +1,6 @@
 import type { ChannelHealth } from '../../alert/channel-health.ts'
 import { readChannelHealth } from '../../alert/channel-records.ts'
+import { sendTestAlerts, type TestedChannel } from '../../alert/test-alert.ts'
 import { type Check, type Finding, failed, note, ok, warning } from '../check.ts'
 
 /** What the monitor has written of one channel. */
@@ -11,15 +12,25 @@ export function judgeChannel({ name, state, lastError, queued, dropped }: Channe
       failed(
         'channel-disabled',
         `alert channel ${name} is switched off, because its receiver refuses: ${lastError}${waiting}`,
-        'correct it in the configuration and restart the monitor',
+        'correct it in the configuration, then: port-watchdog doctor --test-alerts',
       ),
     )
   } else if (state === 'retrying') {
     findings.push(
-      warning('channel-fails', `alert channel ${name} fails: ${lastError}${waiting}`, 'check its receiver'),
+      warning(
+        'channel-fails',
+        `alert channel ${name} fails: ${lastError}${waiting}`,
+        'check its receiver, then: port-watchdog doctor --test-alerts',
+      ),
     )
   } else if (state === 'untried') {
-    findings.push(note('channel-untried', `alert channel ${name} has not sent anything yet`))
+    findings.push(
+      note(
+        'channel-untried',
+        `alert channel ${name} has not sent anything yet`,
+        'port-watchdog doctor --test-alerts',
+      ),
+    )
   } else {
     findings.push(ok('channel', `alert channel ${name} works`))
   }
@@ -30,9 +41,16 @@ export function judgeChannel({ name, state, lastError, queued, dropped }: Channe
   return findings
 }
 
+/** How the test message of one channel went. */
+export function judgeTest({ name, problem }: TestedChannel): Finding {
+  if (problem === undefined) return ok('test-alert-sent', `alert channel ${name} took the test message`)
+  const cure = 'correct it in the configuration, then: port-watchdog doctor --test-alerts'
+  return failed('test-alert-failed', `alert channel ${name} did not take the test message: ${problem}`, cure)
+}
+
 export const alertChannels: Check = {
   name: 'alert-channels',
-  run: ({ configuration, stateDirectory }) => {
+  run: async ({ configuration, stateDirectory, testAlerts }) => {
     const channels = configuration?.alerts.channels ?? []
     if (configuration === undefined) return []
     if (channels.length === 0) {
@@ -44,11 +62,18 @@ export const alertChannels: Check = {
         ),
       ]
     }
+    if (testAlerts) return (await sendTestAlerts(configuration.alerts)).map(judgeTest)
     const health = readChannelHealth(stateDirectory)
     return channels.flatMap(({ name }) => {
       const known = health.find((one) => one.name === name)
       return known === undefined
-        ? [note('channel-untried', `alert channel ${name} has not sent anything yet`)]
+        ? [
+            note(
+              'channel-untried',
+              `alert channel ${name} has not sent anything yet`,
+              'port-watchdog doctor --test-alerts',
+            ),
+          ]
         : judgeChannel(known)
     })
   },

@@ -1,25 +1,24 @@
 import { shellWord } from '../../report/own-programs.ts'
-import { type Check, failed, note, ok } from '../check.ts'
+import { type Check, failed, note, ok, warning } from '../check.ts'
 
 export const configuration: Check = {
   name: 'configuration',
-  run: ({ configurationFile, configuration, configurationProblem }) => {
+  run: (patient) => {
+    const { configurationFile: file, configuration, mistakes, passedOver } = patient
+    const skipped = passedOver.map((why) => warning('configuration-passed-over', why))
     if (configuration === undefined) {
-      const cure =
-        configurationFile === undefined
-          ? null
-          : `correct the file, then: proxy-monitor --check --config ${shellWord(configurationFile)}`
-      return [failed('configuration-invalid', configurationProblem ?? 'the configuration is not valid', cure)]
+      const cure = file === undefined ? null : `correct it, then: proxy-monitor --check ${shellWord(file)}`
+      return [...skipped, ...mistakes.map((mistake) => failed('configuration-invalid', mistake, cure))]
     }
     const { length } = configuration.forwards
     const forwards = length === 1 ? '1 forward' : `${length} forwards`
-    if (configurationFile !== undefined)
-      return [ok('configuration', `${configurationFile} is valid: ${forwards}`)]
+    if (file !== undefined) return [...skipped, ok('configuration', `${file} is valid: ${forwards}`)]
     return [
+      ...skipped,
       note(
         'configuration-default',
         `no configuration file: the ports of the MCP Inspector are watched (${forwards})`,
-        'name another one with --config FILE',
+        'for other ports: proxy-monitor --init writes a file to begin with',
       ),
     ]
   },
