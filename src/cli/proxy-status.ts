@@ -5,6 +5,7 @@ import { readersDirectory } from '../record/usual-directories.ts'
 import { assess } from '../report/assess.ts'
 import { gather, type LookMemory } from '../report/gather.ts'
 import { gatherHistory } from '../report/gather-history.ts'
+import { listProcesses, processLines } from '../report/processes.ts'
 import { demandReadable } from '../report/readable.ts'
 import { type RenderOptions, renderStatus, toText } from '../report/render.ts'
 import { historyLines } from '../report/render-history.ts'
@@ -23,6 +24,7 @@ interface Options {
   timeout?: number
   follow?: boolean
   history?: boolean
+  processes?: boolean
   stateDir?: string
 }
 
@@ -48,6 +50,10 @@ const command = newCommand('proxy-status', 'Show the status of the forwards and 
   )
   .option('-f, --follow', 'the same as --watch')
   .option('--history', 'availability, failures and time to recovery of the last days and weeks')
+  .option(
+    '--processes',
+    'every forwarder and monitor on this machine, monitored or not, and what monitors it',
+  )
   .optionsGroup('Wait for it:')
   .option('--wait <GOAL>', 'wait until all forwards are "running" or "healthy"', argument(parseGoal))
   .option('--timeout <TIME>', 'how long --wait waits (default: 30s; 0 = for ever)', argument(parseDuration))
@@ -84,6 +90,7 @@ Manual: man proxy-status`,
 
 export const proxyStatus = program(command, async (words: string[], options: Options) => {
   const asked = [...words, ...askedBehindWatch(options)]
+  if (options.processes === true) return printProcesses(options)
   const directory = readersDirectory(options.stateDir)
   if (options.history === true) {
     demandReadable(directory)
@@ -104,6 +111,17 @@ async function printHistory(directory: string, asked: readonly string[], options
       ? `${JSON.stringify(history, null, 2)}\n`
       : toText(historyLines(history, widthOf(process.stdout)), looks()),
   )
+  return exitCode.ok
+}
+
+/** Of all state directories, so that none has to be found. */
+async function printProcesses({ json }: Options): Promise<number> {
+  const list = await listProcesses()
+  const text =
+    json === true
+      ? `${JSON.stringify(list, null, 2)}\n`
+      : toText(processLines(list, widthOf(process.stdout)), looks())
+  process.stdout.write(text)
   return exitCode.ok
 }
 
