@@ -51,7 +51,7 @@ export function explainStanding(state: ForwardState, port: number): Explanation 
     from: state.phase.id,
     to: state.phase.id,
     saw: 'the journal can be written again',
-    decided: 'go on',
+    decided: 'went on watching',
     because: null,
     did: [],
     pid: pidOf(state.phase) ?? null,
@@ -146,7 +146,7 @@ function saw({ before, observation, decision: { state: after }, context }: Decid
     case 'checked':
       return sawInCheck(observation, before, after, context)
     case 'started':
-      return `PID ${observation.identity.pid} is ready`
+      return `PID ${observation.identity.pid} was ready`
     case 'start-failed':
       return `the start failed: ${observation.message}`
     case 'replaced':
@@ -189,7 +189,7 @@ function sawInCheck(
     case 'unverifiable':
       return diagnosis.words
     case 'draining':
-      return `PID ${diagnosis.health.identity.pid} finishes its connections`
+      return `PID ${diagnosis.health.identity.pid} was finishing its connections`
     case 'healthy': {
       const { identity, target: seen } = diagnosis.health
       const isOfLimits = usage !== undefined && areLimitsNews(before, after)
@@ -200,7 +200,7 @@ function sawInCheck(
           ? `PID ${identity.pid} took over from PID ${earlier}: a planned restart that the monitor did not order`
           : `PID ${identity.pid} runs in the place of PID ${earlier}, which has ended`
       }
-      const ofProcess = `PID ${identity.pid} ${isOfLimits ? usageInWords(usage, after, limits) : 'is well'}`
+      const ofProcess = `PID ${identity.pid} ${isOfLimits ? usageInWords(usage, after, limits) : 'was healthy'}`
       if (targetCondition(before) === targetCondition(after)) return ofProcess
       return targetCondition(after) === 'silent'
         ? `${ofProcess}, target ${target} does not answer: ${seen.lastError ?? 'no reason known'}`
@@ -234,40 +234,40 @@ function decisionInWords({ before, observation, decision, context }: Decided) {
   const words = (decided: string, because: string | null = null) => ({ decided, because })
   switch (phase.id) {
     case 'unknown':
-      return words('look first')
+      return words('looked first')
     case 'starting': {
       const adopted = decision.effects.find(({ kind }) => kind === 'adopt')
       if (adopted !== undefined)
-        return words('take over the forwarder that serves its port', 'it is one of ours')
-      return words('start it now', whyAtOnce(before, observation, context))
+        return words('took over the forwarder that serves its port', 'it is one of ours')
+      return words('started it', whyAtOnce(before, observation, context))
     }
     case 'running':
       return runningInWords(before, decision.state, observation, context)
     case 'stopping':
       return words(
-        `end ${phase.isRest === true ? `what PID ${phase.identity.pid} has left` : `PID ${phase.identity.pid}`} and ${afterStop[phase.afterwards]}`,
+        `ended ${phase.isRest === true ? `what PID ${phase.identity.pid} had left` : `PID ${phase.identity.pid}`}, ${afterStop[phase.afterwards]}`,
         phase.afterwards === 'restart' ? `it ${phase.why}` : phase.why,
       )
     case 'backoff':
       return words(
-        `start it again in ${preciseDuration(phase.until - now)}`,
+        `postponed the restart by ${preciseDuration(phase.until - now)}`,
         `restart ${decision.state.backoffLevel} without ${preciseDuration(policy.resetAfterMs)} of health in between: the longest wait doubles up to ${preciseDuration(policy.backoffLimitMs)}, and chance shortens each by up to half`,
       )
     case 'flapping':
       return words(
-        `start it again only after a pause of ${preciseDuration(phase.until - now)}`,
+        `paused restarts for ${preciseDuration(phase.until - now)}`,
         `it is flapping: ${decision.state.recentRestarts.length} restarts within ${preciseDuration(policy.flappingWindowMs)}`,
       )
     case 'awaiting':
-      return words('leave it to systemd to start it again', 'systemd runs it')
+      return words('left the restart to systemd', 'systemd runs it')
     case 'blocked':
-      return words('wait until the way is free, looking every round', phase.why)
+      return words('waited, looking every round', phase.why)
     case 'down':
-      return words('leave it down', 'somebody wants it down')
+      return words('left it down', 'somebody wants it down')
   }
 }
 
-const afterStop = { restart: 'start it again', start: 'start it anew', stay: 'leave it down' } as const
+const afterStop = { restart: 'to restart it', start: 'to start it anew', stay: 'to leave it down' } as const
 
 function whyAtOnce(before: ForwardState, observation: Observation, { policy }: Context): string | null {
   if (observation.kind === 'order') return 'it was ordered'
@@ -281,7 +281,7 @@ function whyAtOnce(before: ForwardState, observation: Observation, { policy }: C
     case 'awaiting':
       return 'systemd has given its port up'
     case 'blocked':
-      return 'the way is free'
+      return 'the port was free'
     case 'stopping':
       if (before.phase.afterwards === 'start') return `it was ended for that: ${before.phase.why}`
       break
@@ -304,30 +304,30 @@ function runningInWords(
   context: Context,
 ) {
   if (observation.kind === 'replaced' || hasOtherProcess(before, after)) {
-    return { decided: 'watch it', because: null }
+    return { decided: 'watched it from then on', because: null }
   }
   if (observation.kind === 'replace-failed') return { decided: 'let the one before go on', because: null }
   if (isBeingReplaced(after.phase) && !isBeingReplaced(before.phase)) {
     const because = observation.kind === 'order' ? 'it was ordered' : replacementCause(after.phase)
-    return { decided: 'start another one beside it, to take over', because }
+    return { decided: 'started another one beside it, to take over', because }
   }
-  if (observation.kind === 'order') return { decided: 'nothing', because: 'it runs already' }
-  if (observation.kind === 'started') return { decided: 'watch it', because: null }
+  if (observation.kind === 'order') return { decided: 'did nothing', because: 'it ran already' }
+  if (observation.kind === 'started') return { decided: 'watched it from then on', because: null }
   if (before.phase.id !== 'running') {
-    return { decided: 'adopt it', because: 'it runs already, started by an earlier monitor or by hand' }
+    return { decided: 'adopted it', because: 'it ran already, started by an earlier monitor or by hand' }
   }
   if (targetCondition(before) !== 'silent' && targetCondition(after) === 'silent') {
-    return { decided: 'leave the forwarder alone', because: 'a restart cannot mend its target' }
+    return { decided: 'left the forwarder alone', because: 'a restart cannot mend its target' }
   }
   if (before.failures > 0 && after.failures === 0) {
-    return { decided: 'count it as well again', because: null }
+    return { decided: 'reset the failure count', because: null }
   }
   if (areLimitsNews(before, after)) return aboutLimitsInWords(after, context)
-  return { decided: 'go on watching', because: null }
+  return { decided: 'went on watching', because: null }
 }
 
 function aboutLimitsInWords(after: ForwardState, { limits, now }: Context) {
-  if (exceededBy(after).length === 0) return { decided: 'go on watching', because: null }
+  if (exceededBy(after).length === 0) return { decided: 'went on watching', because: null }
   const { restartNotBefore } = after.limits
   if (limits.action === 'alert')
     return { decided: 'let it go on', because: 'its limits ask for an alert only' }
@@ -348,16 +348,16 @@ function replacementCause(phase: ForwardPhase): string | null {
 function didInWords(effect: Effect): string[] {
   switch (effect.kind) {
     case 'start':
-      return [`start number ${effect.generation}`]
+      return [`start ${effect.generation}`]
     case 'replace':
-      return [`start number ${effect.generation}, beside the one that runs`]
+      return [`start ${effect.generation}, beside the one that ran`]
     case 'adopt':
       return [`ordered PID ${effect.identity.pid} to hand over`]
     case 'ask-back':
       return [`asked PID ${effect.identity.pid} for its control socket (SIGHUP)`]
     case 'stop':
       return [
-        `SIGTERM to PID ${effect.identity.pid} and all that it has started, SIGKILL after ${preciseDuration(effect.killAfterMs)}`,
+        `sent SIGTERM to PID ${effect.identity.pid} and all that it had started, SIGKILL to follow after ${preciseDuration(effect.killAfterMs)}`,
       ]
     case 'abandon-start':
       return ['killed the process that was not ready']

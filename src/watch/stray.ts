@@ -1,4 +1,4 @@
-import { statSync } from 'node:fs'
+import { readlinkSync, statSync } from 'node:fs'
 import path from 'node:path'
 import type { ForwardOptions } from '../config/forward-options.ts'
 import { type ControlClient, connectControl } from '../control/client.ts'
@@ -43,7 +43,8 @@ export async function findStray(options: ForwardOptions, stateDirectory: string)
     if (pid === undefined || words === undefined) continue
     const identity = identityOf(pid)
     if (identity === undefined || !isOurs(pid, words, listenPort)) return undefined
-    return await ask(identity, directoryOf(words), listenPort, stateDirectory)
+    const directory = directoryOf(pid, words)
+    return directory === undefined ? undefined : await ask(identity, directory, listenPort, stateDirectory)
   }
   return undefined
 }
@@ -58,11 +59,18 @@ function isOurs(pid: number, words: readonly string[], port: number): boolean {
   }
 }
 
-function directoryOf(words: readonly string[]): string {
+/** Undefined when its words are relative to a folder that cannot be read. */
+function directoryOf(pid: number, words: readonly string[]): string | undefined {
   const at = words.indexOf('--state-dir')
   const joined = words.find((word) => word.startsWith('--state-dir='))
   const written = at < 0 ? joined?.slice('--state-dir='.length) : words[at + 1]
-  return written === undefined ? writersDirectory(undefined).directory : path.resolve(written)
+  if (written === undefined) return writersDirectory(undefined).directory
+  if (path.isAbsolute(written)) return path.normalize(written)
+  try {
+    return path.resolve(readlinkSync(`/proc/${pid}/cwd`), written)
+  } catch {
+    return undefined
+  }
 }
 
 async function ask(holder: ProcessIdentity, directory: string, port: number, ours: string): Promise<Stray> {

@@ -74,7 +74,7 @@ test('a living monitor: waited for, asked by name, told in JSON, killed and told
   const why = await run('proxy-log', ['--why', 'web', '--state-dir', directory])
   assert.match(
     why.stdout,
-    /seen +PID \d+ (?:is gone|was killed).*\n.*decided +start it now[\s\S]*Back after \d+ ms/,
+    /seen +PID \d+ (?:is gone|was killed).*\n.*decided +started it[\s\S]*Back after \d+ ms/,
   )
 
   lines.child.kill('SIGINT')
