@@ -2,7 +2,6 @@ import path from 'node:path'
 import type { Subject } from '../alert/incident.ts'
 import type { ForwardConfiguration } from '../config/configuration.ts'
 import { hasLimits } from '../config/resource-limits.ts'
-import { askControl, type ControlClient, connectControl } from '../control/client.ts'
 import { planListeners } from '../forward/listen/listen-plan.ts'
 import { monotonicMs } from '../os/clock.ts'
 import { hasDescriptorsLeft } from '../os/descriptor-limit.ts'
@@ -10,17 +9,11 @@ import { errorCode, errorText } from '../os/failure.ts'
 import { hostAndPort, machineAddresses } from '../os/interfaces.ts'
 import { isLinux } from '../os/platform.ts'
 import { describeHolder, findPortHolder } from '../os/port-holder.ts'
-import {
-  isExiting,
-  judgeProcess,
-  type ProcessIdentity,
-  sameProcess,
-  signalProcess,
-} from '../os/process-identity.ts'
+import { type ProcessIdentity, sameProcess, signalProcess } from '../os/process-identity.ts'
 import { noDescriptors, ShortageError, shortageOf } from '../os/shortage.ts'
 import type { InheritedSocket } from '../os/socket-activation.ts'
 import { timeLimit } from '../os/time-limit.ts'
-import type { ForwarderHealth, ForwarderIdentity } from '../record/forwarder-health.ts'
+import type { ForwarderHealth } from '../record/forwarder-health.ts'
 import type { LogLevel } from '../record/log-entry.ts'
 import { judgePidFile, readPidFile, removeStalePidFile } from '../record/pid-file.ts'
 import type { ResourceUsage } from '../record/runtime-state.ts'
@@ -37,7 +30,9 @@ import {
 import { decide } from './decide.ts'
 import { diagnose, type ForwardCheck } from './diagnose.ts'
 import { type Explanation, explain } from './explain.ts'
-import { forwarderCommand, type StartedForwarder, startForwarder } from './forwarder-process.ts'
+import { ForwarderLink } from './forwarder-link.ts'
+import { type StartedForwarder, startForwarder } from './forwarder-process.ts'
+import { orderAdoption, orderReplacement } from './handover-orders.ts'
 import { endProcesses, hasEnded, leftBehind } from './process-ending.ts'
 import { findStray, type Stray } from './stray.ts'
 import { UsageMeter } from './usage.ts'
@@ -65,24 +60,8 @@ export type WatcherMemory = Omit<ForwardState, 'phase'>
 /** ms within which a process whose control connection ended must be gone to count as dead; else it is looked at. */
 const deathTakesMs = 1000
 
-/** ms that a forwarder's answer to a handover may come later than the time its replacement has. */
-const answerTakesMs = 2000
-
-/** ms that a forwarder may take to hold its control socket again, and between two looks. */
-const nameTakesMs = 1000
-const nameLookMs = 20
-
 /** ms within which the exit of a child is told after its control connection has ended. */
 const exitToldWithinMs = 20
-
-type ReplaceFailure = Extract<Observation, { kind: 'replace-failed' }>['reason']
-
-/** What a refused handover means, by the code of the refusal. */
-const replaceFailures: Readonly<Record<string, ReplaceFailure>> = {
-  'unknown-command': 'unsupported',
-  'replacement-under-way': 'under-way',
-  ending: 'under-way',
-}
 
 /**
  * Watches one forward: brings what is seen to `decide`, one observation at a time, and does what comes out. Whatever is seen or
@@ -92,7 +71,7 @@ export class ForwardWatcher {
   #configuration: ForwardConfiguration
   readonly #around: WatcherSurroundings
   #state: ForwardState
-  #connection: ControlClient | undefined
+  readonly #link: ForwarderLink
   /** Of a child whose exit is yet to be told. */
   #childPid: number | undefined
   #started: StartedForwarder | undefined
@@ -118,6 +97,11 @@ export class ForwardWatcher {
     this.#configuration = configuration
     this.#around = around
     this.#state = { ...initialState, ...memory, phase: { id: 'unknown' } }
+    const files = {
+      socket: () => this.#file(fileNames.forwarderSocket),
+      pidFile: () => this.#file(fileNames.pidFile),
+    }
+    this.#link = new ForwarderLink(files, () => void this.#connectionEnded())
   }
 
   get configuration(): ForwardConfiguration {
@@ -207,7 +191,7 @@ export class ForwardWatcher {
   close(): void {
     this.#closed = true
     this.#cancelWake?.()
-    this.#connection?.close()
+    this.#link.close()
   }
 
   /** A look that could not be taken says nothing about the forward, and ends nobody's watch. */
@@ -233,7 +217,7 @@ export class ForwardWatcher {
     const found = await checkForward({
       options,
       pidFile: this.#file(fileNames.pidFile),
-      connection: await this.#connectOrWake(),
+      connection: await this.#link.connectOrWake(),
       turn: this.#turn++,
       portHolder,
     })
@@ -265,20 +249,9 @@ export class ForwardWatcher {
     return await findStray(this.configuration.options, this.#around.stateDirectory)
   }
 
-  /** It starts its own successor, which keeps its files where this monitor looks for them. */
-  async #adopt({ generation, stateDirectory, timeoutMs }: Extract<Effect, { kind: 'adopt' }>): Promise<void> {
+  async #adopt(effect: Extract<Effect, { kind: 'adopt' }>): Promise<void> {
     this.#started = undefined
-    const { options } = this.configuration
-    const order = { run: forwarderCommand(options, this.#around.stateDirectory), timeoutMs }
-    try {
-      const socket = path.join(stateDirectory, fileNames.forwarderSocket(options.listenPort))
-      const answer = await askControl(socket, 'hand-over', order, timeoutMs + answerTakesMs)
-      const { identity } = answer as { identity: ProcessIdentity }
-      this.observe({ kind: 'started', generation, identity })
-    } catch (error) {
-      const message = `the forwarder that serves its port does not hand over: ${errorText(error)}`
-      this.observe({ kind: 'start-failed', generation, message, portTaken: true })
-    }
+    this.observe(await orderAdoption(this.configuration.options, this.#around.stateDirectory, effect))
   }
 
   /**
@@ -392,31 +365,18 @@ export class ForwardWatcher {
     })
   }
 
-  /** Only the forwarder that runs can pass its sockets on, so it starts its replacement itself. */
-  async #replace({ generation, timeoutMs }: Extract<Effect, { kind: 'replace' }>): Promise<void> {
-    const fail = (message: string, reason: ReplaceFailure) =>
-      this.observe({ kind: 'replace-failed', generation, message, reason })
-    const connection = await this.#connect().catch(() => 'short' as const)
-    if (connection === 'short') return fail('this machine lacks what is needed to ask it', 'failed')
-    if (typeof connection === 'string') return fail('its control socket does not answer', 'unsupported')
-    const run = forwarderCommand(this.configuration.options, this.#around.stateDirectory)
-    try {
-      const order = { run, timeoutMs }
-      const answer = await connection.request('hand-over', order, timeoutMs + answerTakesMs)
-      const { identity } = answer as { identity: ProcessIdentity }
-      // The next look is at the one that took over, whose control socket it is now.
-      this.#handovers++
-      if (this.#connection === connection) this.#connection = undefined
-      this.observe({ kind: 'replaced', generation, identity })
-    } catch (error) {
-      fail(errorText(error), replaceFailures[errorCode(error) ?? ''] ?? 'failed')
-    }
+  async #replace(effect: Extract<Effect, { kind: 'replace' }>): Promise<void> {
+    const { options } = this.configuration
+    const outcome = await orderReplacement(this.#link, options, this.#around.stateDirectory, effect)
+    // A look that began before is at the one before.
+    if (outcome.kind === 'replaced') this.#handovers++
+    this.observe(outcome)
   }
 
   async #stop({ identity, killAfterMs }: Extract<Effect, { kind: 'stop' }>): Promise<void> {
     const survivors = await endProcesses(identity, killAfterMs)
     if (survivors.length > 0) return this.observe({ kind: 'survived', identity, survivors })
-    const successor = await this.#successorOf(identity)
+    const successor = await this.#link.successorOf(identity)
     const portHolder = successor === undefined ? this.#holderAfterEnd() : undefined
     this.observe({ kind: 'ended', identity, successor, portHolder })
   }
@@ -491,50 +451,13 @@ export class ForwardWatcher {
     return undefined
   }
 
-  /** A living forwarder that has lost the name of its control socket takes it again at SIGHUP, at once. */
-  async #connectOrWake(): Promise<ControlClient | 'absent' | 'silent'> {
-    const connection = await this.#connect()
-    const named = readPidFile(this.#file(fileNames.pidFile))
-    if (connection !== 'absent' || named.kind !== 'identified' || isExiting(named.identity)) return connection
-    if (judgePidFile(named) !== 'alive' || !signalProcess(named.identity, 'SIGHUP')) return connection
-    for (let waited = 0; waited < nameTakesMs; waited += nameLookMs) {
-      await new Promise((resolve) => setTimeout(resolve, nameLookMs))
-      const again = await this.#connect()
-      if (again !== 'absent' || judgeProcess(named.identity) !== 'alive') return again
-    }
-    return 'absent'
-  }
-
-  async #connect(): Promise<ControlClient | 'absent' | 'silent'> {
-    if (this.#connection !== undefined) return this.#connection
-    try {
-      const connection = await connectControl(this.#file(fileNames.forwarderSocket))
-      // Nobody watches any more; kept open, it would keep this process alive.
-      if (this.#closed) {
-        connection.close()
-        return 'silent'
-      }
-      this.#connection = connection
-      void connection.closed.then(() => this.#connectionEnded(connection))
-      return connection
-    } catch (error) {
-      const code = errorCode(error)
-      // What this process lacks says nothing about whoever holds the socket.
-      const shortage = shortageOf(code)
-      if (shortage !== undefined) throw new ShortageError(shortage)
-      return code === 'ETIMEDOUT' || code === 'EAGAIN' ? 'silent' : 'absent'
-    }
-  }
-
   /** The kernel ends the connections of a process that dies, so this is the first sign of it. */
-  async #connectionEnded(connection: ControlClient): Promise<void> {
-    if (this.#connection !== connection) return
-    this.#connection = undefined
+  async #connectionEnded(): Promise<void> {
     const { phase } = this.#state
     if (this.#closed || phase.id !== 'running') return
     if (await this.#isReplaced(phase.identity)) return
     // It lives and only finishes its connections, and the one that took over has died already: nothing is to be waited for.
-    if (this.#isNamedAnother(phase.identity)) return await this.#checkAnew()
+    if (this.#link.isNamedAnother(phase.identity)) return await this.#checkAnew()
     if (await hasEnded(phase.identity, deathTakesMs)) {
       this.#health = undefined
       return this.#died(phase.identity, await this.#howEnded(phase.identity))
@@ -544,9 +467,7 @@ export class ForwardWatcher {
 
   /** A forwarder of an older version goes on answering whoever had connected when it has handed over: its name leads to its successor. */
   #lookBehind(draining: ProcessIdentity): void {
-    const connection = this.#connection
-    this.#connection = undefined
-    connection?.close()
+    this.#link.drop()
     // After the look that goes on.
     setImmediate(() => void this.#isReplaced(draining))
   }
@@ -555,23 +476,9 @@ export class ForwardWatcher {
   async #isReplaced(identity: ProcessIdentity): Promise<boolean> {
     const { phase } = this.#state
     if (this.#closed || phase.id !== 'running' || !sameProcess(phase.identity, identity)) return false
-    if ((await this.#successorOf(identity)) === undefined) return false
+    if ((await this.#link.successorOf(identity)) === undefined) return false
     await this.#checkAnew()
     return true
-  }
-
-  /** Who answers as this forward's forwarder, when that is another process than this one. */
-  async #successorOf(identity: ProcessIdentity): Promise<ProcessIdentity | undefined> {
-    const connection = await this.#connect().catch(() => 'absent' as const)
-    if (typeof connection === 'string') return undefined
-    const answer = await connection.request('identify').catch(() => undefined)
-    const holder = (answer as Partial<ForwarderIdentity> | undefined)?.identity
-    return holder === undefined || sameProcess(holder, identity) ? undefined : holder
-  }
-
-  #isNamedAnother({ pid }: ProcessIdentity): boolean {
-    const found = readPidFile(this.#file(fileNames.pidFile))
-    return found.kind === 'identified' && found.identity.pid !== pid
   }
 
   /** How a process that is gone has ended, when it was our child: its exit is told a moment after its connection has ended. */
