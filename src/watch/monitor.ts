@@ -561,10 +561,12 @@ export class Monitor {
     this.#sequence = reading.state.sequence
     const sameBoot = reading.state.writer.identity.bootId === bootId()
     const { forwards } = reading.state
+    const ports = new Set(this.#configuration.forwards.map(({ options }) => options.listenPort))
     return ({ name, options: { listenPort } }) => {
       // Whatever it is called now; one that has moved to another port keeps its name.
       const record =
-        forwards.find(({ port }) => port === listenPort) ?? forwards.find((one) => one.name === name)
+        forwards.find(({ port }) => port === listenPort) ??
+        forwards.find((one) => one.name === name && !ports.has(one.port))
       return record && memoryOf(record, sameBoot)
     }
   }
