@@ -1,6 +1,7 @@
 import path from 'node:path'
 import { type AlertChannelStatus, alertChannelSteps } from './alert-channels.ts'
 import type { ForwardFacts, StatusFacts } from './facts.ts'
+import { judgeInspector } from './inspector-verdict.ts'
 import { shellWord } from './own-programs.ts'
 import type { ForwardStatus, ForwardStatusState, MonitorStatus } from './status.ts'
 
@@ -25,6 +26,8 @@ export function adviceFor(state: ForwardStatusState, { record, health }: Forward
   const target =
     record?.target ?? (health === undefined ? 'its target' : `${health.target.host}:${health.target.port}`)
   if (state === 'unreachable') return `start your app on ${target}; the port then works at once`
+  if (health !== undefined && (state === 'exposed' || state === 'degraded'))
+    return judgeInspector(health)?.advice ?? null
   if (state === 'waiting') return `start your app on ${target} (if you need it)`
   return null
 }
@@ -47,8 +50,10 @@ function forwardSteps({ name, state, port, pid, advice }: ForwardStatus, facts: 
     case 'backoff':
     case 'flapping':
       return [`${facts.programs.log} --why ${shellWord(name)}${facts.directoryOption}`]
-    case 'healthy':
+    case 'exposed':
     case 'degraded':
+      return advice === null ? [] : [advice]
+    case 'healthy':
     case 'draining':
     case 'starting':
     case 'hung':

@@ -2,6 +2,7 @@ import type { ForwarderHealth, TargetFacts } from '../record/forwarder-health.ts
 import type { ForwardRecord } from '../record/runtime-state.ts'
 import { adviceFor } from './advice.ts'
 import type { ForwardFacts, StatusFacts } from './facts.ts'
+import { judgeInspector } from './inspector-verdict.ts'
 import { openAddresses } from './open-address.ts'
 import { ratesBetween, sampleOf } from './rates.ts'
 import { excessInStatus, resourceStatus } from './resource-status.ts'
@@ -253,6 +254,8 @@ function answeringVerdict(
   if (target.state === 'unknown') return { state: 'waiting', reason: `target ${to} has not been tried yet` }
   const shortcoming = shortcomingOf(health)
   if (shortcoming !== undefined) return { state: 'degraded', reason: shortcoming }
+  const inspector = judgeInspector(health)
+  if (inspector !== undefined) return { state: inspector.state, reason: inspector.reason }
   const warnings = health.admission === 'any' ? ['any source may connect (--allow any)'] : []
   warnings.push(...health.warnings)
   return { state: 'healthy', reason: warnings.length === 0 ? null : warnings.join('; ') }

@@ -24,6 +24,7 @@ export type MonitorState = 'RUNNING' | 'STALE' | 'STOPPED' | 'UNKNOWN'
  * - `waiting`: the forward works and its target has never answered. No fault.
  * - `unreachable`: the forward works, its target answered before and does not now.
  * - `degraded`: it works, but not as it should: not on every address, or with more memory or CPU time than its limits allow.
+ * - `exposed`: connections get through, and whoever comes can start programs on this machine: an MCP Inspector without a login in front.
  * - `draining`: it was told to end and finishes its connections.
  * - `starting`, `backoff`, `flapping`, `blocked`: what the monitor is doing about a forward that is not there.
  * - `hung`: its process is there and does not answer.
@@ -37,6 +38,7 @@ export type ForwardStatusState =
   | 'waiting'
   | 'unreachable'
   | 'degraded'
+  | 'exposed'
   | 'draining'
   | 'starting'
   | 'backoff'
@@ -226,6 +228,7 @@ export function severity(state: ForwardStatusState): 0 | 1 | 2 {
     case 'down':
       return 0
     case 'degraded':
+    case 'exposed':
     case 'draining':
     case 'starting':
       return 1

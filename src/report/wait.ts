@@ -63,12 +63,13 @@ interface WaitOutput extends Output {
 function meets(goal: WaitGoal, { state, listen }: ForwardStatus): boolean {
   switch (goal) {
     case 'healthy':
-      return state === 'healthy'
+      return state === 'healthy' || state === 'exposed'
     case 'running':
       return (
         state === 'healthy' ||
         state === 'waiting' ||
         state === 'unreachable' ||
+        state === 'exposed' ||
         (state === 'degraded' && listen.length > 0)
       )
   }

@@ -6,6 +6,7 @@ import { stripVTControlCharacters } from 'node:util'
 import { z } from 'zod'
 import { newHealth } from '../../src/alert/channel-health.ts'
 import type { ProcessVerdict } from '../../src/os/process-identity.ts'
+import type { InspectorFacts } from '../../src/record/forwarder-health.ts'
 import { assess } from '../../src/report/assess.ts'
 import type { StatusFacts } from '../../src/report/facts.ts'
 import { ownPrograms } from '../../src/report/own-programs.ts'
@@ -46,6 +47,15 @@ const away = {
 }
 const failed = [{ address: '192.0.2.9', port: 6277, error: 'the address is not there' }]
 
+const exposedInspector: InspectorFacts = {
+  generation: 2,
+  part: 'page',
+  version: '2.12.0',
+  isHttps: false,
+  token: 'handed-out',
+  origins: [{ origin: 'http://192.0.2.2:6277', allowed: false }],
+}
+
 /** Every state of a forward under a monitor that runs. */
 const forwards: Readonly<Record<ForwardStatusState, StatusFacts>> = {
   healthy: wellFacts,
@@ -57,6 +67,7 @@ const forwards: Readonly<Record<ForwardStatusState, StatusFacts>> = {
   ),
   unreachable: forwardFacts(answeringForward({ target: { ...away.target, state: 'unreachable' } })),
   degraded: forwardFacts(answeringForward({ listen: { ...wellHealth.listen, failed } })),
+  exposed: forwardFacts(answeringForward({ inspector: exposedInspector })),
   draining: forwardFacts(answeringForward({ draining: true })),
   starting: forwardFacts(silentForward(undefined, { phase: 'starting', reason: 'is not running' })),
   backoff: forwardFacts(

@@ -52,7 +52,6 @@ function answerOf(
     const asking = request({
       path,
       headers: { host: 'localhost', 'user-agent': 'port-watchdog', connection: 'close', ...headers },
-      agent: false,
       createConnection: () => socket,
     })
     const done = (answer?: Answer) => {

@@ -1,0 +1,59 @@
+import type { ForwarderHealth, InspectorFacts } from '../record/forwarder-health.ts'
+
+/** What visitors of an MCP Inspector can do, or cannot. */
+export interface InspectorVerdict {
+  /** `exposed`: whoever reaches the forward can start programs on this machine. `degraded`: its page cannot connect. */
+  readonly state: 'exposed' | 'degraded'
+  readonly reason: string
+  readonly advice: string
+}
+
+/**
+ * Judges what a forward lets other machines do with the Inspector behind it. Pure.
+ * @returns undefined when all is well: no Inspector, a login in front, nothing that other machines reach, or its own token and the right origins.
+ */
+export function judgeInspector({ inspector, gate }: ForwarderHealth): InspectorVerdict | undefined {
+  if (inspector == null || gate !== null || inspector.origins.length === 0) return undefined
+  const [first] = inspector.origins
+  const at = first?.origin ?? ''
+  const refused = inspector.origins.filter(({ allowed }) => allowed === false).map(({ origin }) => origin)
+  const who = nameOf(inspector)
+  if (inspector.token !== 'kept') {
+    const how =
+      inspector.token === 'handed-out' ? 'hands its token to every visitor' : 'asks nobody for a token'
+    const connecting = refused.length === 0 ? insecureContext(inspector, at) : `, and its page fails with 403`
+    return {
+      state: 'exposed',
+      reason: `${who} ${how}: whoever reaches ${at} can start programs on this machine${connecting}`,
+      advice: gateAdvice,
+    }
+  }
+  if (refused.length > 0) {
+    return {
+      state: 'degraded',
+      reason: `connecting from ${refused[0]} fails with 403: ${who} does not allow this origin`,
+      advice: `${gateAdvice}, or start the Inspector with ALLOWED_ORIGINS=${[...refused, localOrigin(at)].join(',')}`,
+    }
+  }
+  const insecure = insecureContext(inspector, at)
+  if (insecure === '') return undefined
+  return { state: 'degraded', reason: `${who} works${insecure}`, advice: gateAdvice }
+}
+
+const gateAdvice = 'put a login in front: proxy-monitor --gate token, or gate: token in the configuration'
+
+function nameOf({ generation, version }: InspectorFacts): string {
+  return `MCP Inspector ${version ?? `${generation}.x`}`
+}
+
+/** The page of 2.x calls `crypto.randomUUID`, which browsers give to https and to localhost only. */
+function insecureContext({ generation }: InspectorFacts, origin: string): string {
+  return generation === 2 && origin.startsWith('http:')
+    ? ', but its page connects over https or localhost only'
+    : ''
+}
+
+function localOrigin(origin: string): string {
+  const { protocol, port } = new URL(origin)
+  return `${protocol}//localhost:${port}`
+}
