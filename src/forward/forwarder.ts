@@ -642,10 +642,8 @@ export class Forwarder {
 
   async #follow(): Promise<void> {
     this.#capacity.checkDescriptors(this.#connections.size)
-    const before = this.#listeners.bound()
-    await this.#listeners.follow(this.#wantedPlaces())
+    const added = await this.#listeners.follow(this.#wantedPlaces())
     if (this.#draining) return this.#listeners.close()
-    const added = this.#listeners.bound().filter((place) => !before.includes(place))
     if (added.length > 0) this.#listener.event({ kind: 'listening', places: added })
     const problems = this.#bindReport.next(this.#listeners.failed())
     // Nothing bound at all is a failed start, or a machine without a network: told by whoever started this.

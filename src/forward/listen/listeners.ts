@@ -1,4 +1,4 @@
-import { closeSync, linkSync, renameSync, rmSync } from 'node:fs'
+import { closeSync, linkSync, lstatSync, renameSync, rmSync } from 'node:fs'
 import { createServer, type Server } from 'node:net'
 import { errorCode, errorText } from '../../os/failure.ts'
 import { type Inheritance, isFixed } from '../../os/socket-activation.ts'
@@ -13,13 +13,21 @@ import { listenOnPath } from './unix-listener.ts'
 /** How a socket came to listen: bound by this process, or inherited, and how. */
 export type ListenerOrigin = 'bound' | 'activation' | 'handover'
 
+/** A socket that listens. */
+export interface ListeningSocket {
+  readonly place: ListenPlace
+  readonly descriptor: number
+  /** Tells two sockets apart that listen at the same place one after the other. */
+  readonly generation: number
+}
+
 export interface ListenerSet {
   /** Places that are bound now. */
   bound(): readonly ListenPlace[]
   /** How the socket of a bound place came to be. */
   originOf(place: ListenPlace): ListenerOrigin
   /** The sockets themselves, for a process that is to share them. */
-  sockets(): readonly { readonly place: ListenPlace; readonly descriptor: number }[]
+  sockets(): readonly ListeningSocket[]
   /**
    * Listens on what was inherited, before the first `follow`. Of a predecessor's sockets those not in `wanted` are closed.
    * @throws Failure when one cannot be used.
@@ -27,8 +35,12 @@ export interface ListenerSet {
   adopt(inheritance: Inheritance, wanted: readonly ListenPlace[]): Promise<void>
   /** Places that should be bound and are not, with the reason. */
   failed(): readonly { readonly place: ListenPlace; readonly error: NodeJS.ErrnoException }[]
-  /** Binds what is new, lets go of what is no longer wanted, tries again what failed. Resolves when each has its answer. */
-  follow(wanted: readonly ListenPlace[]): Promise<void>
+  /**
+   * Binds what is new, lets go of what is no longer wanted, tries again what failed, and binds anew a Unix socket whose path was removed or is
+   * another's by now. Resolves when each has its answer.
+   * @returns the places that were bound by this call.
+   */
+  follow(wanted: readonly ListenPlace[]): Promise<readonly ListenPlace[]>
   /** Stops accepting everywhere; accepted connections are not touched. */
   close(): void
   /** The same, when another process shares the sockets: the paths of Unix sockets stay. */
@@ -63,12 +75,30 @@ export function createListeners(
   const bound = new Map<ListenPlace, Server>()
   const origins = new Map<ListenPlace, ListenerOrigin>()
   const failed = new Map<ListenPlace, NodeJS.ErrnoException>()
+  const generations = new Map<ListenPlace, number>()
+  /** Of the paths that are this process's to keep. */
+  const inodes = new Map<ListenPlace, number>()
+  let lastGeneration = 0
 
   const keep = (place: ListenPlace, server: Server, origin: ListenerOrigin) => {
     bound.set(place, server)
     origins.set(place, origin)
+    generations.set(place, ++lastGeneration)
     // An accept that fails concerns one connection, never the listener.
     server.on('error', () => {})
+  }
+
+  const notePath = (place: ListenPlace) => {
+    const inode = inodeAt(pathOf(place))
+    if (typeof inode === 'number') inodes.set(place, inode)
+  }
+
+  /** Nobody can connect to it any more. */
+  const hasLostPath = (place: ListenPlace) => {
+    const noted = inodes.get(place)
+    if (noted === undefined) return false
+    const inode = inodeAt(pathOf(place))
+    return inode !== 'unknown' && inode !== noted
   }
 
   const acceptFrom = (server: Server, place: ListenPlace) => {
@@ -94,6 +124,7 @@ export function createListeners(
       else await listenOnPath(server, path, unixMode)
       failed.delete(place)
       keep(place, server, 'bound')
+      notePath(place)
     } catch (error) {
       failed.set(place, error as NodeJS.ErrnoException)
     }
@@ -105,7 +136,8 @@ export function createListeners(
     sockets: () =>
       [...bound].flatMap(([place, server]) => {
         const descriptor = fileDescriptor(server)
-        return descriptor === undefined ? [] : [{ place, descriptor }]
+        const generation = generations.get(place) ?? 0
+        return descriptor === undefined ? [] : [{ place, descriptor, generation }]
       }),
     adopt: async (inheritance, wanted) => {
       if (inheritance.kind === 'none') return
@@ -119,17 +151,24 @@ export function createListeners(
         // The kernel does not tell the zone of a link-local address; the predecessor does.
         const place = inheritance.kind === 'handover' ? socket.name : adopted.place
         keep(place, adopted.server, inheritance.kind)
+        // What a service manager has bound is its own to look after.
+        if (!isFixed(inheritance)) notePath(place)
       }
     },
     failed: () => [...failed].map(([place, error]) => ({ place, error })),
     follow: async (wanted) => {
       for (const [place, server] of bound) {
-        if (wanted.includes(place)) continue
+        const isLost = hasLostPath(place)
+        if (wanted.includes(place) && !isLost) continue
         bound.delete(place)
-        server.close()
+        inodes.delete(place)
+        if (isLost) closeKeepingPath(server, pathOf(place))
+        else server.close()
       }
       for (const place of failed.keys()) if (!wanted.includes(place)) failed.delete(place)
-      await Promise.all(wanted.filter((place) => !bound.has(place)).map(bind))
+      const missing = wanted.filter((place) => !bound.has(place))
+      await Promise.all(missing.map(bind))
+      return missing.filter((place) => bound.has(place))
     },
     leave: () => {
       for (const [place, server] of bound) closeKeepingPath(server, pathOf(place))
@@ -155,6 +194,15 @@ function closeKeepingPath(server: Server, path: string | undefined): void {
   } catch {
     // Somebody took the path away: there is none to be kept.
     server.close()
+  }
+}
+
+/** Undefined = nothing is there. */
+function inodeAt(path: string | undefined): number | undefined | 'unknown' {
+  try {
+    return path === undefined ? 'unknown' : lstatSync(path, { throwIfNoEntry: false })?.ino
+  } catch {
+    return 'unknown'
   }
 }
 

@@ -4,6 +4,7 @@ import type { ProcessIdentity } from '../../os/process-identity.ts'
 import type { ForwarderHealth, WorkerFacts } from '../../record/forwarder-health.ts'
 import type { ForwarderEvent } from '../forwarder.ts'
 import type { SharedLimits } from '../limits/shared-limits.ts'
+import type { ListeningSocket } from '../listen/listeners.ts'
 import {
   type FromWorker,
   type ToWorker,
@@ -17,7 +18,7 @@ export interface PoolOptions {
   /** How many workers there should be. */
   readonly count: number
   /** The listening sockets, as they are now. */
-  readonly sockets: () => readonly { readonly place: string; readonly descriptor: number }[]
+  readonly sockets: () => readonly ListeningSocket[]
   readonly limits: SharedLimits
   readonly event: (event: ForwarderEvent) => void
   readonly log: (level: 'info' | 'warn' | 'error', message: string, good?: boolean) => void
@@ -364,7 +365,7 @@ export class WorkerPool {
 
 function placesOf(sockets: ReturnType<PoolOptions['sockets']>): string {
   return sockets
-    .map(({ place }) => place)
+    .map(({ place, generation }) => `${place}#${generation}`)
     .sort()
     .join(' ')
 }
