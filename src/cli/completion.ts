@@ -82,6 +82,9 @@ async function ofCommand(word: Word, given: readonly string[]): Promise<string[]
   const options = command.createHelp().visibleOptions(command)
   const option = options.find(({ long, short }) => flag !== undefined && (long === flag || short === flag))
   if (option?.required) return values(placeholderOf(option.flags), last, given, prefix)
+  // Where the value may be left out, what follows may be an argument, too.
+  const optional = option?.optional ? values(placeholderOf(option.flags), last, given, prefix) : []
+  if (optional.length > 0 && !last.startsWith('-')) return optional
   if (last.startsWith('-')) {
     return starting(
       last,
@@ -107,7 +110,7 @@ function cursor(given: readonly string[]): { flag: string | undefined; last: str
 }
 
 /** `--bind <ADDRESS...>` has ADDRESS. */
-const placeholderOf = (flags: string): string => /<([^>.]+)/.exec(flags)?.[1] ?? ''
+const placeholderOf = (flags: string): string => /[<[]([^>\].]+)/.exec(flags)?.[1] ?? ''
 
 const knownValues: Readonly<Record<string, readonly string[]>> = {
   SHELL: shells,

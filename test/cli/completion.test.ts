@@ -66,6 +66,8 @@ describe('completion', () => {
     assert.deepEqual(await ask('tcp-proxy', '1', 'localhost', '2', '--gate', ''), ['token'])
     assert.deepEqual(await ask('proxy-monitor', '--config', ''), [':files'])
     assert.deepEqual(await ask('port-watchdog', 'start', '--state-dir', ''), [':folders'])
+    assert.deepEqual(await ask('proxy-monitor', '--check', ''), [':files'])
+    assert.deepEqual(await ask('proxy-status', '--watch', '--js'), ['--json'])
     assert.deepEqual(await ask('port-watchdog', 'completion', ''), ['bash', 'zsh', 'fish'])
     assert.deepEqual(await ask('port-watchdog', 'nothing', ''), [])
   })

@@ -1,10 +1,8 @@
 import type { ForwardConfiguration } from '../../config/configuration.ts'
+import { inspectorPorts } from '../../config/forward-options.ts'
 import { planListeners } from '../../forward/listen/listen-plan.ts'
 import { isLoopback, machineAddresses } from '../../os/interfaces.ts'
 import { type Check, type Finding, note, ok, warning } from '../check.ts'
-
-/** Ports of the MCP Inspector, which starts any program for whoever reaches it. */
-const inspectorPorts: readonly number[] = [6274, 6275, 6277]
 
 /** Judges who may reach what through one forward. */
 export function judgeExposure({ name, options }: ForwardConfiguration): Finding[] {
@@ -16,7 +14,7 @@ export function judgeExposure({ name, options }: ForwardConfiguration): Finding[
   const isOpenToAll = options.allow.some(
     (network) => network === 'any' || /^(?:0\.0\.0\.0|::)\/0$/.test(network),
   )
-  if (isReachable && !hasLogin && inspectorPorts.includes(options.targetPort)) {
+  if (isReachable && !hasLogin && (options.inspector || inspectorPorts.has(options.targetPort))) {
     findings.push(
       warning(
         'inspector-exposed',
