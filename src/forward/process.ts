@@ -295,12 +295,12 @@ function identification(options: ForwardOptions): ForwarderIdentity {
 function refuseIfTaken(forwarder: Forwarder): void {
   const [first] = forwarder.bindErrors()
   if (first === undefined) return
-  const { listenPort, targetHost } = forwarder.options
+  const { listenPort } = forwarder.options
   const isTaken = forwarder.bindErrors().some(({ error }) => error.code === 'EADDRINUSE')
   const holder = isTaken ? findPortHolder(listenPort, first.place) : undefined
   const by = holder === undefined ? '' : ` by ${describeHolder(holder)}`
   const cure = isTaken
-    ? `stop that process, make it listen on loopback only, or listen elsewhere: tcp-proxy ${listenPort + 1} ${targetHost} …`
+    ? 'stop that process, make it listen on loopback only, or choose another port for this forward'
     : 'choose another --bind or port'
   const failure = new Failure(
     `cannot listen on ${hostAndPort(first.place, listenPort)}: ${failedBindInWords(first)}${by}; ${cure}`,

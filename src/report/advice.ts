@@ -16,7 +16,7 @@ export function nextSteps(
     ...monitorStep(monitor, facts),
     ...forwards.flatMap((forward) => forwardSteps(forward, facts)),
     ...strayForwardSteps(monitor, facts),
-    ...alertChannelSteps(alertChannels, facts.programs),
+    ...alertChannelSteps(alertChannels, facts.programs, monitor.configuration),
   ]
   return [...new Set(steps)]
 }

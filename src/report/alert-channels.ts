@@ -1,7 +1,7 @@
 import type { ChannelHealth, ChannelState } from '../alert/channel-health.ts'
 import { elapsedMs, isoTime, type Moment } from '../alert/moment.ts'
 import { duration } from '../os/duration.ts'
-import type { OwnPrograms } from './own-programs.ts'
+import { type OwnPrograms, shellWord } from './own-programs.ts'
 
 /** One way by which incidents are told, as a report shows it. Holds no URL. */
 export interface AlertChannelStatus {
@@ -37,12 +37,22 @@ export function assessAlertChannels(
   return channels.map((health) => assessAlertChannel(health, now))
 }
 
-/** What to do about channels by which nothing gets through. */
-export function alertChannelSteps(channels: readonly AlertChannelStatus[], programs: OwnPrograms): string[] {
+/**
+ * What to do about channels by which nothing gets through.
+ * @param configuration the monitor's file; null when it has none, or nobody knows.
+ */
+export function alertChannelSteps(
+  channels: readonly AlertChannelStatus[],
+  programs: OwnPrograms,
+  configuration: string | null,
+): string[] {
   return channels.flatMap(({ name, state }) => {
     if (state === 'disabled')
       return [`correct alert channel ${name} in the configuration, then restart ${programs.monitor}`]
-    return state === 'retrying' ? [`check what receives the alerts of channel ${name}`] : []
+    if (state !== 'retrying') return []
+    if (configuration === null) return [`check what receives the alerts of channel ${name}`]
+    const test = `${programs.monitor} --config ${shellWord(configuration)} --test-alert ${shellWord(name)}`
+    return [`${test}   (sends a test message through alert channel ${name})`]
   })
 }
 

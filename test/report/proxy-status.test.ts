@@ -102,6 +102,7 @@ test('--wait gives up after its time, with 124 and what is missing', async (t) =
     directory,
   ])
   assert.equal(code, 124)
+  assert.match(stderr, /^waiting 0 s: the monitor is STOPPED: /)
   assert.match(stderr, /not running in time: the monitor is STOPPED/)
   const wrong = await run('proxy-status', ['--wait', 'perfect'])
   assert.equal(wrong.code, 64)

@@ -420,7 +420,7 @@ test('an alert channel that fails is not "all is well", and something can be don
   } as const
   const report = assess({ ...wellFacts, alertChannels: [health] })
   assert.equal(report.exitCode, 151)
-  assert.match(report.next.join(), /alerts of channel hook/)
+  assert.match(report.next.join(), /proxy-monitor --config '\/etc\/port watchdog.yaml' --test-alert hook /)
   assert.match(
     renderStatus(report, { colour: false, width: 120 }),
     /alerts: hook failing, 2 queued \(HTTP 500\)/,
