@@ -55,6 +55,8 @@ Examples:
   tcp-proxy 8080 unix:/run/app.sock                  to a Unix socket
   tcp-proxy 8080 localhost 3000 --allow 203.0.113.0/24
   tcp-proxy 8443 localhost 3000 --tls-self-signed    over https, with a certificate created for this machine
+  tcp-proxy 6379 cache.example 6380 --target-tls     redis-cli without TLS, to a Redis that speaks TLS
+  tcp-proxy 8080 api.example 443 --target-tls --target-alpn h2    gRPC without TLS, to a server that speaks TLS
 
 Manual: man tcp-proxy`,
     )

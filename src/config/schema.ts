@@ -79,9 +79,11 @@ const forward = z.strictObject({
   ...Object.fromEntries(
     optionList.map(({ key, specification }) => [key, optionSchema(specification).optional()]),
   ),
-  target: oneOrMore(text(parseTarget))
+  target: oneOrMore(z.union([z.string(), z.number()]).transform(String).pipe(text(parseTarget)))
     .refine((targets) => targets.length > 0, 'a forward needs a target')
-    .describe('HOST:PORT or unix:/path to connect to; of several the first that can be reached'),
+    .describe(
+      'HOST:PORT, a port of localhost, or unix:/path to connect to; of several the first that can be reached',
+    ),
 })
 
 /** A round asks every forwarder and writes the state: without a pause the monitor would do nothing else. */

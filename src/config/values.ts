@@ -71,13 +71,31 @@ export function unixPath(host: string): string | undefined {
 /** `unix:/run/app.sock`, or a host as `parseHost` takes it. */
 export function parseTargetHost(text: string): Parsed<string> {
   const path = unixPath(text)
-  if (path === undefined) return parseHost(text)
+  if (path === undefined) {
+    const two = twoWordsFor(text)
+    if (two === undefined) return parseHost(text)
+    return bad(`"${text}" is not a host; write host and port as two words: ${two}`)
+  }
   const parsed = parseSocketPath(path)
   return parsed.ok ? good(unixPrefix + parsed.value) : parsed
 }
 
-/** `localhost:6274`, `[::1]:6274`, or `unix:/run/app.sock`, whose port is 0. */
+/** What is meant by a host and a port in one word, a port alone, or a URL; undefined when it is none of them. */
+function twoWordsFor(text: string): string | undefined {
+  const together = parseTarget(text)
+  if (together.ok) return `${together.value.host} ${together.value.port}`
+  if (!URL.canParse(text)) return undefined
+  const { protocol, hostname, port } = new URL(text)
+  const usual = protocol === 'https:' ? 443 : 80
+  return /^https?:$/.test(protocol) ? `${hostname} ${port || usual}` : undefined
+}
+
+/** `localhost:6274`, `[::1]:6274`, a port alone of localhost, or `unix:/run/app.sock`, whose port is 0. */
 export function parseTarget(text: string): Parsed<HostAndPort> {
+  if (/^\d+$/.test(text)) {
+    const port = parsePort(text)
+    return port.ok ? good({ host: 'localhost', port: port.value }) : port
+  }
   if (unixPath(text) === undefined) return parseHostAndPort(text)
   const host = parseTargetHost(text)
   return host.ok ? good({ host: host.value, port: 0 }) : host

@@ -118,7 +118,7 @@ describe('tcp-proxy', () => {
   const usage: readonly [readonly string[], RegExp][] = [
     [[], /missing required argument 'LISTEN_PORT'/],
     [['0', 'localhost', '1'], /LISTEN_PORT: "0" is not a port/],
-    [['1', 'http://localhost', '1'], /TARGET_HOST: .* is a URL; give the host alone, localhost/],
+    [['1', 'http://localhost', '1'], /TARGET_HOST: .* write host and port as two words: localhost 80/],
     [['8080', 'localhost', '1', '--drian', '3'], /unknown option '--drian'.*--drain/],
     [['8080', 'localhost', '1', '--drain', 'soon'], /--drain: "soon" is not a duration/],
     [['8080', 'localhost', '1', '--allow', '10.0.0.0/33'], /--allow: .* is not a network/],

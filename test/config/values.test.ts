@@ -19,6 +19,8 @@ import {
   parseMemory,
   parseNetwork,
   parsePort,
+  parseTarget,
+  parseTargetHost,
 } from '../../src/config/values.ts'
 
 function accepts<T>(parse: (text: string) => Parsed<T>, cases: Readonly<Record<string, T>>) {
@@ -34,6 +36,24 @@ function refuses(parse: (text: string) => Parsed<unknown>, texts: readonly strin
 }
 
 describe('Values', () => {
+  it('a target is HOST:PORT or a port of localhost; as two words, what to write is told', () => {
+    accepts(parseTarget, {
+      'db:5432': { host: 'db', port: 5432 },
+      22100: { host: 'localhost', port: 22_100 },
+      'unix:/run/a.sock': { host: 'unix:/run/a.sock', port: 0 },
+    })
+    refuses(parseTarget, ['0', '65536', 'db', ':80'])
+    for (const [text, words] of [
+      ['localhost:3000', 'localhost 3000'],
+      ['3000', 'localhost 3000'],
+      ['[::1]:80', '::1 80'],
+      ['https://db.example/x', 'db.example 443'],
+    ] as const) {
+      const parsed = parseTargetHost(text)
+      assert.ok(!parsed.ok && parsed.problem.endsWith(`two words: ${words}`), text)
+    }
+  })
+
   it('amounts of memory, to the base 1024, and shares of a CPU core', () => {
     accepts(parseMemory, { '512K': 524_288, '256M': 268_435_456, '1.5G': 1_610_612_736, 0: 0 })
     refuses(parseMemory, ['256', '256MB', '256m', '-1M', '1e3M', '', ' 1M', '12345678901T'])

@@ -580,6 +580,10 @@ test('what falls short of healthy is said: a full forward, one target of several
     [full.state, full.reason],
     ['degraded', 'turns connections away (descriptors): 2 of 1000 are open'],
   )
+  const message =
+    'this machine has no free source port towards 10.0.0.5:80: raise net.ipv4.ip_local_port_range'
+  const short = of({ shortage: { reason: 'source-ports', message, ageMs: 10 } })
+  assert.deepEqual([short.state, short.reason], ['degraded', message])
   const some = of({ targets: [wellHealth.target, away] })
   assert.deepEqual([some.state, some.reason], ['degraded', '1 of 2 targets do not answer: localhost:6277'])
   const socket = of({ listen: { ...wellHealth.listen, addresses: [], paths: ['/run/x.sock'] } })
