@@ -51,7 +51,7 @@ describe('A forwarder that is replaced while clients never stop connecting', () 
       const clients = new RestlessClients(port, 2, 1000)
       try {
         const stillborn: readonly (readonly [RegExp, readonly string[], timeoutMs?: number])[] = [
-          [/ended \(exit code 64\)/, [...command('tcp-proxy', ...words), '--no-such-option']],
+          [/ended with exit code 64/, [...command('tcp-proxy', ...words), '--no-such-option']],
           [/could not be run/, ['/no/such/program']],
           [/was not ready within 1 s/, ['sh', '-c', 'exec sleep 60'], 1000],
           [/needs the replacement’s program/, []],
