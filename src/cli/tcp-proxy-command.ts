@@ -40,7 +40,7 @@ Times are written 250ms, 5s, 2m or 1h; a number alone means seconds.
 Signals:
   TERM, INT  accept no more connections, let the open ones finish for --drain, then end
   USR2       planned restart: a new process takes the port over; no connection is refused or cut
-  HUP        read the TLS certificates again
+  HUP        reopen the logs and read the TLS certificates again
 
 Exit codes:
   0   ended by a signal
