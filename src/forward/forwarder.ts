@@ -260,8 +260,9 @@ export class Forwarder {
   }
 
   #targetChanged(change: TargetChange): void {
-    if (change.kind === 'fails') this.#inspector?.forget()
-    else this.#inspector?.look()
+    // One of several targets may fail while another one still answers.
+    if (change.kind !== 'fails' || this.#dialer.summary().state === 'reachable') this.#inspector?.look()
+    else this.#inspector?.forget()
     const event = targetEvent(change)
     if (event !== undefined) this.#listener.event(event)
   }

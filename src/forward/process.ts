@@ -145,7 +145,6 @@ async function run({
     notifyServiceManager('READY=1')
     whole?.startWorkers()
     if (looksForInspector(forward)) await forwarder.watchForInspector()
-    if (looksForInspector(forward)) await forwarder.watchForInspector()
     await succession.end(() => {
       metrics?.close()
       control?.endConnections()

@@ -8,8 +8,14 @@ export interface Answer {
   readonly body: string
 }
 
-/** One GET request. Undefined = no answer in HTTP, or none in time. */
-export type Ask = (path: string, headers?: Readonly<Record<string, string>>) => Promise<Answer | undefined>
+/**
+ * Why there is no answer: `unreachable` = no connection was made; `closed` = the target ended it without a word, as a TLS server does with
+ * plain HTTP; `stranger` = it speaks another protocol, or is silent.
+ */
+export type NoAnswer = 'unreachable' | 'closed' | 'stranger'
+
+/** One GET request on a connection of its own. */
+export type Ask = (path: string, headers?: Readonly<Record<string, string>>) => Promise<Answer | NoAnswer>
 
 export interface Asker {
   readonly plain: Ask
@@ -17,8 +23,8 @@ export interface Asker {
   readonly secure: Ask
 }
 
-/** For the connection and the whole answer. */
-const answerMs = 3_000
+/** For the whole answer. An Inspector that has just begun to listen on a busy machine takes seconds. */
+const answerMs = 10_000
 const mostBytes = 64 * 1024
 
 export function asker(dial: (outcome: PreparedOutcome) => void): Asker {
@@ -26,7 +32,7 @@ export function asker(dial: (outcome: PreparedOutcome) => void): Asker {
     const socket = await new Promise<Socket | undefined>((resolve) => {
       dial((_failure, dialled) => resolve(dialled))
     })
-    if (socket === undefined) return undefined
+    if (socket === undefined) return 'unreachable'
     try {
       return await answerOf(path, headers, isSecure ? overTls(socket) : socket)
     } finally {
@@ -47,20 +53,20 @@ function answerOf(
   path: string,
   headers: Readonly<Record<string, string>>,
   socket: Socket,
-): Promise<Answer | undefined> {
+): Promise<Answer | NoAnswer> {
   return new Promise((resolve) => {
     const asking = request({
       path,
       headers: { host: 'localhost', 'user-agent': 'port-watchdog', connection: 'close', ...headers },
       createConnection: () => socket,
     })
-    const done = (answer?: Answer) => {
+    const done = (answer: Answer | NoAnswer) => {
       clearTimeout(deadline)
       resolve(answer)
       asking.destroy()
     }
-    const deadline = setTimeout(done, answerMs)
-    asking.on('error', () => done())
+    const deadline = setTimeout(done, answerMs, 'stranger')
+    asking.on('error', () => done(socket.bytesRead === 0 ? 'closed' : 'stranger'))
     asking.on('response', (response) => {
       const status = response.statusCode ?? 0
       let body = ''
@@ -70,7 +76,7 @@ function answerOf(
         if (body.length > mostBytes) done({ status, body: body.slice(0, mostBytes) })
       })
       response.on('end', () => done({ status, body }))
-      response.on('error', () => done())
+      response.on('error', () => done('stranger'))
     })
     asking.end()
   })

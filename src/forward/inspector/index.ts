@@ -46,7 +46,7 @@ export function originsOf(bound: readonly string[], listenPort: number, isTls: b
   return [...new Set(published)].map((address) => `${scheme}://${hostAndPort(address, port)}`)
 }
 
-/** An Inspector that has just begun to listen may not answer yet. */
+/** Between two tries to reach a target that does not take the connection. One that takes it is asked once, whatever it says. */
 const pauseMs = 2_000
 const mostTries = 3
 
@@ -57,6 +57,7 @@ export class InspectorWatch {
   #asked = ''
   #isLooking = false
   #isDue = false
+  #isAway = false
   #isOver = false
 
   constructor(options: InspectorWatchOptions) {
@@ -72,12 +73,14 @@ export class InspectorWatch {
   /** The target began to answer, or something else listens there now. */
   look(): void {
     this.#isDue = true
+    this.#isAway = false
     if (!this.#isLooking) void this.#lookWhileDue()
   }
 
-  /** The target is away. */
+  /** The target is away, and with it what a look still under way will see. */
   forget(): void {
     this.#isDue = false
+    this.#isAway = true
     this.#facts = null
   }
 
@@ -91,15 +94,20 @@ export class InspectorWatch {
       this.#isDue = false
       const door = this.#options.door()
       this.#asked = JSON.stringify(door)
-      for (let tries = 1; tries <= mostTries && !this.#isDue && !this.#isOver; tries++) {
+      for (let tries = 1; tries <= mostTries && !this.#isStale; tries++) {
         const seen = await recognise(asker(this.#options.dial), door)
         if (seen !== 'no answer') {
-          this.#facts = seen
+          if (!this.#isStale) this.#facts = seen
           break
         }
         await new Promise((resolve) => setTimeout(resolve, pauseMs).unref())
       }
     }
     this.#isLooking = false
+  }
+
+  /** What is being looked at is no longer there, or no longer what it was. */
+  get #isStale(): boolean {
+    return this.#isDue || this.#isAway || this.#isOver
   }
 }

@@ -1,5 +1,5 @@
 import type { InspectorFacts } from '../../record/forwarder-health.ts'
-import type { Answer, Ask, Asker } from './ask.ts'
+import type { Answer, Ask, Asker, NoAnswer } from './ask.ts'
 
 /** How visitors come. */
 export interface Door {
@@ -16,13 +16,15 @@ const mostOrigins = 8
  * Asks with GET requests that change nothing and start nothing: the page; the settings of the Inspector's interface, without its token, as a page of
  * each published address would ask (it answers 403 to an origin it does not allow, 401 to one that lacks the token only); and of 2.x its
  * version, with the token that it gives to everybody who loads the page.
- * @returns null = what answers is no Inspector.
+ * What speaks another protocol is asked once.
+ * @returns null = what answers is no Inspector; `no answer` = it took no connection.
  */
 export async function recognise(asker: Asker, door: Door): Promise<InspectorFacts | null | 'no answer'> {
   const plain = await asker.plain('/', html)
-  const page = plain ?? (await asker.secure('/', html))
-  if (page === undefined) return 'no answer'
-  const isHttps = plain === undefined
+  const isHttps = plain === 'closed'
+  const page = isHttps ? await asker.secure('/', html) : plain
+  if (page === 'unreachable') return 'no answer'
+  if (typeof page === 'string') return null
   const ask = isHttps ? asker.secure : asker.plain
   if (isInspectorPage(page)) return await ofPage(ask, page, isHttps, door)
   return await ofProxy(ask, isHttps, door)
@@ -46,7 +48,7 @@ async function ofPage(ask: Ask, page: Answer, isHttps: boolean, door: Door): Pro
     ...common,
     generation: 2,
     version: versionIn(opened),
-    token: settings?.status === 200 ? 'not-asked-for' : token === undefined ? 'kept' : 'handed-out',
+    token: statusOf(settings) === 200 ? 'not-asked-for' : token === undefined ? 'kept' : 'handed-out',
     origins: await verdicts(ask, '/api/config', isHttps, door),
   }
 }
@@ -54,7 +56,8 @@ async function ofPage(ask: Ask, page: Answer, isHttps: boolean, door: Door): Pro
 /** The proxy of 1.x, which starts programs for its page. */
 async function ofProxy(ask: Ask, isHttps: boolean, door: Door): Promise<InspectorFacts | null> {
   const health = await ask('/health')
-  if (health?.status !== 200 || !/^\{"status":"ok"\}/.test(health.body)) return null
+  if (typeof health === 'string' || health.status !== 200 || !/^\{"status":"ok"\}/.test(health.body))
+    return null
   const settings = await ask('/config')
   if (!isInterface(settings)) return null
   return {
@@ -62,7 +65,7 @@ async function ofProxy(ask: Ask, isHttps: boolean, door: Door): Promise<Inspecto
     part: 'proxy',
     version: null,
     isHttps,
-    token: settings?.status === 200 ? 'not-asked-for' : 'kept',
+    token: statusOf(settings) === 200 ? 'not-asked-for' : 'kept',
     origins: await verdicts(ask, '/config', isHttps, door),
   }
 }
@@ -70,20 +73,25 @@ async function ofProxy(ask: Ask, isHttps: boolean, door: Door): Promise<Inspecto
 const withToken = (token: string) => ({ 'x-mcp-remote-auth': `Bearer ${token}` })
 
 /** It answers with its settings, or asks for its token. */
-function isInterface(answer: Answer | undefined): boolean {
+function isInterface(answer: Answer | NoAnswer): boolean {
   const settings = objectIn(answer)
-  if (answer?.status === 200) return settings !== undefined && 'defaultEnvironment' in settings
-  return answer?.status === 401 && settings !== undefined && 'error' in settings
+  const status = statusOf(answer)
+  if (status === 200) return settings !== undefined && 'defaultEnvironment' in settings
+  return status === 401 && settings !== undefined && 'error' in settings
 }
 
-function versionIn(answer: Answer | undefined): string | null {
+function statusOf(answer: Answer | NoAnswer): number | undefined {
+  return typeof answer === 'string' ? undefined : answer.status
+}
+
+function versionIn(answer: Answer | NoAnswer): string | null {
   const version = objectIn(answer)?.version
   return typeof version === 'string' && /^[\w.+-]{1,32}$/.test(version) ? version : null
 }
 
-function objectIn(answer: Answer | undefined): Record<string, unknown> | undefined {
+function objectIn(answer: Answer | NoAnswer): Record<string, unknown> | undefined {
   try {
-    const value: unknown = JSON.parse(answer?.body ?? '')
+    const value: unknown = JSON.parse(typeof answer === 'string' ? '' : answer.body)
     return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined
   } catch {
     return undefined
@@ -101,7 +109,8 @@ async function verdicts(
   for (const published of origins.slice(0, mostOrigins)) {
     const origin = isHttps ? published.replace(/^http:/, 'https:') : published
     const answer = await ask(path, { origin })
-    judged.push({ origin, allowed: answer === undefined ? null : answer.status !== 403 })
+    const status = statusOf(answer)
+    judged.push({ origin, allowed: status === undefined ? null : status !== 403 })
   }
   return judged
 }
