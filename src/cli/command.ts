@@ -1,7 +1,7 @@
 import { realpathSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { Command, CommanderError, InvalidArgumentError } from 'commander'
-import type { Parsed } from '../config/values.ts'
+import { type Parsed, parseGate } from '../config/values.ts'
 import { exitCode } from '../os/failure.ts'
 import { oneLine } from '../os/printable.ts'
 import { version } from '../os/version.ts'
@@ -36,6 +36,9 @@ export function argument<T>(parse: (text: string) => Parsed<T>): (text: string) 
 export const filled = argument((text: string) =>
   text === '' ? { ok: false, problem: 'it must not be empty' } : { ok: true, value: text },
 )
+
+/** A parser for the kind of a login. */
+export const gateKind = argument(parseGate)
 
 /** The same for an option that may be given several times, each with one or more values. */
 export function repeatable<T>(parse: (text: string) => Parsed<T>): (text: string, before?: T[]) => T[] {

@@ -4,6 +4,7 @@ import { sendTestAlerts, testableChannels } from '../alert/test-alert.ts'
 import type { AlertConfiguration } from '../config/alert-options.ts'
 import {
   type Configuration,
+  configurationWithoutFile,
   defaultConfiguration,
   type ForwardConfiguration,
 } from '../config/configuration.ts'
@@ -26,10 +27,14 @@ export async function printSchema(): Promise<number> {
   return exitCode.ok
 }
 
-/** Lists what a file means, or every mistake in it. @param file undefined = what holds without one. */
-export async function checkConfiguration(file: string | undefined): Promise<number> {
+/**
+ * Lists what a file means, or every mistake in it.
+ * @param file undefined = what holds without one.
+ * @param gate the login in front of what holds without one; empty = none.
+ */
+export async function checkConfiguration(file: string | undefined, gate = ''): Promise<number> {
   try {
-    const configuration = file === undefined ? defaultConfiguration : await loadConfiguration(file)
+    const configuration = file === undefined ? configurationWithoutFile(gate) : await loadConfiguration(file)
     const what = file === undefined ? 'without a file' : `${file} is valid`
     const { forwards } = configuration
     process.stdout.write(`${what}: ${countOf(forwards.length)}\n`)

@@ -4,11 +4,12 @@ import { exitCode, Failure } from '../os/failure.ts'
 import { oneLine } from '../os/printable.ts'
 import { readersDirectory, writersDirectory } from '../record/usual-directories.ts'
 import { runMonitor } from '../watch/monitor-process.ts'
-import { filled, newCommand, program, runIfStarted } from './command.ts'
+import { filled, gateKind, newCommand, program, runIfStarted } from './command.ts'
 import { outputIsLog } from './run.ts'
 
 interface Options {
   config?: string
+  gate?: string
   stateDir?: string
   stopForwards?: boolean
   check?: true | string
@@ -24,6 +25,11 @@ const command = newCommand('proxy-monitor', 'Run TCP forwards and restart the on
     'configuration file, .yaml or .json (default: port-watchdog.yaml in this folder, then ~/.config/port-watchdog/port-watchdog.yaml, ' +
       'for root /etc/port-watchdog/port-watchdog.yaml; without one the ports of the MCP Inspector)',
     filled,
+  )
+  .option(
+    '--gate <token>',
+    'without a configuration file: require a login on the ports of the MCP Inspector; "token" is the only kind (default: none)',
+    gateKind,
   )
   .option('--state-dir <DIR>', 'folder for state, logs and PID files (default: ~/.local/state/port-watchdog)')
   .option('--stop-forwards', 'also stop the forwarders on SIGTERM or SIGINT (default: leave them running)')
@@ -60,7 +66,8 @@ Exit codes:
 
 Examples:
   proxy-monitor --init                       a starter file to edit
-  proxy-monitor                              in the foreground
+  proxy-monitor --gate token                 the MCP Inspector's ports, behind a login
+  proxy-monitor                              the same without a login
   nohup proxy-monitor >monitor.log 2>&1 &    in the background
   proxy-status                               what it sees
   proxy-monitor --stop --stop-forwards       end it and its forwards
@@ -85,7 +92,7 @@ export const proxyMonitor = program(command, async (options: Options) => {
   }
   if (options.check !== undefined) {
     const { checkConfiguration } = await import('./configuration-orders.ts')
-    return await checkConfiguration(configurationFile(options))
+    return await checkConfiguration(configurationFile(options), options.gate)
   }
   if (options.testAlert !== undefined) {
     const { testAlerts } = await import('./configuration-orders.ts')
@@ -97,12 +104,14 @@ export const proxyMonitor = program(command, async (options: Options) => {
     const say = (line: string) => process.stdout.write(`${line}\n`)
     return await stopMonitor({ stateDirectory: readersDirectory(options.stateDir), stopForwards, say })
   }
+  const file = configurationFile(options)
   const { directory, note } = writersDirectory(options.stateDir)
   outputIsLog()
   return await runMonitor({
     stateDirectory: directory,
     directoryNote: note,
-    configurationFile: configurationFile(options),
+    configurationFile: file,
+    gate: options.gate ?? '',
     stopForwards,
   })
 })
@@ -110,11 +119,24 @@ export const proxyMonitor = program(command, async (options: Options) => {
 await runIfStarted(import.meta.url, proxyMonitor)
 
 /** The file that was named, or the one that is found by itself, which is said. */
-function configurationFile({ config, check }: Options): string | undefined {
+function configurationFile({ config, check, gate }: Options): string | undefined {
   const named = config ?? (typeof check === 'string' ? check : undefined)
-  if (named !== undefined) return named
+  if (named !== undefined) {
+    refuseGate(gate, named)
+    return named
+  }
   const { file, passedOver } = findConfigurationFile()
   for (const why of passedOver) process.stderr.write(`proxy-monitor: ${oneLine(why)}\n`)
-  if (file !== undefined) process.stdout.write(`Using the configuration ${file}\n`)
+  if (file !== undefined) {
+    refuseGate(gate, file)
+    process.stdout.write(`Using the configuration ${file}\n`)
+  }
   return file
+}
+
+/** A file says for each forward whether it has a login: one word for all would hide what it says. */
+function refuseGate(gate: string | undefined, file: string): void {
+  if (gate === undefined) return
+  const problem = `--gate ${gate} works only without a configuration file, and ${oneLine(file)} is used`
+  throw new Failure(`${problem}; write gate: ${gate} in ${oneLine(file)} for each forward`, exitCode.usage)
 }

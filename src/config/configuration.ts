@@ -23,18 +23,26 @@ export interface Configuration {
 /** ms between two rounds when the configuration does not say. */
 export const defaultIntervalMs = 10_000
 
-/** Without a file: the three ports of the MCP Inspector's two generations, bound for the network, to the same ports on localhost. */
-export const defaultConfiguration: Configuration = {
-  intervalMs: defaultIntervalMs,
-  alerts: alertDefaults,
-  forwards: [
-    { name: 'inspector', port: 6274 },
-    { name: 'inspector-sandbox', port: 6275 },
-    { name: 'inspector-proxy', port: 6277 },
-  ].map(({ name, port }) => ({
-    name,
-    options: withDefaults({ listenPort: port, targetHost: 'localhost', targetPort: port }, {}),
-    restart: restartDefaults,
-    limits: limitDefaults,
-  })),
+/**
+ * Without a file: the three ports of the MCP Inspector's two generations, bound for the network, to the same ports on localhost.
+ * @param gate the login in front of all three; empty = none.
+ */
+export function configurationWithoutFile(gate: string): Configuration {
+  return {
+    intervalMs: defaultIntervalMs,
+    alerts: alertDefaults,
+    forwards: [
+      { name: 'inspector', port: 6274 },
+      { name: 'inspector-sandbox', port: 6275 },
+      { name: 'inspector-proxy', port: 6277 },
+    ].map(({ name, port }) => ({
+      name,
+      options: withDefaults({ listenPort: port, targetHost: 'localhost', targetPort: port }, { gate }),
+      restart: restartDefaults,
+      limits: limitDefaults,
+    })),
+  }
 }
+
+/** What holds without a file and without words. */
+export const defaultConfiguration = configurationWithoutFile('')

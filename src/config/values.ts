@@ -162,7 +162,7 @@ export function parseBindAddress(text: string): Parsed<string> {
 
 /** The kind of a gate; there is one. */
 export function parseGate(text: string): Parsed<string> {
-  return text === 'token' ? good(text) : bad(`"${text}" is no kind of gate; there is "token"`)
+  return text === 'token' ? good(text) : bad(`unknown gate "${text}"; the only kind is "token"`)
 }
 
 /** Any path. */

@@ -1,5 +1,5 @@
 import path from 'node:path'
-import { defaultConfiguration } from '../config/configuration.ts'
+import { configurationWithoutFile } from '../config/configuration.ts'
 import { findConfigurationFile } from '../config/find-file.ts'
 import { InvalidConfiguration, loadConfiguration } from '../config/load.ts'
 import { wallTime } from '../os/clock.ts'
@@ -7,7 +7,7 @@ import { errorText, Failure } from '../os/failure.ts'
 import { ownProcesses } from '../os/own-processes.ts'
 import { judgeProcess } from '../os/process-identity.ts'
 import { version } from '../os/version.ts'
-import { readRuntimeState } from '../record/runtime-state.ts'
+import { type RuntimeState, readRuntimeState } from '../record/runtime-state.ts'
 import { fileNames } from '../record/state-directory.ts'
 import { type Finding, failed, type Level, levels, type Patient } from './check.ts'
 import { checks } from './checks.ts'
@@ -38,14 +38,15 @@ export async function examine(
   asked: string | undefined,
   testAlerts: boolean,
 ): Promise<Diagnosis> {
-  const named = asked ?? fileOfMonitor(stateDirectory)
+  const running = asked === undefined ? writerOf(stateDirectory) : undefined
+  const named = asked ?? fileOf(running)
   const { file: configurationFile, passedOver } =
     named === undefined ? findConfigurationFile() : { file: named, passedOver: [] }
   const patient: Patient = {
     stateDirectory,
     configurationFile,
     passedOver,
-    ...(await read(configurationFile)),
+    ...(await read(configurationFile, running?.gate)),
     processes: await ownProcesses(),
     testAlerts,
   }
@@ -81,17 +82,24 @@ async function run(check: (typeof checks)[number], patient: Patient): Promise<re
   }
 }
 
-function fileOfMonitor(stateDirectory: string): string | undefined {
+type Writer = RuntimeState['writer']
+
+/** The monitor that runs; undefined when none does. */
+function writerOf(stateDirectory: string): Writer | undefined {
   const reading = readRuntimeState(path.join(stateDirectory, fileNames.runtimeState))
   if (reading.kind !== 'read' || judgeProcess(reading.state.writer.identity) !== 'alive') return undefined
-  const file = reading.state.writer.configuration
+  return reading.state.writer
+}
+
+function fileOf(writer: Writer | undefined): string | undefined {
+  const file = writer?.configuration ?? null
   return file !== null && path.isAbsolute(file) ? file : undefined
 }
 
 type Configured = Pick<Patient, 'configuration' | 'mistakes'>
 
-async function read(file: string | undefined): Promise<Configured> {
-  if (file === undefined) return { configuration: defaultConfiguration, mistakes: [] }
+async function read(file: string | undefined, gate = ''): Promise<Configured> {
+  if (file === undefined) return { configuration: configurationWithoutFile(gate), mistakes: [] }
   try {
     return { configuration: await loadConfiguration(file), mistakes: [] }
   } catch (error) {

@@ -124,6 +124,8 @@ export interface RuntimeState {
     readonly startedAt: string
     readonly startedAtMonotonicMs: number
     readonly configuration: string | null
+    /** `--gate`, the login in front of the forwards that hold without a file; empty or missing = none. */
+    readonly gate?: string
     readonly serviceManager: 'systemd' | null
   }
   /** Rises by one with every write. */

@@ -1,4 +1,6 @@
 import path from 'node:path'
+import type { ForwarderHealth } from '../record/forwarder-health.ts'
+import type { ForwardRecord, StateReading } from '../record/runtime-state.ts'
 import { type AlertChannelStatus, alertChannelSteps } from './alert-channels.ts'
 import type { ForwardFacts, StatusFacts } from './facts.ts'
 import { judgeInspector } from './inspector-verdict.ts'
@@ -22,12 +24,16 @@ export function nextSteps(
 }
 
 /** What to do about a forward where there is nothing to type; null when there is nothing to do. */
-export function adviceFor(state: ForwardStatusState, { record, health }: ForwardFacts): string | null {
+export function adviceFor(
+  state: ForwardStatusState,
+  { record, health }: ForwardFacts,
+  reading: StateReading,
+): string | null {
   const target =
     record?.target ?? (health === undefined ? 'its target' : `${health.target.host}:${health.target.port}`)
   if (state === 'unreachable') return `start your app on ${target}; the port then works at once`
   if (health !== undefined && (state === 'exposed' || state === 'degraded'))
-    return judgeInspector(health)?.advice ?? null
+    return inspectorAdvice(health, loginCure(record, reading))
   if (state === 'waiting') return `start your app on ${target} (if you need it)`
   return null
 }
@@ -52,7 +58,7 @@ function forwardSteps({ name, state, port, pid, advice }: ForwardStatus, facts: 
       return [`${facts.programs.log} --why ${shellWord(name)}${facts.directoryOption}`]
     case 'exposed':
     case 'degraded':
-      return advice === null ? [] : [advice]
+      return [...loginStep(name, found, facts), ...(advice === null ? [] : [advice])]
     case 'healthy':
     case 'draining':
     case 'starting':
@@ -61,6 +67,49 @@ function forwardSteps({ name, state, port, pid, advice }: ForwardStatus, facts: 
     case 'down':
       return []
   }
+}
+
+/** What puts a login in front of an Inspector: something to type, or to do. */
+type LoginCure = { readonly kind: 'restart-monitor' } | { readonly kind: 'words'; readonly text: string }
+
+function loginCure(record: ForwardRecord | undefined, reading: StateReading): LoginCure {
+  if (record === undefined || reading.kind !== 'read') {
+    return { kind: 'words', text: 'put a login in front: start the forward with --gate token' }
+  }
+  const { configuration, serviceManager } = reading.state.writer
+  if (configuration !== null) {
+    const text = `put a login in front: write gate: token in ${configuration} for each forward of the Inspector`
+    return { kind: 'words', text }
+  }
+  if (serviceManager === null) return { kind: 'restart-monitor' }
+  const text =
+    'put a login in front: write a file with gate: token for each forward of the Inspector (proxy-monitor --init makes one), and install ' +
+    'the service with it: install-systemd --config FILE'
+  return { kind: 'words', text }
+}
+
+function inspectorAdvice(health: ForwarderHealth, cure: LoginCure): string | null {
+  const verdict = judgeInspector(health)
+  if (verdict === undefined) return null
+  const { allowedOrigins } = verdict
+  const cures = cure.kind === 'words' ? [cure.text] : []
+  if (allowedOrigins !== undefined)
+    cures.push(`start the Inspector with ALLOWED_ORIGINS=${allowedOrigins.join(',')}`)
+  return cures.length === 0 ? null : cures.join('; or ')
+}
+
+/** The same for all three forwards, which share the monitor. */
+function loginStep(
+  name: string,
+  found: ForwardFacts | undefined,
+  { programs, directoryOption, reading }: StatusFacts,
+): string[] {
+  if (found?.health === undefined || judgeInspector(found.health) === undefined) return []
+  if (loginCure(found.record, reading).kind !== 'restart-monitor') return []
+  const { monitor } = programs
+  return [
+    `${monitor} --stop${directoryOption} && ${monitor} --gate token${directoryOption}   (puts a login in front of ${name})`,
+  ]
 }
 
 /** The holder was looked up just now, in this PID namespace: its PID is no guess. */
@@ -101,7 +150,8 @@ function monitorStep(monitor: MonitorStatus, facts: StatusFacts): string[] {
   const configured = configuration === null ? '' : ` --config ${shellWord(configuration)}`
   const isRelative = configuration !== null && !path.isAbsolute(configuration)
   const where = isRelative ? '   (in the folder in which it was started)' : ''
-  const start = `${programs.monitor} --state-dir ${directory}${configured}${where}`
+  const gated = facts.reading.kind === 'read' && facts.reading.state.writer.gate ? ' --gate token' : ''
+  const start = `${programs.monitor} --state-dir ${directory}${configured}${gated}${where}`
   const isSystems = /^\/(?:var\/lib|run)\/(?!user\/)/.test(stateDirectory)
   const service = (verb: string) => `systemctl ${isSystems ? '' : '--user '}${verb} proxy-monitor`
   const isService = serviceManager === 'systemd'

@@ -113,7 +113,8 @@ function summaryOf(forwards: readonly ForwardStatus[]): Summary {
   return {
     healthy: count((state) => state === 'healthy'),
     waiting: count((state) => state === 'waiting'),
-    degraded: count((state) => severity(state) === 1),
+    exposed: count((state) => state === 'exposed'),
+    degraded: count((state) => severity(state) === 1 && state !== 'exposed'),
     down: count((state) => severity(state) === 2),
     stopped: count((state) => state === 'down'),
   }

@@ -22,7 +22,7 @@ export interface Times {
 export function assessForward(
   facts: ForwardFacts,
   times: Times,
-  { machineAddresses, lastDay }: Pick<StatusFacts, 'machineAddresses' | 'lastDay'>,
+  { machineAddresses, lastDay, reading }: Pick<StatusFacts, 'machineAddresses' | 'lastDay' | 'reading'>,
 ): ForwardStatus {
   const { record, health } = facts
   const { now, sameBoot, watched } = times
@@ -38,7 +38,7 @@ export function assessForward(
     state,
     reason,
     failingForMs: failingForMs(facts, state, times),
-    advice: adviceFor(state, facts),
+    advice: adviceFor(state, facts, reading),
     monitored: watched && record !== undefined,
     openAt: opened === undefined ? [] : openAddresses(opened, machineAddresses),
     lastRestartAgeMs: ageOf(record?.lastRestartAt ?? null, times),

@@ -5,7 +5,8 @@ export interface InspectorVerdict {
   /** `exposed`: whoever reaches the forward can start programs on this machine. `degraded`: its page cannot connect. */
   readonly state: 'exposed' | 'degraded'
   readonly reason: string
-  readonly advice: string
+  /** What ALLOWED_ORIGINS of the Inspector must name so that its page can connect; undefined where that would not do. */
+  readonly allowedOrigins: readonly string[] | undefined
 }
 
 /**
@@ -25,22 +26,20 @@ export function judgeInspector({ inspector, gate }: ForwarderHealth): InspectorV
     return {
       state: 'exposed',
       reason: `${who} ${how}: whoever reaches ${at} can start programs on this machine${connecting}`,
-      advice: gateAdvice,
+      allowedOrigins: undefined,
     }
   }
   if (refused.length > 0) {
     return {
       state: 'degraded',
       reason: `connecting from ${refused[0]} fails with 403: ${who} does not allow this origin`,
-      advice: `${gateAdvice}, or start the Inspector with ALLOWED_ORIGINS=${[...refused, localOrigin(at)].join(',')}`,
+      allowedOrigins: [...inspector.origins.map(({ origin }) => origin), localOrigin(at)],
     }
   }
   const insecure = insecureContext(inspector, at)
   if (insecure === '') return undefined
-  return { state: 'degraded', reason: `${who} works${insecure}`, advice: gateAdvice }
+  return { state: 'degraded', reason: `${who} works${insecure}`, allowedOrigins: undefined }
 }
-
-const gateAdvice = 'put a login in front: proxy-monitor --gate token, or gate: token in the configuration'
 
 function nameOf({ generation, version }: InspectorFacts): string {
   return `MCP Inspector ${version ?? `${generation}.x`}`

@@ -157,6 +157,8 @@ export interface ForwardStatus extends ResourceStatus {
 export interface Summary {
   readonly healthy: number
   readonly waiting: number
+  /** Whoever comes can start programs on this machine. */
+  readonly exposed: number
   /** Connections get through, or soon will again, but not all is as it should be. */
   readonly degraded: number
   /** Somebody cannot get through. */

@@ -1,5 +1,5 @@
 import path from 'node:path'
-import { type Configuration, defaultConfiguration } from '../config/configuration.ts'
+import { type Configuration, configurationWithoutFile } from '../config/configuration.ts'
 import { loadConfiguration } from '../config/load.ts'
 import { type ControlServer, ControlSocketHeld, holdControlSocket } from '../control/server.ts'
 import { wallTime } from '../os/clock.ts'
@@ -26,7 +26,8 @@ export interface MonitorIdentity {
  */
 export async function runMonitor(options: MonitorOptions): Promise<number> {
   const file = options.configurationFile === undefined ? undefined : absolute(options.configurationFile)
-  const configuration = file === undefined ? defaultConfiguration : await loadConfiguration(file)
+  const configuration =
+    file === undefined ? configurationWithoutFile(options.gate) : await loadConfiguration(file)
   prepareStateDirectory(options.stateDirectory)
   sweepTemporaries(options.stateDirectory)
   const startedAt = wallTime()

@@ -41,8 +41,10 @@ export interface MonitorOptions {
   readonly stateDirectory: string
   /** What a person should hear about the choice of that directory. */
   readonly directoryNote: string | undefined
-  /** A configuration file; undefined = the two forwards of the MCP Inspector. */
+  /** A configuration file; undefined = the three forwards of the MCP Inspector. */
   readonly configurationFile: string | undefined
+  /** The login in front of these three; empty = none, or there is a file, which says it for each forward. */
+  readonly gate: string
   /** End the forwarders too when the monitor is told to end. */
   readonly stopForwards: boolean
 }
@@ -526,6 +528,7 @@ export class Monitor {
         startedAt: this.#startedAt.wall,
         startedAtMonotonicMs: this.#startedAt.monotonic,
         configuration: this.#options.configurationFile ?? null,
+        gate: this.#options.gate,
         serviceManager: isService() ? 'systemd' : null,
       },
       sequence: ++this.#sequence,

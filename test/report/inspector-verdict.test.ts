@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { ForwarderHealth, InspectorFacts } from '../../src/record/forwarder-health.ts'
+import type { ForwardRecord, RuntimeState } from '../../src/record/runtime-state.ts'
+import { assess } from '../../src/report/assess.ts'
+import type { StatusFacts } from '../../src/report/facts.ts'
 import { judgeInspector } from '../../src/report/inspector-verdict.ts'
-import { wellHealth } from '../support/status-facts.ts'
+import { answeringForward, monitorFacts, wellFacts, wellHealth, wellState } from '../support/status-facts.ts'
 
 const origin = 'http://192.0.2.2:6274'
 const page: InspectorFacts = {
@@ -25,20 +28,23 @@ describe('A forward in front of an MCP Inspector', () => {
       const verdict = judge({ token })
       assert.equal(verdict?.state, 'exposed')
       assert.match(verdict?.reason ?? '', /whoever reaches http:\/\/192\.0\.2\.2:6274 can start programs/)
-      assert.match(verdict?.advice ?? '', /--gate token/)
+      assert.equal(verdict?.allowedOrigins, undefined)
     }
   })
 
-  it('names the 403 that its page will meet, and both cures', () => {
+  it('names the 403 that its page will meet, and all origins that it must allow', () => {
     const verdict = judge({
       generation: 1,
       token: 'kept',
       version: null,
-      origins: [{ origin, allowed: false }],
+      origins: [
+        { origin: 'http://[2001:db8::2]:6274', allowed: true },
+        { origin, allowed: false },
+      ],
     })
     assert.equal(verdict?.state, 'degraded')
     assert.match(verdict?.reason ?? '', /^connecting from http:\/\/192\.0\.2\.2:6274 fails with 403/)
-    assert.match(verdict?.advice ?? '', /ALLOWED_ORIGINS=http:\/\/192\.0\.2\.2:6274,http:\/\/localhost:6274$/)
+    assert.deepEqual(verdict?.allowedOrigins, ['http://[2001:db8::2]:6274', origin, 'http://localhost:6274'])
   })
 
   it('tells that the page of 2.x needs a secure context', () => {
@@ -55,5 +61,50 @@ describe('A forward in front of an MCP Inspector', () => {
     assert.equal(judge({ origins: [] }), undefined)
     assert.equal(judge(null), undefined)
     assert.equal(judge({ generation: 1, token: 'kept' }), undefined)
+  })
+})
+
+describe('The cure for an Inspector that lets everybody in', () => {
+  const forward = (record: Partial<ForwardRecord> = {}) => answeringForward({ inspector: page }, record)
+  const written = (writer: Partial<RuntimeState['writer']>, others: Partial<StatusFacts> = {}) =>
+    assess(monitorFacts({ writer: { ...wellState.writer, ...writer } }, { forwards: [forward()], ...others }))
+
+  it('is a command where no configuration file is used', () => {
+    const { next, forwards } = written({ configuration: null }, { directoryOption: ' --state-dir /srv/s' })
+    assert.deepEqual(next, [
+      'proxy-monitor --stop --state-dir /srv/s && proxy-monitor --gate token --state-dir /srv/s   ' +
+        '(puts a login in front of inspector-proxy)',
+    ])
+    assert.equal(forwards[0]?.advice, null)
+  })
+
+  it('is a line of the file where one is used', () => {
+    const { next } = written({ configuration: '/etc/pw.yaml' })
+    assert.deepEqual(next, [
+      'put a login in front: write gate: token in /etc/pw.yaml for each forward of the Inspector',
+    ])
+  })
+
+  it('is another installation of a service without a file', () => {
+    const { next } = written({ configuration: null, serviceManager: 'systemd' })
+    assert.match(next[0] ?? '', /install-systemd --config FILE$/)
+  })
+
+  it('is a word of tcp-proxy where no monitor knows the forward', () => {
+    const { next } = assess({ ...wellFacts, forwards: [{ ...forward(), record: undefined }] })
+    assert.ok(next.includes('put a login in front: start the forward with --gate token'), next.join('\n'))
+  })
+
+  it('is counted as what it is, not among the degraded', () => {
+    const { summary } = written({})
+    assert.deepEqual([summary.exposed, summary.degraded, summary.healthy], [1, 0, 0])
+  })
+})
+
+describe('A monitor that died with a login in front of the default forwards', () => {
+  it('is to be started with that login again', () => {
+    const writer = { ...wellState.writer, configuration: null, gate: 'token' }
+    const { next } = assess(monitorFacts({ writer }, { writerVerdict: 'gone' }))
+    assert.equal(next[0], `proxy-monitor --state-dir ${wellFacts.stateDirectory} --gate token`)
   })
 })
