@@ -28,7 +28,10 @@ export const LARGE_BYTES = 4 * 1024 * 1024
 /** What all fast streams together read in one turn of the event loop when there are several, in bytes: about half a millisecond. */
 export const TURN_BYTES = 1024 * 1024
 
-/** Limited, or many stalled receivers would hold one each. */
+/**
+ * Limited, or many stalled receivers would hold one each. The one that was given back last is lent first: it is still in the processor's
+ * caches.
+ */
 const largeBuffers = new BufferPool<LargeBuffer>({
   make: () => {
     const whole = Buffer.allocUnsafeSlow(LARGE_BYTES)
@@ -38,26 +41,30 @@ const largeBuffers = new BufferPool<LargeBuffer>({
   limit: 16,
 })
 
-/** Who has a large buffer, and its progress when that was last looked at. */
-const holders = new Map<FastReader, number>()
+/** Who is fast, whether it has a large buffer just now or waits for its turn, and its progress when that was last looked at. */
+const fastReaders = new Map<FastReader, number>()
 
-/** @returns undefined when all are lent. */
+/** @returns undefined when all are lent; the reader counts as fast nevertheless. */
 export function lendLarge(reader: FastReader): LargeBuffer | undefined {
-  const large = largeBuffers.lend()
-  if (large === undefined) return undefined
-  holders.set(reader, reader.progress)
-  reclaimTimer ??= setInterval(reclaimSilent, RECLAIM_INTERVAL_MS).unref()
-  return large
+  if (!fastReaders.has(reader)) {
+    fastReaders.set(reader, reader.progress)
+    reclaimTimer ??= setInterval(reclaimSilent, RECLAIM_INTERVAL_MS).unref()
+  }
+  return largeBuffers.lend()
 }
 
-export function giveBackLarge(reader: FastReader, large: LargeBuffer): void {
-  holders.delete(reader)
+export function giveBackLarge(large: LargeBuffer): void {
   largeBuffers.giveBack(large)
 }
 
-/** Whether nobody else has a large buffer; for one who has. */
+/** The reader reads little now, or is over. */
+export function isFastNoMore(reader: FastReader): void {
+  fastReaders.delete(reader)
+}
+
+/** Whether no other reader is fast; for one that is. */
 export function isOnlyFastReader(): boolean {
-  return holders.size <= 1
+  return fastReaders.size <= 1
 }
 
 /** The part of its buffer that the next read may fill. */
@@ -89,18 +96,20 @@ function nextTurn(): void {
 
 /**
  * A stream that stops exactly when the common buffer was full leaves its source waiting with a large one, and no read
- * to notice it by. Those are taken back after a while.
+ * to notice it by. Those are taken back after a while, and it no longer counts as fast.
  */
 const RECLAIM_INTERVAL_MS = 1000
 let reclaimTimer: NodeJS.Timeout | undefined
 
 function reclaimSilent(): void {
-  if (holders.size === 0) {
+  if (fastReaders.size === 0) {
     clearInterval(reclaimTimer)
     reclaimTimer = undefined
   }
-  for (const [holder, progress] of holders) {
-    if (holder.progress === progress) holder.reclaimLarge()
-    else holders.set(holder, holder.progress)
+  for (const [reader, progress] of fastReaders) {
+    if (reader.progress === progress) {
+      fastReaders.delete(reader)
+      reader.reclaimLarge()
+    } else fastReaders.set(reader, reader.progress)
   }
 }

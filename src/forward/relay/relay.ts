@@ -4,6 +4,7 @@ import {
   allowance,
   type FastReader,
   giveBackLarge,
+  isFastNoMore,
   isOnlyFastReader,
   type LargeBuffer,
   lendLarge,
@@ -374,29 +375,33 @@ class Direction implements RelaySocketListener, Sender, FastReader {
   }
 
   /**
-   * Who has filled a large buffer waits until all others had their turn; beside other fast streams, who has read much waits, too. A large buffer
-   * is kept only for as long as much is read into it, so that no silent connection holds one.
+   * Who has filled a large buffer waits until all others had their turn; beside other fast streams, who has read much waits, too. The
+   * buffer is given back at once, so that the next one reads into memory that is still in the processor's caches; only a stream that is
+   * alone and fills it keeps it.
    */
   #forwardLarge(length: number, buffer: Buffer, large: LargeBuffer): Buffer | undefined {
     // The kernel still takes bytes from it, and nothing is read until it has them all.
     if (!this.#send(buffer.subarray(0, length))) {
       this.source.pause()
-      return undefined
-    }
-    if (length < COMMON_SIZE) {
-      this.#releaseLarge()
+      this.#loan = () => giveBackLarge(large)
+      this.#large = undefined
       return commonBuffer
     }
-    if (length === buffer.length || !isOnlyFastReader()) {
+    const isFull = length === buffer.length
+    const isAlone = isOnlyFastReader()
+    if (isFull || (!isAlone && length >= COMMON_SIZE)) {
       this.source.pause()
       waitForTurn(this, Math.min(length, TURN_BYTES))
+      if (isFull && isAlone) return allowance(large)
     }
-    return allowance(large)
+    if (length < COMMON_SIZE) isFastNoMore(this)
+    this.#releaseLarge()
+    return commonBuffer
   }
 
   #releaseLarge(): void {
     if (this.#large === undefined) return
-    giveBackLarge(this, this.#large)
+    giveBackLarge(this.#large)
     this.#large = undefined
   }
 
@@ -405,11 +410,12 @@ class Direction implements RelaySocketListener, Sender, FastReader {
   }
 
   reclaimLarge(): void {
-    if (this.pending === 0 && this.source.replaceBuffer(commonBuffer)) this.#releaseLarge()
+    if (this.#large !== undefined && this.source.replaceBuffer(commonBuffer)) this.#releaseLarge()
   }
 
   /** Gives everything borrowed back; for when both sockets are closed. */
   release(): void {
+    isFastNoMore(this)
     this.#releaseLarge()
     this.#returnLoan()
   }
