@@ -8,9 +8,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { promisify } from 'node:util'
+import { COMMON_SIZE, type Side } from '../../src/forward/relay/direction.ts'
 import { LARGE_BYTES } from '../../src/forward/relay/fast-streams.ts'
 import { libuv } from '../../src/forward/relay/libuv.ts'
-import { COMMON_SIZE, type Side } from '../../src/forward/relay/relay.ts'
 import {
   type Bench,
   openBench,

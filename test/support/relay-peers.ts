@@ -1,13 +1,8 @@
 import { once } from 'node:events'
 import net from 'node:net'
+import type { RelayTotals } from '../../src/forward/relay/direction.ts'
 import { isResetInDisguise } from '../../src/forward/relay/libuv.ts'
-import {
-  type Relay,
-  type RelayEnd,
-  type RelayLimits,
-  type RelayTotals,
-  startRelay,
-} from '../../src/forward/relay/relay.ts'
+import { type Relay, type RelayEnd, type RelayLimits, startRelay } from '../../src/forward/relay/relay.ts'
 import type { RelaySocket } from '../../src/forward/relay/relay-socket.ts'
 import { relaySocketOf, StreamSocket } from '../../src/forward/relay/stream-socket.ts'
 
