@@ -6,7 +6,7 @@ import { writeFileAtomically } from '../record/atomic-file.ts'
 import type { LogLevel } from '../record/log-entry.ts'
 import { demandOwnDirectory } from '../record/state-directory.ts'
 import type { ChannelHealth } from './channel-health.ts'
-import type { IncidentState } from './incident.ts'
+import type { IncidentState } from './incident-record.ts'
 import type { QueuedMessage } from './queue.ts'
 
 /** The version of the shape of these files. */

@@ -23,15 +23,13 @@ import {
   decideIncidents,
   type Facts,
   flushDueInMs,
-  type Incident,
-  type IncidentChange,
   type IncidentEvent,
   type IncidentPolicy,
-  type IncidentState,
   incidentDefaults,
   initialIncidents,
   subjectKey,
 } from './incident.ts'
+import type { Incident, IncidentChange, IncidentState } from './incident-record.ts'
 import { endingText } from './message-text.ts'
 import { currentMoment } from './moment.ts'
 import { changesIn } from './queue.ts'

@@ -10,7 +10,7 @@ import {
   type Say,
 } from './alert-files.ts'
 import { type ChannelHealth, newHealth } from './channel-health.ts'
-import type { AlertMessage } from './incident.ts'
+import type { AlertMessage } from './incident-record.ts'
 import type { Sender } from './message-text.ts'
 import { currentMoment, elapsedMs, later } from './moment.ts'
 import { longestPauseMs, type Outcome } from './outcome.ts'

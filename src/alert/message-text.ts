@@ -1,6 +1,6 @@
 import { withoutCommandLines } from '../os/port-holder.ts'
 import { oneLine } from '../os/printable.ts'
-import type { IncidentChange } from './incident.ts'
+import type { IncidentChange } from './incident-record.ts'
 import type { QueuedMessage } from './queue.ts'
 
 /** What receivers need beside the message itself. */

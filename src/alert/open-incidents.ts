@@ -2,7 +2,7 @@ import path from 'node:path'
 import { fileNames } from '../record/state-directory.ts'
 import { type ChannelRecord, parseIncidentRecord, readRecord } from './alert-files.ts'
 import { readChannelRecords } from './channel-records.ts'
-import type { Incident, IncidentChange } from './incident.ts'
+import type { Incident, IncidentChange } from './incident-record.ts'
 import { elapsedMs } from './moment.ts'
 
 /**

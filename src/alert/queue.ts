@@ -1,4 +1,4 @@
-import { type AlertMessage, messageOf } from './incident.ts'
+import { type AlertMessage, messageOf } from './incident-record.ts'
 
 /** A message that waits to be delivered by one channel. */
 export interface QueuedMessage extends AlertMessage {

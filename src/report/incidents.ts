@@ -1,4 +1,4 @@
-import type { Subject } from '../alert/incident.ts'
+import type { Subject } from '../alert/incident-record.ts'
 import { elapsedMs, isoTime } from '../alert/moment.ts'
 import type { OpenIncident, Telling } from '../alert/open-incidents.ts'
 import { duration } from '../os/duration.ts'

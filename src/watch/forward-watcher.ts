@@ -1,5 +1,5 @@
 import path from 'node:path'
-import type { Subject } from '../alert/incident.ts'
+import type { Subject } from '../alert/incident-record.ts'
 import type { ForwardConfiguration } from '../config/configuration.ts'
 import { hasLimits } from '../config/resource-limits.ts'
 import { planListeners } from '../forward/listen/listen-plan.ts'

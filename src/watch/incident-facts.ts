@@ -1,5 +1,6 @@
 import type { SubjectCondition } from '../alert/alerts.ts'
-import type { Facts, Subject } from '../alert/incident.ts'
+import type { Facts } from '../alert/incident.ts'
+import type { Subject } from '../alert/incident-record.ts'
 import {
   amountInWords,
   excessInWords,

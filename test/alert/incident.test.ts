@@ -4,14 +4,13 @@ import fc from 'fast-check'
 import {
   decideIncidents,
   type Facts,
-  type IncidentChange,
   type IncidentEvent,
   type IncidentPolicy,
-  type IncidentState,
   incidentDefaults,
   initialIncidents,
   subjectKey,
 } from '../../src/alert/incident.ts'
+import type { IncidentChange, IncidentState } from '../../src/alert/incident-record.ts'
 import type { Moment } from '../../src/alert/moment.ts'
 
 const minute = 60_000

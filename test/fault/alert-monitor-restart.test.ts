@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { describe, it } from 'node:test'
-import type { IncidentChange } from '../../src/alert/incident.ts'
+import type { IncidentChange } from '../../src/alert/incident-record.ts'
 import type { AlertBody } from '../../src/alert/message-text.ts'
 import { AlertReceiver, type Received } from '../support/alert-receiver.ts'
 import { Resident } from '../support/resident.ts'

@@ -1,4 +1,4 @@
-import type { Subject } from '../../alert/incident.ts'
+import type { Subject } from '../../alert/incident-record.ts'
 import type { ResourceLimits } from '../../config/resource-limits.ts'
 import type { RestartPolicy } from '../../config/restart-policy.ts'
 import type { ProcessIdentity } from '../../os/process-identity.ts'

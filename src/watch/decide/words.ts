@@ -1,4 +1,4 @@
-import type { Subject } from '../../alert/incident.ts'
+import type { Subject } from '../../alert/incident-record.ts'
 import type { Decision, Effect, ForwardState } from './state.ts'
 
 /** Nothing changes and nothing is done. */
