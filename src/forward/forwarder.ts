@@ -1,23 +1,23 @@
 import { resolve } from 'node:path'
 import { type ForwardOptions, targetsOf } from '../config/forward-options.ts'
 import { monotonicMs, wallTime } from '../os/clock.ts'
-import { hostAndPort, isLoopback, machineAddresses } from '../os/interfaces.ts'
+import { isLoopback, machineAddresses } from '../os/interfaces.ts'
 import { ownIdentity } from '../os/process-identity.ts'
 import { type Inheritance, isFixed } from '../os/socket-activation.ts'
 import { version } from '../os/version.ts'
 import type { ConnectionFacts, ForwarderHealth, RefusalReason } from '../record/forwarder-health.ts'
-import { type AccessRecord, accessRecord, connectionFacts } from './access-record.ts'
+import { accessRecord, connectionFacts } from './access-record.ts'
 import { Connection, type Pipeline, type Source } from './connection.ts'
 import type { TargetChange } from './dial/candidate.ts'
 import { type DialTarget, literalAddresses } from './dial/dial.ts'
 import { Dialer, type PreparedOutcome } from './dial/dialer.ts'
 import { NameCache, serverLookup, systemLookup } from './dial/name-cache.ts'
-import type { GateEvent } from './gate/gate-events.ts'
+import { type ForwarderListener, targetEvent } from './forwarder-events.ts'
 import type { Gate, GateSecrets } from './gate/index.ts'
 import { firstOf, inheritedTargets, livingPredecessors, supervisorNow } from './handover.ts'
 import type { InspectorWatch } from './inspector/index.ts'
 import { createAdmission, networks } from './limits/admission.ts'
-import { Capacity, type CapacityEvent } from './limits/capacity.ts'
+import { Capacity } from './limits/capacity.ts'
 import { RefusalReport } from './limits/refusal-report.ts'
 import type { Claim, LimitKeeper } from './limits/shared-limits.ts'
 import { limitWords, SourceLimits } from './limits/source-limits.ts'
@@ -33,47 +33,7 @@ import { ForwardSteps } from './steps/forward-steps.ts'
 import type { Claim as ProxyClaim } from './steps/proxy-protocol-in.ts'
 import { type ClientStep, runSteps, type StepFailure } from './steps/steps.ts'
 import type { CertificateFiles } from './steps/tls-files.ts'
-import type { CertificateEvent } from './steps/tls-in.ts'
 import { type EndCause, terminationOf } from './termination.ts'
-
-/** What a forwarder tells whoever keeps its log. Nothing on the byte path is an event. */
-export type ForwarderEvent =
-  | { readonly kind: 'listening'; readonly places: readonly ListenPlace[] }
-  | { readonly kind: 'not-listening'; readonly place: ListenPlace; readonly problem: string }
-  | { readonly kind: 'target-answers'; readonly target: string; readonly address: string }
-  | {
-      readonly kind: 'target-fails'
-      readonly target: string
-      readonly message: string
-      readonly answeredBefore: boolean
-    }
-  | {
-      readonly kind: 'refused'
-      readonly source: string
-      readonly reason: RefusalReason
-      readonly message: string
-      /** Refusals for the same reason just before this one that were not told. */
-      readonly untold: number
-    }
-  | {
-      readonly kind: 'step-failed'
-      readonly source: string
-      readonly failure: StepFailure
-      /** Failures of the same step for the same reason just before this one that were not told. */
-      readonly untold: number
-    }
-  | { readonly kind: 'gate'; readonly event: GateEvent }
-  | CapacityEvent
-  | CertificateEvent
-
-/** What a forwarder tells others; both are called synchronously and must not throw. */
-export interface ForwarderListener {
-  readonly event: (event: ForwarderEvent) => void
-  /** Told of every connection at its end. Undefined = nobody wants to know, and nothing is put together. */
-  readonly ended?: ((record: AccessRecord) => void) | undefined
-  /** What else a person should know although everything works; stands in the health report. */
-  readonly warnings?: () => readonly string[]
-}
 
 /** What a process needs to know that serves its forward together with others. */
 export interface Sharing {
@@ -694,18 +654,3 @@ function sourceOfGone({ local }: RelaySocket): Source {
 }
 
 const noSourceLimits = { maxConnectionsPerSource: 0, maxRatePerSource: 0 }
-
-function targetEvent(change: TargetChange): ForwarderEvent | undefined {
-  const { host, port } = change.target
-  const target = hostAndPort(host, port)
-  switch (change.kind) {
-    case 'answers':
-      return { kind: 'target-answers', target, address: hostAndPort(change.address, port) }
-    case 'renewed':
-      return undefined
-    case 'fails': {
-      const { message, answeredBefore } = change
-      return { kind: 'target-fails', target, message, answeredBefore }
-    }
-  }
-}

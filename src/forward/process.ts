@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { contradictionIn } from '../config/contradiction.ts'
-import { type ForwardOptions, looksForInspector, targetsOf } from '../config/forward-options.ts'
+import { type ForwardOptions, looksForInspector } from '../config/forward-options.ts'
 import {
   type CommandHandlers,
   type ControlServer,
@@ -11,9 +11,6 @@ import {
 import { sendStartReport } from '../control/start-report.ts'
 import { isContainerConsole } from '../os/container-console.ts'
 import { errorCode, errorText, exitCode, Failure } from '../os/failure.ts'
-import { hostAndPort, isLoopback, machineAddresses, withoutZone } from '../os/interfaces.ts'
-import { isIP } from '../os/ip-address.ts'
-import { describeHolder, findPortHolder } from '../os/port-holder.ts'
 import { ownIdentity } from '../os/process-identity.ts'
 import { notifyServiceManager } from '../os/service-manager.ts'
 import { isFixed, takeInheritance } from '../os/socket-activation.ts'
@@ -22,15 +19,14 @@ import type { ForwarderIdentity } from '../record/forwarder-health.ts'
 import { KeptFile } from '../record/kept-file.ts'
 import { removeOwnPidFile, writePidFile } from '../record/pid-file.ts'
 import { fileNames, prepareStateDirectory } from '../record/state-directory.ts'
-import { Forwarder, type ForwarderEvent, type Sharing } from './forwarder.ts'
-import { gateLine } from './gate/gate-events.ts'
+import { Forwarder, type Sharing } from './forwarder.ts'
+import { type ForwarderEvent, logEvent } from './forwarder-events.ts'
 import { Succession } from './handover-succession.ts'
 import { KeptFiles, type OwnFile } from './kept-files.ts'
 import { createAdmission } from './limits/admission.ts'
-import { failedBindInWords } from './listen/bind-report.ts'
-import { isSamePort, loopbackAddresses, planListeners, reachesListener } from './listen/listen-plan.ts'
 import type { MetricsServer } from './metrics-server.ts'
 import { type Log, ProcessLogs } from './process-logs.ts'
+import { refuseIfTaken, refuseImpossible, refuseSocketsOfTarget } from './refused-starts.ts'
 import { certificateFiles } from './steps/certificate-files.ts'
 import type { ServedForward } from './workers/served-forward.ts'
 import type { WholeForward, WholeForwardOptions } from './workers/whole-forward.ts'
@@ -170,53 +166,6 @@ async function endOrphans(workersFile: string, port: number): Promise<void> {
   await endOrphans(workersFile, port)
 }
 
-/** Dials that can never be right are refused before anything is opened. */
-async function refuseImpossible(forward: ForwardOptions): Promise<void> {
-  const { listenPort, targetHost, targetPort, bind } = forward
-  if (listenPort !== targetPort) return
-  const machine = machineAddresses()
-  const { addresses } = planListeners(forward, machine)
-  if (isSamePort(forward) && !bind.some(isLoopback)) return
-  const targets = isSamePort(forward) ? loopbackAddresses : await addressesOf(targetHost)
-  const own = targets.find((target) => reachesListener(target, addresses, machine))
-  if (own === undefined) return
-  throw new Failure(
-    `port ${listenPort} cannot be forwarded to ${hostAndPort(targetHost, targetPort)}: that is where this forward itself ` +
-      'would listen, so it would dial itself for ever; give another target, or --bind an address other than the target’s',
-    exitCode.configuration,
-  )
-}
-
-/**
- * A service manager passed sockets that would take the target's own address from it, so that the target cannot start, or the forward
- * dials itself.
- */
-function refuseSocketsOfTarget(forward: ForwardOptions, bound: readonly string[]): void {
-  if (!isSamePort(forward)) return
-  const machine = machineAddresses()
-  const own = bound.find((address) =>
-    loopbackAddresses.some((target) => reachesListener(target, [address], machine)),
-  )
-  if (own === undefined) return
-  const { listenPort, targetHost } = forward
-  throw new Failure(
-    `the inherited socket on ${hostAndPort(own, listenPort)} takes the address of the target ` +
-      `${hostAndPort(targetHost, listenPort)}; let ListenStream= name this machine’s other addresses, one by one`,
-    exitCode.configuration,
-  )
-}
-
-async function addressesOf(host: string): Promise<string[]> {
-  if (isIP(withoutZone(host)) !== 0) return [host]
-  try {
-    const { lookup } = await import('node:dns/promises')
-    return (await lookup(host, { all: true })).map(({ address }) => address)
-  } catch {
-    // A name that cannot be resolved yet may be later; every dial is checked again.
-    return []
-  }
-}
-
 /**
  * Writes the PID file; true when it could. A forward works without one, on a full disk for example, because its control socket says who it is; the file is
  * written at a later look.
@@ -288,83 +237,6 @@ function killOrder({
 
 function identification(options: ForwardOptions): ForwarderIdentity {
   return { role: 'forwarder', identity: ownIdentity(), version, options: JSON.stringify(options) }
-}
-
-/** Not one place could be bound: say who has the port, or what else is wrong. */
-function refuseIfTaken(forwarder: Forwarder): void {
-  const [first] = forwarder.bindErrors()
-  if (first === undefined) return
-  const { listenPort } = forwarder.options
-  const isTaken = forwarder.bindErrors().some(({ error }) => error.code === 'EADDRINUSE')
-  const holder = isTaken ? findPortHolder(listenPort, first.place) : undefined
-  const by = holder === undefined ? '' : ` by ${describeHolder(holder)}`
-  const cure = isTaken
-    ? 'stop that process, make it listen on loopback only, or choose another port for this forward'
-    : 'choose another --bind or port'
-  const failure = new Failure(
-    `cannot listen on ${hostAndPort(first.place, listenPort)}: ${failedBindInWords(first)}${by}; ${cure}`,
-    isTaken ? exitCode.unavailable : exitCode.configuration,
-  )
-  // Told on to whoever started it: a want of descriptors is no fault of the forward.
-  throw Object.assign(failure, { code: first.error.code })
-}
-
-function logEvent(log: Log, forward: ForwardOptions, event: ForwarderEvent): void {
-  switch (event.kind) {
-    case 'listening': {
-      const where = event.places.map((place) => hostAndPort(place, forward.listenPort)).join(', ')
-      const targets = targetsOf(forward).map(({ host, port }) => hostAndPort(host, port))
-      return log('info', `Listening on ${where}, forwarding to ${targets.join(', else ')}`, true)
-    }
-    case 'not-listening':
-      return log(
-        'warn',
-        `Cannot listen on ${hostAndPort(event.place, forward.listenPort)}: ${event.problem}; trying again`,
-      )
-    case 'target-answers':
-      return log('info', `Target ${event.target} answers at ${event.address}`, true)
-    case 'target-fails':
-      return event.answeredBefore
-        ? log('error', `Target ${event.target} no longer answers: ${event.message}`)
-        : log('info', `Waiting for target ${event.target}: ${event.message}`)
-    case 'refused':
-      return log(
-        'warn',
-        `Connection from ${event.source} refused: ${event.message}${othersBefore(event.untold)}`,
-      )
-    case 'step-failed': {
-      const { reason, step, message } = event.failure
-      const what = `${step.side === 'client' ? '' : 'target, '}${step.name}: ${message}`
-      return log(
-        reason === 'gone' ? 'info' : 'warn',
-        `Connection from ${event.source} ended: ${what}${othersBefore(event.untold)}`,
-      )
-    }
-    case 'gate': {
-      const { level, message, good } = gateLine(event.event)
-      return log(level, message, good)
-    }
-    case 'certificate-loaded': {
-      const { subject, names, validTo, fingerprint } = event.certificate
-      const what = `${subject || 'without a subject'} (${names || 'no names'}), valid to ${validTo}`
-      return log('info', `Certificate in use: ${what}, SHA-256 ${fingerprint}`, true)
-    }
-    case 'certificate-kept':
-      return log('error', `What was loaded before is kept: ${event.problem}`)
-    case 'full':
-      return event.reason === 'descriptors'
-        ? log(
-            'error',
-            `No descriptor is left at ${event.open} connections: new ones are turned away; raise the limit (ulimit -n)`,
-          )
-        : log('warn', `${event.open} connections are open, the limit: new ones are turned away`)
-    case 'room':
-      return log('info', `New connections are taken again, ${event.open} are open`, true)
-  }
-}
-
-function othersBefore(untold: number): string {
-  return untold > 0 ? ` (and ${untold} others before it)` : ''
 }
 
 function warnOfOpenDoor(log: Log, { allow, listenPort }: ForwardOptions): void {

@@ -1,7 +1,8 @@
 import { once } from 'node:events'
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
 import { type ForwardOptions, withDefaults } from '../../src/config/forward-options.ts'
-import { Forwarder, type ForwarderEvent } from '../../src/forward/forwarder.ts'
+import { Forwarder } from '../../src/forward/forwarder.ts'
+import type { ForwarderEvent } from '../../src/forward/forwarder-events.ts'
 import type { CertificateFiles } from '../../src/forward/steps/tls-files.ts'
 import { freePort } from './watched.ts'
 

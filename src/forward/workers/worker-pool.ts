@@ -2,7 +2,7 @@ import type { ChildProcess } from 'node:child_process'
 import { firstPassedDescriptor, startProcess } from '../../control/start-process.ts'
 import type { ProcessIdentity } from '../../os/process-identity.ts'
 import type { ForwarderHealth, WorkerFacts } from '../../record/forwarder-health.ts'
-import type { ForwarderEvent } from '../forwarder.ts'
+import type { ForwarderEvent } from '../forwarder-events.ts'
 import type { SharedLimits } from '../limits/shared-limits.ts'
 import type { ListeningSocket } from '../listen/listeners.ts'
 import {

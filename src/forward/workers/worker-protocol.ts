@@ -1,5 +1,5 @@
 import type { ForwarderHealth } from '../../record/forwarder-health.ts'
-import type { ForwarderEvent } from '../forwarder.ts'
+import type { ForwarderEvent } from '../forwarder-events.ts'
 import type { Claim, Refusal } from '../limits/shared-limits.ts'
 
 /** Where a process finds that it is to be a worker: `WorkerOrder` as JSON. Its words are those of the process that started it. */

@@ -1,6 +1,7 @@
 import type { ForwardOptions } from '../../config/forward-options.ts'
 import { errorText, exitCode } from '../../os/failure.ts'
-import { Forwarder, type ForwarderEvent } from '../forwarder.ts'
+import { Forwarder } from '../forwarder.ts'
+import type { ForwarderEvent } from '../forwarder-events.ts'
 import {
   type Claim,
   isLimited,

@@ -1,0 +1,126 @@
+/** What a forwarder reports, as data, and the lines of its log that are made of it. */
+import { type ForwardOptions, targetsOf } from '../config/forward-options.ts'
+import { hostAndPort } from '../os/interfaces.ts'
+import type { RefusalReason } from '../record/forwarder-health.ts'
+import type { AccessRecord } from './access-record.ts'
+import type { TargetChange } from './dial/candidate.ts'
+import { type GateEvent, gateLine } from './gate/gate-events.ts'
+import type { CapacityEvent } from './limits/capacity.ts'
+import type { ListenPlace } from './listen/listen-plan.ts'
+import type { Log } from './process-logs.ts'
+import type { StepFailure } from './steps/steps.ts'
+import type { CertificateEvent } from './steps/tls-in.ts'
+
+/** What a forwarder reports to the keeper of its log. Nothing on the byte path is an event. */
+export type ForwarderEvent =
+  | { readonly kind: 'listening'; readonly places: readonly ListenPlace[] }
+  | { readonly kind: 'not-listening'; readonly place: ListenPlace; readonly problem: string }
+  | { readonly kind: 'target-answers'; readonly target: string; readonly address: string }
+  | {
+      readonly kind: 'target-fails'
+      readonly target: string
+      readonly message: string
+      readonly answeredBefore: boolean
+    }
+  | {
+      readonly kind: 'refused'
+      readonly source: string
+      readonly reason: RefusalReason
+      readonly message: string
+      /** Refusals for the same reason just before this one that were not told. */
+      readonly untold: number
+    }
+  | {
+      readonly kind: 'step-failed'
+      readonly source: string
+      readonly failure: StepFailure
+      /** Failures of the same step for the same reason just before this one that were not told. */
+      readonly untold: number
+    }
+  | { readonly kind: 'gate'; readonly event: GateEvent }
+  | CapacityEvent
+  | CertificateEvent
+
+/** Who hears what a forwarder reports. All of it is called synchronously and must not throw. */
+export interface ForwarderListener {
+  readonly event: (event: ForwarderEvent) => void
+  /** Called at the end of each connection. Undefined = there is no access log, and no record is put together. */
+  readonly ended?: ((record: AccessRecord) => void) | undefined
+  /** What else a person should know although everything works; stands in the health report. */
+  readonly warnings?: () => readonly string[]
+}
+
+/** What a change of a target means for the log; undefined = nothing to say. */
+export function targetEvent(change: TargetChange): ForwarderEvent | undefined {
+  const { host, port } = change.target
+  const target = hostAndPort(host, port)
+  switch (change.kind) {
+    case 'answers':
+      return { kind: 'target-answers', target, address: hostAndPort(change.address, port) }
+    case 'renewed':
+      return undefined
+    case 'fails': {
+      const { message, answeredBefore } = change
+      return { kind: 'target-fails', target, message, answeredBefore }
+    }
+  }
+}
+
+/** Writes the line of an event. */
+export function logEvent(log: Log, forward: ForwardOptions, event: ForwarderEvent): void {
+  switch (event.kind) {
+    case 'listening': {
+      const where = event.places.map((place) => hostAndPort(place, forward.listenPort)).join(', ')
+      const targets = targetsOf(forward).map(({ host, port }) => hostAndPort(host, port))
+      return log('info', `Listening on ${where}, forwarding to ${targets.join(', else ')}`, true)
+    }
+    case 'not-listening':
+      return log(
+        'warn',
+        `Cannot listen on ${hostAndPort(event.place, forward.listenPort)}: ${event.problem}; trying again`,
+      )
+    case 'target-answers':
+      return log('info', `Target ${event.target} answers at ${event.address}`, true)
+    case 'target-fails':
+      return event.answeredBefore
+        ? log('error', `Target ${event.target} no longer answers: ${event.message}`)
+        : log('info', `Waiting for target ${event.target}: ${event.message}`)
+    case 'refused':
+      return log(
+        'warn',
+        `Connection from ${event.source} refused: ${event.message}${othersBefore(event.untold)}`,
+      )
+    case 'step-failed': {
+      const { reason, step, message } = event.failure
+      const what = `${step.side === 'client' ? '' : 'target, '}${step.name}: ${message}`
+      return log(
+        reason === 'gone' ? 'info' : 'warn',
+        `Connection from ${event.source} ended: ${what}${othersBefore(event.untold)}`,
+      )
+    }
+    case 'gate': {
+      const { level, message, good } = gateLine(event.event)
+      return log(level, message, good)
+    }
+    case 'certificate-loaded': {
+      const { subject, names, validTo, fingerprint } = event.certificate
+      const what = `${subject || 'without a subject'} (${names || 'no names'}), valid to ${validTo}`
+      return log('info', `Certificate in use: ${what}, SHA-256 ${fingerprint}`, true)
+    }
+    case 'certificate-kept':
+      return log('error', `What was loaded before is kept: ${event.problem}`)
+    case 'full':
+      return event.reason === 'descriptors'
+        ? log(
+            'error',
+            `No descriptor is left at ${event.open} connections: new ones are turned away; raise the limit (ulimit -n)`,
+          )
+        : log('warn', `${event.open} connections are open, the limit: new ones are turned away`)
+    case 'room':
+      return log('info', `New connections are taken again, ${event.open} are open`, true)
+  }
+}
+
+function othersBefore(untold: number): string {
+  return untold > 0 ? ` (and ${untold} others before it)` : ''
+}

@@ -1,0 +1,83 @@
+/** Starts that cannot succeed, and the sentences that say why and what to do. */
+import type { ForwardOptions } from '../config/forward-options.ts'
+import { exitCode, Failure } from '../os/failure.ts'
+import { hostAndPort, isLoopback, machineAddresses, withoutZone } from '../os/interfaces.ts'
+import { isIP } from '../os/ip-address.ts'
+import { describeHolder, findPortHolder } from '../os/port-holder.ts'
+import type { Forwarder } from './forwarder.ts'
+import { failedBindInWords } from './listen/bind-report.ts'
+import { isSamePort, loopbackAddresses, planListeners, reachesListener } from './listen/listen-plan.ts'
+
+/**
+ * Refuses a forward that would dial itself, before anything is opened.
+ * @throws Failure (78).
+ */
+export async function refuseImpossible(forward: ForwardOptions): Promise<void> {
+  const { listenPort, targetHost, targetPort, bind } = forward
+  if (listenPort !== targetPort) return
+  const machine = machineAddresses()
+  const { addresses } = planListeners(forward, machine)
+  if (isSamePort(forward) && !bind.some(isLoopback)) return
+  const targets = isSamePort(forward) ? loopbackAddresses : await addressesOf(targetHost)
+  const own = targets.find((target) => reachesListener(target, addresses, machine))
+  if (own === undefined) return
+  throw new Failure(
+    `port ${listenPort} cannot be forwarded to ${hostAndPort(targetHost, targetPort)}: that is where this forward itself ` +
+      'would listen, so it would dial itself for ever; give another target, or --bind an address other than the target’s',
+    exitCode.configuration,
+  )
+}
+
+/**
+ * A service manager passed sockets that would take the target's own address from it, so that the target cannot start, or the forward
+ * dials itself.
+ * @throws Failure (78).
+ */
+export function refuseSocketsOfTarget(forward: ForwardOptions, bound: readonly string[]): void {
+  if (!isSamePort(forward)) return
+  const machine = machineAddresses()
+  const own = bound.find((address) =>
+    loopbackAddresses.some((target) => reachesListener(target, [address], machine)),
+  )
+  if (own === undefined) return
+  const { listenPort, targetHost } = forward
+  throw new Failure(
+    `the inherited socket on ${hostAndPort(own, listenPort)} takes the address of the target ` +
+      `${hostAndPort(targetHost, listenPort)}; let ListenStream= name this machine’s other addresses, one by one`,
+    exitCode.configuration,
+  )
+}
+
+async function addressesOf(host: string): Promise<string[]> {
+  if (isIP(withoutZone(host)) !== 0) return [host]
+  try {
+    const { lookup } = await import('node:dns/promises')
+    return (await lookup(host, { all: true })).map(({ address }) => address)
+  } catch {
+    // A name that cannot be resolved yet may be later; every dial is checked again.
+    return []
+  }
+}
+
+/**
+ * Not one place could be bound.
+ * @throws Failure that names the holder of the port, or the other reason; with the code of the system where there is one. None when no
+ *   bind was tried: this machine has no address yet.
+ */
+export function refuseIfTaken(forwarder: Forwarder): void {
+  const [first] = forwarder.bindErrors()
+  if (first === undefined) return
+  const { listenPort } = forwarder.options
+  const isTaken = forwarder.bindErrors().some(({ error }) => error.code === 'EADDRINUSE')
+  const holder = isTaken ? findPortHolder(listenPort, first.place) : undefined
+  const by = holder === undefined ? '' : ` by ${describeHolder(holder)}`
+  const cure = isTaken
+    ? 'stop that process, make it listen on loopback only, or choose another port for this forward'
+    : 'choose another --bind or port'
+  const failure = new Failure(
+    `cannot listen on ${hostAndPort(first.place, listenPort)}: ${failedBindInWords(first)}${by}; ${cure}`,
+    isTaken ? exitCode.unavailable : exitCode.configuration,
+  )
+  // The starter reads the code: a want of descriptors is no fault of the forward.
+  throw Object.assign(failure, { code: first.error.code })
+}
