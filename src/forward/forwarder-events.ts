@@ -6,15 +6,14 @@ import type { AccessRecord } from './access-record.ts'
 import type { TargetChange } from './dial/candidate.ts'
 import { type GateEvent, gateLine } from './gate/gate-events.ts'
 import type { CapacityEvent } from './limits/capacity.ts'
-import type { ListenPlace } from './listen/listen-plan.ts'
+import type { ListenEvent } from './listen/listening.ts'
 import type { Log } from './process-logs.ts'
 import type { StepFailure } from './steps/steps.ts'
 import type { CertificateEvent } from './steps/tls-in.ts'
 
 /** What a forwarder reports to the keeper of its log. Nothing on the byte path is an event. */
 export type ForwarderEvent =
-  | { readonly kind: 'listening'; readonly places: readonly ListenPlace[] }
-  | { readonly kind: 'not-listening'; readonly place: ListenPlace; readonly problem: string }
+  | ListenEvent
   | { readonly kind: 'target-answers'; readonly target: string; readonly address: string }
   | {
       readonly kind: 'target-fails'

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import type { Shortage, TargetFacts, TargetState } from '../../record/forwarder-health.ts'
-import type { StepResult } from '../steps/steps.ts'
+import { resetSocket } from '../relay/reset.ts'
+import { runSteps, type StepResult } from '../steps/steps.ts'
 import { Candidate, type CandidateOptions } from './candidate.ts'
 import type { Connected } from './connect-race.ts'
 import { type DialFailure, type DialTarget, TargetDial, type TargetDialListener } from './dial.ts'
@@ -104,6 +105,27 @@ export class Dialer {
     )
     dial.start(now)
     return dial
+  }
+
+  /** A target with its steps done, for what speaks HTTP with it itself: the gate, and the look for an Inspector. */
+  dialPrepared(outcome: PreparedOutcome): void {
+    const { steps } = this.#options
+    this.dial({
+      slow: () => {},
+      notDialled: (failure) => outcome(failure, undefined),
+      dialled: (dialled) => {
+        const socket = dialled.socket.toSocket('reading').on('error', () => {})
+        if (steps.length === 0) return outcome(undefined, socket)
+        const { host, retries } = dialled
+        runSteps(steps, socket, { host, connection: undefined }, (result) => {
+          dialled.prepared(result)
+          if (result.ok) return outcome(undefined, result.socket)
+          resetSocket(socket)
+          const { step, message } = result.failure
+          outcome({ reason: 'target-error', message: `${step.name}: ${message}`, retries }, undefined)
+        })
+      },
+    })
   }
 
   /** Begins to look after targets that nobody uses. @param checkMs greater than 0. */
