@@ -1,4 +1,5 @@
 import { connect, type Socket } from 'node:net'
+import { errorCode } from '../os/failure.ts'
 import { timeLimit } from '../os/time-limit.ts'
 import {
   type ControlAnswer,
@@ -58,6 +59,27 @@ export function connectControl(path: string, timeoutMs = defaultTimeoutMs): Prom
       resolve(speak(socket))
     })
   })
+}
+
+/**
+ * What a failed connect to a control socket says about its holder.
+ * @returns `absent`: nobody holds it. `silent`: its holder does not accept. `unknown`: the connect failed on this side (EACCES, EMFILE and
+ *   the like) and says nothing; so does an error of another kind.
+ */
+export function holderAfter(error: unknown): 'absent' | 'silent' | 'unknown' {
+  switch (errorCode(error)) {
+    case 'ECONNREFUSED':
+    case 'ENOENT':
+    case 'ENOTDIR':
+    case 'ENOTSOCK':
+      return 'absent'
+    case 'ETIMEDOUT':
+    // The queue of its listener is full.
+    case 'EAGAIN':
+      return 'silent'
+    default:
+      return 'unknown'
+  }
 }
 
 /** Opens a control socket, asks one thing, closes it. */

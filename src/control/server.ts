@@ -2,7 +2,7 @@ import { closeSync, linkSync, lstatSync, openSync, renameSync, statSync, unlinkS
 import { createServer, type Server, type Socket } from 'node:net'
 import { errorCode, errorText, exitCode, Failure } from '../os/failure.ts'
 import { removeQuietly } from '../record/atomic-file.ts'
-import { connectControl } from './client.ts'
+import { connectControl, holderAfter } from './client.ts'
 import { type ControlAnswer, ControlRefusal, lineSplitter, parseRequest } from './protocol.ts'
 import { socketName } from './socket-path.ts'
 
@@ -154,8 +154,7 @@ async function refuseIfHeld(path: string): Promise<void> {
   try {
     client = await connectControl(path)
   } catch (error) {
-    const code = errorCode(error)
-    if (code === 'ECONNREFUSED' || code === 'ENOENT' || code === 'ENOTSOCK') return
+    if (holderAfter(error) === 'absent') return
     throw new ControlSocketHeld(path, undefined)
   }
   try {

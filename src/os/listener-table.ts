@@ -32,8 +32,8 @@ export function tcpListeners(): readonly TcpListener[] | undefined {
 }
 
 /**
- * The first listening TCP socket for which `isWanted` holds. Costs some microseconds for each listener before it. When there is none, the
- * kernel also looks through its whole table of connections, however few there are: 0.3 ms on a small machine, 4 ms on a large one.
+ * The first listening TCP socket for which `isWanted` holds. It takes 0.15 ms when there is one. When there is none, the kernel also walks
+ * the whole of its table of connections, however few there are: 0.3 ms with 800 sockets, 10 ms on a kernel with 262,144 hash buckets.
  * @returns null when there is none, undefined as for {@link tcpListeners}.
  */
 export function firstTcpListener(

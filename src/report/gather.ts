@@ -3,9 +3,9 @@ import path from 'node:path'
 import { setTimeout as after } from 'node:timers/promises'
 import { readChannelHealth } from '../alert/channel-records.ts'
 import { readOpenIncidents } from '../alert/open-incidents.ts'
-import { askControl } from '../control/client.ts'
+import { askControl, holderAfter } from '../control/client.ts'
 import { bootId, monotonicMs, wallTime } from '../os/clock.ts'
-import { errorCode, exitCode, Failure } from '../os/failure.ts'
+import { exitCode, Failure } from '../os/failure.ts'
 import { isLoopback, machineAddresses } from '../os/interfaces.ts'
 import { findPortHolder, type PortHolder } from '../os/port-holder.ts'
 import { isElsewhere, judgeProcess, ownIdentity } from '../os/process-identity.ts'
@@ -205,7 +205,7 @@ async function readState(
     if (answer.kind === 'read') return { reading: answer, control: 'answered' }
   } catch (error) {
     // Nobody there, or hung, or of another version: the file tells.
-    if (isNobodyThere(error)) control = 'absent'
+    if (holderAfter(error) === 'absent') control = 'absent'
   }
   return { reading: readRuntimeState(path.join(stateDirectory, fileNames.runtimeState)), control }
 }
@@ -297,12 +297,6 @@ async function askHealth(socket: string): Promise<ForwarderHealth | 'silent' | '
     const answer = await askControl(socket, 'health', {}, answerWithinMs)
     return isForwarderHealth(answer) ? answer : 'silent'
   } catch (error) {
-    return isNobodyThere(error) ? 'absent' : 'silent'
+    return holderAfter(error) === 'absent' ? 'absent' : 'silent'
   }
-}
-
-/** The kernel says that nobody holds the socket. Anything else, a full queue say (EAGAIN), says nothing of the kind. */
-function isNobodyThere(error: unknown): boolean {
-  const code = errorCode(error)
-  return code === 'ECONNREFUSED' || code === 'ENOENT' || code === 'ENOTSOCK' || code === 'ENOTDIR'
 }

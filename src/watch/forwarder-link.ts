@@ -1,5 +1,5 @@
-import { type ControlClient, connectControl } from '../control/client.ts'
-import { errorCode } from '../os/failure.ts'
+import { type ControlClient, connectControl, holderAfter } from '../control/client.ts'
+import { errorCode, errorText } from '../os/failure.ts'
 import {
   isExiting,
   judgeProcess,
@@ -39,7 +39,8 @@ export class ForwarderLink {
 
   /**
    * The open connection, or why there is none: `absent`, nobody holds the socket; `silent`, who holds it does not answer.
-   * @throws ShortageError when this process lacks what is needed to connect: that says nothing about whoever holds the socket.
+   * @throws ShortageError when this process lacks what is needed to connect, Error when it may not (EACCES): neither says anything about the
+   *   holder of the socket.
    */
   async connect(): Promise<ControlClient | 'absent' | 'silent'> {
     if (this.#connection !== undefined) return this.#connection
@@ -58,10 +59,12 @@ export class ForwarderLink {
       })
       return connection
     } catch (error) {
-      const code = errorCode(error)
-      const shortage = shortageOf(code)
+      const shortage = shortageOf(errorCode(error))
       if (shortage !== undefined) throw new ShortageError(shortage)
-      return code === 'ETIMEDOUT' || code === 'EAGAIN' ? 'silent' : 'absent'
+      const holder = holderAfter(error)
+      if (holder === 'unknown')
+        throw new Error(`its control socket cannot be opened: ${refusalInWords(error)}`)
+      return holder
     }
   }
 
@@ -105,4 +108,9 @@ export class ForwarderLink {
     this.#closed = true
     this.drop()
   }
+}
+
+function refusalInWords(error: unknown): string {
+  const text = errorText(error)
+  return errorCode(error) === 'EACCES' ? `${text}; run the monitor as the user of its forwarders` : text
 }

@@ -29,10 +29,9 @@ export async function orderReplacement(
 ): Promise<Extract<Observation, { kind: 'replaced' | 'replace-failed' }>> {
   const failed = (message: string, reason: ReplaceFailure) =>
     ({ kind: 'replace-failed', generation, message, reason }) as const
-  const connection = await link.connect().catch(() => 'short' as const)
-  if (connection === 'short') return failed('this machine lacks what is needed to ask it', 'failed')
-  if (typeof connection === 'string') return failed('its control socket does not answer', 'unsupported')
   try {
+    const connection = await link.connect()
+    if (typeof connection === 'string') return failed('its control socket does not answer', 'unsupported')
     const order = { run: forwarderCommand(options, stateDirectory), timeoutMs }
     const answer = await connection.request('hand-over', order, timeoutMs + answerTakesMs)
     // The next look is at the one that took over, whose control socket it is now.

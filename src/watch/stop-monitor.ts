@@ -1,6 +1,6 @@
 import path from 'node:path'
-import { connectControl } from '../control/client.ts'
-import { errorCode, errorText, exitCode, Failure } from '../os/failure.ts'
+import { connectControl, holderAfter } from '../control/client.ts'
+import { errorText, exitCode, Failure } from '../os/failure.ts'
 import type { ProcessIdentity } from '../os/process-identity.ts'
 import type { ForwarderIdentity } from '../record/forwarder-health.ts'
 import { readRuntimeState } from '../record/runtime-state.ts'
@@ -59,7 +59,7 @@ async function endMonitor(
   say: (line: string) => void,
 ): Promise<ProcessIdentity | undefined> {
   const control = await connectControl(path.join(stateDirectory, fileNames.monitorSocket)).catch((error) => {
-    if (['ENOENT', 'ECONNREFUSED', 'ENOTSOCK'].includes(errorCode(error) ?? '')) return undefined
+    if (holderAfter(error) === 'absent') return undefined
     throw new Failure(
       `the monitor of ${stateDirectory} cannot be asked: ${errorText(error)}`,
       exitCode.unavailable,

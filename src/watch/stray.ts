@@ -1,7 +1,7 @@
 import { readlinkSync, statSync } from 'node:fs'
 import path from 'node:path'
 import type { ForwardOptions } from '../config/forward-options.ts'
-import { type ControlClient, connectControl } from '../control/client.ts'
+import { type ControlClient, connectControl, holderAfter } from '../control/client.ts'
 import { planListeners } from '../forward/listen/listen-plan.ts'
 import { machineAddresses } from '../os/interfaces.ts'
 import { isLinux } from '../os/platform.ts'
@@ -33,6 +33,7 @@ const answerTakesMs = 1500
  * answers by what it says.
  * @param stateDirectory of this monitor.
  * @returns undefined when nobody holds them, or somebody else.
+ * @throws the system's error when this process is unable to ask the one that it found.
  */
 export async function findStray(options: ForwardOptions, stateDirectory: string): Promise<Stray | undefined> {
   if (!isLinux) return undefined
@@ -96,5 +97,9 @@ async function isWatched(directory: string): Promise<boolean> {
 }
 
 async function open(file: string): Promise<ControlClient | undefined> {
-  return await connectControl(file, answerTakesMs).catch(() => undefined)
+  return await connectControl(file, answerTakesMs).catch((error) => {
+    // A forwarder that this process is unable to ask is not one that does not answer.
+    if (holderAfter(error) === 'unknown') throw error
+    return undefined
+  })
 }

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
+import { withDefaults } from '../../src/config/forward-options.ts'
+import { findStray } from '../../src/watch/stray.ts'
 import { LongStream, RestlessClients } from '../support/exact-clients.ts'
 import { healthyAs, launchMonitor, restartsOf, startMonitor } from '../support/monitored.ts'
 import { Resident } from '../support/resident.ts'
@@ -116,4 +118,21 @@ describe('A forwarder of ours that serves the port without the monitor’s knowi
         await echo.close()
       }),
     ))
+
+  it('(this process is unable to ask it) is not taken for one that hangs', () =>
+    withWatched(async (watched) => {
+      const port = await freePort()
+      const stray = watched.start('tcp-proxy', String(port), 'localhost', '9')
+      await stray.line(/Listening/)
+      const here = mkdtempSync(join(tmpdir(), 'pw-here-'))
+      const options = withDefaults({ listenPort: port, targetHost: 'localhost', targetPort: 9 }, {})
+      assert.equal((await findStray(options, here))?.state, 'answers')
+      // So that it cannot take the name of its control socket again.
+      process.kill(stray.pid, 'SIGSTOP')
+      const socket = watched.file(`tcp_proxy_${port}.sock`)
+      rmSync(socket)
+      symlinkSync(socket, socket)
+      await assert.rejects(findStray(options, here), { code: 'ELOOP' })
+      rmSync(here, { recursive: true })
+    }))
 })

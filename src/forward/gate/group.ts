@@ -1,6 +1,6 @@
 import { readdirSync } from 'node:fs'
 import path from 'node:path'
-import { connectControl } from '../../control/client.ts'
+import { connectControl, holderAfter } from '../../control/client.ts'
 import { monotonicMs } from '../../os/clock.ts'
 import {
   isElsewhere,
@@ -95,7 +95,9 @@ export class GateGroup {
         client.close()
         this.#heldElsewhere.add(listenPort)
       },
-      () => this.#heldElsewhere.delete(listenPort),
+      (error) => {
+        if (holderAfter(error) === 'absent') this.#heldElsewhere.delete(listenPort)
+      },
     )
     return this.#heldElsewhere.has(listenPort)
   }
