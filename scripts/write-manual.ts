@@ -5,7 +5,8 @@ import { umbrella } from '../src/cli/umbrella.ts'
 import { words } from '../src/cli/words.ts'
 import { version } from '../src/os/version.ts'
 import { commandPage } from './manual/command-page.ts'
-import { configurationPage, type Schema } from './manual/configuration-page.ts'
+import type { Schema } from './manual/configuration-keys.ts'
+import { configurationPage } from './manual/configuration-page.ts'
 
 // Writes the manual pages into dist/man, from the tables that help and configuration are made of.
 const checkout = fileURLToPath(new URL('../..', import.meta.url))

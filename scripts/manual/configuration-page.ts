@@ -1,28 +1,9 @@
-import { optionList } from '../../src/config/forward-options.ts'
-import { groupOf, optionGroups } from '../../src/config/option-groups.ts'
+import { configurationSections, type Key, type Schema, type Section } from './configuration-keys.ts'
 import { heading, item, paragraph, subheading, title, verbatim } from './roff.ts'
-
-/** What is read of a JSON schema. */
-export interface Schema {
-  readonly description?: string
-  readonly type?: string | readonly string[]
-  readonly enum?: readonly string[]
-  readonly const?: string
-  readonly properties?: Readonly<Record<string, Schema>>
-  readonly items?: Schema
-  readonly anyOf?: readonly Schema[]
-  readonly oneOf?: readonly Schema[]
-}
 
 /** port-watchdog.yaml(5), from the schema that checks the file. */
 export function configurationPage(schema: Schema, version: string): string {
-  const { forwards, restart, limits, alerts, $schema: _, ...general } = schema.properties ?? {}
-  const forward = forwards?.items?.properties ?? {}
-  const grouped = new Map<string, string>(optionList.map(({ name, key }) => [key, groupOf[name]]))
-  const ofGroup = (group: string | undefined) =>
-    Object.entries(forward).filter(
-      ([key]) => grouped.get(key) === group && key !== 'restart' && key !== 'limits',
-    )
+  const sections = configurationSections(schema)
   return [
     title('port-watchdog.yaml', 5, version),
     heading('Name'),
@@ -35,7 +16,7 @@ export function configurationPage(schema: Schema, version: string): string {
     heading('Description'),
     paragraph(
       'YAML or JSON. Times are written 250ms, 5s, 2m or 1h; a number alone means seconds. Where a list is wanted, a single value will do. ' +
-        'proxy-monitor reads the file again when it changes, and keeps the previous configuration when it is not valid.',
+        'proxy-monitor reads the file again when it changes, and keeps the previous configuration when the file is not valid.',
     ),
     heading('Example'),
     verbatim([
@@ -43,55 +24,40 @@ export function configurationPage(schema: Schema, version: string): string {
       '  - { name: inspector, listen: 6274, target: "localhost:6274", gate: token }',
       '  - { name: web, listen: 8080, target: "localhost:3000", allow: [192.168.0.0/16] }',
     ]),
-    heading('General keys'),
-    ...list(general),
-    heading('Keys of a forward'),
-    paragraph('Each entry of forwards has these keys.'),
-    ...list(Object.fromEntries(ofGroup(undefined))),
-    ...optionGroups.flatMap((group) => {
-      const own = ofGroup(group)
-      return own.length === 0 ? [] : [subheading(group), ...list(Object.fromEntries(own))]
-    }),
-    heading('Keys of restart'),
-    paragraph('restart stands in a forward, or beside forwards for all of them.'),
-    ...list(restart?.properties ?? {}),
-    heading('Keys of limits'),
-    paragraph('limits stands in a forward, or beside forwards for all of them.'),
-    ...list(limits?.properties ?? {}),
-    heading('Keys of alerts'),
-    ...nested(alerts?.properties ?? {}),
+    ...sections.flatMap((section) => [...headingOf(section), ...section.keys.map(keyItem)]),
     heading('See also'),
     'proxy\\-monitor(1), port\\-watchdog(1)\n',
   ].join('')
 }
 
-function list(properties: Readonly<Record<string, Schema>>): string[] {
-  return Object.entries(properties).map(([key, schema]) => item(key, meaning(schema)))
+const introductions: Readonly<Record<string, { heading: string; text?: string }>> = {
+  '': { heading: 'General keys' },
+  'forwards[]': { heading: 'Keys of a forward', text: 'Each entry of forwards has these keys.' },
+  restart: {
+    heading: 'Keys of restart',
+    text: 'restart stands in a forward, or at the top level for all forwards.',
+  },
+  limits: {
+    heading: 'Keys of limits',
+    text: 'limits stands in a forward, or at the top level for all forwards.',
+  },
+  alerts: { heading: 'Keys of alerts' },
 }
 
-/** Keys with what stands below them. */
-function nested(properties: Readonly<Record<string, Schema>>, path = ''): string[] {
-  return Object.entries(properties).flatMap(([key, schema]) => {
-    const forms = schema.items?.oneOf ?? (schema.properties === undefined ? [] : [schema])
-    const below = forms.flatMap((form) => {
-      const kind = form.properties?.type
-      const kinds = kind?.enum ?? (kind?.const === undefined ? [] : [kind.const])
-      const where = kinds.length === 0 ? `${path}${key}` : `${path}${key}, type ${kinds.join(' or ')}`
-      const { type: _, ...rest } = form.properties ?? {}
-      return [subheading(where), ...list(kinds.length === 0 ? (form.properties ?? {}) : rest)]
-    })
-    return [item(`${path}${key}`, meaning(schema)), ...below]
-  })
+function headingOf({ place, group }: Section): string[] {
+  const introduction = introductions[place]
+  if (introduction === undefined || group !== undefined) {
+    return [
+      subheading(
+        group !== undefined && introduction !== undefined ? group : [place, group].filter(Boolean).join(', '),
+      ),
+    ]
+  }
+  const text = introduction.text === undefined ? [] : [paragraph(introduction.text)]
+  return [heading(introduction.heading), ...text]
 }
 
-function meaning(schema: Schema): string {
-  const values = schema.enum === undefined ? [] : [`one of ${schema.enum.join(', ')}`]
-  const told = [schema.description, ...values].filter((text) => text !== undefined)
-  return told.length > 0 ? told.join('; ') : kindOf(schema)
-}
-
-function kindOf({ type, items, anyOf, oneOf }: Schema): string {
-  if (items !== undefined) return 'a list'
-  if (anyOf !== undefined || oneOf !== undefined) return 'see below'
-  return Array.isArray(type) ? type.join(' or ') : String(type ?? 'see below')
+function keyItem({ key, meaning, byDefault, example }: Key): string {
+  const told = byDefault === '' ? meaning : `${meaning} (default: ${byDefault})`
+  return item(`${key}: ${example}`, told)
 }

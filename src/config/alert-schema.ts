@@ -41,19 +41,18 @@ function parseSigningKey(written: string): Parsed<Secret> {
   return { ok: false, problem: `it is not a key of 24 to 64 bytes in base64; ${make} makes one` }
 }
 
-const reminder = duration.refine(
-  (ms) => ms === 0 || ms >= shortestReminderMs,
-  'a reminder comes every 30m at most',
-)
+const reminder = duration.refine((ms) => ms === 0 || ms >= shortestReminderMs, 'the shortest reminder is 30m')
 
-// biome-ignore lint/suspicious/noTemplateCurlyInString: this is how a person writes it.
-const url = text(parseSecretUrl).describe('a secret: written here, or ${NAME} for an environment variable')
+const url = text(parseSecretUrl).describe(
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: this is how a person writes it.
+  'a secret URL: written here, or ${NAME} for an environment variable',
+)
 const name = z
   .string()
   .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/, 'a name is 1 to 63 letters, digits, ".", "_" or "-"')
   .refine((value) => value !== pingName, `"${pingName}" is the name of the dead man's switch`)
   .optional()
-  .describe('default: its type')
+  .describe('its name in status and in --test-alert; default: its type')
 
 const channel = z.discriminatedUnion(
   'type',
@@ -89,7 +88,7 @@ const channel = z.discriminatedUnion(
 
 const ping = z.strictObject({
   url,
-  interval: duration.optional().describe('between two pings; default 1m'),
+  interval: duration.optional().describe('time between two pings; default 1m'),
   fail: z.boolean().optional().describe('fetch URL/fail while an incident is open'),
 })
 
@@ -100,10 +99,12 @@ export const pingKeys = Object.keys(ping.shape)
 export const alerts = z.strictObject({
   reminder: reminder
     .optional()
-    .describe('tell an open incident again after so long, then doubling up to 6h; 0 = never (default)'),
-  group: duration.optional().describe('collect changes for so long into one message; default 5s'),
-  channels: z.array(channel).optional(),
-  ping: ping.optional().describe('a dead man’s switch: fetched as long as the monitor does its work'),
+    .describe(
+      'send an open incident again after this time (at least 30m), then after twice as long each time, up to 6h; 0 = never',
+    ),
+  group: duration.optional().describe('collect changes of this time into one message; default 5s'),
+  channels: z.array(channel).optional().describe('where alerts are sent'),
+  ping: ping.optional().describe('a dead man’s switch: a URL that is fetched as long as the monitor works'),
 })
 
 type AlertsEntry = z.output<typeof alerts> | undefined

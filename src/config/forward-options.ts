@@ -194,7 +194,7 @@ export const tunableOptions: {
     placeholder: 'NETWORK',
     parse: parseNetwork,
     default: [],
-    help: 'source networks to admit: CIDRs, "private" or "any"; replaces the default, "private". This machine is always admitted',
+    help: 'source networks to admit: CIDRs, "private" or "any"; this machine is always admitted (default: private, which given networks replace)',
   },
   gate: {
     kind: 'text',

@@ -21,32 +21,34 @@ const restart = z.strictObject({
   failureThreshold: count.min(1).optional().describe('failures in a row after which an alert is raised'),
   backoff: duration
     .optional()
-    .describe('wait before the second restart in a row, doubled at each further one'),
-  backoffLimit: duration.optional().describe('the longest wait'),
-  resetAfter: duration.optional().describe('healthy time after which the back-off begins anew'),
+    .describe('wait before the second restart in a row, doubled for each further one'),
+  backoffLimit: duration.optional().describe('longest wait between two restarts'),
+  resetAfter: duration
+    .optional()
+    .describe('healthy time after which the waits begin again at once; 0 = at each healthy check'),
   flappingRestarts: count
     .optional()
     .describe('restarts within flappingWindow that pause restarts; 0 = never'),
-  flappingWindow: duration.optional(),
-  flappingPause: duration.optional(),
+  flappingWindow: duration.optional().describe('time in which flappingRestarts are counted'),
+  flappingPause: duration.optional().describe('how long restarts pause once a forward is flapping'),
   startTimeout: duration
-    .refine((ms) => ms > 0, 'a start takes time; without a limit it cannot be')
+    .refine((ms) => ms > 0, 'a start takes time; give it more than 0')
     .optional()
-    .describe('until a forwarder that was started must be ready'),
-  killAfter: duration.optional().describe('from SIGTERM to SIGKILL for a forwarder that hangs'),
+    .describe('time allowed for a forwarder to start'),
+  killAfter: duration.optional().describe('time from SIGTERM to SIGKILL for a forwarder that hangs'),
 })
 
 const limits = z.strictObject({
   memory: memory
     .optional()
-    .describe('memory of all processes of a forward together, such as 256M; more is alerted; 0 = no limit'),
+    .describe('alert when all processes of a forward together use more memory, such as 256M; 0 = no limit'),
   cpu: cpuShare
     .optional()
-    .describe('their CPU time, such as 50% of one core or 200% for two; more is alerted; 0 = no limit'),
+    .describe('alert when they use more CPU time, such as 50% of one core or 200% for two; 0 = no limit'),
   action: z
     .enum(['alert', 'restart'])
     .optional()
-    .describe('what to do beyond a limit besides the alert: nothing, or a restart by handover'),
+    .describe('what to do above a limit: alert, or restart, which alerts and restarts by handover'),
 })
 
 function counted(range: readonly [least: number, most: number] | undefined): z.ZodNumber {
@@ -72,10 +74,11 @@ function optionSchema(specification: OptionSpecification<unknown>): z.ZodType {
 const forward = z.strictObject({
   name: z
     .string()
-    .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/, 'a name is 1 to 63 letters, digits, ".", "_" or "-"'),
+    .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/, 'a name is 1 to 63 letters, digits, ".", "_" or "-"')
+    .describe('its name in status, logs and alerts: 1 to 63 letters, digits, ".", "_" or "-"'),
   listen: port.describe('port to listen on'),
-  restart: restart.optional(),
-  limits: limits.optional(),
+  restart: restart.optional().describe('how this forward is restarted'),
+  limits: limits.optional().describe('memory and CPU time that this forward may use'),
   ...Object.fromEntries(
     optionList.map(({ key, specification }) => [key, optionSchema(specification).optional()]),
   ),
@@ -94,14 +97,16 @@ const file = z.strictObject({
   interval: duration
     .refine((ms) => ms >= shortestIntervalMs, 'rounds come every 100ms at most')
     .optional()
-    .describe('between two rounds of checks; default 10s'),
-  restart: restart.optional().describe('for every forward that does not say otherwise'),
-  limits: limits.optional().describe('for every forward that does not say otherwise'),
+    .describe('time between two rounds of checks, at least 100ms; default 10s'),
+  restart: restart.optional().describe('how every forward is restarted, unless it has its own values'),
+  limits: limits.optional().describe('limits of every forward, unless it has its own'),
   forwards: z
     .array(forward)
     .optional()
-    .describe('what is forwarded; default: the ports of the MCP Inspector, to the same ports of localhost'),
-  alerts: alerts.optional().describe('where incidents are told'),
+    .describe(
+      'the forwards; default: ports 6274, 6275 and 6277 of the MCP Inspector, to the same ports of localhost',
+    ),
+  alerts: alerts.optional().describe('where to send alerts'),
 })
 
 type ForwardEntry = z.output<typeof forward>

@@ -251,7 +251,7 @@ ping: { url: "https://ping.example.com/uuid-of-mine", interval: 2m, fail: true }
       channel('type: slack, name: ping, url: "https://a.b/"'),
     )
     await refused(/channels\[0\]\.command/, channel('type: command, command: []'))
-    await refused(/alerts\.reminder: a reminder comes every 30m at most/, withAlerts('reminder: 5m'))
+    await refused(/alerts\.reminder: the shortest reminder is 30m/, withAlerts('reminder: 5m'))
     const twice = '{ type: slack, url: "https://a.b/" }'
     await refused(/channels\[1\]\.name: slack is there twice/, withAlerts(`channels: [${twice}, ${twice}]`))
   })

@@ -1,0 +1,178 @@
+import { alertDefaults, pingDefaults } from '../../src/config/alert-options.ts'
+import { defaultIntervalMs } from '../../src/config/configuration.ts'
+import {
+  type OptionSpecification,
+  optionList,
+  type TunableOptions,
+} from '../../src/config/forward-options.ts'
+import { groupOf, optionGroups } from '../../src/config/option-groups.ts'
+import { limitDefaults } from '../../src/config/resource-limits.ts'
+import { type RestartPolicy, restartDefaults } from '../../src/config/restart-policy.ts'
+import { optionExamples, otherExamples } from './examples.ts'
+
+/** What is read of a JSON schema. */
+export interface Schema {
+  readonly description?: string
+  readonly type?: string | readonly string[]
+  readonly enum?: readonly string[]
+  readonly const?: string
+  readonly properties?: Readonly<Record<string, Schema>>
+  readonly items?: Schema
+  readonly anyOf?: readonly Schema[]
+  readonly oneOf?: readonly Schema[]
+}
+
+/** One key of the configuration file, as the manual page and docs/configuration.md show it. */
+export interface Key {
+  readonly key: string
+  readonly meaning: string
+  /** In words; empty = there is none. */
+  readonly byDefault: string
+  /** A value in YAML. */
+  readonly example: string
+}
+
+/** Keys that stand in one place of the file. */
+export interface Section {
+  /** Where: empty for the top level. */
+  readonly place: string
+  /** Heading among the keys of that place; undefined = those that come first. */
+  readonly group?: string
+  readonly keys: readonly Key[]
+}
+
+/** Every key of the file, from the schema that checks it and the table of options. */
+export function configurationSections(schema: Schema): Section[] {
+  const { restart, limits, alerts, forwards, $schema: _, ...general } = schema.properties ?? {}
+  const forward = forwards?.items?.properties ?? {}
+  const own = ['name', 'listen', 'target', 'restart', 'limits'].map((key) =>
+    keyOf('forwards[]', key, forward[key]),
+  )
+  const options = optionGroups.map((group) => ({
+    place: 'forwards[]',
+    group,
+    keys: optionList
+      .filter(({ name, key }) => groupOf[name] === group && !own.some((one) => one.key === key))
+      .map(optionKey),
+  }))
+  return [
+    section('', { ...general, ...pick(schema, ['forwards', 'restart', 'limits', 'alerts']) }),
+    { place: 'forwards[]', keys: own },
+    ...options,
+    section('restart', restart?.properties ?? {}),
+    section('limits', limits?.properties ?? {}),
+    ...alertSections(alerts?.properties ?? {}),
+  ]
+}
+
+function pick({ properties = {} }: Schema, keys: readonly string[]): Record<string, Schema> {
+  return Object.fromEntries(keys.map((key) => [key, properties[key] ?? {}]))
+}
+
+function section(place: string, properties: Readonly<Record<string, Schema>>): Section {
+  return { place, keys: Object.entries(properties).map(([key, schema]) => keyOf(place, key, schema)) }
+}
+
+/** `alerts` and what stands below its keys. */
+function alertSections(properties: Readonly<Record<string, Schema>>): Section[] {
+  const below = Object.entries(properties).flatMap(([key, schema]) => {
+    const forms = schema.items?.oneOf ?? (schema.properties === undefined ? [] : [schema])
+    return forms.map((form) => {
+      const kind = form.properties?.type
+      const kinds = kind?.enum ?? (kind?.const === undefined ? [] : [kind.const])
+      const { type: _, ...rest } = form.properties ?? {}
+      return kinds.length === 0
+        ? section(`alerts.${key}`, form.properties ?? {})
+        : { ...section('alerts.channels[]', rest), group: `type: ${kinds.join(' or ')}` }
+    })
+  })
+  return [section('alerts', properties), ...below]
+}
+
+function optionKey({ name, key, specification }: (typeof optionList)[number]): Key {
+  const { meaning, byDefault } = splitDefault(inKeys(specification.help))
+  return { key, meaning, byDefault: byDefault ?? valueInWords(specification), example: optionExamples[name] }
+}
+
+function valueInWords({ kind, default: value }: OptionSpecification<unknown>): string {
+  if (kind === 'duration') return time(Number(value))
+  if (kind === 'count') return String(value)
+  return kind === 'flag' ? 'false' : 'none'
+}
+
+function keyOf(place: string, key: string, schema: Schema | undefined): Key {
+  const path = place === '' ? key : `${place}.${key}`
+  const { meaning, byDefault } = splitDefault(schema?.description ?? '')
+  const example = otherExamples[path]
+  if (example === undefined || meaning === '') throw new Error(`${path} has no example or no description`)
+  return { key, meaning, byDefault: byDefault ?? otherDefaults[path] ?? '', example }
+}
+
+/** A text that ends with `(default: VALUE)`, `(default: VALUE; 0 = MEANING)` or `; default VALUE`. */
+function splitDefault(text: string): { meaning: string; byDefault: string | undefined } {
+  const [, before, value, rest = ''] = /^(.*?);? \(?default:? (.*?)(?:; (0 = [^)]*))?\)?$/s.exec(text) ?? []
+  if (before === undefined || value === undefined) return { meaning: text, byDefault: undefined }
+  return { meaning: rest === '' ? before : `${before}; ${rest}`, byDefault: value }
+}
+
+/** A sentence about flags of the command line, with the keys of a file in their place. */
+function inKeys(text: string): string {
+  const keys = new Map(optionList.map(({ flag, key }) => [flag, key]))
+  return text
+    .replaceAll(/--[a-z][a-z-]*[a-z]/g, (flag) => keys.get(flag) ?? flag)
+    .replaceAll('TARGET_HOST', 'the host of target')
+}
+
+/** `12h`, `1m`, `250ms`: as a person writes it into the file. */
+function time(ms: number): string {
+  if (ms === 0) return 'off'
+  for (const [unit, size] of [
+    ['h', 3_600_000],
+    ['m', 60_000],
+    ['s', 1000],
+  ] as const) {
+    if (ms % size === 0) return `${ms / size}${unit}`
+  }
+  return `${ms}ms`
+}
+
+const otherDefaults: Readonly<Record<string, string>> = {
+  interval: time(defaultIntervalMs),
+  ...Object.fromEntries(
+    (Object.keys(restartDefaults) as (keyof RestartPolicy)[]).map((name) => [
+      `restart.${name.replace(/Ms$/, '')}`,
+      name.endsWith('Ms') ? time(restartDefaults[name]) : String(restartDefaults[name]),
+    ]),
+  ),
+  'limits.memory': limitDefaults.memoryBytes === 0 ? 'no limit' : String(limitDefaults.memoryBytes),
+  'limits.cpu': limitDefaults.cpuPercent === 0 ? 'no limit' : String(limitDefaults.cpuPercent),
+  'limits.action': limitDefaults.action,
+  'alerts.reminder': alertDefaults.reminderMs === 0 ? 'never' : time(alertDefaults.reminderMs),
+  'alerts.group': time(alertDefaults.groupMs),
+  'alerts.channels': 'none',
+  'alerts.ping': 'none',
+  'alerts.ping.interval': time(pingDefaults.intervalMs),
+  'alerts.ping.fail': String(pingDefaults.fail),
+  'alerts.channels[].secret': 'unsigned',
+  'alerts.channels[].environment': 'none',
+  restart: 'see below',
+  limits: 'none',
+  alerts: 'none',
+  'forwards[].restart': 'the restart of the top level',
+  'forwards[].limits': 'the limits of the top level',
+}
+
+/** The options that an example of one option needs beside it. */
+export const companions: { readonly [Name in keyof TunableOptions]?: readonly (keyof TunableOptions)[] } = {
+  gateHost: ['gate'],
+  gateTokenFile: ['gate'],
+  gateSessionMs: ['gate'],
+  tlsCert: ['tlsKey'],
+  tlsKey: ['tlsCert'],
+  tlsClientCa: ['tlsCert', 'tlsKey'],
+  tlsAlpn: ['tlsCert', 'tlsKey'],
+  targetTlsCa: ['targetTls'],
+  targetTlsName: ['targetTls'],
+  targetTlsInsecure: ['targetTls'],
+  targetAlpn: ['targetTls'],
+}
