@@ -58,6 +58,7 @@ for (const { word, program, command } of words) {
   if (program !== undefined) commands.set(program, made)
 }
 const scripts = [
+  'port-watchdog install-service',
   'scripts/start',
   'scripts/install-systemd',
   'scripts/test',
@@ -72,7 +73,10 @@ const knownFlags = (command: string): readonly string[] | undefined => {
   }
   return undefined
 }
-const scriptText = scripts.map(read).join('\n')
+const scriptText = scripts
+  .filter((name) => name.includes('/'))
+  .map(read)
+  .join('\n')
 const allFlags = new Set([...commands.keys()].flatMap((name) => knownFlags(name) ?? []))
 
 /** Keys and options of other programs that the guides name. */
@@ -199,7 +203,9 @@ describe('documentation', () => {
       .join('\n')
     const keys = new Set([...optionList.map(({ key }) => key), ...Object.keys(otherExamples).map(lastPart)])
     for (const page of guides) {
-      for (const code of codeOf(page).filter((one) => !foreignKeys.has(one) && /^[a-z]+(?:[A-Z][a-z]*)+$/.test(one))) {
+      for (const code of codeOf(page).filter(
+        (one) => !foreignKeys.has(one) && /^[a-z]+(?:[A-Z][a-z]*)+$/.test(one),
+      )) {
         assert.ok(keys.has(code) || new RegExp(`\\b${code}\\b`).test(sources), `${page}: ${code}`)
       }
     }
@@ -272,7 +278,7 @@ function usesIn(line: string): { command: string | undefined; flags: string[] }[
     return [{ command: undefined, flags: flagsIn(line).filter((flag) => flag.startsWith('--')) }]
   return line.split(/&&|\|\||[|;]| -- /).flatMap((part) => {
     const [, command, rest = ''] =
-      /^\s*(?:\$ |sudo |nohup |npx |[A-Z_]+=\S* )*(?:dist\/src\/cli\/|\.\/)?(port-watchdog [a-z]+|[a-z]+-[a-z]+|scripts\/[a-z/-]+)(?:\.js)?(?=\s|$)(.*)$/s.exec(
+      /^\s*(?:\$ |sudo |nohup |npx |[A-Z_]+=\S* )*(?:dist\/src\/cli\/|\.\/)?(port-watchdog [a-z][a-z-]*|[a-z]+-[a-z]+|scripts\/[a-z/-]+)(?:\.js)?(?=\s|$)(.*)$/s.exec(
         part,
       ) ?? []
     if (command === undefined) return []
