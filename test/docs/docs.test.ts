@@ -193,7 +193,7 @@ describe('documentation', () => {
   it('has the tables of keys that the code has', () => {
     const schema = JSON.parse(read('schema/port-watchdog.schema.json')) as Schema
     const page = read('docs/configuration.md')
-    assert.equal(page, withTables(page, schema), 'run npm run schema')
+    assert.equal(compact(page), compact(withTables(page, schema)), 'run npm run schema')
   })
 
   it('names keys and fields that exist', () => {
@@ -250,6 +250,11 @@ describe('documentation', () => {
     }
   })
 })
+
+/** Without the blanks by which Biome brings the columns of tables in line. */
+function compact(page: string): string {
+  return page.replaceAll(/ {2,}(?=\|)/g, ' ').replaceAll(/-{3,}/g, '---')
+}
 
 /** As GitHub makes anchors of headings. */
 function slug(heading: string): string {
