@@ -71,7 +71,10 @@ const knownFlags = (command: string): readonly string[] | undefined => {
     const flags = made.createHelp().visibleOptions(made)
     return flags.flatMap(({ short, long }) => [short, long].filter((flag) => flag !== undefined))
   }
-  return undefined
+  // It passes on what it does not know.
+  return command === 'scripts/start'
+    ? [...(knownFlags('proxy-monitor') ?? []), '--with-inspector', '--no-gate']
+    : undefined
 }
 const scriptText = scripts
   .filter((name) => name.includes('/'))
@@ -98,6 +101,19 @@ describe('documentation', () => {
           const anchors = [...read(target).matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) => slug(heading))
           assert.ok(anchors.includes(anchor), `${page}: ${link} (there are ${anchors.join(', ')})`)
         }
+      }
+    }
+  })
+
+  it('links to nothing that the package leaves out', () => {
+    const { files } = JSON.parse(read('package.json')) as { files: string[] }
+    const isPacked = (file: string) =>
+      ['README.md', 'LICENSE', 'package.json'].includes(file) ||
+      files.some((packed) => file === packed || file.startsWith(`${packed}/`))
+    for (const page of guides) {
+      for (const [, link = ''] of read(page).matchAll(/(?:\]\(|src="|srcset=")([^)"#\s]+)/g)) {
+        if (!/^[a-z]+:/.test(link))
+          assert.ok(isPacked(path.join(path.dirname(page), link)), `${page}: ${link}`)
       }
     }
   })
