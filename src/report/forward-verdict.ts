@@ -2,7 +2,7 @@ import type { ForwarderHealth, TargetFacts } from '../record/forwarder-health.ts
 import type { ForwardRecord } from '../record/runtime-state.ts'
 import { adviceFor } from './advice.ts'
 import type { ForwardFacts, StatusFacts } from './facts.ts'
-import { judgeInspector } from './inspector-verdict.ts'
+import { judgeInspector, refusedOrigins } from './inspector-verdict.ts'
 import { openAddresses } from './open-address.ts'
 import { ratesBetween, sampleOf } from './rates.ts'
 import { excessInStatus, resourceStatus } from './resource-status.ts'
@@ -258,6 +258,8 @@ function answeringVerdict(
   if (inspector !== undefined) return { state: inspector.state, reason: inspector.reason }
   const warnings = health.admission === 'any' ? ['any source may connect (--allow any)'] : []
   warnings.push(...health.warnings)
+  const refused = refusedOrigins(health)
+  if (refused !== undefined) warnings.push(refused)
   return { state: 'healthy', reason: warnings.length === 0 ? null : warnings.join('; ') }
 }
 

@@ -17,28 +17,40 @@ export function judgeInspector({ inspector, gate }: ForwarderHealth): InspectorV
   if (inspector == null || gate !== null || inspector.origins.length === 0) return undefined
   const [first] = inspector.origins
   const at = first?.origin ?? ''
-  const refused = inspector.origins.filter(({ allowed }) => allowed === false).map(({ origin }) => origin)
+  const isRefused = inspector.origins.every(({ allowed }) => allowed === false)
   const who = nameOf(inspector)
   if (inspector.token !== 'kept') {
     const how =
       inspector.token === 'handed-out' ? 'hands its token to every visitor' : 'asks nobody for a token'
-    const connecting = refused.length === 0 ? insecureContext(inspector, at) : `, and its page fails with 403`
+    const connecting = isRefused ? ', and its page fails with 403' : insecureContext(inspector, at)
     return {
       state: 'exposed',
       reason: `${who} ${how}: whoever reaches ${at} can start programs on this machine${connecting}`,
       allowedOrigins: undefined,
     }
   }
-  if (refused.length > 0) {
+  if (isRefused) {
     return {
       state: 'degraded',
-      reason: `connecting from ${refused[0]} fails with 403: ${who} does not allow this origin`,
+      reason: `connecting from ${at} fails with 403: ${who} does not allow this origin`,
       allowedOrigins: [...inspector.origins.map(({ origin }) => origin), localOrigin(at)],
     }
   }
   const insecure = insecureContext(inspector, at)
   if (insecure === '') return undefined
   return { state: 'degraded', reason: `${who} works${insecure}`, allowedOrigins: undefined }
+}
+
+/**
+ * Addresses at which connecting fails although it works at others: whoever started the Inspector may have meant that.
+ * @returns undefined when there are none, or a verdict says it.
+ */
+export function refusedOrigins(health: ForwarderHealth): string | undefined {
+  const { inspector } = health
+  if (inspector == null || judgeInspector(health) !== undefined) return undefined
+  const refused = inspector.origins.filter(({ allowed }) => allowed === false).map(({ origin }) => origin)
+  if (refused.length === 0) return undefined
+  return `${nameOf(inspector)} does not allow the origin ${refused.join(', ')}`
 }
 
 function nameOf({ generation, version }: InspectorFacts): string {

@@ -115,7 +115,7 @@ async function showGateTokens({ forwards }: Configuration, stateDirectory: strin
     namesByToken.set(token, [...(namesByToken.get(token) ?? []), name])
   }
   for (const [token, names] of namesByToken) {
-    process.stdout.write(`Log in at ${names.join(' and ')} with the token ${token}\n`)
+    process.stdout.write(`Login token for ${names.join(', ')}: ${token}\n`)
   }
 }
 

@@ -42,6 +42,44 @@ describe('proxy-monitor --init', () => {
   })
 })
 
+describe('proxy-monitor --gate token', () => {
+  it('puts a login in front of every default forward', (t) => {
+    const { run } = inFolder(t)
+    const { stdout, status } = run('--check', '--gate', 'token')
+    assert.equal(status, 0)
+    const names = ['inspector: ', 'inspector-sandbox: ', 'inspector-proxy: ']
+    assert.deepEqual(
+      stdout
+        .split('\n')
+        .flatMap((line, at, all) => (names.some((name) => line.trim().startsWith(name)) ? all[at + 1] : [])),
+      names.map(() => '    gate: token'),
+    )
+  })
+
+  it('is refused beside a configuration file, named or found, with the line to write', (t) => {
+    const { folder, run } = inFolder(t)
+    const file = path.join(folder, 'port-watchdog.yaml')
+    writeFileSync(file, 'forwards: [{ name: web, listen: 7000, target: localhost:7001 }]\n')
+    for (const words of [[], ['--config', file], ['--check'], ['--check', file]]) {
+      const { stderr, status } = run('--gate', 'token', ...words)
+      assert.deepEqual(
+        [status, stderr],
+        [
+          64,
+          `proxy-monitor: --gate token works only without a configuration file, and ${file} is used; ` +
+            `write gate: token in ${file} for each forward\n`,
+        ],
+      )
+    }
+  })
+
+  it('knows one kind', (t) => {
+    const { stderr, status } = inFolder(t).run('--gate', 'secret')
+    assert.equal(status, 64)
+    assert.match(stderr, /unknown gate "secret"; the only kind is "token"/)
+  })
+})
+
 describe('The configuration that nobody names', () => {
   it('is the current folder’s, then the user’s own', (t) => {
     const { folder, home, run } = inFolder(t)

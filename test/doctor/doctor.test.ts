@@ -259,6 +259,19 @@ describe('doctor', () => {
     )
   })
 
+  it('the login that a running monitor has put in front of the default forwards', async (t) => {
+    const stateDirectory = place(t)
+    const words = ['--gate', 'token', '--state-dir', stateDirectory, '--stop-forwards']
+    const monitor = new Resident(command('proxy-monitor', ...words), {})
+    t.after(() => monitor.stop())
+    await monitor.line(/Monitor started/)
+    const found = await until('the records of the monitor', async () => {
+      const diagnosis = await examine({ stateDirectory })
+      return codes(diagnosis).includes('token-in-plain-text') ? diagnosis : undefined
+    })
+    assert.ok(!codes(found).includes('inspector-exposed'), codes(found).join(' '))
+  })
+
   it('alert channels, by a test message when it is asked for', async (t) => {
     const stateDirectory = place(t)
     const received = `${stateDirectory}.received`

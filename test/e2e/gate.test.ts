@@ -5,6 +5,7 @@ import { describe, it, type TestContext } from 'node:test'
 import type { Page } from 'playwright-core'
 import { openPage, withBrowser } from '../support/browser.ts'
 import { type Inspector, inspector1, inspector2 } from '../support/inspector.ts'
+import { forwardsAre } from '../support/lab-status.ts'
 import { buildLab, type Lab, whyNoLab } from '../support/namespaces.ts'
 import { command } from '../support/watched.ts'
 
@@ -25,8 +26,15 @@ describe('The MCP Inspector behind gates', suite, () => {
   for (const inspector of [inspector2, inspector1]) {
     it(`${inspector.version}, as it is started, used by who logs in and by nobody else`, (t) =>
       withLab(t, async (lab) => {
-        const gateToken = await startGates(lab, inspector)
+        const gateToken = await startDefaultGates(lab)
         await inspector.start(lab, settings)
+        await t.test('all of it is healthy, without a word about origins or tokens', async () => {
+          const expected = Object.fromEntries(
+            [6274, 6275, 6277].map((port) => [port, inspector.ports.includes(port) ? 'healthy' : 'waiting']),
+          )
+          const { code, report } = await forwardsAre(expected, lab, join(lab.folder, 'state'))
+          assert.deepEqual([code, report.next.filter((step) => !step.startsWith('start your app'))], [0, []])
+        })
         await t.test('nothing of it is reached without a login', () => reachNothing(lab, inspector))
         await t.test('a program with the token is let in', async () => {
           const { stdout } = await curl(lab, pageOf(lab), '--header', `Authorization: Bearer ${gateToken}`)
@@ -47,6 +55,16 @@ describe('The MCP Inspector behind gates', suite, () => {
       await useInspector(lab, inspector2, { scheme: 'https', host: lab.host.address.ipv4, gateToken })
     }))
 })
+
+/** The default forwards behind a login, as the first command of a user starts them; gives the token. */
+async function startDefaultGates(lab: Lab): Promise<string> {
+  const stateDir = join(lab.folder, 'state')
+  const monitor = lab.host.start(command('proxy-monitor', '--gate', 'token', '--state-dir', stateDir))
+  for (const name of ['inspector', 'inspector-sandbox', 'inspector-proxy']) {
+    await monitor.line(new RegExp(`${name} started`))
+  }
+  return readFileSync(join(stateDir, 'gate_token'), 'utf8').trim()
+}
 
 /** Starts the monitor with a gated forward for each port, and gives the token. */
 async function startGates(lab: Lab, { ports }: Inspector, options: object = {}): Promise<string> {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
-import type { StatusReport } from '../../src/report/status.ts'
+import { statusExitCode } from '../../src/report/status.ts'
 import { openPage, withBrowser } from '../support/browser.ts'
 import {
   type Inspector,
@@ -12,6 +12,7 @@ import {
   selfSignedCertificate,
   startToConnect2,
 } from '../support/inspector.ts'
+import { forwardsAre, type States, type Status } from '../support/lab-status.ts'
 import { buildLab, type Lab, type LabOptions, whyNoLab } from '../support/namespaces.ts'
 import type { Resident } from '../support/resident.ts'
 import { type Finished, until } from '../support/tools.ts'
@@ -42,14 +43,17 @@ describe('The MCP Inspector behind the watched forwards', suite, () => {
       writeFileSync(config, JSON.stringify({ forwards: inspector2.ports.map(samePortForward) }))
       const tls = await selfSignedCertificate(lab.folder, [ipv4, ipv6])
       const origins = [`https://${ipv4}:6274`, `https://[${ipv6}]:6274`]
-      await useWatchedInspector(t, lab, inspector2, { origins, token, tls }, ['--config', config])
+      // Whoever opens the page of 2.x gets its token.
+      const expected = { 6274: 'exposed', 6275: 'healthy' }
+      await useWatchedInspector(t, lab, inspector2, { origins, token, tls }, expected, ['--config', config])
     }))
 
   it('1.x on http, with the default forwards', (t) =>
     withLab(t, {}, async (lab) => {
       const { ipv4, ipv6 } = lab.host.address
       const origins = [`http://${ipv4}:6274`, `http://[${ipv6}]:6274`]
-      await useWatchedInspector(t, lab, inspector1, { origins, token }, [])
+      const expected = { 6274: 'healthy', 6275: 'waiting', 6277: 'healthy' }
+      await useWatchedInspector(t, lab, inspector1, { origins, token }, expected, [])
     }))
 })
 
@@ -59,25 +63,27 @@ async function useWatchedInspector(
   lab: Lab,
   inspector: Inspector,
   settings: InspectorSettings,
+  expected: States,
   monitorOptions: readonly string[],
 ): Promise<void> {
   const stateDir = join(lab.folder, 'state')
   startProgram(lab, 'proxy-monitor', ['--state-dir', stateDir, ...monitorOptions])
 
   await step(t, 'before the Inspector starts, its ports are waiting: no fault, no alert', async () => {
-    const { report, code } = await forwardsAre('waiting', lab, stateDir)
+    const waiting = Object.fromEntries(Object.keys(expected).map((port) => [port, 'waiting']))
+    const { report, code } = await forwardsAre(waiting, lab, stateDir)
     assert.equal(code, 0)
     assert.deepEqual(
-      report.forwards.map(({ port, failures }) => ({ port, failures })),
-      inspector.ports.map((port) => ({ port, failures: 0 })),
+      report.forwards.map(({ failures }) => failures),
+      report.forwards.map(() => 0),
     )
     assert.doesNotMatch(readFileSync(join(stateDir, 'proxy_monitor.log'), 'utf8'), /failure|alert/i)
   })
 
-  await step(t, 'once it has started, they are healthy', async () => {
+  await step(t, 'once it has started, they tell what visitors can do', async () => {
     await inspector.start(lab, settings)
-    const { code } = await forwardsAre('healthy', lab, stateDir)
-    assert.equal(code, 0)
+    const { code } = await forwardsAre(expected, lab, stateDir)
+    assert.equal(code, Object.values(expected).includes('exposed') ? statusExitCode.degraded : 0)
   })
 
   await step(t, 'its interface answers allowed origins alone', async () => {
@@ -106,13 +112,13 @@ async function useWatchedInspector(
     )
 
     await step(t, 'forwards killed under the browser are back, and so is the page', async () => {
-      const victims = pidsOf(await forwardsAre('healthy', lab, stateDir))
-      assert.equal(victims.length, inspector.ports.length)
+      const victims = pidsOf(await forwardsAre(expected, lab, stateDir))
+      assert.equal(victims.length, Object.keys(expected).length)
       for (const victim of victims) process.kill(victim, 'SIGKILL')
       await until(
         'other processes behind the forwards',
         async () => {
-          const now = await forwardsAre('healthy', lab, stateDir)
+          const now = await forwardsAre(expected, lab, stateDir)
           return pidsOf(now).some((pid) => victims.includes(pid)) ? undefined : now
         },
         PATIENCE_MS,
@@ -282,30 +288,6 @@ function startProgram(lab: Lab, name: string, words: readonly string[]): Residen
   return lab.host.start(command(name, ...words))
 }
 
-interface Status {
-  readonly report: StatusReport
-  readonly code: number
-}
-
-async function status(lab: Lab, stateDir: string): Promise<Status> {
-  const { stdout, code } = await lab.host.run(command('proxy-status', '--state-dir', stateDir, '--json'))
-  return { report: JSON.parse(stdout) as StatusReport, code }
-}
-
 function pidsOf({ report }: Status): number[] {
   return report.forwards.flatMap(({ pid }) => pid ?? [])
-}
-
-/** Waits until every forward is in this state. */
-function forwardsAre(state: string, lab: Lab, stateDir: string): Promise<Status> {
-  return until(
-    `every forward to be ${state}`,
-    async () => {
-      const now = await status(lab, stateDir)
-      const { forwards } = now.report
-      if (forwards.length > 0 && forwards.every((forward) => forward.state === state)) return now
-      throw new Error(JSON.stringify(now, null, 2))
-    },
-    PATIENCE_MS,
-  )
 }

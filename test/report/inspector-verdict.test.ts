@@ -38,13 +38,26 @@ describe('A forward in front of an MCP Inspector', () => {
       token: 'kept',
       version: null,
       origins: [
-        { origin: 'http://[2001:db8::2]:6274', allowed: true },
         { origin, allowed: false },
+        { origin: 'http://[2001:db8::2]:6274', allowed: false },
       ],
     })
     assert.equal(verdict?.state, 'degraded')
     assert.match(verdict?.reason ?? '', /^connecting from http:\/\/192\.0\.2\.2:6274 fails with 403/)
-    assert.deepEqual(verdict?.allowedOrigins, ['http://[2001:db8::2]:6274', origin, 'http://localhost:6274'])
+    assert.deepEqual(verdict?.allowedOrigins, [origin, 'http://[2001:db8::2]:6274', 'http://localhost:6274'])
+  })
+
+  it('is healthy where connecting works at one address, and names those where it does not', () => {
+    const origins = [
+      { origin, allowed: true },
+      { origin: 'http://[2001:db8::2]:6274', allowed: false },
+    ]
+    const inspector: InspectorFacts = { ...page, generation: 1, token: 'kept', version: null, origins }
+    const [forward] = assess({ ...wellFacts, forwards: [answeringForward({ inspector })] }).forwards
+    assert.deepEqual(
+      [forward?.state, forward?.reason],
+      ['healthy', 'MCP Inspector 1.x does not allow the origin http://[2001:db8::2]:6274'],
+    )
   })
 
   it('tells that the page of 2.x needs a secure context', () => {

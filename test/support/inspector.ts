@@ -10,6 +10,8 @@ export interface InspectorSettings {
   /** ALLOWED_ORIGINS: the addresses under which visitors open the page. Empty = not set. */
   readonly origins: readonly string[]
   readonly token: string
+  /** The port of the page, where it is not 6274. */
+  readonly pagePort?: number
   /** A certificate and its key, for a page on https (2.x only). */
   readonly tls?: Tls
 }
@@ -70,12 +72,13 @@ export const inspector2: Inspector = {
   ports: [6274, 6275],
   sandboxPort: 6275,
 
-  async start(lab, { origins, token, tls }) {
+  async start(lab, { origins, token, tls, pagePort }) {
     const program = cached('inspector-2', '@modelcontextprotocol/inspector/clients/launcher/build/index.js')
     const inspector = lab.host.start([nodeForInspector(), program, ...mcpServer()], {
       ...commonSettings(lab, origins),
       MCP_INSPECTOR_API_TOKEN: token,
       MCP_INSPECTOR_SECRET_STORE: 'memory',
+      CLIENT_PORT: pagePort === undefined ? undefined : String(pagePort),
       ...(tls && { INSPECTOR_TLS_CERT_PATH: tls.certificate, INSPECTOR_TLS_KEY_PATH: tls.key }),
     })
     await inspector.line(/^MCP Inspector Web is up and running/)

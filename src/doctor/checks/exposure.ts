@@ -19,7 +19,7 @@ export function judgeExposure({ name, options }: ForwardConfiguration): Finding[
       warning(
         'inspector-exposed',
         `${name}: anybody in ${isOpenToAll ? 'every network' : 'the admitted networks'} can start programs on this machine through the MCP Inspector`,
-        'put a login in front of it: gate: token',
+        'put a login in front of it: gate: token in the configuration file, or without one proxy-monitor --gate token',
       ),
     )
   } else if (isReachable && !hasLogin && isOpenToAll) {

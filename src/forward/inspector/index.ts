@@ -2,8 +2,9 @@
  * Whether the MCP Inspector answers behind a forward, and what it lets visitors do. Loaded only by a forward whose target has one of the
  * Inspector's ports, or that is asked to look (`--inspector`).
  *
- *   target begins to answer, or another program took its place -> ask.ts: a few GET requests -> recognise.ts: what the answers mean
- *   -> `health().inspector` -> report/inspector-verdict.ts
+ *   target begins to answer, another program took its place (dial/: other listening sockets), or the forward's own addresses changed
+ *   -> ask.ts: a few GET requests, one to what speaks another protocol -> recognise.ts: what the answers mean
+ *   -> `health().inspector` -> report/inspector-verdict.ts; the cure, which depends on who started the forward -> report/advice.ts
  *
  * A new sign by which an Inspector can be told goes to recognise.ts.
  */
