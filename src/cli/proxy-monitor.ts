@@ -2,6 +2,7 @@
 import { findConfigurationFile } from '../config/find-file.ts'
 import { exitCode, Failure } from '../os/failure.ts'
 import { oneLine } from '../os/printable.ts'
+import { absolutePath } from '../os/working-directory.ts'
 import { readersDirectory, writersDirectory } from '../record/usual-directories.ts'
 import { runMonitor } from '../watch/monitor-process.ts'
 import { filled, gateKind, newCommand, program, runIfStarted } from './command.ts'
@@ -123,7 +124,7 @@ function configurationFile({ config, check, gate }: Options): string | undefined
   const named = config ?? (typeof check === 'string' ? check : undefined)
   if (named !== undefined) {
     refuseGate(gate, named)
-    return named
+    return absolutePath(named)
   }
   const { file, passedOver } = findConfigurationFile()
   for (const why of passedOver) process.stderr.write(`proxy-monitor: ${oneLine(why)}\n`)

@@ -26,18 +26,23 @@ export async function runToEnd(
     process.exitCode = exitCode.outputLost
   })
   process.stderr.on('error', () => {})
+  // Node would print it raw, and its text may hold what others have sent: no line of it may look like an entry of the log.
+  process.on('uncaughtException', (error) => {
+    process.stderr.write(`${name}: a fault in port-watchdog: ${oneLine(errorText(error))}\n${stackOf(error)}`)
+    process.exit(exitCode.internal)
+  })
   try {
     const code = await run()
     process.exitCode = lost === undefined ? code : exitCode.outputLost
   } catch (error) {
     process.stderr.write(`${name}: ${oneLine(errorText(error))}\n`)
-    if (isVerbose() && error instanceof Error)
-      process.stderr.write(`${indented(printable(error.stack ?? ''))}\n`)
+    if (isVerbose()) process.stderr.write(stackOf(error))
     process.exitCode = error instanceof Failure ? error.exitCode : exitCode.internal
   }
 }
 
 /** No line of a stack trace, which goes to a log too, may look like an entry of the log. */
-function indented(text: string): string {
-  return text.replaceAll(/^/gm, '    ')
+function stackOf(error: unknown): string {
+  if (!(error instanceof Error)) return ''
+  return `${printable(error.stack ?? '').replaceAll(/^/gm, '    ')}\n`
 }

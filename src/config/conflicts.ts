@@ -47,13 +47,22 @@ function overlapsIn(forwards: readonly ForwardConfiguration[]): Problem[] {
       })
     }
     const served = metricsOf(options, index)
-    const target = served && targetsOf(options).find((one) => isTargetOf(one, served))
-    if (served !== undefined && target !== undefined) {
+    if (served !== undefined && isTargetOfAny(options, served)) {
       const text = `${placeText(served.place)}: ${served.text} is the target of the same forward`
       problems.push({ place: served.place, text })
     }
   }
   return problems
+}
+
+/** What is wrong with the address of a lone forward's --metrics, in words: its own target or its own listener stands there. */
+export function metricsConflict(options: ForwardOptions): string | undefined {
+  const served = metricsOf(options, 0)
+  if (served === undefined) return undefined
+  if (isTargetOfAny(options, served)) return `--metrics ${served.text} is the target; give another port`
+  const own = tcpListenersOf(options, 0).find((one) => overlap(one, served))
+  if (own !== undefined) return `--metrics ${served.text} is where the forward listens; give another port`
+  return undefined
 }
 
 function listenersOf(options: ForwardOptions, index: number): Endpoint[] {
@@ -173,6 +182,10 @@ function ownAddressesOf(host: string, { addresses, hostname }: OwnMachine): read
 function reaches(address: string, listener: string): boolean {
   if (listener === othersThanLoopback) return !isLoopback(address)
   return listener === address || (listener === '0.0.0.0' ? isIP(address) === 4 : listener === '::')
+}
+
+function isTargetOfAny(options: ForwardOptions, served: Endpoint): boolean {
+  return targetsOf(options).some((target) => isTargetOf(target, served))
 }
 
 function isTargetOf({ host, port }: HostAndPort, served: Endpoint): boolean {

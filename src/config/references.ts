@@ -4,11 +4,17 @@ import { placeText } from './problems.ts'
 /** `${NAME}` and nothing else: what is resolved, and where. */
 const wholeReference = /^\$\{[A-Za-z_][A-Za-z0-9_]*\}$/
 
-/** What people write for a variable: `${NAME}`, `${NAME:-x}`, an unclosed `${NAME`, `$NAME`, `%NAME%`. */
-const anyReference = /\$\{|\$[A-Za-z_]|%[A-Za-z_][A-Za-z0-9_]*%/
+/**
+ * What people write for a variable, or for a template that another program would have filled in: `${NAME}`, `${NAME:-x}`, an unclosed
+ * `${NAME`, `$NAME`, `%NAME%`, `$(command)`, `{{ name }}`, `#{name}`, `<%= name %>`.
+ */
+const anyReference = /[$#]\{|\$[A-Za-z_(]|\{\{|<%|%[A-Za-z_][A-Za-z0-9_]*%/
 
 /** In a URL, %41%42 are characters and no variable. */
-const referenceInUrl = /\$\{|\$[A-Za-z_]|%(?![0-9A-Fa-f]{2})[A-Za-z_][A-Za-z0-9_]*%/
+const referenceInUrl = /[$#]\{|\$[A-Za-z_(]|\{\{|<%|%(?![0-9A-Fa-f]{2})[A-Za-z_][A-Za-z0-9_]*%/
+
+/** `~/file` and `~user/file`, which only a shell replaces. */
+const homeFolder = /^~[^/]*\//
 
 /**
  * Values that look like a reference to a variable and are not resolved, or not wholly: taken as they are, they would name a host, a file
@@ -37,6 +43,10 @@ function problemOf(value: string, place: Place): string | undefined {
     if (wholeReference.test(value) || !referenceInUrl.test(value)) return undefined
     // biome-ignore lint/suspicious/noTemplateCurlyInString: this is how a person writes it.
     return 'only a variable that is the whole value is replaced, as in ${NAME}; put all of the secret into one variable'
+  }
+  if (homeFolder.test(value)) {
+    const what = 'begins with a home folder as a shell knows it; write the whole path'
+    return place[0] === 'alerts' ? `it ${what}` : `"${value}" ${what}`
   }
   if (!anyReference.test(value)) return undefined
   const what = 'looks like a variable, and variables are replaced in url and secret of alerts only'

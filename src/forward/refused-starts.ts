@@ -13,6 +13,11 @@ import { isSamePort, loopbackAddresses, planListeners, reachesListener } from '.
  * @throws Failure (78).
  */
 export async function refuseImpossible(forward: ForwardOptions): Promise<void> {
+  if (forward.metrics !== '') {
+    const { metricsConflict } = await import('../config/conflicts.ts')
+    const conflict = metricsConflict(forward)
+    if (conflict !== undefined) throw new Failure(conflict, exitCode.configuration)
+  }
   const { listenPort, targetHost, targetPort, bind } = forward
   if (listenPort !== targetPort) return
   const machine = machineAddresses()

@@ -7,6 +7,7 @@ import { isContainerConsole } from '../os/container-console.ts'
 import { errorText, exitCode, Failure } from '../os/failure.ts'
 import { ownIdentity, type ProcessIdentity } from '../os/process-identity.ts'
 import { version } from '../os/version.ts'
+import { absolutePath } from '../os/working-directory.ts'
 import { sweepTemporaries } from '../record/atomic-file.ts'
 import { fileNames, keepStateDirectory, prepareStateDirectory } from '../record/state-directory.ts'
 import { Monitor, type MonitorOptions } from './monitor.ts'
@@ -25,7 +26,8 @@ export interface MonitorIdentity {
  * @throws Failure when it cannot start: another one runs (69), the configuration or the state directory is not usable (78).
  */
 export async function runMonitor(options: MonitorOptions): Promise<number> {
-  const file = options.configurationFile === undefined ? undefined : absolute(options.configurationFile)
+  // The folder that it is relative to may be removed or replaced while the monitor runs.
+  const file = options.configurationFile === undefined ? undefined : absolutePath(options.configurationFile)
   const configuration =
     file === undefined ? configurationWithoutFile(options.gate) : await loadConfiguration(file)
   prepareStateDirectory(options.stateDirectory)
@@ -44,17 +46,6 @@ export async function runMonitor(options: MonitorOptions): Promise<number> {
     clearInterval(guard)
     control.close()
   }
-}
-
-/** The folder that it is relative to may be removed or replaced while the monitor runs. */
-function absolute(file: string): string {
-  if (path.isAbsolute(file)) return file
-  const folder = workingDirectory()
-  if (folder !== removedFolder) return path.resolve(folder, file)
-  throw new Failure(
-    `${file} cannot be found: the current folder was removed; change to another one, or give the whole path`,
-    exitCode.configuration,
-  )
 }
 
 const removedFolder = 'a folder that was removed'

@@ -86,7 +86,7 @@ describe('completion', () => {
 
   it('in bash, without evaluating what was typed', async (t) => {
     const { folder, PATH } = await installed(t, 'bash')
-    const bash = new Terminal(t, 'bash --noprofile --norc -i', { PATH })
+    const bash = new Terminal(t, 'bash --noprofile --norc -i', { PATH, HISTFILE: '/dev/null' })
     await bash.type(`cd ${folder} && source completion && echo so''urced\n`, /sourced/)
     await bash.type('port-watchdog stat\t', /port-watchdog status $/)
     await bash.type('--histo\t', /--history $/)

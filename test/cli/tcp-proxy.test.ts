@@ -146,6 +146,24 @@ describe('tcp-proxy', () => {
         assert.match(stderr, /would dial itself for ever/)
       }))
   }
+
+  for (const [metrics, more, problem] of [
+    ['127.0.0.1:8080', [], /is where the forward listens/],
+    ['localhost:8080', ['--bind', '::'], /is where the forward listens/],
+    ['[0:0::1]:8080', ['--bind', '::1'], /is where the forward listens/],
+    ['127.0.0.1:8081', [], /is the target/],
+    ['0.0.0.0:8081', [], /is the target/],
+    ['localhost:8082', ['--target', '127.0.0.1:8082'], /is the target/],
+  ] as const) {
+    it(`refuses to serve its metrics where they cannot be: ${[metrics, ...more].join(' ')}`, () =>
+      withWatched(async (watched) => {
+        const words = ['8080', 'localhost', '8081', ...more, '--metrics', metrics]
+        const { code, stderr } = await watched.run('tcp-proxy', ...words)
+        assert.equal(code, 78)
+        assert.match(stderr, problem)
+        assert.match(stderr, /^tcp-proxy: --metrics [^\n]*; give another port\n$/)
+      }))
+  }
 })
 
 describe('help of tcp-proxy', () => {

@@ -160,7 +160,10 @@ describe('Places to listen that cannot be taken twice', () => {
 })
 
 describe('A value that looks like a variable and is not replaced', () => {
-  for (const reference of ['${NAME}', '$NAME', '${NAME:-x}', '%NAME%', '${NAME', 'a${NAME}b']) {
+  for (const reference of [
+    ...['${NAME}', '$NAME', '${NAME:-x}', '%NAME%', '${NAME', 'a${NAME}b', '${A${B}}', '$$NAME', '$env:NAME'],
+    ...['$(name)', '{{ name }}', '#{name}', '<%= name %>'],
+  ]) {
     it(`is refused with its place: ${reference}`, async (t) => {
       const forward = (more: string) => `forwards:\n- { name: a, listen: 1001, ${more} }`
       const quoted = JSON.stringify(reference)
@@ -181,6 +184,18 @@ describe('A value that looks like a variable and is not replaced', () => {
       }
     })
   }
+
+  it('is refused where it is a home folder', async (t) => {
+    for (const file of ['~/a.log', '~ann/a.log']) {
+      const text = `forwards: [{ name: a, listen: 1001, target: "b:1", accessLog: "${file}" }]`
+      assert.match(
+        await refusal(t, text),
+        /forwards\[0\]\.accessLog: "~\w*\/a\.log" begins with a home folder/,
+      )
+    }
+    const command = 'alerts: { channels: [{ type: command, command: [~/bin/notify] }] }'
+    assert.match(await refusal(t, command), /command\[0\]: it begins with a home folder/)
+  })
 
   it('is refused when a secret is replaced in part only, and the secret is not told', async (t) => {
     for (const url of [

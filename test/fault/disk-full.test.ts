@@ -93,6 +93,10 @@ test('disk full (ENOSPC): a forward that dies meanwhile is back when there is ro
   process.kill(before, 'SIGKILL')
   // The line of its first start says "is not running, starting it".
   await scene.monitor.until((out) => /is not running.*failure/.test(out))
+  // What a start needs room for is this machine's lack, and told as that.
+  await scene.monitor.until((out) =>
+    /web (cannot be started: .*disk|started successfully[\s\S]*started successfully)/.test(out),
+  )
   rmSync(filler)
   const words = ['--wait', 'healthy', '--timeout', '60s', '--state-dir', directory]
   const waited = await run('proxy-status', words)

@@ -133,4 +133,32 @@ describe('What others have named', () => {
       assert.equal(stderr.split('\n').length, 2, stderr)
     }
   })
+
+  for (const [what, how] of [
+    ['an exception that nothing catches', 'setTimeout(() => { throw new Error(text) }, 1)'],
+    ['a rejection that nothing catches', 'Promise.reject(new Error(text))'],
+  ]) {
+    it(`cannot forge an entry of the log: ${what}`, { timeout: 60_000 }, () =>
+      withWatched(async (watched) => {
+        const forged = '2026-11-26 01:02:03.000+00:00 ✓ FORGED'
+        const preload = watched.file('fails.mjs')
+        writeFileSync(
+          preload,
+          `const text = ${JSON.stringify(`x\n${forged}\u001b[2J\u202e`)}
+          process.once('SIGWINCH', () => { ${how} })`,
+        )
+        const port = await freePort()
+        const [node = '', ...words] = command('tcp-proxy', String(port), 'localhost', '1')
+        const place = ['--state-dir', watched.directory]
+        const argv = [node, '--import', preload, ...words, ...place]
+        const forwarder = watched.adopt(new Resident(argv, {}))
+        await forwarder.line(/Listening/)
+        process.kill(forwarder.pid, 'SIGWINCH')
+        assert.equal(await forwarder.ended(), 70)
+        assert.match(forwarder.output, /^tcp-proxy: a fault in port-watchdog: x␊2026.*FORGED␛\[2J<U\+202E>$/m)
+        assert.doesNotMatch(forwarder.output, new RegExp(`^${forged.slice(0, 10)}.*FORGED`, 'm'))
+        assert.equal(printable(forwarder.output), forwarder.output)
+      }),
+    )
+  }
 })

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { forwardersOf, healthyAs, launchMonitor, startMonitor } from '../support/monitored.ts'
+import { forwardersOf, healthyAs, launchMonitor, monitorCommand, startMonitor } from '../support/monitored.ts'
 import { until } from '../support/tools.ts'
 import { askThrough, echoServer, freePort, withWatched } from '../support/watched.ts'
 
@@ -52,6 +52,35 @@ describe('A monitor that is ended with its forwards before its first look is ove
       await byHand.line(/Listening/)
       assert.equal(await monitor.stop(), 0)
       assert.deepEqual(forwardersOf(watched, port), [])
+      await echo.close()
+    }))
+
+  it('a forward that an early reload removes is ended although it could not be looked at yet', () =>
+    withWatched(async (watched) => {
+      const echo = await echoServer()
+      const ports = [await freePort(), await freePort()]
+      const forwards = ports.map((listen) => ({
+        name: `port-${listen}`,
+        listen,
+        target: `localhost:${echo.port}`,
+        drain: 0,
+      }))
+      const [kept, removed] = ports as [number, number]
+      const first = await startMonitor(watched, { forwards })
+      for (const port of ports) await healthyAs(watched, port)
+      await first.stop('SIGKILL')
+      // It answers no question, so the first look at it lasts as long as a question may.
+      const [pid = 0] = forwardersOf(watched, removed)
+      process.kill(pid, 'SIGSTOP')
+      const second = launchMonitor(watched, { forwards })
+      await second.line(/Monitor started/)
+      monitorCommand(watched, { forwards: forwards.slice(0, 1) })
+      process.kill(second.pid, 'SIGHUP')
+      await second.line(new RegExp(`Configuration changed: .*port-${removed}`))
+      await until('it is gone', async () => forwardersOf(watched, removed).length === 0 || undefined)
+      assert.equal(await askThrough(removed), 'ECONNREFUSED')
+      assert.equal(await askThrough(kept), 'hello')
+      await second.stop()
       await echo.close()
     }))
 })

@@ -5,7 +5,9 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { describe, it } from 'node:test'
-import { command } from '../support/watched.ts'
+import { healthyAs, startMonitor } from '../support/monitored.ts'
+import { Resident } from '../support/resident.ts'
+import { askThrough, command, echoServer, freePort, withWatched } from '../support/watched.ts'
 
 const readers = ['proxy-status', 'proxy-log']
 
@@ -88,6 +90,39 @@ describe('A working folder that was removed', { timeout: 120_000 }, () => {
       assert.match(stderr, /the working folder was removed/)
     }
   })
+
+  it('does not keep a monitor from watching, nor a forwarder from forwarding', () =>
+    withWatched(async (watched) => {
+      const echo = await echoServer()
+      const [port, alone] = [await freePort(), await freePort()]
+      const inRemovedFolder = (argv: readonly string[]) => [
+        'sh',
+        '-c',
+        'cd "$(mktemp -d)" && rmdir "$PWD" && exec "$@"',
+        'sh',
+        ...argv,
+      ]
+      const forwards = [{ name: 'web', listen: port, target: `localhost:${echo.port}` }]
+      const monitor = await startMonitor(watched, { forwards, under: inRemovedFolder })
+      const { pid } = await healthyAs(watched, port)
+      process.kill(pid, 'SIGKILL')
+      await healthyAs(watched, port, pid)
+      assert.equal(await askThrough(port), 'hello')
+      assert.equal(await monitor.stop(), 0)
+      const place = ['--state-dir', watched.directory]
+      const words = command('tcp-proxy', String(alone), 'localhost', String(echo.port), ...place)
+      await watched.adopt(new Resident(inRemovedFolder(words), {})).line(/Listening/)
+      assert.equal(await askThrough(alone), 'hello')
+      await echo.close()
+    }))
+
+  it('is named when a monitor looks for its configuration by a relative path', () => {
+    for (const more of [[], ['--check'], ['--test-alert']]) {
+      const { status, stderr } = run([...command('proxy-monitor'), '--config', 'c.yaml', ...more])
+      assert.equal(status, 66, stderr)
+      assert.match(stderr, /^proxy-monitor: [^\n]*folder was removed[^\n]*\n$/)
+    }
+  })
 })
 
 describe('A user without a home and without an entry in the user database', { timeout: 60_000 }, () => {
@@ -128,6 +163,12 @@ it('Without /proc an answer is a proof of life, and nothing is called gone', { t
       until grep -q 'web started successfully' ${folder}/out; do kill -0 $monitor || exit 3; sleep 0.2; done
       ${command('proxy-status').join(' ')} --json --state-dir ${folder}
       echo "code $?"
+      first=$(head -1 ${folder}/tcp_proxy_23451.pid)
+      kill -9 "$first"
+      until grep -q 'is not running' ${folder}/out; do kill -0 $monitor || exit 4; sleep 0.2; done
+      until now=$(head -1 ${folder}/tcp_proxy_23451.pid) && [ "$now" != "$first" ]; do kill -0 $monitor || exit 5; sleep 0.2; done 2>/dev/null
+      ${command('proxy-status').join(' ')} --wait running --timeout 30s --state-dir ${folder} >/dev/null 2>&1
+      echo "code $?"
       kill -9 $monitor; wait $monitor
       ${command('proxy-status').join(' ')} --json --state-dir ${folder} >${folder}/after
       kill $(head -1 ${folder}/tcp_proxy_23451.pid)`
@@ -135,9 +176,10 @@ it('Without /proc an answer is a proof of life, and nothing is called gone', { t
       encoding: 'utf8',
       timeout: 100_000,
     })
-    const [json = '', code] = stdout.split('code ')
+    const [json = '', code, again] = stdout.split('code ')
     assert.ok(json !== '', stderr)
     const report = JSON.parse(json)
     assert.deepEqual([report.monitor.state, report.forwards[0].state, code], ['RUNNING', 'waiting', '0\n'])
+    assert.equal(again, '0\n', 'a killed forwarder is back')
   })
 })

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { rmSync } from 'node:fs'
+import { appendFileSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs'
 import net from 'node:net'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
@@ -96,16 +97,26 @@ describe('A check of a target on this machine connects to nobody', { timeout: 60
     const folder = temporaryFolder()
     const path = join(folder.path, 'app.sock')
     const server = await counting({ path })
-    const { forwarder, close } = await openForwarder(0, {
-      targetHost: `unix:${path}`,
-      targetCheckMs: checkMs,
-    })
-    const facts = () => forwarder.health().target
-    assert.deepEqual([facts().state, facts().knownBy], ['reachable', 'listener-table'])
+    const [link, linked] = [join(folder.path, 'link.sock'), join(folder.path, 'linked')]
+    symlinkSync('app.sock', link)
+    symlinkSync('.', linked)
+    const paths = [path, link, join(linked, 'app.sock')]
+    const opened = []
+    for (const each of paths) {
+      const { forwarder, close } = await openForwarder(0, {
+        targetHost: `unix:${each}`,
+        targetCheckMs: checkMs,
+      })
+      const facts = () => forwarder.health().target
+      assert.deepEqual([facts().state, facts().knownBy], ['reachable', 'listener-table'], each)
+      opened.push({ facts, close })
+    }
     assert.equal(server.connections, 0)
     await server.close()
-    await until(() => facts().state === 'unreachable')
-    await close()
+    for (const { facts, close } of opened) {
+      await until(() => facts().state === 'unreachable')
+      await close()
+    }
     rmSync(path, { force: true })
     folder.remove()
   })
@@ -219,5 +230,53 @@ describe('A check of a target on another machine', { timeout: 120_000, skip: rea
       const { health } = await startForwarder(lab, 6274, `unix:${path}`, '--target-check', '100ms')
       await reachable(health)
       assert.equal((await health()).target.knownBy, 'knock')
+    }))
+})
+
+const hasMariaDb = spawnSync('mariadbd', ['--version']).status === 0
+
+describe('MariaDB', {
+  timeout: 120_000,
+  skip:
+    reason ?? (hasMariaDb ? false : 'SKIPPED, NOT TESTED: mariadbd is missing (scripts/install-test-tools)'),
+}, () => {
+  it('blocks a host that hangs up on it, and not the host of a forward that nobody uses', () =>
+    inLab(async (lab) => {
+      const { ipv4: own, publicIpv4: other } = lab.host.address
+      // Only hosts whose names can be found are counted.
+      appendFileSync(
+        `/etc/netns/${lab.visitor.name}/hosts`,
+        `${own} forward.example\n${other} other.example\n`,
+      )
+      const data = mkdtempSync(join(lab.folder, 'data-'))
+      const server = lab.visitor.start([
+        'mariadbd',
+        '--no-defaults',
+        `--datadir=${data}`,
+        `--socket=${join(data, 's')}`,
+        ...(process.getuid?.() === 0 ? ['--user=root'] : []),
+        // Without accounts nobody can log in, but hosts are counted before that.
+        '--skip-grant-tables',
+        '--port=7000',
+        '--max-connect-errors=3',
+        '--innodb-buffer-pool-size=8M',
+        '--innodb-log-file-size=4M',
+      ])
+      await server.line(/ready for connections/)
+      const target = [lab.visitor.address.ipv4, '7000']
+      const { health } = await startForwarder(lab, 6274, ...target, '--target-check', '20ms')
+      await reachable(health)
+      // A host that hangs up in the middle of the handshake is blocked after three times.
+      const greeting = async (where: net.TcpNetConnectOpts) => {
+        const program = `require('node:net').connect(${JSON.stringify(where)}).once('data', (data) => { process.stdout.write(data, () => process.exit()) })`
+        return (await lab.host.run([process.execPath, '--eval', program])).stdout
+      }
+      const direct = { host: lab.visitor.address.ipv4, port: 7000, localAddress: other }
+      for (let left = 0; left < 3; left++) assert.match(await greeting(direct), /MariaDB/)
+      assert.match(await greeting(direct), /is blocked because of many connection errors/)
+      for (let question = 0; question < 100; question++)
+        assert.equal((await health()).target.state, 'reachable')
+      assert.match(await greeting({ host: '127.0.0.1', port: 6274 }), /MariaDB/)
+      await server.stop('SIGKILL')
     }))
 })

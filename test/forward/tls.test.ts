@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
+import { chmodSync } from 'node:fs'
 import net from 'node:net'
 import { after, before, describe, it } from 'node:test'
 import tls from 'node:tls'
 import type { ForwardOptions } from '../../src/config/forward-options.ts'
 import { carrierOf } from '../../src/forward/relay/libuv.ts'
+import { readCertificate } from '../../src/forward/steps/tls-files.ts'
 import { Authority, contents, type Pair } from '../support/certificates.ts'
 import { type LocalForwarder, type LocalTarget, openForwarder, openTarget } from '../support/forwarders.ts'
 import { receive, until } from '../support/relay-peers.ts'
@@ -156,3 +158,16 @@ function hash(bytes: Buffer): string {
 function resetPeer(socket: net.Socket): void {
   ;(carrierOf(socket) ?? socket).resetAndDestroy()
 }
+
+describe('A private key', () => {
+  it('that other users can read is refused with the cure', async () => {
+    const { cert, key } = await authority.issueLocal()
+    for (const mode of [0o604, 0o644, 0o666]) {
+      chmodSync(key, mode)
+      const reading = readCertificate({ cert, key, clientCa: undefined })
+      await assert.rejects(reading, { exitCode: 78, message: /; chmod (600|go-w) / })
+    }
+    chmodSync(key, 0o600)
+    await readCertificate({ cert, key, clientCa: undefined })
+  })
+})

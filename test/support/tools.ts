@@ -50,11 +50,11 @@ export interface Finished {
 }
 
 /** Runs a command to its end; a non-zero exit is an answer, not an error. */
-export function run(argv: readonly string[], timeoutMs = 15_000): Promise<Finished> {
+export function run(argv: readonly string[], timeoutMs = 60_000): Promise<Finished> {
   const [file = '', ...args] = argv
   return new Promise((resolve, reject) => {
     execFile(file, args, { timeout: timeoutMs, cwd: checkout }, (error, stdout, stderr) => {
-      if (error && typeof error.code !== 'number') {
+      if (error && (error.killed === true || typeof error.code !== 'number')) {
         const why = error.killed ? `was still running after ${timeoutMs} ms` : error.message
         reject(new Error(`${argv.join(' ')}: ${why}\n${stdout}${stderr}`))
       } else {

@@ -1,4 +1,5 @@
 import { realpathSync } from 'node:fs'
+import { basename } from 'node:path'
 import { hostAndPort, isLoopback, isWildcard, machineAddresses, withoutZone } from '../../os/interfaces.ts'
 import {
   canonical,
@@ -258,14 +259,16 @@ function unixSight(address: string): Sight {
   const listeners = unixListeners()
   if (listeners === undefined) return { kind: 'out-of-sight' }
   const real = realPath(path)
-  const name = path.slice(path.lastIndexOf('/') + 1)
+  if (real === undefined) return { kind: 'nothing', rest: [] }
+  // A link may have another name than the socket, which bind(2) makes under its own.
+  const name = basename(real)
   const sockets = listeners.filter((one) => {
-    if (one.path === path) return true
-    if (one.path.split('/').at(-1) !== name) return false
+    if (one.path === path || one.path === real) return true
+    if (basename(one.path) !== name) return false
     // Bound by a path that is relative to a folder of the program's own, or that leads elsewhere.
-    return !/^[/@]/.test(one.path) || (real !== undefined && realPath(one.path) === real)
+    return !/^[/@]/.test(one.path) || realPath(one.path) === real
   })
-  if (sockets.length === 0 || real === undefined) return { kind: 'nothing', rest: [] }
+  if (sockets.length === 0) return { kind: 'nothing', rest: [] }
   return { kind: 'listens', address, sockets: inodesOf(sockets) }
 }
 
