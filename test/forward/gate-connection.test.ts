@@ -173,7 +173,7 @@ describe('A wish to upgrade to something else', () => {
     assert.equal(seen.length, 4)
     for (const { headers } of seen) {
       assert.deepEqual([headers.upgrade, headers['http2-settings']], [undefined, undefined])
-      assert.equal(headers.connection, 'close')
+      assert.equal(headers.connection, 'keep-alive')
     }
   })
 

@@ -12,12 +12,14 @@ import { ask, type GateUnderTest, listen, logIn, startGate } from '../support/ga
 describe('A gate under fire', { timeout: 120_000 }, () => {
   let target: Server
   let reached = 0
+  let smuggled = 0
   let gate: GateUnderTest
   let cookie: string
 
   before(async () => {
     target = createServer((request, response) => {
       reached++
+      if (request.url === '/smuggled') smuggled++
       request.resume()
       response.end('target')
     })
@@ -110,6 +112,8 @@ describe('A gate under fire', { timeout: 120_000 }, () => {
     body: fc.constantFrom(
       '',
       'hello',
+      'GET /smuggled HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n',
+      '0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n',
       '5\r\nhello\r\n0\r\n\r\n',
       'ffffffffffffffffff\r\n',
       'token=%&next=%zz',
@@ -120,7 +124,8 @@ describe('A gate under fire', { timeout: 120_000 }, () => {
     reset: fc.boolean(),
   })
 
-  for (const who of ['strangers', 'those who are in']) {
+  // On a connection that has carried a request already, the target's is a kept one.
+  for (const who of ['strangers', 'those who are in', 'those who are in, on kept connections']) {
     it(`of broken requests of ${who}`, async () => {
       const own = who === 'strangers' ? [] : [`Host: 127.0.0.1`, `Cookie: ${cookie}`]
       await fc.assert(
@@ -128,11 +133,19 @@ describe('A gate under fire', { timeout: 120_000 }, () => {
           const before = reached
           const one = `${method} ${path} ${version}\r\n${[...own, ...lines].join('\r\n')}\r\n\r\n${body}`
           const bytes = Buffer.from(one.repeat(again + 1), 'latin1')
+          const first = who.endsWith('kept connections')
+            ? `GET /first HTTP/1.1\r\n${own.join('\r\n')}\r\n\r\n`
+            : ''
           await send(
-            [bytes.subarray(0, bytes.length - (cut % (bytes.length + 1))), Buffer.from('\r\n\r\n')],
+            [
+              Buffer.from(first),
+              bytes.subarray(0, bytes.length - (cut % (bytes.length + 1))),
+              Buffer.from('\r\n\r\n'),
+            ],
             reset,
           )
           if (who === 'strangers') assert.equal(reached, before)
+          assert.equal(smuggled, 0)
         }),
         { numRuns: 500 },
       )

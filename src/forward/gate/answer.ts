@@ -1,8 +1,9 @@
 /** Passes a target's answer on to the visitor: streamed as it comes, or, for the few texts that are changed, gathered first. */
-import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http'
+import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import type { Readable, Transform } from 'node:stream'
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib'
 import { errorText } from '../../os/failure.ts'
+import type { AnswerHead } from './answer-head.ts'
 import {
   type BodyTreatment,
   freshNonce,
@@ -22,13 +23,11 @@ export interface AnswerContext {
   readonly fail: (failure: TargetFailure) => void
 }
 
-/** Sends an answer whose headers are rewritten already. */
-export function sendAnswer(answer: IncomingMessage, response: ServerResponse, context: AnswerContext): void {
-  const { 'content-type': type, 'content-encoding': coding = 'identity' } = answer.headers
-  const decode = coding === 'identity' ? () => answer : decoders[coding.toLowerCase()]
-  if (decode === undefined || !isTreatable(context.treatment, { status: answer.statusCode, type })) {
-    if (sendHead(answer, response, answer.headers, context)) answer.pipe(response)
-  } else sendTranslated(answer, decode, response, context)
+/** True for one of the few answers whose text is changed. */
+export function isTranslated({ status, headers }: AnswerHead, treatment: BodyTreatment): boolean {
+  const { 'content-type': type, 'content-encoding': coding = 'identity' } = headers
+  const isReadable = coding === 'identity' || decoders[coding.toLowerCase()] !== undefined
+  return isReadable && isTreatable(treatment, { status, type })
 }
 
 /** Targets are asked for no coding; some send one all the same. */
@@ -39,25 +38,24 @@ const decoders: Readonly<Record<string, () => Transform>> = {
   br: createBrotliDecompress,
 }
 
-/** @returns false when the target's answer is none that can be passed on, and that was told. */
-function sendHead(
-  answer: IncomingMessage,
+/**
+ * Gives Node the head, which goes out with the first bytes of the body.
+ * @returns false when it cannot be passed on, and that was told.
+ */
+export function sendHead(
+  { status, reason }: AnswerHead,
   response: ServerResponse,
   headers: OutgoingHttpHeaders,
-  { fail }: AnswerContext,
+  fail: AnswerContext['fail'],
 ): boolean {
   try {
-    response.writeHead(answer.statusCode ?? 502, answer.statusMessage, headers)
+    response.writeHead(status, reason, headers)
+    return true
   } catch (error) {
-    // Node reads more than it writes: a status of 000, control characters in the reason.
-    answer.destroy()
     response.statusMessage = ''
     fail({ problem: 'malformed', detail: errorText(error) })
     return false
   }
-  // Else the head would wait for the first byte of the body, and an event stream may have none for hours.
-  response.flushHeaders()
-  return true
 }
 
 /** ms after which a page that is still being written is passed on as far as it has come. */
@@ -67,12 +65,13 @@ const gatherMs = 2_000
  * Reads the body, changes it, sends it. Of one that turns out too long, or that its target goes on writing, what has come so far
  * is changed, and the rest passed on as it is.
  */
-function sendTranslated(
-  answer: IncomingMessage,
-  decode: () => Readable,
+export function sendTranslated(
+  answer: AnswerHead,
+  received: Readable,
   response: ServerResponse,
   context: AnswerContext,
 ): void {
+  const { 'content-encoding': coding = 'identity' } = answer.headers
   // What describes the bytes as the target sent them.
   for (const name of [
     'content-length',
@@ -89,11 +88,12 @@ function sendTranslated(
   // An answer to HEAD has no body: its head is that of the answer to GET, without a length that nobody knows.
   if (response.req.method === 'HEAD') {
     translate(Buffer.alloc(0))
-    if (sendHead(answer, response, answer.headers, context)) response.end()
+    received.resume()
+    if (sendHead(answer, response, answer.headers, context.fail)) response.end()
     return
   }
-  const decoder = decode()
-  const body = decoder === answer ? answer : answer.pipe(decoder as Transform)
+  const decode = coding === 'identity' ? undefined : decoders[coding.toLowerCase()]
+  const body = decode === undefined ? received : received.pipe(decode())
   const chunks: Buffer[] = []
   let bytes = 0
   const gather = (chunk: Buffer) => {
@@ -105,26 +105,26 @@ function sendTranslated(
     clearTimeout(deadline)
     body.removeListener('data', gather).removeListener('end', send)
     const translated = translate(Buffer.concat(chunks))
-    if (!sendHead(answer, response, answer.headers, context)) return
+    if (!sendHead(answer, response, answer.headers, context.fail)) return
     response.write(translated)
     body.pipe(response)
   }
   const send = () => {
     clearTimeout(deadline)
     const translated = translate(Buffer.concat(chunks))
-    if (sendHead(answer, response, { ...answer.headers, 'content-length': translated.length }, context))
-      response.end(translated)
+    const headers = { ...answer.headers, 'content-length': translated.length }
+    if (sendHead(answer, response, headers, context.fail)) response.end(translated)
   }
   const deadline = setTimeout(passOn, gatherMs)
   body.on('data', gather).once('end', send)
-  answer.once('close', () => {
-    if (!answer.complete) clearTimeout(deadline)
+  received.once('close', () => {
+    if (!received.readableEnded) clearTimeout(deadline)
   })
   response.once('close', () => clearTimeout(deadline))
-  if (body === answer) return
+  if (body === received) return
   body.on('error', (error) => {
     clearTimeout(deadline)
-    answer.destroy()
+    received.destroy()
     if (response.headersSent) response.destroy()
     else
       context.fail({
@@ -141,7 +141,7 @@ function originTranslation({ origins }: AnswerContext): Translation {
 }
 
 /** Changes the headers, too: the policy lets the gate's script in, and the type says an encoding that the page told late. */
-function documentTranslation({ headers }: IncomingMessage, { origins }: AnswerContext): Translation {
+function documentTranslation({ headers }: AnswerHead, { origins }: AnswerContext): Translation {
   const nonce = freshNonce()
   let needsNonce = false
   for (const name of ['content-security-policy', 'content-security-policy-report-only']) {

@@ -23,8 +23,8 @@
  *   host is the same site to a browser. Origin, Fetch Metadata and Referer tell them (`requester.ts`); none of them may frame
  *   what is behind the gate.
  * - **DNS rebinding**: a request is answered only when its Host is an address, localhost, or a name that was given.
- * - **Request smuggling**: Node's strict parser refuses both Content-Length and Transfer-Encoding; each request gets its own
- *   connection to the target.
+ * - **Request smuggling**: Node's strict parser refuses both Content-Length and Transfer-Encoding; the gate writes
+ *   each request anew, reads answers strictly, and shares no connection to the target between visitors (`upstream.ts`).
  * - **Pipelined requests** are answered in order, so they are passed on one by one, however many Node has parsed: one
  *   connection of a visitor is never more than one of the target.
  * - **An upgrade to anything but a WebSocket** is not made, as a server may choose (RFC 9110 section 7.8): browsers and curl offer

@@ -190,7 +190,8 @@ function wildcardNames(names = ''): string {
     .join(',')
 }
 
-function dropHopByHop(headers: IncomingHttpHeaders): void {
+/** Takes away what concerns one connection, but for `connection` itself and the framing. */
+export function dropHopByHop(headers: IncomingHttpHeaders): void {
   const named = (headers.connection ?? '').split(',').map((token) => token.trim().toLowerCase())
   for (const name of named) {
     // The framing stays with the body that it frames.

@@ -43,27 +43,16 @@ export class DialError extends Error {
 }
 
 /** The first bytes of a TLS record: an alert or a handshake of any version. */
-function isTlsRecord(bytes: Uint8Array): boolean {
+export function isTlsRecord(bytes: Uint8Array): boolean {
   const [type = 0, major = 0, minor = 0] = bytes
   return (type === 0x15 || type === 0x16) && major === 3 && minor <= 4
 }
 
-/** Judges what Node's HTTP client, or the dial, reports. */
+/** Judges what a socket, or the dial, reports. */
 export function failureOf(error: unknown): TargetFailure {
   if (error instanceof DialError) return { problem: error.problem, detail: error.message }
   const code = errorCode(error) ?? ''
   const detail = errorText(error)
-  if (code.startsWith('HPE_')) {
-    const { rawPacket } = error as { readonly rawPacket?: unknown }
-    const bytes = rawPacket instanceof Uint8Array ? rawPacket : new Uint8Array()
-    if (isTlsRecord(bytes)) return { problem: 'speaks-tls', detail: 'it answered with a TLS record' }
-    if (code === 'HPE_HEADER_OVERFLOW')
-      return { problem: 'head-too-long', detail: 'its head is longer than 16 KiB' }
-    const isHttp = bytes.length === 0 || Buffer.from(bytes).toString('latin1').startsWith('HTTP/')
-    return { problem: isHttp ? 'malformed' : 'not-http', detail: detail.replace(/^Parse Error: */, '') }
-  }
-  if (code === 'ERR_UPSTREAM_UPGRADE_TIMEOUT')
-    return { problem: 'timed-out', detail: 'no answer to the WebSocket request' }
   if (code === 'ECONNREFUSED') return { problem: 'refused', detail }
   if (code === 'ECONNRESET' || code === 'EPIPE')
     return { problem: 'closed', detail: 'it closed before its answer' }

@@ -1,32 +1,18 @@
-import {
-  Agent,
-  type ClientRequest,
-  type IncomingMessage,
-  type ServerResponse,
-  request as startRequest,
-} from 'node:http'
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import { type Duplex, Readable } from 'node:stream'
-import { createProxyServer, type ProxyServer } from 'httpxy'
-import { sendAnswer } from './answer.ts'
-import type { BodyTreatment } from './document.ts'
-import { preflightHeaders, rewriteResponseHeaders } from './headers.ts'
+import type { AnswerHead } from './answer-head.ts'
+import { Exchange, type ExchangePlace, type Passage } from './exchange.ts'
+import { preflightHeaders } from './headers.ts'
 import type { OriginMap } from './origins.ts'
 import { noticePage } from './pages.ts'
-import { plainText, refuseUpgrade, sendPage, sendText, wantsPage } from './replies.ts'
-import { expectsTls, failureOf, failureWords, type TargetFailure } from './target-failure.ts'
+import { plainText, sendPage, sendText, wantsPage } from './replies.ts'
+import { requestHead } from './request-head.ts'
+import { TargetConnection } from './target-connection.ts'
+import { expectsTls, failureWords, type TargetFailure } from './target-failure.ts'
+import { passWebSocket } from './websocket.ts'
 
 /** Connects to the target; the callback is called once. */
 export type ConnectTarget = (done: (error: Error | undefined, socket: Socket | undefined) => void) => void
-
-/** How one request's answer is to be treated. */
-export interface Passage {
-  readonly origins: OriginMap
-  readonly origin: string | undefined
-  readonly isFamily: boolean
-  readonly treatment: BodyTreatment
-  readonly hidesReferrer: boolean
-}
 
 /** What of a preflight the target is told. */
 const preflightQuestions = [
@@ -46,67 +32,37 @@ export interface UpstreamOptions {
   readonly outcome: (failure: TargetFailure | undefined) => void
 }
 
-/** ms for the target's answer to an upgrade. */
-const upgradeTimeoutMs = 10_000
+/** The connection that a visitor's last request has left. */
+interface Kept {
+  connection: TargetConnection | undefined
+}
 
 /**
- * Passes requests that were let in to the target, through httpxy. Every request has a connection of its own to the target: there
- * is no other request that a smuggled one could hide in, and no kept connection that the target closes at the wrong moment.
+ * Passes requests that were let in to the target. A connection to the target belongs to one connection of a visitor for its whole life:
+ * nobody's request ever shares one with another visitor's, so that there is nobody whom a smuggled request or a misplaced answer could
+ * reach, and a target that takes a connection for a person (NTLM) is right.
  */
 export class Upstream {
-  readonly #proxy: ProxyServer
-  readonly #passages = new WeakMap<IncomingMessage, Passage>()
   readonly #upstream: UpstreamOptions
-  /** Only its protocol is looked at: where the target is, the agent alone knows. */
-  readonly #options
+  readonly #kept = new WeakMap<Socket, Kept>()
+  readonly #place: ExchangePlace
 
   constructor(options: UpstreamOptions) {
     this.#upstream = options
-    this.#options = {
-      target: 'http://localhost',
-      agent: new DialAgent(options.connect),
-      upgradeTimeout: upgradeTimeoutMs,
+    this.#place = {
+      take: (visitor) => this.#take(visitor),
+      keep: (visitor, connection) => this.#keep(visitor, connection),
+      open: (done) => this.#open(done),
+      answered: () => options.outcome(undefined),
+      failed: (failure, request, response) => this.#failed(failure, request, response),
     }
-    this.#proxy = createProxyServer({})
-    this.#proxy.on('proxyRes', (answer, request, response) => {
-      this.#answer(answer, request as IncomingMessage, response as ServerResponse)
-    })
-    this.#proxy.on('proxyReq', (outgoing, request, response) => {
-      // An answer to what nobody asked; Node would drop it in silence and let the visitor wait.
-      outgoing.once('upgrade', (_answer, target) => {
-        target.destroy()
-        const failure: TargetFailure = { problem: 'switched', detail: 'it answered 101' }
-        this.#fail(failure, request as IncomingMessage, response as ServerResponse)
-      })
-    })
-    this.#proxy.on('proxyReqWs', (request, _incoming, client) => {
-      client.once('close', () => request.destroy())
-      const stopWatching = endWhenGone(client)
-      request.once('response', stopWatching)
-      request.once('upgrade', (_answer, target) => {
-        stopWatching()
-        options.outcome(undefined)
-        tieTogether(client, target)
-      })
-    })
-    this.#proxy.on('error', (error, request, client) => {
-      this.#failed(error, request as IncomingMessage, client as ServerResponse | Socket)
-    })
   }
 
   /** Passes a request on. Its headers must be rewritten already. */
   pass(request: IncomingMessage, response: ServerResponse, passage: Passage): void {
-    this.#passages.set(request, passage)
     // Said without `Connection: upgrade` it is no wish to upgrade, and must not become one.
     delete request.headers.upgrade
-    const options = {
-      ...this.#options,
-      selfHandleResponse: true,
-      headers: { connection: 'close' },
-      // Without framing no body is passed on, whatever was read: the target would take it for a request of its own.
-      ...(!isFramed(request) && { buffer: Readable.from([]) }),
-    }
-    this.#proxy.web(request, response, options).catch((error) => this.#failed(error, request, response))
+    new Exchange(this.#place, request, response, passage)
   }
 
   /**
@@ -120,158 +76,100 @@ export class Upstream {
     headers: Record<string, string>,
   ): void {
     const { origin = '' } = request.headers
-    const question: Record<string, string> = {
-      ...headers,
-      origin: origins.inward(origin) ?? origin,
-      connection: 'close',
-    }
+    const question: IncomingHttpHeaders = { ...headers, origin: origins.inward(origin) ?? origin }
     for (const name of preflightQuestions) {
       const value = request.headers[name]
       if (typeof value === 'string') question[name] = value
     }
     const path = request.url?.split('?')[0] ?? '/'
-    const outgoing = startRequest({ agent: this.#options.agent, method: 'OPTIONS', path, headers: question })
-    response.once('close', () => outgoing.destroy())
-    outgoing.once('upgrade', (_answer, target) => target.destroy())
-    outgoing.on('error', () => {
-      if (!response.destroyed && !response.headersSent)
-        sendText(response, 502, 'The target did not answer.\n', plainText)
-    })
-    outgoing.once('response', (answer) => {
-      answer.destroy()
-      if (response.destroyed || response.headersSent) return
-      const isGood = (answer.statusCode ?? 0) >= 200 && (answer.statusCode ?? 0) < 300
+    const isOver = () => response.destroyed || response.headersSent
+    const failed = () => {
+      if (!isOver()) sendText(response, 502, 'The target did not answer.\n', plainText)
+    }
+    const answered = (answer: AnswerHead) => {
+      if (isOver()) return
+      const isGood = answer.status < 300
       const granted = isGood ? preflightHeaders(answer.headers, request.headers, origins) : undefined
       if (granted === undefined)
         return sendText(response, 403, 'The target does not grant this.\n', plainText)
       response.writeHead(204, granted)
       response.end()
+    }
+    this.#open((_error, connection) => {
+      if (connection === undefined) return failed()
+      if (isOver()) return connection.destroy()
+      response.once('close', () => connection.destroy())
+      const ignore = () => {}
+      const asker = {
+        head: (answer: AnswerHead) => {
+          connection.destroy()
+          answered(answer)
+        },
+        ...{ body: ignore, end: ignore, drained: ignore, failed },
+        switched: (_head: AnswerHead, socket: Socket) => {
+          socket.destroy()
+          failed()
+        },
+      }
+      connection.ask(asker, 'OPTIONS', requestHead('OPTIONS', path, question, 'none', 'close'), true)
+      connection.sentWhole()
     })
-    outgoing.end()
   }
 
   /** Passes a WebSocket on. */
   passUpgrade(request: IncomingMessage, socket: Socket, head: Buffer): void {
-    request.headers.connection = 'Upgrade'
-    this.#proxy
-      .ws(request, socket, this.#options, head)
-      .catch((error) => this.#failed(error, request, socket))
+    this.#take(socket)?.destroy()
+    const { outcome, targetName } = this.#upstream
+    passWebSocket(request, socket, head, { open: (done) => this.#open(done), outcome, targetName })
   }
 
-  #answer(answer: IncomingMessage, request: IncomingMessage, response: ServerResponse): void {
-    const passage = this.#passages.get(request)
-    if (passage === undefined || response.headersSent) return void answer.destroy()
-    const { origins, treatment } = passage
-    rewriteResponseHeaders(answer.headers, origins, passage)
-    let isGood = true
-    const fail = (failure: TargetFailure) => {
-      isGood = false
-      this.#fail(failure, request, response)
-    }
-    sendAnswer(answer, response, { origins, treatment, fail })
-    if (isGood) this.#upstream.outcome(undefined)
-  }
-
-  #failed(error: unknown, request: IncomingMessage, client: ServerResponse | Socket | undefined): void {
-    // A visitor who left takes the request to the target along; the target is not to blame for that.
-    const isThere = () => client !== undefined && !client.destroyed && !request.destroyed
-    if (client === undefined || !isThere()) return
-    const failure = failureOf(error)
-    if (
-      failure.problem !== 'closed' ||
-      this.#upstream.isTls ||
-      !('setHeader' in client) ||
-      client.headersSent
+  #open(done: (error: Error | undefined, connection: TargetConnection | undefined) => void): void {
+    this.#upstream.connect((error, socket) =>
+      done(error, socket === undefined ? undefined : new TargetConnection(socket)),
     )
-      return this.#fail(failure, request, client)
+  }
+
+  #take(visitor: Socket): TargetConnection | undefined {
+    const kept = this.#kept.get(visitor)
+    const connection = kept?.connection
+    if (kept === undefined || connection === undefined) return undefined
+    kept.connection = undefined
+    if (connection.isReady) return connection
+    connection.destroy()
+    return undefined
+  }
+
+  #keep(visitor: Socket, connection: TargetConnection): void {
+    if (visitor.destroyed) return connection.destroy()
+    let kept = this.#kept.get(visitor)
+    if (kept === undefined) {
+      const made: Kept = { connection }
+      kept = made
+      this.#kept.set(visitor, made)
+      visitor.once('close', () => made.connection?.destroy())
+    }
+    kept.connection = connection
+  }
+
+  #failed(failure: TargetFailure, request: IncomingMessage, response: ServerResponse): void {
+    // A visitor who left takes the request to the target along; the target is not to blame for that.
+    const isThere = () => !response.destroyed && !request.socket.destroyed
+    if (!isThere()) return
+    if (failure.problem !== 'closed' || this.#upstream.isTls) return this.#fail(failure, request, response)
     void expectsTls(this.#upstream.connect).then((isTls) => {
       const found: TargetFailure = isTls
         ? { problem: 'speaks-tls', detail: 'it took a TLS handshake' }
         : failure
-      if (isThere()) this.#fail(found, request, client)
+      if (isThere()) this.#fail(found, request, response)
     })
   }
 
-  /** Tells the visitor what the target did, if there is still a way to, and whoever keeps the log. */
-  #fail(failure: TargetFailure, request: IncomingMessage, client: ServerResponse | Socket): void {
+  /** Tells the visitor what the target did, and whoever keeps the log. */
+  #fail(failure: TargetFailure, request: IncomingMessage, response: ServerResponse): void {
     this.#upstream.outcome(failure)
     const { status, title, text } = failureWords(failure, this.#upstream.targetName)
-    if (!('setHeader' in client)) return client.writable ? refuseUpgrade(client, status, text) : undefined
-    if (client.headersSent) return void client.destroy()
-    if (wantsPage(request)) sendPage(client, status, noticePage(title, text))
-    else sendText(client, status, `${text}\n`, plainText)
+    if (response.headersSent) return void response.destroy()
+    if (wantsPage(request)) sendPage(response, status, noticePage(title, text))
+    else sendText(response, status, `${text}\n`, plainText)
   }
 }
-
-/**
- * Ends a socket that nothing is read from yet when its visitor goes away. What the visitor sends meanwhile stays in its buffer;
- * a buffer that is told to be readable and is empty is at its end.
- */
-function endWhenGone(client: Duplex): () => void {
-  const look = () => {
-    if (client.readableLength === 0) client.destroy()
-  }
-  client.on('readable', look)
-  return () => client.removeListener('readable', look)
-}
-
-/** ms for which the second half of a WebSocket may go on after the first has ended, or its last bytes be taken. */
-const endingMs = 30_000
-
-/**
- * A WebSocket ends as a whole. A pipe alone would keep one side for ever when the other is cut off instead of closed, when it
- * answers an end with nothing, or when its last bytes are never read.
- */
-function tieTogether(client: Duplex, target: Duplex): void {
-  let deadline: NodeJS.Timeout | undefined
-  const endSoon = () => {
-    deadline ??= setTimeout(() => {
-      client.destroy()
-      target.destroy()
-    }, endingMs)
-  }
-  client.once('end', endSoon)
-  target.once('end', endSoon)
-  client.once('close', () => {
-    clearTimeout(deadline)
-    target.destroy()
-  })
-  target.once('close', () => {
-    if (client.destroyed) return
-    endSoon()
-    client.end(() => client.destroy())
-  })
-}
-
-function isFramed({ headers }: IncomingMessage): boolean {
-  return headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined
-}
-
-/** Lets Node's HTTP client use the forward's own way of dialling: both loopbacks, a timeout, never itself. */
-class DialAgent extends Agent {
-  readonly #connect: ConnectTarget
-
-  constructor(connect: ConnectTarget) {
-    super({ keepAlive: false, maxSockets: Number.POSITIVE_INFINITY })
-    this.#connect = connect
-  }
-
-  /** Node's types leave this out. Every header of an answer is seen: one that is dropped may be its policy. */
-  addRequest(request: ClientRequest, options: unknown): void {
-    request.maxHeadersCount = 0
-    Reflect.apply(nodesAddRequest, this, [request, options])
-  }
-
-  override createConnection(
-    _options: unknown,
-    done?: (error: Error | null, socket: Duplex) => void,
-  ): undefined {
-    // Node's own type asks for a socket beside an error, which Node then does not look at.
-    const tell = done as ((error: Error | null, socket?: Duplex) => void) | undefined
-    this.#connect((error, socket) =>
-      socket === undefined ? tell?.(error ?? new Error('no connection')) : tell?.(null, socket),
-    )
-  }
-}
-
-const nodesAddRequest = (Agent.prototype as unknown as { addRequest: () => void }).addRequest
