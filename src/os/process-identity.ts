@@ -127,6 +127,23 @@ export function signalProcess(identity: ProcessIdentity, signal: NodeJS.Signals,
   }
 }
 
+/**
+ * The user that a process acts as, when it acts as one only: all four of its user IDs. The owner of /proc/PID does not tell: of a process that
+ * cannot be dumped (its program cannot be read, for example) that is root.
+ * @returns undefined when they differ, when the process is gone, or without /proc.
+ */
+export function userOf(pid: number): number | undefined {
+  try {
+    const ids = /^Uid:((?:\s+\d+){4})$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]
+    const [first, ...others] = (ids ?? '').trim().split(/\s+/)
+    return first !== undefined && first !== '' && others.every((id) => id === first)
+      ? Number(first)
+      : undefined
+  } catch {
+    return undefined
+  }
+}
+
 /** The words a process was started with, or undefined when they cannot be read. */
 export function commandLine(pid: number): string[] | undefined {
   try {

@@ -46,10 +46,16 @@ export function readRegularFile(file: string, options: ReadingOptions = {}): str
   return readRegularBytes(file, options).toString('utf8')
 }
 
-/** The bytes of a file. @throws as `openRegularFile`. */
+/** More than any file of ours has. A sparse file of any size costs whoever plants it nothing, and its reader all of its memory. */
+const mostBytes = 256 * 1024 * 1024
+
+/** The bytes of a file. @throws as `openRegularFile`; `EFBIG` for one that is too large to be ours. */
 export function readRegularBytes(file: string, options: ReadingOptions = {}): Buffer {
   const descriptor = openRegularFile(file, options)
   try {
+    const { size } = fstatSync(descriptor)
+    if (size > mostBytes)
+      throw Object.assign(new Error(`${file} is too large (${size} bytes)`), { code: 'EFBIG' })
     return readFileSync(descriptor)
   } finally {
     closeSync(descriptor)

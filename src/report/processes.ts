@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { wallTime } from '../os/clock.ts'
 import { type OwnKind, type OwnProcess, ownProcesses } from '../os/own-processes.ts'
-import { printable } from '../os/printable.ts'
+import { oneLine } from '../os/printable.ts'
 import { judgeProcess, sameProcess } from '../os/process-identity.ts'
 import { ownUid } from '../os/trusted-path.ts'
 import { readRuntimeState } from '../record/runtime-state.ts'
@@ -164,7 +164,7 @@ export function processLines({ processes }: ProcessList, width: number): Line[] 
 
 function cellsOf(process: ListedProcess): string[] {
   const { kind, pid, port, name, user, stateDirectory } = process
-  const shown = [name ?? '–', user ?? '–', monitoredText(process), stateDirectory ?? '–'].map(printable)
+  const shown = [name ?? '–', user ?? '–', monitoredText(process), stateDirectory ?? '–'].map(oneLine)
   return [kindWords[kind], String(pid), port === null ? '–' : String(port), ...shown]
 }
 

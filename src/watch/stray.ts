@@ -1,16 +1,17 @@
-import { readlinkSync, statSync } from 'node:fs'
+import { lstatSync, readlinkSync } from 'node:fs'
 import path from 'node:path'
 import type { ForwardOptions } from '../config/forward-options.ts'
 import { type ControlClient, connectControl, holderAfter } from '../control/client.ts'
 import { planListeners } from '../forward/listen/listen-plan.ts'
 import { machineAddresses } from '../os/interfaces.ts'
+import { kindOf } from '../os/own-processes.ts'
 import { isLinux } from '../os/platform.ts'
 import { findPortHolder } from '../os/port-holder.ts'
-import { commandLine, identityOf, type ProcessIdentity } from '../os/process-identity.ts'
+import { commandLine, identityOf, type ProcessIdentity, sameProcess, userOf } from '../os/process-identity.ts'
+import { distrustOf, ownUid } from '../os/trusted-path.ts'
 import { isForwarderHealth } from '../record/forwarder-health.ts'
 import { fileNames } from '../record/state-directory.ts'
 import { writersDirectory } from '../record/usual-directories.ts'
-import { forwarderProgram } from './process-ending.ts'
 
 /** A forwarder of this user that serves a forward's port and that this forward's control socket does not lead to. */
 export interface Stray {
@@ -50,11 +51,25 @@ export async function findStray(options: ForwardOptions, stateDirectory: string)
   return undefined
 }
 
-/** The words of another user's process prove nothing, so its user counts first. */
+/** The words of another user's process prove nothing, so its user counts first. Other programs are called tcp-proxy, too. */
 function isOurs(pid: number, words: readonly string[], port: number): boolean {
-  if (!words.some((word) => forwarderProgram.test(word)) || !words.includes(String(port))) return false
+  if (userOf(pid) !== ownUid()) return false
+  return kindOf(words) === 'forwarder' && words.includes(String(port)) && isNode(pid)
+}
+
+function isNode(pid: number): boolean {
   try {
-    return statSync(`/proc/${pid}`).uid === process.geteuid?.()
+    const program = path.basename(readlinkSync(`/proc/${pid}/exe`).replace(/ \(deleted\)$/, ''))
+    return program.startsWith('node') || program === path.basename(process.execPath)
+  } catch {
+    return false
+  }
+}
+
+/** A folder that somebody else could have put there may hold his socket, which says whatever he likes. */
+function isOwn(directory: string): boolean {
+  try {
+    return distrustOf(directory) === undefined && lstatSync(directory).uid === ownUid()
   } catch {
     return false
   }
@@ -76,11 +91,13 @@ function directoryOf(pid: number, words: readonly string[]): string | undefined 
 
 async function ask(holder: ProcessIdentity, directory: string, port: number, ours: string): Promise<Stray> {
   const silent = { identity: holder, stateDirectory: directory, state: 'silent' } as const
+  if (!isOwn(directory)) return silent
   if (directory !== ours && (await isWatched(directory))) return { ...silent, state: 'watched' }
   const control = await open(path.join(directory, fileNames.forwarderSocket(port)))
   try {
     const health = await control?.request('health', {}, answerTakesMs)
     if (!isForwarderHealth(health) || health.listen.port !== port || health.draining) return silent
+    if (!isProven(health.identity, port)) return silent
     // With workers the one that answers may not be the one that was found.
     return { ...silent, identity: health.identity, state: health.supervisor ? 'watched' : 'answers' }
   } catch {
@@ -88,6 +105,16 @@ async function ask(holder: ProcessIdentity, directory: string, port: number, our
   } finally {
     control?.close()
   }
+}
+
+/** It will be signalled, so that what it says of itself is looked at first. */
+function isProven(identity: ProcessIdentity, port: number): boolean {
+  const found = identityOf(identity.pid)
+  return (
+    found !== undefined &&
+    sameProcess(found, identity) &&
+    isOurs(identity.pid, commandLine(identity.pid) ?? [], port)
+  )
 }
 
 async function isWatched(directory: string): Promise<boolean> {

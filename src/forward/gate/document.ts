@@ -118,14 +118,15 @@ export function translateDocument(
   }
 }
 
+/** Each character that is not of one byte's width becomes one that means nothing to the tokenizer. */
 function widePlace(html: string, begin: number, write: Encoding['write']): number | undefined {
-  const isBig = write('a').startsWith('\0')
-  const letter = (first: string, second: string) =>
-    isBig ? first === '\0' && second : second === '\0' && first
-  const narrow = html
-    .slice(begin)
-    .replace(/(.)(.)/gs, (_pair, first, second) => letter(first, second) || '\x80')
-  const place = scriptPlace(narrow, 0)
+  const high = write('a').startsWith('\0') ? 0 : 1
+  const bytes = Buffer.from(html.slice(begin), 'latin1')
+  const narrow = Buffer.alloc(bytes.length >> 1, 0x80)
+  for (let at = 0; at < narrow.length; at++) {
+    if (bytes[2 * at + high] === 0) narrow[at] = bytes[2 * at + 1 - high] ?? 0
+  }
+  const place = scriptPlace(narrow.toString('latin1'), 0)
   return place === undefined ? undefined : begin + 2 * place
 }
 

@@ -25,14 +25,17 @@ export function scriptPlace(html: string, begin: number): number | undefined {
   }
 }
 
+const commentsEnd = /--!?>/g
+
 /** @returns `at` when no comment begins there; undefined when one begins and does not end. */
 function commentEnd(html: string, at: number): number | undefined {
   if (html.startsWith('<!--', at)) {
     const inside = at + 4
     if (html.startsWith('>', inside)) return inside + 1
     if (html.startsWith('->', inside)) return inside + 2
-    const ends = [endOf(html, '-->', inside), endOf(html, '--!>', inside)].filter((end) => end !== undefined)
-    return ends.length === 0 ? undefined : Math.min(...ends)
+    // One pattern: a search for each end would read on to the end of the page at every comment.
+    commentsEnd.lastIndex = inside
+    return commentsEnd.test(html) ? commentsEnd.lastIndex : undefined
   }
   // An XML declaration and the like: a bogus comment, which the first > ends. "</" and a letter is a tag.
   return /^<(?:[!?]|\/[^a-z])/i.test(html.slice(at, at + 3)) ? endOf(html, '>', at) : at

@@ -35,6 +35,9 @@ export function asker(dial: (outcome: PreparedOutcome) => void): Asker {
     if (socket === undefined) return 'unreachable'
     try {
       return await answerOf(path, headers, isSecure ? overTls(socket) : socket)
+    } catch {
+      // Whatever a target does, it must not end the forwarder.
+      return 'stranger'
     } finally {
       socket.destroy()
     }

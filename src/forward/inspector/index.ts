@@ -96,7 +96,7 @@ export class InspectorWatch {
       const door = this.#options.door()
       this.#asked = JSON.stringify(door)
       for (let tries = 1; tries <= mostTries && !this.#isStale; tries++) {
-        const seen = await recognise(asker(this.#options.dial), door)
+        const seen = await recognise(asker(this.#options.dial), door).catch(() => 'no answer' as const)
         if (seen !== 'no answer') {
           if (!this.#isStale) this.#facts = seen
           break

@@ -37,7 +37,7 @@ function isInspectorPage({ status, body }: Answer): boolean {
 }
 
 async function ofPage(ask: Ask, page: Answer, isHttps: boolean, door: Door): Promise<InspectorFacts> {
-  const token = /__INSPECTOR_API_TOKEN__ = "([^"\\]{1,256})"/.exec(page.body)?.[1]
+  const token = /__INSPECTOR_API_TOKEN__ = "([\w.~+/=-]{1,256})"/.exec(page.body)?.[1]
   const settings = await ask('/api/config')
   const isSecond = token !== undefined || isInterface(settings)
   const common = { part: 'page', version: null, isHttps, origins: [] } as const
