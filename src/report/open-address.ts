@@ -8,8 +8,10 @@ import type { ForwarderHealth } from '../record/forwarder-health.ts'
  * @param machine the addresses of this machine.
  */
 export function openAddresses(health: ForwarderHealth, machine: readonly string[]): string[] {
-  const { listen, gate, tls } = health
-  const scheme = tls?.certificate ? 'https://' : 'http://'
+  const { listen, gate, tls, inspector } = health
+  // TLS of the target passes through a plain forward.
+  const isHttps = tls?.certificate || (gate == null && inspector?.isHttps)
+  const scheme = isHttps ? 'https://' : 'http://'
   const bound = listen.addresses.flatMap(({ address, port }) =>
     isWildcard(address)
       ? machine.filter((own) => address === '::' || !own.includes(':')).map((own) => ({ address: own, port }))
@@ -18,7 +20,7 @@ export function openAddresses(health: ForwarderHealth, machine: readonly string[
   const reachable = bound.filter(({ address }) => !isLinkLocal(withoutZone(address)))
   const known = reachable.length === 0 ? bound : reachable
   const ordered = [...known].sort((a, b) => rank(a.address) - rank(b.address))
-  const isHttp = gate != null || inspectorPorts.has(listen.port)
+  const isHttp = gate != null || inspector != null || inspectorPorts.has(listen.port)
   const addresses = ordered.map(({ address, port }) => {
     const joined = hostAndPort(address, port)
     return isHttp ? `${scheme}${joined}` : joined

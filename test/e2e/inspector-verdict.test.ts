@@ -74,6 +74,7 @@ describe('The verdict on an MCP Inspector', suite, () => {
         lab,
         stateDir,
       )
+      assert.equal(of(report, 6274).openAt[0], 'https://10.77.0.1:6274')
       assert.match(of(report, 6274).reason ?? '', /whoever reaches https:\/\/10\.77\.0\.1:6274 can/)
     }))
 

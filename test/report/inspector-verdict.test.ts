@@ -121,3 +121,24 @@ describe('A monitor that died with a login in front of the default forwards', ()
     assert.equal(next[0], `proxy-monitor --state-dir ${wellFacts.stateDirectory} --gate token`)
   })
 })
+
+describe('The address to open in front of an Inspector', () => {
+  it('is https where the Inspector itself is, and a URL on any port', () => {
+    const openAt = (isHttps: boolean) =>
+      assess({
+        ...wellFacts,
+        forwards: [
+          answeringForward({
+            inspector: { ...page, isHttps },
+            listen: {
+              ...wellHealth.listen,
+              port: 7002,
+              addresses: [{ address: '192.0.2.2', port: 7002, origin: 'bound' }],
+            },
+          }),
+        ],
+      }).forwards[0]?.openAt
+    assert.deepEqual(openAt(true), ['https://192.0.2.2:7002'])
+    assert.deepEqual(openAt(false), ['http://192.0.2.2:7002'])
+  })
+})
