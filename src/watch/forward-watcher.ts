@@ -1,21 +1,16 @@
-import path from 'node:path'
 import type { Subject } from '../alert/incident-record.ts'
 import type { ForwardConfiguration } from '../config/configuration.ts'
-import { hasLimits } from '../config/resource-limits.ts'
-import { planListeners } from '../forward/listen/listen-plan.ts'
 import { monotonicMs } from '../os/clock.ts'
 import { hasDescriptorsLeft } from '../os/descriptor-limit.ts'
-import { errorCode, errorText } from '../os/failure.ts'
-import { hostAndPort, machineAddresses } from '../os/interfaces.ts'
+import { errorText } from '../os/failure.ts'
+import { hostAndPort } from '../os/interfaces.ts'
 import { isLinux } from '../os/platform.ts'
-import { describeHolder, findPortHolder } from '../os/port-holder.ts'
 import { type ProcessIdentity, sameProcess, signalProcess } from '../os/process-identity.ts'
-import { noDescriptors, ShortageError, shortageOf } from '../os/shortage.ts'
+import { noDescriptors, ShortageError } from '../os/shortage.ts'
 import type { InheritedSocket } from '../os/socket-activation.ts'
 import { timeLimit } from '../os/time-limit.ts'
 import type { ForwarderHealth } from '../record/forwarder-health.ts'
 import type { LogLevel } from '../record/log-entry.ts'
-import { judgePidFile, readPidFile, removeStalePidFile } from '../record/pid-file.ts'
 import type { ResourceUsage } from '../record/runtime-state.ts'
 import { fileNames } from '../record/state-directory.ts'
 import { checkForward } from './check-forward.ts'
@@ -24,15 +19,16 @@ import {
   type Effect,
   type ForwardState,
   initialState,
-  type LeftBehind,
   type Observation,
 } from './decide/state.ts'
 import { decide } from './decide.ts'
 import { diagnose, type ForwardCheck } from './diagnose.ts'
 import { type Explanation, explain } from './explain.ts'
+import { ForwardPlace } from './forward-place.ts'
 import { ForwarderLink } from './forwarder-link.ts'
-import { type StartedForwarder, startForwarder } from './forwarder-process.ts'
+import { howEnded, type StartedForwarder, startForwarder } from './forwarder-process.ts'
 import { orderAdoption, orderReplacement } from './handover-orders.ts'
+import { Mailbox } from './mailbox.ts'
 import { endProcesses, hasEnded, leftBehind } from './process-ending.ts'
 import { findStray, type Stray } from './stray.ts'
 import { UsageMeter } from './usage.ts'
@@ -60,9 +56,6 @@ export type WatcherMemory = Omit<ForwardState, 'phase'>
 /** ms within which a process whose control connection ended must be gone to count as dead; else it is looked at. */
 const deathTakesMs = 1000
 
-/** ms within which the exit of a child is told after its control connection has ended. */
-const exitToldWithinMs = 20
-
 /**
  * Watches one forward: brings what is seen to `decide`, one observation at a time, and does what comes out. Whatever is seen or
  * ordered goes through here; there is no other road by which this forward's process is started or ended.
@@ -71,21 +64,20 @@ export class ForwardWatcher {
   #configuration: ForwardConfiguration
   readonly #around: WatcherSurroundings
   #state: ForwardState
+  readonly #place: ForwardPlace
   readonly #link: ForwarderLink
   /** Of a child whose exit is yet to be told. */
   #childPid: number | undefined
   #started: StartedForwarder | undefined
   #health: ForwarderHealth | undefined
   readonly #meter = new UsageMeter()
-  #usage: ResourceUsage | undefined
   #lastCheckAt: number | undefined
   #checking: Promise<void> | undefined
   #turn = 0
   #handovers = 0
   #cancelWake: (() => void) | undefined
   #blindness: string | undefined
-  #inbox: Observation[] = []
-  #deciding = false
+  readonly #mailbox: Mailbox<Observation>
   #closed = false
   #onSettled: (() => void)[] = []
 
@@ -97,9 +89,15 @@ export class ForwardWatcher {
     this.#configuration = configuration
     this.#around = around
     this.#state = { ...initialState, ...memory, phase: { id: 'unknown' } }
+    this.#place = new ForwardPlace(around.stateDirectory, () => this.configuration.options)
+    this.#mailbox = new Mailbox(
+      ({ kind }) => `judging what was seen (${kind})`,
+      (observation) => this.#decide(observation),
+      (fault) => around.log('error', `${this.configuration.name}: ${fault}`, false),
+    )
     const files = {
-      socket: () => this.#file(fileNames.forwarderSocket),
-      pidFile: () => this.#file(fileNames.pidFile),
+      socket: () => this.#place.file(fileNames.forwarderSocket),
+      pidFile: () => this.#place.file(fileNames.pidFile),
     }
     this.#link = new ForwarderLink(files, () => void this.#connectionEnded())
   }
@@ -119,7 +117,7 @@ export class ForwardWatcher {
 
   /** The last sample of what its processes use; undefined while none was taken, or nothing is limited. */
   get usage(): ResourceUsage | undefined {
-    return this.#usage
+    return this.#meter.last
   }
 
   /** Monotonic ms of the last finished check. */
@@ -141,36 +139,7 @@ export class ForwardWatcher {
   }
 
   observe(observation: Observation): void {
-    if (this.#closed) return
-    this.#inbox.push(observation)
-    if (this.#deciding) return
-    this.#deciding = true
-    try {
-      for (let next = this.#inbox.shift(); next !== undefined; next = this.#inbox.shift()) {
-        const observation = next
-        this.#attempt(`judging what was seen (${observation.kind})`, () => this.#decide(observation))
-      }
-    } finally {
-      this.#deciding = false
-    }
-  }
-
-  /** A fault of this program in one step must not keep the others from being taken, nor end the watch. */
-  #attempt(step: string, take: () => void): void {
-    try {
-      take()
-    } catch (error) {
-      try {
-        const where = error instanceof Error ? (error.stack ?? error.message) : String(error)
-        this.#around.log(
-          'error',
-          `${this.configuration.name}: a fault in port-watchdog while ${step}: ${where}`,
-          false,
-        )
-      } catch {
-        // The log itself may be what fails.
-      }
-    }
+    if (!this.#closed) this.#mailbox.post(observation)
   }
 
   /** Takes another configuration for the same port; a forwarder that runs with other options is replaced, any other is left alone. */
@@ -213,10 +182,10 @@ export class ForwardWatcher {
     if (!hasDescriptorsLeft()) throw new ShortageError(noDescriptors)
     const { options } = this.configuration
     const handovers = this.#handovers
-    const portHolder = this.#holderMatters() ? this.#findHolder() : undefined
+    const portHolder = this.#holderMatters() ? this.#place.findHolder() : undefined
     const found = await checkForward({
       options,
-      pidFile: this.#file(fileNames.pidFile),
+      pidFile: this.#place.file(fileNames.pidFile),
       connection: await this.#link.connectOrWake(),
       turn: this.#turn++,
       portHolder,
@@ -226,14 +195,14 @@ export class ForwardWatcher {
     if (this.#tellsItself(found)) return
     if (found.health?.draining === true) this.#lookBehind(found.health.identity)
     this.#health = found.health
-    const usage = this.#measure(found.health)
+    const usage = this.#meter.measure(found.health, this.configuration.limits, this.#around.intervalMs())
     this.#lastCheckAt = monotonicMs()
     const diagnosis = diagnose(found)
     const stray = diagnosis.condition === 'dead' ? await this.#findStray() : undefined
     this.observe({
       kind: 'checked',
       diagnosis,
-      leftBehind: diagnosis.condition === 'dead' ? this.#leftBehind(found) : undefined,
+      leftBehind: diagnosis.condition === 'dead' ? this.#place.leftBehind(found, this.#state) : undefined,
       optionsMatch: found.optionsMatch,
       portHolder: found.portHolder,
       usage,
@@ -265,31 +234,18 @@ export class ForwardWatcher {
     return isNews
   }
 
-  /** A forward without limits costs nothing here. */
-  #measure(health: ForwarderHealth | undefined): ResourceUsage | undefined {
-    if (health === undefined || health.draining || !hasLimits(this.configuration.limits)) {
-      this.#usage = undefined
-      return undefined
-    }
-    // A forwarder of an older version has none.
-    const workers = (health.workers?.processes ?? []).map(({ identity }) => identity)
-    const usage = this.#meter.sample(health.identity, workers, this.#around.intervalMs())
-    if (usage !== undefined || this.#usage?.pid !== health.identity.pid) this.#usage = usage
-    return usage
-  }
-
   #decide(observation: Observation): void {
     const before = this.#state
     const context = this.#context()
     const decision = decide(before, observation, context)
     const { state, effects } = decision
     this.#state = state
-    for (const effect of effects) this.#attempt(`doing ${effect.kind}`, () => this.#do(effect))
-    this.#attempt('writing the journal', () => {
+    for (const effect of effects) this.#mailbox.attempt(`doing ${effect.kind}`, () => this.#do(effect))
+    this.#mailbox.attempt('writing the journal', () => {
       const explanation = explain({ before, observation, decision, context })
       if (explanation !== undefined) this.#around.journal(explanation, observation)
     })
-    if (state !== before) this.#attempt('recording the state', () => this.#around.changed())
+    if (state !== before) this.#mailbox.attempt('recording the state', () => this.#around.changed())
     this.#settleIfDown()
   }
 
@@ -328,7 +284,7 @@ export class ForwardWatcher {
       case 'stop':
         return void this.#stop(effect)
       case 'remove-pid-file':
-        return this.#removeStalePidFile()
+        return this.#place.removeStalePidFile()
       case 'check':
         return void this.#checkAnew()
       case 'wake':
@@ -343,19 +299,8 @@ export class ForwardWatcher {
   #start(generation: number): void {
     const { options } = this.configuration
     const { stateDirectory, prepareDirectory, sockets } = this.#around
-    let started: StartedForwarder
-    try {
-      // It may have vanished, cleaned away with the temp folder: without it nothing could ever be started again.
-      prepareDirectory()
-      started = startForwarder(options, stateDirectory, this.#file(fileNames.forwarderLog), sockets)
-    } catch (error) {
-      const message = `it could not be run: ${errorText(error)}`
-      const shortage = shortageOf(errorCode(error))
-      setImmediate(() =>
-        this.observe({ kind: 'start-failed', generation, message, portTaken: false, shortage }),
-      )
-      return
-    }
+    const log = this.#place.file(fileNames.forwarderLog)
+    const started = startForwarder(options, stateDirectory, log, prepareDirectory, sockets)
     this.#started = started
     void started.outcome.then((outcome) => {
       if (!outcome.ok) return this.observe({ kind: 'start-failed', generation, ...outcome })
@@ -384,7 +329,7 @@ export class ForwardWatcher {
   /** Sockets that somebody else holds for the forward are held whatever ends. */
   #holderAfterEnd(): string | undefined {
     const isHeldForIt = this.#around.sockets.length > 0 || this.#state.supervisor !== undefined
-    return isHeldForIt || !isLinux ? undefined : this.#findHolder()
+    return isHeldForIt || !isLinux ? undefined : this.#place.findHolder()
   }
 
   /** One that has handed over and ended is no death: its successor answers under its name by then. */
@@ -395,15 +340,6 @@ export class ForwardWatcher {
 
   #died(identity: ProcessIdentity, how: string): void {
     this.observe({ kind: 'died', identity, how, leftBehind: leftBehind(identity) })
-  }
-
-  /** Of a process that is gone, by its PID file or by what is known of it. */
-  #leftBehind({ pidFile }: ForwardCheck): LeftBehind | undefined {
-    const { phase } = this.#state
-    const known = phase.id === 'running' ? phase.identity : undefined
-    const identity = pidFile.kind === 'process' ? pidFile.identity : known
-    const processes = identity === undefined ? [] : leftBehind(identity)
-    return identity === undefined || processes.length === 0 ? undefined : { identity, processes }
   }
 
   /** A look that began before what has just happened says nothing about it: a new one follows. */
@@ -425,30 +361,10 @@ export class ForwardWatcher {
     this.#cancelWake = () => clearTimeout(timer)
   }
 
-  /** Removes the PID file only if it still names nobody, or nobody alive who is ours. */
-  #removeStalePidFile(): void {
-    const file = this.#file(fileNames.pidFile)
-    const found = readPidFile(file)
-    const verdict = judgePidFile(found)
-    const isOwners = found.kind === 'identified' && (verdict === 'alive' || verdict === 'stopped')
-    // One of ours that cannot be verified is removed only after its control socket has refused: nobody holds it.
-    if (isOwners || (verdict === 'unverifiable' && found.kind !== 'identified')) return
-    removeStalePidFile(file, found)
-  }
-
   /** Looking it up takes its time, so it is done only where the answer counts. */
   #holderMatters(): boolean {
     const { phase } = this.#state
     return phase.id === 'blocked' || (phase.id === 'awaiting' && monotonicMs() >= phase.until)
-  }
-
-  #findHolder(): string | undefined {
-    const { options } = this.configuration
-    for (const address of planListeners(options, machineAddresses()).addresses) {
-      const holder = findPortHolder(options.listenPort, address)
-      if (holder !== undefined) return describeHolder(holder)
-    }
-    return undefined
   }
 
   /** The kernel ends the connections of a process that dies, so this is the first sign of it. */
@@ -460,7 +376,7 @@ export class ForwardWatcher {
     if (this.#link.isNamedAnother(phase.identity)) return await this.#checkAnew()
     if (await hasEnded(phase.identity, deathTakesMs)) {
       this.#health = undefined
-      return this.#died(phase.identity, await this.#howEnded(phase.identity))
+      return this.#died(phase.identity, await howEnded(this.#started, phase.identity))
     }
     await this.#checkAnew()
   }
@@ -479,17 +395,5 @@ export class ForwardWatcher {
     if ((await this.#link.successorOf(identity)) === undefined) return false
     await this.#checkAnew()
     return true
-  }
-
-  /** How a process that is gone has ended, when it was our child: its exit is told a moment after its connection has ended. */
-  async #howEnded(identity: ProcessIdentity): Promise<string> {
-    const started = this.#started
-    if (started?.pid !== identity.pid) return 'is gone'
-    const giveUp = new Promise<string>((resolve) => setTimeout(resolve, exitToldWithinMs, 'is gone').unref())
-    return await Promise.race([started.exited, giveUp])
-  }
-
-  #file(name: (port: number) => string): string {
-    return path.join(this.#around.stateDirectory, name(this.configuration.options.listenPort))
   }
 }

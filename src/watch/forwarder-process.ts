@@ -13,7 +13,7 @@ import {
   startProcess,
 } from '../control/start-process.ts'
 import { childEnvironment } from '../os/child-environment.ts'
-import { exitCode } from '../os/failure.ts'
+import { errorCode, errorText, exitCode } from '../os/failure.ts'
 import { type ProcessIdentity, signalProcess } from '../os/process-identity.ts'
 import { openForAppending } from '../os/regular-file.ts'
 import { type Shortage, shortageAtStart, shortageOf } from '../os/shortage.ts'
@@ -48,11 +48,29 @@ export function forwarderCommand(options: ForwardOptions, stateDirectory: string
 }
 
 /**
- * Starts a forwarder in a session of its own: it outlives the monitor, its terminal and its signals. What it prints goes to its log.
+ * Starts a forwarder in a session of its own: it outlives the monitor, its terminal and its signals. What it prints goes to its log. Never
+ * throws: what prevents the start is its outcome.
+ * @param prepare makes the state directory when it is gone: without it nothing could be started.
  * @param sockets held by this process, on which it listens instead of binding: while they are held, a connect to a forwarder that
  *   has died waits for the next one. None = it binds its own.
  */
 export function startForwarder(
+  options: ForwardOptions,
+  stateDirectory: string,
+  logFile: string,
+  prepare: () => void,
+  sockets: readonly InheritedSocket[],
+): StartedForwarder {
+  try {
+    prepare()
+    return run(options, stateDirectory, logFile, sockets)
+  } catch (error) {
+    const message = `it could not be run: ${errorText(error)}`
+    return failed({ ok: false, message, portTaken: false, shortage: shortageOf(errorCode(error)) })
+  }
+}
+
+function run(
   options: ForwardOptions,
   stateDirectory: string,
   logFile: string,
@@ -80,6 +98,28 @@ export function startForwarder(
       // With all that it has started: it leads its group, and nobody else could have its PID while it is our child.
       if (!signalProcess(started.identity, 'SIGKILL', true)) child.kill('SIGKILL')
     },
+  }
+}
+
+/** ms within which the exit of a child is known after its control connection has ended. */
+const exitKnownWithinMs = 20
+
+/** How a process that is gone has ended, when it is the child that was started: its exit is known a moment after its connection has ended. */
+export async function howEnded(
+  started: StartedForwarder | undefined,
+  { pid }: ProcessIdentity,
+): Promise<string> {
+  if (started?.pid !== pid) return 'is gone'
+  const giveUp = new Promise<string>((resolve) => setTimeout(resolve, exitKnownWithinMs, 'is gone').unref())
+  return await Promise.race([started.exited, giveUp])
+}
+
+function failed(outcome: StartOutcome): StartedForwarder {
+  return {
+    pid: undefined,
+    outcome: Promise.resolve(outcome),
+    exited: Promise.resolve('was not run'),
+    abandon: () => {},
   }
 }
 

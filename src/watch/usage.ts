@@ -1,7 +1,9 @@
+import { hasLimits, type ResourceLimits } from '../config/resource-limits.ts'
 import { monotonicMs } from '../os/clock.ts'
 import type { ProcessIdentity } from '../os/process-identity.ts'
 import { processMemory } from '../os/process-memory.ts'
 import { processTable, processTree } from '../os/process-tree.ts'
+import type { ForwarderHealth } from '../record/forwarder-health.ts'
 import type { ResourceUsage } from '../record/runtime-state.ts'
 
 /** What the processes of a forward use at one moment. */
@@ -65,8 +67,35 @@ export function usageBetween(
 /** Takes a sample of one forward's processes in every round. A look between two rounds takes none. */
 export class UsageMeter {
   #before: Measurement | undefined
+  #last: ResourceUsage | undefined
 
-  sample(
+  /** The last sample; undefined while none was taken, or nothing is limited. */
+  get last(): ResourceUsage | undefined {
+    return this.#last
+  }
+
+  /**
+   * Measures a forward that has limits; one without costs nothing here.
+   * @param health of its forwarder; undefined = none runs.
+   * @returns the sample that this look made; undefined = none.
+   */
+  measure(
+    health: ForwarderHealth | undefined,
+    limits: ResourceLimits,
+    intervalMs: number,
+  ): ResourceUsage | undefined {
+    if (health === undefined || health.draining || !hasLimits(limits)) {
+      this.#last = undefined
+      return undefined
+    }
+    // A forwarder of an older version has none.
+    const workers = (health.workers?.processes ?? []).map(({ identity }) => identity)
+    const usage = this.#sample(health.identity, workers, intervalMs)
+    if (usage !== undefined || this.#last?.pid !== health.identity.pid) this.#last = usage
+    return usage
+  }
+
+  #sample(
     identity: ProcessIdentity,
     workers: readonly ProcessIdentity[],
     intervalMs: number,
