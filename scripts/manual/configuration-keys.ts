@@ -1,11 +1,8 @@
 import { alertDefaults, pingDefaults } from '../../src/config/alert-options.ts'
 import { defaultIntervalMs } from '../../src/config/configuration.ts'
-import {
-  type OptionSpecification,
-  optionList,
-  type TunableOptions,
-} from '../../src/config/forward-options.ts'
+import type { TunableOptions } from '../../src/config/forward-options.ts'
 import { groupOf, optionGroups } from '../../src/config/option-groups.ts'
+import { type OptionSpecification, optionList } from '../../src/config/option-table.ts'
 import { limitDefaults } from '../../src/config/resource-limits.ts'
 import { type RestartPolicy, restartDefaults } from '../../src/config/restart-policy.ts'
 import { optionExamples, otherExamples } from './examples.ts'

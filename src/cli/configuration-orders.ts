@@ -9,8 +9,8 @@ import {
   type ForwardConfiguration,
 } from '../config/configuration.ts'
 import { configurationFileName } from '../config/find-file.ts'
-import { optionList } from '../config/forward-options.ts'
 import { InvalidConfiguration, loadConfiguration } from '../config/load.ts'
+import { optionList } from '../config/option-table.ts'
 import { type RestartPolicy, restartDefaults } from '../config/restart-policy.ts'
 import { starterFile } from '../config/starter.ts'
 import { preciseDuration } from '../os/duration.ts'

@@ -1,10 +1,5 @@
-import {
-  type ForwardOptions,
-  type OptionSpecification,
-  optionList,
-  parserOf,
-  withDefaults,
-} from '../config/forward-options.ts'
+import type { ForwardOptions } from '../config/forward-options.ts'
+import { type OptionSpecification, optionList, parserOf, withDefaults } from '../config/option-table.ts'
 import { type Parsed, parseCount, parsePort, parseTargetHost, unixPath } from '../config/values.ts'
 
 /** What `tcp-proxy` was told. */

@@ -1,6 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from 'commander'
-import { type OptionSpecification, optionList, parserOf, withDefaults } from '../config/forward-options.ts'
 import { groupOf, optionGroups } from '../config/option-groups.ts'
+import { type OptionSpecification, optionList, parserOf, withDefaults } from '../config/option-table.ts'
 import { parseCount, parsePort, parseTargetHost, unixPath } from '../config/values.ts'
 import { argument, newCommand, repeatable, runProgram } from './command.ts'
 import type { ForwarderWords } from './plain-words.ts'

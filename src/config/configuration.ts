@@ -1,6 +1,6 @@
 import { type AlertConfiguration, alertDefaults } from './alert-options.ts'
 import type { ForwardOptions } from './forward-options.ts'
-import { withDefaults } from './forward-options.ts'
+import { withDefaults } from './option-table.ts'
 import { limitDefaults, type ResourceLimits } from './resource-limits.ts'
 import { type RestartPolicy, restartDefaults } from './restart-policy.ts'
 

@@ -9,7 +9,7 @@ import {
 } from './configuration.ts'
 import { conflictsIn, type OwnMachine } from './conflicts.ts'
 import { contradictionIn } from './contradiction.ts'
-import { type OptionSpecification, optionList, withDefaults } from './forward-options.ts'
+import { type OptionSpecification, optionList, withDefaults } from './option-table.ts'
 import { type Place, type Problem, placeText, problemsOf } from './problems.ts'
 import { referencesIn } from './references.ts'
 import { limitDefaults } from './resource-limits.ts'

@@ -1,11 +1,7 @@
 import { closeSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import {
-  type ForwardOptions,
-  gateTokenVariable,
-  optionWords,
-  relayVariable,
-} from '../config/forward-options.ts'
+import { type ForwardOptions, gateTokenVariable, relayVariable } from '../config/forward-options.ts'
+import { optionWords } from '../config/option-table.ts'
 import {
   firstPassedDescriptor,
   type NotRun,

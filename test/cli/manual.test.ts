@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { describe, it } from 'node:test'
-import { optionList } from '../../src/config/forward-options.ts'
+import { optionList } from '../../src/config/option-table.ts'
 import { checkout, run } from '../support/tools.ts'
 
 const folder = path.join(checkout, 'dist', 'man')

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { type ForwarderWords, readPlainWords } from '../../src/cli/plain-words.ts'
 import { forwarderWords, tcpProxyCommand } from '../../src/cli/tcp-proxy-command.ts'
-import { type OptionSpecification, optionList, optionWords } from '../../src/config/forward-options.ts'
+import { type OptionSpecification, optionList, optionWords } from '../../src/config/option-table.ts'
 
 /** What commander reads; undefined when it refuses, or prints help. */
 function readByCommander(words: readonly string[]): ForwarderWords | undefined {

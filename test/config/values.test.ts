@@ -1,13 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import {
-  type ForwardOptions,
-  optionList,
-  optionWords,
-  parserOf,
-  withDefaults,
-} from '../../src/config/forward-options.ts'
+import type { ForwardOptions } from '../../src/config/forward-options.ts'
+import { optionList, optionWords, parserOf, withDefaults } from '../../src/config/option-table.ts'
 import {
   type Parsed,
   parseBindAddress,

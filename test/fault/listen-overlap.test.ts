@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { withDefaults } from '../../src/config/forward-options.ts'
+import { withDefaults } from '../../src/config/option-table.ts'
 import { planListeners } from '../../src/forward/listen/listen-plan.ts'
 import { connected, openForward, openTarget, roundTrip, temporaryFolder } from '../support/forward.ts'
 

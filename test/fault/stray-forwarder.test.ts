@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { withDefaults } from '../../src/config/forward-options.ts'
+import { withDefaults } from '../../src/config/option-table.ts'
 import { findStray } from '../../src/watch/stray.ts'
 import { LongStream, RestlessClients } from '../support/exact-clients.ts'
 import { healthyAs, launchMonitor, restartsOf, startMonitor } from '../support/monitored.ts'

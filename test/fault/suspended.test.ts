@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { withDefaults } from '../../src/config/forward-options.ts'
+import { withDefaults } from '../../src/config/option-table.ts'
 import { connectControl } from '../../src/control/client.ts'
 import { monotonicMs } from '../../src/os/clock.ts'
 import { timeLimit } from '../../src/os/time-limit.ts'

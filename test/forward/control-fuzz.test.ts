@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import net from 'node:net'
 import { after, before, describe, it } from 'node:test'
 import fc from 'fast-check'
-import { optionList, optionWords, parserOf, withDefaults } from '../../src/config/forward-options.ts'
+import { optionList, optionWords, parserOf, withDefaults } from '../../src/config/option-table.ts'
 import {
   type Parsed,
   parseBindAddress,

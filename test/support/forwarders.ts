@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
-import { type ForwardOptions, withDefaults } from '../../src/config/forward-options.ts'
+import type { ForwardOptions } from '../../src/config/forward-options.ts'
+import { withDefaults } from '../../src/config/option-table.ts'
 import { Forwarder } from '../../src/forward/forwarder.ts'
 import type { ForwarderEvent } from '../../src/forward/forwarder-events.ts'
 import type { CertificateFiles } from '../../src/forward/steps/tls-files.ts'

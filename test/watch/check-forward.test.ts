@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { it } from 'node:test'
-import { withDefaults } from '../../src/config/forward-options.ts'
+import { withDefaults } from '../../src/config/option-table.ts'
 import type { ControlClient } from '../../src/control/client.ts'
 import { checkForward } from '../../src/watch/check-forward.ts'
 import { wellHealth } from '../support/status-facts.ts'
