@@ -4,9 +4,8 @@ import { resetSocket } from '../relay/reset.ts'
 import { runSteps, type StepResult } from '../steps/steps.ts'
 import { Candidate, type CandidateOptions } from './candidate.ts'
 import type { Connected } from './connect-race.ts'
-import { type DialFailure, type DialTarget, TargetDial, type TargetDialListener } from './dial.ts'
+import { type DialFailure, type DialTarget, isShortage, TargetDial, type TargetDialListener } from './dial.ts'
 import type { NameCache } from './name-cache.ts'
-import { Shortages } from './shortages.ts'
 import { TargetChecks } from './target-checks.ts'
 import { TargetRecord } from './target-record.ts'
 
@@ -281,5 +280,29 @@ class Dial implements Dialling, TargetDialListener {
     const message = this.#failures.map(({ failure }) => failure.message).join('; ')
     const reason = this.#failures[0]?.failure.reason ?? 'target-error'
     return { reason, message, retries: Math.max(0, this.#attempts - 1) }
+  }
+}
+
+/** ms after which a shortage that no dial has met again is over. */
+const rememberedMs = 15_000
+
+/** Remembers what this machine lacked when it last tried to dial a target. */
+class Shortages {
+  #last: { readonly reason: Shortage['reason']; readonly message: string; readonly at: number } | undefined
+
+  noteFailure({ reason, message }: DialFailure): void {
+    if (isShortage(reason)) this.#last = { reason, message, at: performance.now() }
+  }
+
+  /** A dial succeeded. */
+  over(): void {
+    this.#last = undefined
+  }
+
+  current(): Shortage | null {
+    if (this.#last === undefined) return null
+    const { reason, message, at } = this.#last
+    const ageMs = Math.round(performance.now() - at)
+    return ageMs > rememberedMs ? null : { reason, message, ageMs }
   }
 }
