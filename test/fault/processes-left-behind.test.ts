@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { fileURLToPath } from 'node:url'
 import { findPortHolder } from '../../src/os/port-holder.ts'
 import { commandLine, identityOf, judgeProcess, type ProcessIdentity } from '../../src/os/process-identity.ts'
 import { processTable } from '../../src/os/process-tree.ts'
@@ -8,8 +7,10 @@ import { healthyAs, launchMonitor, restartsOf, startMonitor } from '../support/m
 import { until } from '../support/tools.ts'
 import { askThrough, echoServer, freePort, type Watched, withWatched } from '../support/watched.ts'
 
-const preload = fileURLToPath(new URL('../support/socket-holding-child.js', import.meta.url))
+const preload = new URL('../support/socket-holding-child.js', import.meta.url)
+/** What a forwarder starts with: of a monitor's variables it gets those of a list only. */
 const environment = { NODE_OPTIONS: `--import=${preload}` }
+const leaving = { NODE_OPTIONS: `--import=${preload}?leaves` }
 
 /** The child of a forwarder, when it has become what it is. */
 function childOf(parent: number): Promise<number> {
@@ -66,7 +67,7 @@ describe('A forwarder that was killed and leaves children behind', { timeout: 12
       assert.ok(identity)
       process.kill(pid, 'SIGKILL')
       await monitor.line(new RegExp(`PID ${pid} has left behind PID ${child} \\(.*python3.*\\): ended first`))
-      await monitor.line(new RegExp(`What PID ${pid} had left behind on port ${port} has ended`))
+      await monitor.line(new RegExp(`What PID ${pid} of one had left behind has ended`))
       const back = await healthyAs(watched, port, pid)
       children.push(await childOf(back.pid))
       assert.ok(isGone(identity))
@@ -74,7 +75,7 @@ describe('A forwarder that was killed and leaves children behind', { timeout: 12
       assert.equal(await askThrough(port), 'hello')
       const { stdout } = await watched.run('proxy-log', '--why', String(port))
       assert.match(stdout, new RegExp(`seen +PID ${pid} was killed by SIGKILL .*left behind PID ${child} `))
-      assert.match(stdout, new RegExp(`decided +end what PID ${pid} has left and start it again`))
+      assert.match(stdout, new RegExp(`decided +ended what PID ${pid} had left`))
       assert.equal(await monitor.stop(), 0)
     }))
 
@@ -97,7 +98,6 @@ describe('A forwarder that was killed and leaves children behind', { timeout: 12
 
   it('which left its session and hold its port: named and left alone, and followed when they have gone', () =>
     withChildren(async ({ watched, port, forwards }, children) => {
-      const leaving = { ...environment, CHILD_LEAVES: '1' }
       const monitor = await startMonitor(watched, { forwards, environment: leaving })
       const { pid } = await healthyAs(watched, port)
       const child = await childOf(pid)
@@ -135,7 +135,7 @@ it(
       const again = await startMonitor(watched, {
         ...wishes,
         words,
-        environment: { ...environment, CHILD_LEAVES: '1' },
+        environment: leaving,
       })
       const second = await healthyAs(watched, port)
       const left = await childOf(second.pid)
@@ -146,6 +146,6 @@ it(
         forwards: [one],
       } = await watched.status()
       assert.equal(one?.state, 'down')
-      assert.match(one?.reason ?? '', new RegExp(`its port was still held by PID ${left} `))
+      assert.match(one?.reason ?? '', new RegExp(`its port is still held by PID ${left} `))
     }),
 )

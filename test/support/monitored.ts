@@ -78,10 +78,15 @@ export async function healthyAs(watched: Watched, port: number, not = 0, timeout
 }
 
 /** How often a forward was restarted, by the monitor's own records. */
-export function restartsOf(watched: Watched, port: number): number {
+/** Restarts of a forward: after failures, unless the planned ones are asked for. */
+export function restartsOf(
+  watched: Watched,
+  port: number,
+  kind: 'restarts' | 'plannedRestarts' = 'restarts',
+): number {
   const reading = readRuntimeState(watched.file('runtime-state.json'))
   if (reading.kind !== 'read') throw new Error(`the state is ${JSON.stringify(reading)}`)
   const record = reading.state.forwards.find((one) => one.port === port)
   if (record === undefined) throw new Error(`no record of port ${port}`)
-  return record.restarts
+  return record[kind] ?? 0
 }

@@ -4,7 +4,7 @@ import { listeningPortOf } from '../../src/os/port-holder.ts'
 
 /**
  * Preloaded (`--import`) into every Node of a monitor: a forwarder starts a child as soon as it listens, as one with workers does. The
- * child holds the listening socket, ignores SIGTERM, and does nothing else. CHILD_LEAVES=1: it leaves for a session of its own.
+ * child holds the listening socket, ignores SIGTERM, and does nothing else. With `?leaves` behind its name it leaves for a session of its own.
  */
 const [, program = '', port] = process.argv
 const script = 'import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(120)'
@@ -26,7 +26,7 @@ function startWhenListening(): void {
     setTimeout(startWhenListening, 50).unref()
     return
   }
-  const detached = process.env.CHILD_LEAVES === '1'
+  const detached = import.meta.url.endsWith('?leaves')
   // Its last word makes it one of ours.
   spawn('python3', ['-c', script, program], {
     detached,
