@@ -1,12 +1,13 @@
 // Connections to the target that are kept for the visitor's next request: when they are, when they are not, and what can go wrong with one.
 import assert from 'node:assert/strict'
+import { Agent, createServer as createHttpServer, type Server as HttpServer } from 'node:http'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { after, before, beforeEach, describe, it } from 'node:test'
 import fc from 'fast-check'
 import { framingOf, MalformedAnswer, readAnswerHead, reusableMs } from '../../src/forward/gate/answer-head.ts'
 import { Chunks } from '../../src/forward/gate/chunks.ts'
 import { requestHead } from '../../src/forward/gate/request-head.ts'
-import { type GateUnderTest, listen, logIn, startGate } from '../support/gate.ts'
+import { ask, type GateUnderTest, listen, logIn, startGate } from '../support/gate.ts'
 import { until } from '../support/tools.ts'
 
 const ok = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'
@@ -185,6 +186,51 @@ describe('A connection to the target', { timeout: 60_000 }, () => {
       await asking
       sockets.at(-1)?.resetAndDestroy()
       await new Promise((resolve) => (socket.closed ? resolve(undefined) : socket.once('close', resolve)))
+    }
+  })
+})
+
+describe('A visitor who was let in on this connection before', { timeout: 60_000 }, () => {
+  let target: HttpServer
+  let gate: GateUnderTest
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+
+  before(async () => {
+    target = createHttpServer((_request, response) => response.end('ok'))
+    gate = await startGate(await listen(target), { sessionMs: 1_500 })
+  })
+  after(async () => {
+    agent.destroy()
+    await gate.close()
+    target.close()
+  })
+
+  const statusWith = async (headers: Record<string, string>) =>
+    (await ask(gate.port, { agent, headers })).status
+
+  it('is judged anew when the session has expired', async () => {
+    const cookie = await logIn(gate)
+    assert.equal(await statusWith({ cookie }), 200)
+    await until('the session to expire', async () =>
+      (await statusWith({ cookie })) === 401 ? true : undefined,
+    )
+  })
+
+  it('is judged anew with another token, session or none', async () => {
+    const cookie = await logIn(gate)
+    const right = { authorization: `Bearer ${gate.secrets.token}` }
+    for (const wrong of [
+      { authorization: `Bearer ${gate.secrets.token}x` },
+      { cookie: `${cookie}x` },
+      { cookie: cookie.slice(0, -1) },
+      { 'x-port-watchdog-token': 'no' },
+      {},
+    ] as Record<string, string>[]) {
+      for (const good of [right, { cookie: await logIn(gate) }] as Record<string, string>[]) {
+        assert.equal(await statusWith(good), 200)
+        assert.equal(await statusWith(good), 200)
+        assert.equal(await statusWith(wrong), 401, JSON.stringify(wrong))
+      }
     }
   })
 })

@@ -1,4 +1,5 @@
-import type { IncomingMessage } from 'node:http'
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
+import type { Duplex } from 'node:stream'
 import { Attempts, type FailureCount } from './attempts.ts'
 import type { GateEvent } from './gate-events.ts'
 import type { GateSecrets } from './secrets.ts'
@@ -17,10 +18,30 @@ export type Access =
   /** `waitMs`: until this source may try a token again; 0 = now. */
   | { readonly kind: 'refused'; readonly waitMs: number; readonly wasWrong: boolean }
 
+/** What the last request of a connection that was let in has shown, and until when that holds. */
+interface Admitted {
+  readonly cookie: string | undefined
+  readonly authorization: string | undefined
+  readonly ownHeader: string | readonly string[] | undefined
+  /** ms of wall time. */
+  readonly expiry: number
+  readonly access: Access
+}
+
+function isSame(known: Admitted, headers: IncomingHttpHeaders): boolean {
+  return (
+    known.cookie === headers.cookie &&
+    known.authorization === headers.authorization &&
+    known.ownHeader === headers[tokenHeader]
+  )
+}
+
 /** Judges requests and tokens, and counts. */
 export class Guard {
   readonly sessions: Sessions
   readonly #attempts = new Attempts()
+  /** By connection, so that what one visitor has shown is never compared with what another one guesses. */
+  readonly #admitted = new WeakMap<Duplex, Admitted>()
   readonly #isGuessable: boolean
   readonly #tell: (event: GateEvent) => void
   logins = 0
@@ -43,9 +64,29 @@ export class Guard {
     this.#tell({ kind: 'login', source })
   }
 
-  judge({ headers }: IncomingMessage, source: string): Access {
+  /** @param source of every request of this connection. */
+  judge({ headers, socket }: IncomingMessage, source: string): Access {
+    const known = this.#admitted.get(socket)
+    if (known !== undefined && isSame(known, headers) && !this.sessions.hasExpired(known.expiry))
+      return known.access
     // A session first: with it, an Authorization header is the target's affair.
-    if (this.sessions.admits(headers.cookie, source)) return { kind: 'admitted', by: 'session' }
+    const expiry = this.sessions.expiryOf(headers.cookie, source)
+    const access: Access =
+      expiry === undefined ? this.#judgeTokens(headers, source) : { kind: 'admitted', by: 'session' }
+    if (access.kind === 'admitted') {
+      const { cookie, authorization, [tokenHeader]: ownHeader } = headers
+      this.#admitted.set(socket, {
+        cookie,
+        authorization,
+        ownHeader,
+        expiry: expiry ?? Number.POSITIVE_INFINITY,
+        access,
+      })
+    }
+    return access
+  }
+
+  #judgeTokens(headers: IncomingHttpHeaders, source: string): Access {
     const ownHeader = headers[tokenHeader]
     if (typeof ownHeader === 'string') return this.#judgeToken(ownHeader, source, 'own-header')
     const bearer = /^Bearer +([\x21-\x7e]+) *$/i.exec(headers.authorization ?? '')?.[1]

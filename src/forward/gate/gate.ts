@@ -38,10 +38,17 @@ import type { ForwarderHealth } from '../../record/forwarder-health.ts'
 import { type Access, Guard } from './access.ts'
 import { bodyTreatment } from './document.ts'
 import type { GateEvent } from './gate-events.ts'
-import type { GateGroup, GateMember } from './group.ts'
+import type { GateGroup, GateMember, Scheme } from './group.ts'
 import { forwardedHeaders, rewriteRequestHeaders } from './headers.ts'
 import { isDeskPath, LoginDesk } from './login-desk.ts'
-import { isTrustedHost, OriginMap, parseHostHeader, targetHostHeader, type Visit } from './origins.ts'
+import {
+  isTrustedHost,
+  OriginMap,
+  parseHostHeader,
+  targetHostHeader,
+  type Visit,
+  type VisitedHost,
+} from './origins.ts'
 import { pageScript } from './page-script.ts'
 import { gatePaths } from './pages.ts'
 import { refuse, refuseUpgrade, sendText } from './replies.ts'
@@ -79,6 +86,8 @@ export class Gate {
   readonly #upstream: Upstream
   readonly #visitors: Visitors
   readonly #targetName: string
+  readonly #targetHost: string
+  #lastDoor: Door | undefined
   /** Why the last request got no answer of the target; undefined = it got one. */
   #targetFailure: TargetFailure | undefined
 
@@ -91,6 +100,7 @@ export class Gate {
     const { targetHost, targetPort } = options.member
     const targetName = hostAndPort(targetHost, targetPort)
     this.#targetName = targetName
+    this.#targetHost = targetHostHeader(options.member)
     this.#upstream = new Upstream({
       connect: options.connect,
       targetName,
@@ -203,7 +213,7 @@ export class Gate {
     if (hasBody(request)) return refuse(request, response, 400, 'A preflight has no body.')
     this.#upstream.askPreflight(request, response, visit.origins, {
       ...forwardedHeaders(this.#context(visit)),
-      host: targetHostHeader(this.#options.member),
+      host: this.#targetHost,
     })
   }
 
@@ -251,9 +261,12 @@ export class Gate {
     access: Admitted,
     treatment: ReturnType<typeof bodyTreatment>,
   ): void {
+    const { source, host } = visit
     rewriteRequestHeaders(headers, {
-      ...this.#context(visit),
-      targetHost: targetHostHeader(this.#options.member),
+      source,
+      scheme: host.scheme,
+      host: host.host,
+      targetHost: this.#targetHost,
       origins: visit.origins,
       cookie: this.#guard.sessions.withoutOurs(headers.cookie),
       ownAuthorization: access.by === 'authorization',
@@ -271,8 +284,7 @@ export class Gate {
     const scheme = 'encrypted' in socket ? 'https' : 'http'
     const coding = headers['transfer-encoding']
     if (coding !== undefined && coding.trim().toLowerCase() !== 'chunked') return refusals.coding
-    const hostHeaders = rawHeaders.filter((name, index) => index % 2 === 0 && name.toLowerCase() === 'host')
-    if (hostHeaders.length !== 1) return refusals.host
+    if (!hasOneHost(rawHeaders)) return refusals.host
     const place = absoluteForm(request.url)
     if (place !== undefined) {
       if (place.scheme !== scheme) return refusals.scheme
@@ -280,14 +292,44 @@ export class Gate {
       headers.host = place.authority
       request.url = place.path
     }
-    const host = parseHostHeader(headers.host, scheme)
-    if (host === undefined) return refusals.host
-    if (!isTrustedHost(host, this.#options.hosts)) return refusals.name
+    const door = this.#doorOf(headers.host, scheme)
+    if ('status' in door) return door
     if (request.url?.startsWith('/') !== true) return refusals.target
     const source = this.#visitors.sourceOf(socket)
     if (source === undefined) return refusals.gone
-    return { host, source, origins: new OriginMap(host, this.#options.group.members()) }
+    return { host: door.host, source, origins: door.origins }
   }
+
+  /** By which name a visitor came, and what that makes of origins. Nearly all come by the same: the last one is kept. */
+  #doorOf(header: string | undefined, scheme: Scheme): Door | Refusal {
+    const members = this.#options.group.members()
+    const last = this.#lastDoor
+    if (last !== undefined && last.header === header && last.scheme === scheme && last.members === members)
+      return last
+    const host = parseHostHeader(header, scheme)
+    if (host === undefined) return refusals.host
+    if (!isTrustedHost(host, this.#options.hosts)) return refusals.name
+    this.#lastDoor = { header, scheme, members, host, origins: new OriginMap(host, members) }
+    return this.#lastDoor
+  }
+}
+
+interface Door {
+  readonly header: string | undefined
+  readonly scheme: Scheme
+  readonly members: readonly GateMember[]
+  readonly host: VisitedHost
+  readonly origins: OriginMap
+}
+
+/** Node joins repeated headers, so that only the raw ones show a second. */
+function hasOneHost(rawHeaders: readonly string[]): boolean {
+  let count = 0
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index]
+    if (name?.length === 4 && name.toLowerCase() === 'host') count++
+  }
+  return count === 1
 }
 
 interface Refusal {

@@ -38,8 +38,8 @@ export interface RequestContext {
 /** Makes a request's headers those that the target would get from a browser on its own machine. Changes them in place. */
 export function rewriteRequestHeaders(headers: IncomingHttpHeaders, context: RequestContext): void {
   dropHopByHop(headers)
-  delete headers[tokenHeader]
-  for (const name of claims) delete headers[name]
+  drop(headers, tokenHeader)
+  for (const name of claims) drop(headers, name)
   Object.assign(headers, forwardedHeaders(context))
   headers.host = context.targetHost
   setOrDelete(headers, 'origin', translated(headers.origin, context.origins))
@@ -69,7 +69,8 @@ function translated(origin: string | undefined, origins: OriginMap): string | un
 }
 
 function translatedReferer(referer: string | undefined, origins: OriginMap): string | undefined {
-  const match = /^(https?:\/\/[^/?#]+)(.*)$/i.exec(referer ?? '')
+  if (referer === undefined) return undefined
+  const match = /^(https?:\/\/[^/?#]+)(.*)$/i.exec(referer)
   const inward = match?.[1] === undefined ? undefined : origins.inward(match[1])
   return inward === undefined ? referer : `${inward}${match?.[2] ?? ''}`
 }
@@ -87,8 +88,8 @@ export function rewriteResponseHeaders(
   },
 ): void {
   dropHopByHop(headers)
-  delete headers.connection
-  delete headers.upgrade
+  drop(headers, 'connection')
+  drop(headers, 'upgrade')
   if (headers.location !== undefined) headers.location = translateOrigins(headers.location, origins)
   for (const name of ['content-security-policy', 'content-security-policy-report-only']) {
     const value = headers[name]
@@ -192,16 +193,21 @@ function wildcardNames(names = ''): string {
 
 /** Takes away what concerns one connection, but for `connection` itself and the framing. */
 export function dropHopByHop(headers: IncomingHttpHeaders): void {
-  const named = (headers.connection ?? '').split(',').map((token) => token.trim().toLowerCase())
-  for (const name of named) {
+  const named = headers.connection?.split(',').map((token) => token.trim().toLowerCase())
+  for (const name of named ?? []) {
     // The framing stays with the body that it frames.
     if (!['', 'close', 'upgrade', 'transfer-encoding', 'content-length', 'host'].includes(name))
       delete headers[name]
   }
-  for (const name of hopByHop) delete headers[name]
+  for (const name of hopByHop) drop(headers, name)
+}
+
+/** Deleting what is not there would cost as much as deleting, many times a request. */
+function drop(headers: IncomingHttpHeaders, name: string): void {
+  if (headers[name] !== undefined) delete headers[name]
 }
 
 function setOrDelete(headers: IncomingHttpHeaders, name: string, value: string | undefined): void {
-  if (value === undefined) delete headers[name]
+  if (value === undefined) drop(headers, name)
   else headers[name] = value
 }

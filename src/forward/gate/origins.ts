@@ -57,14 +57,13 @@ export type OriginKind =
 export class OriginMap {
   readonly #visited: VisitedHost
   readonly #members: readonly GateMember[]
+  /** The origin of this very port, as a browser sees it. */
+  readonly own: string
 
   constructor(visited: VisitedHost, members: readonly GateMember[]) {
     this.#visited = visited
     this.#members = members
-  }
-
-  get own(): string {
-    return originOf(this.#visited.scheme, this.#visited.host)
+    this.own = originOf(visited.scheme, visited.host)
   }
 
   kindOf(origin: string | undefined): OriginKind {

@@ -53,8 +53,21 @@ export class Sessions {
 
   /** True when the `Cookie` header holds a session of this visitor that has not expired. */
   admits(cookieHeader: string | undefined, source: string): boolean {
+    return this.expiryOf(cookieHeader, source) !== undefined
+  }
+
+  /** When the session of this visitor in the `Cookie` header expires, ms of wall time; undefined when it holds none that is valid. */
+  expiryOf(cookieHeader: string | undefined, source: string): number | undefined {
     // All of them: another port of this host may have set any number before ours, and a header has room for some hundred.
-    return cookies(cookieHeader).some(({ name, value }) => this.#isOurs(name) && this.#isValid(value, source))
+    for (const { name, value } of cookies(cookieHeader)) {
+      const expiry = this.#isOurs(name) ? this.#expiry(value, source) : undefined
+      if (expiry !== undefined) return expiry
+    }
+    return undefined
+  }
+
+  hasExpired(expiry: number): boolean {
+    return expiry <= this.#now()
   }
 
   /** The `Cookie` header without our cookie: the target has no business with it. */
@@ -63,13 +76,14 @@ export class Sessions {
     return others.length === 0 ? undefined : others.map(({ text }) => text).join('; ')
   }
 
-  #isValid(value: string, source: string): boolean {
-    if (value.length > longestSession) return false
+  #expiry(value: string, source: string): number | undefined {
+    if (value.length > longestSession) return undefined
     const match = /^(1\.([0-9a-z]{1,11})\.[\w-]{16})\.([\w-]{43})$/.exec(value)
-    const [, claim, expiry, signature] = match ?? []
-    if (claim === undefined || expiry === undefined || signature === undefined) return false
+    const [, claim, digits, signature] = match ?? []
+    if (claim === undefined || digits === undefined || signature === undefined) return undefined
     const expected = Buffer.from(this.#sign(claim, source))
-    return timingSafeEqual(expected, Buffer.from(signature)) && Number.parseInt(expiry, 36) > this.#now()
+    const expiry = Number.parseInt(digits, 36)
+    return timingSafeEqual(expected, Buffer.from(signature)) && !this.hasExpired(expiry) ? expiry : undefined
   }
 
   #sign(claim: string, source: string): string {

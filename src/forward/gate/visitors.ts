@@ -43,8 +43,11 @@ const mostAnswersOutside = 20
 
 interface Visitor {
   readonly source: string
-  /** Ends the connection when the present state lasts too long. Undefined while `passing`. */
-  deadline: NodeJS.Timeout | undefined
+  /** When the present state has lasted too long, ms of `performance.now()`. Infinite while `passing`. */
+  endsAt: number
+  /** Rings at `ringsAt`, which may be before `endsAt`: to let it ring and set it anew is cheaper than to set it for every state. */
+  timer: NodeJS.Timeout | undefined
+  ringsAt: number
   /** A request of this connection was let in. */
   isAdmitted: boolean
   answersOutside: number
@@ -75,7 +78,9 @@ export class Visitors {
     const now = performance.now()
     this.#visitors.set(socket, {
       source,
-      deadline: undefined,
+      endsAt: Number.POSITIVE_INFINITY,
+      timer: undefined,
+      ringsAt: Number.POSITIVE_INFINITY,
       isAdmitted: false,
       answersOutside: 0,
       isBusy: false,
@@ -122,8 +127,7 @@ export class Visitors {
   pass(socket: Duplex): void {
     const visitor = this.#visitors.get(socket)
     if (visitor === undefined) return
-    clearTimeout(visitor.deadline)
-    visitor.deadline = undefined
+    visitor.endsAt = Number.POSITIVE_INFINITY
     visitor.isAdmitted = true
     visitor.isPassing = true
     visitor.answersOutside = 0
@@ -166,13 +170,24 @@ export class Visitors {
   #endWithin(socket: Duplex, ms: number): void {
     const visitor = this.#visitors.get(socket)
     if (visitor === undefined) return
-    clearTimeout(visitor.deadline)
-    // With a reset: what the kernel keeps for a visitor who does not read must go, too.
-    visitor.deadline = setTimeout(() => resetSocket(socket as Socket), ms)
+    visitor.endsAt = performance.now() + ms
+    if (visitor.endsAt < visitor.ringsAt) this.#setTimer(socket, visitor, ms)
+  }
+
+  #setTimer(socket: Duplex, visitor: Visitor, ms: number): void {
+    clearTimeout(visitor.timer)
+    visitor.ringsAt = performance.now() + ms
+    visitor.timer = setTimeout(() => {
+      const leftMs = visitor.endsAt - performance.now()
+      visitor.ringsAt = Number.POSITIVE_INFINITY
+      // With a reset: what the kernel keeps for a visitor who does not read must go, too.
+      if (leftMs < 1) resetSocket(socket as Socket)
+      else if (Number.isFinite(leftMs)) this.#setTimer(socket, visitor, leftMs)
+    }, ms)
   }
 
   #remove(socket: Duplex): void {
-    clearTimeout(this.#visitors.get(socket)?.deadline)
+    clearTimeout(this.#visitors.get(socket)?.timer)
     this.#visitors.delete(socket)
     if (this.#visitors.size > 0) return
     clearInterval(this.#look)
