@@ -48,7 +48,8 @@ export function readPidFile(file: string): PidFile {
     text = readRegularFile(file)
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
-    if (code === 'ENOENT') return { kind: 'missing' }
+    // ENOTDIR: what was its folder is a file now.
+    if (code === 'ENOENT' || code === 'ENOTDIR') return { kind: 'missing' }
     const shortage = shortageOf(code)
     if (shortage !== undefined) return { kind: 'unreadable', shortage }
     return { kind: 'invalid', why: `it cannot be read (${code})`, inode: 0 }

@@ -258,6 +258,9 @@ export class MonitorRecords {
   fail(reason: string): void {
     if (this.#problem !== null) return
     this.#problem = { since: wallTime(), reason }
+    // What took the state may have taken the logs: a line to a file that is gone would be read by nobody.
+    this.#log.look()
+    this.#ring.look()
     this.say('error', `The state cannot be written: ${reason}; watching goes on`)
   }
 
