@@ -1,4 +1,13 @@
-import { closeSync, constants, fstatSync, openSync, readFileSync, readlinkSync, type Stats } from 'node:fs'
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  readFileSync,
+  readlinkSync,
+  type Stats,
+  statSync,
+} from 'node:fs'
 import path from 'node:path'
 import { errorCode } from './failure.ts'
 import { isLinux } from './platform.ts'
@@ -67,8 +76,38 @@ export function readRegularBytes(file: string, options: ReadingOptions = {}): Bu
  * @throws as `openRegularFile`, and `EUNTRUSTED` with the cure when somebody other than root and this user could have written it.
  */
 export function readTrustedFile(file: string): string {
-  demandTrust(file)
-  return readRegularFile(file, { follow: true })
+  const descriptor = openTrusted(file)
+  try {
+    return readFileSync(descriptor, 'utf8')
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+/** Times that a file may be replaced while it is opened. */
+const mostReplacements = 3
+
+/**
+ * In a folder such as /tmp, a file that was not there when its path was checked may be another user's an instant later. What was opened must
+ * be what a second check finds trusted.
+ */
+function openTrusted(file: string): number {
+  for (let replaced = 0; ; replaced++) {
+    demandTrust(file)
+    const descriptor = openRegularFile(file, { follow: true })
+    try {
+      demandTrust(file)
+      const opened = fstatSync(descriptor)
+      const found = statSync(file, { throwIfNoEntry: false })
+      if (found?.ino === opened.ino && found.dev === opened.dev) return descriptor
+    } catch (error) {
+      closeSync(descriptor)
+      throw error
+    }
+    closeSync(descriptor)
+    if (replaced === mostReplacements)
+      throw Object.assign(new Error(`${file} is replaced again and again; try again`), { code: 'EUNTRUSTED' })
+  }
 }
 
 /** Where containers find the secrets they are given. Nobody outside of the container sees these files, whatever their mode. */
@@ -79,8 +118,7 @@ const containerSecrets = ['/run/secrets/', '/var/run/secrets/']
  * @throws as `readTrustedFile`, and `EUNTRUSTED` with the cure when others can read it.
  */
 export function readSecretFile(file: string): string {
-  demandTrust(file)
-  const descriptor = openRegularFile(file, { follow: true })
+  const descriptor = openTrusted(file)
   try {
     const { mode, uid } = fstatSync(descriptor)
     const isContainers = containerSecrets.some((folder) => path.resolve(file).startsWith(folder))

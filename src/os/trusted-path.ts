@@ -103,17 +103,23 @@ function isDevice(facts: Stats): boolean {
 
 /**
  * In a user namespace (bubblewrap, rootless containers) all of the system may belong to an owner that is not mapped. Nobody inside can be
- * that user, so that only somebody outside, who rules here anyway, can change it.
+ * that user, so that only somebody outside, who rules here anyway, can change it. Where the number is mapped, as in most rootless
+ * containers, somebody inside may be that user.
  */
 function isFromOutside(uid: number): boolean {
-  return uid === overflowUid && !isWholeMap()
+  if (uid !== overflowUid) return false
+  isOverflowMapped ??= mapsUser(textOf('/proc/self/uid_map') ?? '0 0 4294967295', overflowUid)
+  return !isOverflowMapped
 }
 
-let wholeMap: boolean | undefined
+let isOverflowMapped: boolean | undefined
 
-function isWholeMap(): boolean {
-  wholeMap ??= /^\s*0\s+0\s+4294967295\s*$/.test(textOf('/proc/self/uid_map') ?? '0 0 4294967295')
-  return wholeMap
+/** Whether a user namespace has a user of this number; `map` is the text of its `uid_map` (user_namespaces(7)). */
+export function mapsUser(map: string, uid: number): boolean {
+  return map.split('\n').some((line) => {
+    const [inside = Number.NaN, , count = 0] = line.trim().split(/\s+/).map(Number)
+    return uid >= inside && uid < inside + count
+  })
 }
 
 /** Whether a group has members besides root and this user. Many systems give each user a group of their own, and a umask of 002. */

@@ -117,6 +117,21 @@ describe('A target behind a gate', { timeout: 60_000 }, () => {
       assert.equal(gate.gate.health().targetProblem, null)
     })
   })
+
+  it('that fails and answers in turns does not fill the log', async () => {
+    const answers = ['nonsense\r\n\r\n', 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n']
+    let count = 0
+    const target = createServer((socket) => {
+      socket.on('error', () => {}).once('data', () => socket.end(answers[count++ % 2] ?? ''))
+    })
+    await visit(target, async (get, events) => {
+      for (let visits = 0; visits < 40; visits++) await get()
+      assert.deepEqual(
+        events.map(({ kind }) => kind),
+        ['target-fails', 'target-answers'],
+      )
+    })
+  })
 })
 
 async function tlsTarget(): Promise<Server> {

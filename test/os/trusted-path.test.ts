@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import {
   chmodSync,
   chownSync,
@@ -13,7 +14,7 @@ import {
 import path from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
 import { openForAppending, readRegularFile, readTrustedFile } from '../../src/os/regular-file.ts'
-import { distrustCure, distrustOf, distrustText } from '../../src/os/trusted-path.ts'
+import { distrustCure, distrustOf, distrustText, mapsUser } from '../../src/os/trusted-path.ts'
 import { temporaryDirectory } from '../support/children.ts'
 
 /** A user who is neither root nor the one that runs the tests. */
@@ -150,4 +151,35 @@ describe('A log is appended to', () => {
     renameSync(it, `${it}.own`)
     openForAppending(it)
   })
+})
+
+describe('A file that another user makes in a folder of everybody just after its path was checked', () => {
+  it('is never read', asRoot, async (t) => {
+    const folder = path.join(temporaryDirectory(t), 'everybodys')
+    chmodSync(path.dirname(folder), 0o755)
+    mkdirSync(folder)
+    chmodSync(folder, 0o1777)
+    const planted = path.join(folder, 'pw.yaml')
+    const script = `const fs = require('node:fs'); console.log('up')
+      for (;;) { fs.writeFileSync(${JSON.stringify(planted)}, 'planted'); fs.unlinkSync(${JSON.stringify(planted)}) }`
+    const planter = spawn(process.execPath, ['--eval', script], { uid: stranger, gid: stranger })
+    t.after(() => planter.kill('SIGKILL'))
+    await once(planter.stdout, 'data')
+    for (let tries = 0; tries < 20_000; tries++) {
+      assert.throws(() => readTrustedFile(planted), { code: /^(?:ENOENT|EUNTRUSTED)$/ })
+    }
+  })
+})
+
+describe('The number that stands for owners who are not mapped', () => {
+  for (const [what, map, isMapped] of [
+    ['the whole system', '         0          0 4294967295\n', true],
+    ['a rootless container with 65,536 users', '0 1000 1\n1 100000 65536\n', true],
+    ['bubblewrap with one user', '      1000       1000          1\n', false],
+    ['no user at all', '', false],
+  ] as const) {
+    it(`is ${isMapped ? 'a user of its own' : 'nobody’s'} in ${what}`, () => {
+      assert.equal(mapsUser(map, 65_534), isMapped)
+    })
+  }
 })

@@ -33,6 +33,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
+import { monotonicMs } from '../../os/clock.ts'
 import { hostAndPort } from '../../os/interfaces.ts'
 import type { ForwarderHealth } from '../../record/forwarder-health.ts'
 import { type Access, Guard } from './access.ts'
@@ -75,6 +76,9 @@ export interface GateOptions {
 /** What the health report says of a gate. */
 export type GateHealth = NonNullable<ForwarderHealth['gate']>
 
+/** ms between two lines of the log about the same kind of failure of the target. */
+const quietMs = 60_000
+
 /** Bytes of a request's head; cookies of the host's other ports count, too. */
 const longestHead = 32 * 1024
 
@@ -90,6 +94,9 @@ export class Gate {
   #lastDoor: Door | undefined
   /** Why the last request got no answer of the target; undefined = it got one. */
   #targetFailure: TargetFailure | undefined
+  readonly #failuresToldAt = new Map<TargetFailure['problem'], number>()
+  /** The last thing told of the target is that it fails. */
+  #isFailureTold = false
 
   constructor(options: GateOptions) {
     this.#options = options
@@ -162,15 +169,25 @@ export class Gate {
     }
   }
 
-  /** Each kind of failure is told once, until the target has answered. */
+  /**
+   * Each kind of failure is told once, until the target has answered, and no more than once in a while: a target that fails at one path and
+   * answers at the next would fill the log.
+   */
   #targetOutcome(failure: TargetFailure | undefined): void {
     const before = this.#targetFailure
     this.#targetFailure = failure
     if (failure?.problem === before?.problem) return
     const target = this.#targetName
-    this.#options.tell(
-      failure === undefined ? { kind: 'target-answers', target } : { kind: 'target-fails', target, failure },
-    )
+    if (failure === undefined) {
+      if (this.#isFailureTold) this.#options.tell({ kind: 'target-answers', target })
+      this.#isFailureTold = false
+      return
+    }
+    const now = monotonicMs()
+    if (now - (this.#failuresToldAt.get(failure.problem) ?? Number.NEGATIVE_INFINITY) < quietMs) return
+    this.#failuresToldAt.set(failure.problem, now)
+    this.#isFailureTold = true
+    this.#options.tell({ kind: 'target-fails', target, failure })
   }
 
   #request(request: IncomingMessage, response: ServerResponse): void {
