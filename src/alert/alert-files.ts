@@ -54,7 +54,7 @@ export class AlertFiles {
     } catch (error) {
       this.#unwritten.set(file, content)
       if (!this.#isFailing) {
-        this.#say('error', `Alerts cannot be written down: ${errorText(error)}; they are kept in memory`)
+        this.#say('error', `Alerts cannot be saved: ${errorText(error)}; they are kept in memory`)
       }
       this.#isFailing = true
       return

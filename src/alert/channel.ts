@@ -201,8 +201,7 @@ export class Channel {
       failures: failures + 1,
       retryAt: null,
     }
-    const cure =
-      'correct the configuration, or start the monitor anew to try again; alerts are kept meanwhile'
+    const cure = 'correct the configuration, or restart the monitor to try again; alerts are kept meanwhile'
     this.#say('error', `is disabled: ${why}; ${cure}`)
   }
 

@@ -204,7 +204,7 @@ function open(
     recentOpenings: [...recent, { key, at: now }],
     incidents: [...state.incidents, incident],
   }
-  const times = `; it comes and goes (${openings} times lately), so it is told again only when it has settled`
+  const times = `; it comes and goes (${openings} times recently); the next alert follows when it is stable`
   const message = comesAndGoes ? `${facts.message}${times}` : facts.message
   return tell(opened, incident, 'opened', message, now, now)
 }

@@ -116,7 +116,7 @@ export function alertDuplicates(entry: AlertsEntry): Problem[] {
   return names.flatMap((name, index) => {
     const first = names.indexOf(name)
     if (first === index) return []
-    const text = `alerts.channels[${index}].name: ${name} is there twice`
+    const text = `alerts.channels[${index}].name: ${name} is used twice`
     return [{ place: ['alerts', 'channels', index, 'name'], text }]
   })
 }

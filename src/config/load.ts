@@ -52,7 +52,7 @@ async function parseFile(file: string): Promise<ParsedFile> {
     const { line } = lines.linePos(pos[0])
     if (code === 'DUPLICATE_KEY') {
       const key = /^\s*["']?([^"':\n]*)/.exec(text.slice(pos[0]))?.[1]?.trim()
-      throw refused(`line ${line}: the key ${key} is there twice`)
+      throw refused(`line ${line}: the key ${key} appears twice`)
     }
     if (code === 'MULTIPLE_DOCS' && !isJson) {
       throw refused(

@@ -219,7 +219,7 @@ function nameProblems(forwards: readonly ForwardEntry[]): Problem[] {
     })
     const [twice] = (['name', 'listen'] as const).flatMap((key) => {
       const first = forwards.findIndex((other) => other[key] === entry[key])
-      return first < index ? [at(key, `${entry[key]} is there twice`)] : []
+      return first < index ? [at(key, `${entry[key]} is used twice`)] : []
     })
     if (twice !== undefined) return [twice]
     if (reservedNames.includes(entry.name.toLowerCase())) {

@@ -14,7 +14,7 @@ type Ending =
 
 /** Why systemd's own forwarder is not replaced: its end would be taken for the service's, and the replacement be ended with it. */
 const unannounced =
-  'systemd runs this forwarder and cannot be told of another process: its unit has no NotifyAccess=all; use systemctl restart'
+  'systemd runs this forwarder and would not accept another process: its unit has no NotifyAccess=all; use systemctl restart'
 
 /** ms that a replacement may take when nobody says otherwise. */
 const defaultTimeoutMs = 10_000
@@ -95,7 +95,7 @@ export class Succession {
       await this.#endBySignal()
     } else {
       const { pid } = ending.successor
-      const rest = open > 0 ? `; ${open} connections go on here until they end` : ''
+      const rest = open > 0 ? `; ${open} connections finish here` : ''
       this.#log('info', `Handed over to PID ${pid}${rest}`, true)
       await this.#finishBehindSuccessor()
     }
@@ -120,14 +120,17 @@ export class Succession {
       if (supervisor !== null && !(await announceMainProcess(successor.pid))) {
         this.#log(
           'error',
-          `systemd was not told that PID ${successor.pid} is the service now, and may start it anew`,
+          `systemd could not be notified that PID ${successor.pid} is the service now, and may start it again`,
         )
       }
       // After the answer to whoever ordered it.
       setImmediate(() => this.#end({ by: 'successor', successor }))
       return successor
     } catch (error) {
-      this.#log('error', `The replacement could not take over: ${errorText(error)}; this forwarder goes on`)
+      this.#log(
+        'error',
+        `The replacement could not take over: ${errorText(error)}; this forwarder keeps running`,
+      )
       throw error
     } finally {
       this.#replacement = undefined

@@ -79,7 +79,7 @@ export class KeptFiles {
       logs.look()
       problem = problemInWords(error)
     }
-    if (restored.length > 0) log('warn', `Written again, because it was gone: ${restored.join(', ')}`)
+    if (restored.length > 0) log('warn', `Restored missing files: ${restored.join(', ')}`)
     if (problem !== undefined && problem !== this.#problem) log('warn', problem)
     if (problem === undefined && this.#problem !== undefined)
       log('info', 'All files of this forwarder are in place again', true)
@@ -89,8 +89,8 @@ export class KeptFiles {
 
 function problemInWords(error: unknown): string {
   if (!(error instanceof ControlSocketHeld))
-    return `This forwarder goes on without its files: ${errorText(error)}`
+    return `This forwarder keeps running without its files: ${errorText(error)}`
   const holder = error.holder as Partial<ForwarderIdentity> | undefined
   const who = holder?.identity === undefined ? 'Another process' : `PID ${holder.identity.pid}`
-  return `${who} holds the control socket now: proxy-status and the monitor find that one, and this forwarder goes on without`
+  return `${who} holds the control socket now: proxy-status and the monitor find that one, and this forwarder keeps running without it`
 }

@@ -104,7 +104,7 @@ async function run({
   const hold = () => holdSocket(file(fileNames.forwarderSocket), served, succession, () => void files?.look())
   process.on('SIGHUP', () => {
     logs.reopen()
-    log('info', 'SIGHUP: logs are opened anew')
+    log('info', 'SIGHUP: logs were reopened')
     void files?.look()
   })
   // An heir takes the name last of all: until it is ready, the one before must be found there.
@@ -243,7 +243,7 @@ function warnOfOpenDoor(log: Log, { allow, listenPort }: ForwardOptions): void {
   if (!allow.includes('any')) return
   log(
     'warn',
-    `Port ${listenPort} admits every source (--allow any): whoever reaches this machine reaches the target`,
+    `Port ${listenPort} admits every source (--allow any): anybody who reaches this machine reaches the target`,
   )
 }
 

@@ -21,7 +21,7 @@ export async function gatherHistory(stateDirectory: string, asked: readonly stri
     if (found !== undefined) return found
     const known = forwards.map(({ name, port }) => `${name} (${port})`).join(', ')
     throw new Failure(
-      `the journal knows no forward "${word}"; it names ${known || 'none yet'}`,
+      `there is no forward "${word}" in the journal; it has ${known || 'none yet'}`,
       exitCode.usage,
     )
   })

@@ -20,12 +20,11 @@ export function judgeInspector({ inspector, gate }: ForwarderHealth): InspectorV
   const isRefused = inspector.origins.every(({ allowed }) => allowed === false)
   const who = nameOf(inspector)
   if (inspector.token !== 'kept') {
-    const how =
-      inspector.token === 'handed-out' ? 'hands its token to every visitor' : 'asks nobody for a token'
+    const how = inspector.token === 'handed-out' ? 'hands its token to every visitor' : 'asks for no token'
     const connecting = isRefused ? ', and its page fails with 403' : insecureContext(inspector, at)
     return {
       state: 'exposed',
-      reason: `${who} ${how}: whoever reaches ${at} can start programs on this machine${connecting}`,
+      reason: `${who} ${how}: anybody who reaches ${at} can start programs on this machine${connecting}`,
       allowedOrigins: undefined,
     }
   }

@@ -88,7 +88,7 @@ function monitorVerdict(state: RuntimeState, facts: StatusFacts): MonitorVerdict
       reason: `ended by ${state.stopped.reason} at ${state.stopped.at}`,
     }
   if (bootId !== facts.bootId && facts.bootId !== 'unknown')
-    return { verdict: 'STOPPED', cause: 'rebooted', reason: 'the machine was started anew since it ran' }
+    return { verdict: 'STOPPED', cause: 'rebooted', reason: 'the machine was rebooted since it ran' }
   const age = Math.max(0, facts.nowMonotonicMs - state.writtenAtMonotonicMs)
   const stale = (cause: MonitorCause, reason: string): MonitorVerdict => ({ verdict: 'STALE', cause, reason })
   const ago = `its last sign of life is ${Math.round(age / 1000)} s old`
@@ -141,7 +141,7 @@ function runningVerdict({ recordsProblem, configurationProblem }: RuntimeState):
   }
   if (configurationProblem !== null) {
     const { since, reason } = configurationProblem
-    const text = `its configuration file is not used since ${since}, the one before goes on: ${reason}`
+    const text = `configuration file rejected at ${since}, still using the previous one: ${reason}`
     return { verdict: 'RUNNING', cause: 'configuration', reason: text }
   }
   return { verdict: 'RUNNING', cause: null, reason: null }

@@ -172,7 +172,7 @@ export function renderWhy(why: Exclude<Why, { kind: 'unknown-forward' }>): strin
   else lines.push('', 'Since then:', ...story.since.slice(-maximumSince).flatMap(toldLine))
   if (story.since.length > maximumSince)
     lines.push(`  (${story.since.length - maximumSince} earlier ones left out)`)
-  lines.push(`By the journal, ${story.standing}; proxy-status tells how it is now.`)
+  lines.push(`By the journal, ${story.standing}; proxy-status shows how it is now.`)
   return `${lines.join('\n')}\n`
 }
 

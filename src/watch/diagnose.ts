@@ -78,7 +78,10 @@ export function diagnose(check: ForwardCheck): Diagnosis {
     case 'missing':
     case 'unreadable':
       return check.control === 'silent'
-        ? unproven(0, 'its control socket is held but does not answer, and no PID file says by whom')
+        ? unproven(
+            0,
+            'its control socket is held but does not answer, and there is no PID file to say which process holds it',
+          )
         : dead('pid_missing', 'is not running', undefined)
     case 'invalid':
       return dead('pid_invalid', 'is not running', pidFile.why)
@@ -127,7 +130,8 @@ function diagnoseSilent(check: ForwardCheck, { pid, identity, verdict }: NamedPr
         ? unproven(pid, `PID ${pid} is stopped and nothing proves that it is ours`)
         : faulty('stopped', `is stopped (SIGSTOP) as PID ${pid}`, identity)
     case 'alive':
-      if (identity === undefined) return unproven(pid, `PID ${pid} may be a forwarder and nothing proves it`)
+      if (identity === undefined)
+        return unproven(pid, `PID ${pid} may be a forwarder, but its identity cannot be verified`)
       return check.control === 'silent'
         ? faulty('control_silent', `hangs: PID ${pid} does not answer`, identity)
         : faulty('control_absent', `cannot be asked: PID ${pid} has lost its control socket`, identity)
@@ -140,7 +144,7 @@ function diagnoseUnverifiable(
   pid: number,
   isOurs: boolean,
 ): Diagnosis {
-  if (!isOurs) return unproven(pid, `PID ${pid} may be a forwarder and nothing proves it`)
+  if (!isOurs) return unproven(pid, `PID ${pid} may be a forwarder, but its identity cannot be verified`)
   const who = isElsewhere ? `PID ${pid} of another PID namespace` : `PID ${pid}`
   return control === 'absent'
     ? dead('gone', 'is not running', `${who} does not hold its control socket any more`)

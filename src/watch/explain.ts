@@ -267,7 +267,7 @@ function decisionInWords({ before, observation, decision, context }: Decided) {
   }
 }
 
-const afterStop = { restart: 'to restart it', start: 'to start it anew', stay: 'to leave it down' } as const
+const afterStop = { restart: 'to restart it', start: 'to start it again', stay: 'to leave it down' } as const
 
 function whyAtOnce(before: ForwardState, observation: Observation, { policy }: Context): string | null {
   if (observation.kind === 'order') return 'it was ordered'
@@ -306,7 +306,7 @@ function runningInWords(
   if (observation.kind === 'replaced' || hasOtherProcess(before, after)) {
     return { decided: 'watched it from then on', because: null }
   }
-  if (observation.kind === 'replace-failed') return { decided: 'let the one before go on', because: null }
+  if (observation.kind === 'replace-failed') return { decided: 'kept the previous process', because: null }
   if (isBeingReplaced(after.phase) && !isBeingReplaced(before.phase)) {
     const because = observation.kind === 'order' ? 'it was ordered' : replacementCause(after.phase)
     return { decided: 'started another one beside it, to take over', because }
@@ -317,7 +317,7 @@ function runningInWords(
     return { decided: 'adopted it', because: 'it ran already, started by an earlier monitor or by hand' }
   }
   if (targetCondition(before) !== 'silent' && targetCondition(after) === 'silent') {
-    return { decided: 'left the forwarder alone', because: 'a restart cannot mend its target' }
+    return { decided: 'left the forwarder alone', because: 'restarting it would not help' }
   }
   if (before.failures > 0 && after.failures === 0) {
     return { decided: 'reset the failure count', because: null }
@@ -330,13 +330,14 @@ function aboutLimitsInWords(after: ForwardState, { limits, now }: Context) {
   if (exceededBy(after).length === 0) return { decided: 'went on watching', because: null }
   const { restartNotBefore } = after.limits
   if (limits.action === 'alert')
-    return { decided: 'let it go on', because: 'its limits ask for an alert only' }
+    return { decided: 'left it running', because: 'its limits ask for an alert only' }
   if (after.supervisor !== undefined)
-    return { decided: 'let it go on', because: `${after.supervisor.by} runs it` }
-  if (restartNotBefore === null || restartNotBefore <= now) return { decided: 'let it go on', because: null }
+    return { decided: 'left it running', because: `${after.supervisor.by} runs it` }
+  if (restartNotBefore === null || restartNotBefore <= now)
+    return { decided: 'left it running', because: null }
   const wait = preciseDuration(restartNotBefore - now)
   return {
-    decided: `let it go on for ${wait} at least`,
+    decided: `left it running for at least ${wait}`,
     because: 'restarts because of its limits have not helped',
   }
 }

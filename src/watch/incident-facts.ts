@@ -122,20 +122,20 @@ function loginCondition({ state, health }: Watched): SubjectCondition['condition
 
 function loginText({ configuration: { name }, health }: Watched): string {
   const { lastTenMinutes = 0, lastFrom = null } = health?.gate?.wrongTokens ?? {}
-  if (lastTenMinutes < guessing) return `Nobody guesses the token of ${name} any more`
-  return `Somebody guesses the token of ${name}: ${lastTenMinutes} wrong tokens in 10 minutes, the last from ${lastFrom}`
+  if (lastTenMinutes < guessing) return `No more wrong tokens for ${name}`
+  return `Somebody may be guessing the token of ${name}: ${lastTenMinutes} wrong tokens in 10 minutes, the last from ${lastFrom}`
 }
 
 function limitText({ configuration, state, usage }: Watched, resource: LimitedResource): string {
   const { name } = configuration
   if (state.phase.id === 'down') return `${name} was ended by an order`
   const limit = limitOf(resource, configuration.limits)
-  if (limit === 0) return `${name} has no limit of ${resourceNames[resource]} any more`
+  if (limit === 0) return `${name} no longer has a limit for ${resourceNames[resource]}`
   if (usage === undefined) return `${name} is over its limit of ${resourceNames[resource]}`
   const amount = amountUsed(resource, usage)
   return isExceeded(state.limits[resource])
     ? `${name} uses ${excessInWords(resource, amount, limit)}`
-    : `${name} keeps its limit again with ${amountInWords(resource, amount)}`
+    : `${name} is within its limit again with ${amountInWords(resource, amount)}`
 }
 
 function byFailures(failures: number, { restart }: Watched['configuration']): 'failing' | 'unclear' {
@@ -151,7 +151,7 @@ function forwardWords({ configuration, state }: Watched): string {
 
 function targetWords({ configuration, state, health }: Watched): string {
   const target = `Target of ${configuration.name}`
-  if (state.phase.id === 'down') return `${target} is not asked any more: the forward was ended by an order`
+  if (state.phase.id === 'down') return `${target} is no longer checked: the forward was stopped by an order`
   if (state.target.failures === 0) return `${target} answers again`
   const why = health?.target.lastError ?? 'no answer'
   return `${target} does not answer: ${why} (failure #${state.target.failures})`

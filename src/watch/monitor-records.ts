@@ -112,7 +112,7 @@ export class MonitorRecords {
     const { reading, quarantined, problem } = takeOverRuntimeState(this.#file(fileNames.runtimeState))
     if (problem !== undefined) {
       const kept = quarantined === undefined ? '' : `; it is kept as ${quarantined}`
-      const from = reading.kind === 'read' ? 'going on from the one before' : 'beginning anew'
+      const from = reading.kind === 'read' ? 'continuing from the previous one' : 'beginning a new one'
       this.say('warn', `The state file could not be used: ${problem}${kept}; ${from}`)
     }
     if (reading.kind === 'newer') {
@@ -176,7 +176,7 @@ export class MonitorRecords {
     try {
       write()
     } catch (error) {
-      this.say('error', `Cannot write down ${what}: ${errorText(error)}`)
+      this.say('error', `Cannot save ${what}: ${errorText(error)}`)
     }
   }
 
@@ -207,14 +207,14 @@ export class MonitorRecords {
     this.#lastBeat = now
     const passed = Date.parse(now.wall) - Date.parse(wall)
     if (passed < -longestGapMs)
-      this.say('warn', `The clock was set back by ${duration(-passed)}; nothing depends on it`)
+      this.say('warn', `The clock was set back by ${duration(-passed)}; this has no effect`)
     if (passed <= longestGapMs) return
     const reason =
       now.monotonic - monotonic > longestGapMs
         ? 'the monitor did not run'
         : 'the machine slept, or its clock was set'
     this.journal.write({ event: 'monitor-gap', from: wall, reason })
-    this.say('warn', `Nothing was watched for ${duration(passed)}: ${reason}`)
+    this.say('warn', `Nothing was monitored for ${duration(passed)}: ${reason}`)
   }
 
   #standing(): JournalEvent[] {
@@ -261,7 +261,7 @@ export class MonitorRecords {
     // What took the state may have taken the logs: a line to a file that is gone would be read by nobody.
     this.#log.look()
     this.#ring.look()
-    this.say('error', `The state cannot be written: ${reason}; watching goes on`)
+    this.say('error', `The state cannot be written: ${reason}; monitoring continues`)
   }
 
   #writeFailureCount({ configuration, state }: ForwardWatcher): void {
@@ -291,7 +291,7 @@ export class MonitorRecords {
     gone.push(...this.#keepFiles())
     for (const watcher of this.#facts().watchers) this.#keepFailureCount(watcher)
     if (!existsSync(this.#file(fileNames.runtimeState)) && this.write(true)) gone.push(fileNames.runtimeState)
-    if (gone.length > 0) this.say('warn', `Written again, because it was gone: ${gone.join(', ')}`)
+    if (gone.length > 0) this.say('warn', `Restored missing files: ${gone.join(', ')}`)
   }
 
   /** What orders want, and what the gates' forwarders would otherwise invent anew when they are started. @returns the names of those written. */

@@ -137,7 +137,7 @@ export class Monitor {
   /** The whole state directory was removed, and is there again: what is in memory is written down. */
   recordsWereRemoved(): void {
     this.keepRecords()
-    this.warn('The state directory was removed under the running monitor: its records begin anew')
+    this.warn('The state directory was removed while the monitor was running: new records were begun')
     this.#records.write(true)
   }
 
@@ -261,7 +261,7 @@ export class Monitor {
 
   #hangUp(): void {
     this.#records.reopen()
-    this.#records.say('info', 'SIGHUP: logs are opened anew')
+    this.#records.say('info', 'SIGHUP: logs were reopened')
     this.#tryAgainNow()
     if (this.#configurationFile === undefined)
       this.#records.say('info', 'SIGHUP: there is no configuration file to read again')

@@ -127,15 +127,15 @@ forwards:
       /: line 2: interval must be a text or a number \(and 2 more: forwards\[0\]\.listen, forwards\[1\]\.target\)$/,
       `forwards: [{ name: a, listen: 70000, target: "b:1" }, { name: b, listen: 2 }]\ninterval: []`,
     )
-    await refused(/: line 2: forwards\[1\]\.name: a is there twice$/, `forwards: [${least},\n ${least}]`)
+    await refused(/: line 2: forwards\[1\]\.name: a is used twice$/, `forwards: [${least},\n ${least}]`)
     await refused(/bind.*not an IP address; bind takes/, `forwards: [${least.replace(' }', ', bind: x }')}]`)
     await refused(/end with a } at line 3, column 1$/, 'forwards:\n  - { name: a\nrest: ]')
   })
 
   it('refuses two forwards of one name or one port', async () => {
     const two = (b: string) => `forwards: [{ name: a, listen: 1, target: "b:1" }, ${b}]`
-    await refused(/forwards\[1\]\.name: a is there twice/, two('{ name: a, listen: 2, target: "b:1" }'))
-    await refused(/forwards\[1\]\.listen: 1 is there twice/, two('{ name: b, listen: 1, target: "b:1" }'))
+    await refused(/forwards\[1\]\.name: a is used twice/, two('{ name: a, listen: 2, target: "b:1" }'))
+    await refused(/forwards\[1\]\.listen: 1 is used twice/, two('{ name: b, listen: 1, target: "b:1" }'))
   })
 
   it('that cannot be parsed is refused with the place', async () => {
@@ -253,6 +253,6 @@ ping: { url: "https://ping.example.com/uuid-of-mine", interval: 2m, fail: true }
     await refused(/channels\[0\]\.command/, channel('type: command, command: []'))
     await refused(/alerts\.reminder: the shortest reminder is 30m/, withAlerts('reminder: 5m'))
     const twice = '{ type: slack, url: "https://a.b/" }'
-    await refused(/channels\[1\]\.name: slack is there twice/, withAlerts(`channels: [${twice}, ${twice}]`))
+    await refused(/channels\[1\]\.name: slack is used twice/, withAlerts(`channels: [${twice}, ${twice}]`))
   })
 })

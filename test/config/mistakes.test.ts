@@ -236,9 +236,9 @@ describe('A file', () => {
   it('with a key twice is refused, in JSON as in YAML', async (t) => {
     const twice = least.replace('"listen":1001', '"listen":1001,\n"li\\u0073ten":1002')
     for (const name of ['c.json', 'c.yaml']) {
-      assert.match(await refusal(t, twice, name), /^line 2: the key .* is there twice$/)
+      assert.match(await refusal(t, twice, name), /^line 2: the key .* appears twice$/)
     }
-    assert.equal(await refusal(t, 'interval: 5s\ninterval: 6s\n'), 'line 2: the key interval is there twice')
+    assert.equal(await refusal(t, 'interval: 5s\ninterval: 6s\n'), 'line 2: the key interval appears twice')
   })
 
   it('of several YAML documents is refused in words', async (t) => {

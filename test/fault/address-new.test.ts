@@ -66,7 +66,7 @@ describe('a new IPv6 address', { skip, timeout: 60_000 }, () => {
         command('tcp-proxy', '6275', 'localhost', '7000', '--bind', address, '--state-dir', lab.folder),
       )
       assert.equal(only.code, 78)
-      assert.match(only.stderr, /still making sure that nobody else .* has the address; is the link up\?/)
+      assert.match(only.stderr, /still checking that no other machine .* has the address; is the link up\?/)
       await successful(lab.visitor.run(['ip', 'link', 'set', 'veth0', 'up']))
       await program.line(/Listening on .*\[fd77::9\]:6274/)
       assert.doesNotMatch(program.output, /Cannot listen/)

@@ -40,7 +40,7 @@ describe('The wall clock jumps by an hour', { timeout: 60_000, concurrency: 2 },
         const { pid } = await healthyAs(watched, port)
         set(offset)
         const told = await monitor.line(/clock was set/)
-        assert.match(told, offset > 0 ? /Nothing was watched for .*the machine slept, or/ : /back/)
+        assert.match(told, offset > 0 ? /Nothing was monitored for .*the machine slept, or/ : /back/)
         const after = await healthyAs(watched, port)
         assert.equal(after.pid, pid)
         assert.equal(after.report.monitor.state, 'RUNNING')

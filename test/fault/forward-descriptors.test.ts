@@ -85,7 +85,7 @@ describe('descriptors', { timeout: 60_000 }, () => {
     forwarder.child.kill('SIGUSR2')
     assert.match(
       await forwarder.lines.find((line) => /replacement/.test(line)),
-      /The replacement could not take over: the replacement could not be run: .*EMFILE; this forwarder goes on/,
+      /The replacement could not take over: the replacement could not be run: .*EMFILE; this forwarder keeps running/,
     )
     await setLimit(forwarder.child.pid, before)
     const client = await connected({ host: '127.0.0.1', port: forwarder.port })

@@ -108,7 +108,7 @@ describe('A PID file is there that is not true', () => {
         await until('the old script to have its name', isNamed)
         writeFileSync(watched.file(`tcp_proxy_${port}.pid`), `${old.pid}\n`)
         await watched.monitor([{ name: 'old', listen: port, target: 'localhost:1' }])
-        await watched.logLine(/may be a forwarder and nothing proves it/)
+        await watched.logLine(/may be a forwarder, but its identity cannot be verified/)
         const report = await watched.status()
         assert.equal(report.forwards[0]?.state, 'unverifiable')
         assert.equal(report.exitCode, 150)

@@ -48,7 +48,7 @@ describe('A running monitor whose files are removed', { timeout: 120_000 }, () =
         unlinkSync(watched.file(name))
         await there(watched.file(name))
       }
-      await watched.logLine(/Written again, because it was gone: events\.jsonl/)
+      await watched.logLine(/Restored missing files: events\.jsonl/)
       process.kill(pid, 'SIGKILL')
       await healthyAs(watched, port, pid)
       await watched.logLine(/was killed by SIGKILL/)
@@ -103,7 +103,7 @@ describe('A monitor whose directory is gone and cannot be made again', { timeout
       rmSync(parent, { recursive: true, maxRetries: 5 })
       // Even root cannot make a folder below a file.
       writeFileSync(parent, '')
-      await monitor.line(/The state cannot be written: .*; watching goes on/)
+      await monitor.line(/The state cannot be written: .*; monitoring continues/)
       assert.equal(await askThrough(port), 'hello')
       await echo.close()
       // News that only a monitor that watches can have.

@@ -14,7 +14,7 @@ describe('The state directory is removed under a running monitor', () => {
         const monitor = await watched.monitor([{ name: 'one', listen: port, target: 'localhost:1' }])
         await watched.statusWhen('waiting', ({ forwards }) => forwards[0]?.state === 'waiting')
         rmSync(watched.directory, { recursive: true })
-        await until('the records', async () => /begin anew/.test(watched.log()) || undefined)
+        await until('the records', async () => /new records were begun/.test(watched.log()) || undefined)
         const second = await watched.run('proxy-monitor')
         assert.equal(second.code, 69)
         assert.match(second.stderr, new RegExp(`as PID ${monitor.pid} since`))

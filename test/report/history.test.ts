@@ -381,7 +381,7 @@ Back after 2.1 s.
 Since then:
   11:30:02.140  seen     PID 42 is well
                 decided  count it as well again
-By the journal, it runs (PID 42), ready 29 min 57 s ago; proxy-status tells how it is now.
+By the journal, it runs (PID 42), ready 29 min 57 s ago; proxy-status shows how it is now.
 `,
   )
   const again = [

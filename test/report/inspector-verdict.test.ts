@@ -27,7 +27,7 @@ describe('A forward in front of an MCP Inspector', () => {
     for (const token of ['handed-out', 'not-asked-for'] as const) {
       const verdict = judge({ token })
       assert.equal(verdict?.state, 'exposed')
-      assert.match(verdict?.reason ?? '', /whoever reaches http:\/\/192\.0\.2\.2:6274 can start programs/)
+      assert.match(verdict?.reason ?? '', /anybody who reaches http:\/\/192\.0\.2\.2:6274 can start programs/)
       assert.equal(verdict?.allowedOrigins, undefined)
     }
   })

@@ -220,7 +220,7 @@ const detailed: StatusFacts = {
           to: 'running',
           saw: 'PID 4188 is well, target localhost:6277 does not answer: refused',
           decided: 'leave the forwarder alone',
-          because: 'a restart cannot mend its target',
+          because: 'restarting it would not help',
           did: [],
           pid,
           generation: 1,

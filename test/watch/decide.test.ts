@@ -264,7 +264,7 @@ describe('decide', () => {
       return { kind: 'replace-failed', generation, message: 'no', reason }
     }
     play.see(failed('failed'))
-    assert.match(play.said(), /could not be replaced: no; PID 3 goes on$/m)
+    assert.match(play.said(), /could not be replaced: no; PID 3 keeps running$/m)
     play.see(healthyCheck(3, { optionsMatch: false }), 10_000)
     assert.deepEqual(play.kinds(), [])
     play.see(healthyCheck(3, { optionsMatch: false }), policy.backoffLimitMs)

@@ -69,7 +69,7 @@ describe('Limits', () => {
     given.limits = { memoryBytes: 0, cpuPercent: 0, action: 'alert' }
     play.see(healthyCheck(3), 10_000)
     assert.deepEqual(told(play.effects), ['memory resolved'])
-    assert.match(play.said(), /no limit of memory any more/)
+    assert.match(play.said(), /no longer has a limit for memory/)
   })
 
   it('restart by handover only where that is asked for, after the alert', () => {

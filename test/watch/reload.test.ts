@@ -70,7 +70,7 @@ describe('A configuration that changes under the monitor', { timeout: 120_000 },
       assert.equal(refused.monitor.state, 'RUNNING')
       assert.match(
         refused.monitor.reason ?? '',
-        /configuration file is not used since .*, the one before goes on: .*listen/,
+        /configuration file rejected at .*, still using the previous one: .*listen/,
       )
       assert.match(refused.next.join('\n'), /proxy-monitor(\.js)? --check --config /)
       const check = await watched.run(

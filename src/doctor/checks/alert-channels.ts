@@ -57,7 +57,7 @@ export const alertChannels: Check = {
       return [
         note(
           'no-alert-channels',
-          'no alert channel is configured: nobody is notified when something breaks',
+          'no alert channel is configured: you are not notified when something breaks',
           'add alerts to the configuration: man port-watchdog.yaml',
         ),
       ]

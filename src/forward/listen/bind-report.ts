@@ -64,7 +64,7 @@ export function failedBindInWords({ place, error }: FailedBind): string {
   const detection = errorCode(error) === 'EADDRNOTAVAIL' ? duplicateAddressDetection(place) : undefined
   switch (detection) {
     case 'running':
-      return 'the kernel is still making sure that nobody else on that network has the address; is the link up?'
+      return 'the kernel is still checking that no other machine on that network has the address; is the link up?'
     case 'failed':
       return 'another machine on that network has the same address (duplicate address detection); give this one another'
     case undefined:

@@ -85,7 +85,7 @@ function keyProblem(error: unknown, key: string, certificateFile: string): strin
   if (errorCode(error) === 'ERR_OSSL_X509_KEY_VALUES_MISMATCH') {
     return `it is not the key of the certificate in ${certificateFile}`
   }
-  if (key.includes('ENCRYPTED')) return 'the key is encrypted; a forward has nobody to ask for its passphrase'
+  if (key.includes('ENCRYPTED')) return 'the key is encrypted; a forward cannot ask for its passphrase'
   if (!key.includes('PRIVATE KEY-----')) return 'it holds no private key in PEM (-----BEGIN PRIVATE KEY-----)'
   return errorText(error)
 }

@@ -7,7 +7,7 @@ const certificateProblems: Readonly<Record<string, string>> = {
   CERT_NOT_YET_VALID: 'is not valid yet; are both clocks right?',
   CERT_REVOKED: 'is revoked',
   CERT_SIGNATURE_FAILURE: 'has a wrong signature',
-  DEPTH_ZERO_SELF_SIGNED_CERT: 'is signed by itself, and by nobody who is trusted here',
+  DEPTH_ZERO_SELF_SIGNED_CERT: 'is self-signed and not trusted here',
   SELF_SIGNED_CERT_IN_CHAIN: 'is signed by an authority that is not trusted here',
   UNABLE_TO_GET_ISSUER_CERT: 'is signed by an authority that is not trusted here',
   UNABLE_TO_GET_ISSUER_CERT_LOCALLY: 'is signed by an authority that is not trusted here',
@@ -60,7 +60,7 @@ export function targetProblem(error: Error, protocols: readonly string[]): TlsPr
   if (/NO_APPLICATION_PROTOCOL/.test(code)) {
     const offered = protocols.length === 0 ? 'it was offered none' : `it was offered ${protocols.join(', ')}`
     return refused(
-      `it speaks none of the protocols it wants to hear by ALPN: ${offered}; --target-alpn names others`,
+      `it supports none of the protocols offered by ALPN: ${offered}; --target-alpn names others`,
     )
   }
   const distrust = certificateProblem(code)
@@ -94,7 +94,7 @@ const cures: Readonly<Record<string, string>> = {
 }
 
 function trustCure(code: string): string {
-  return code === 'CERT_SIGNATURE_FAILURE' ? '' : '; --target-tls-ca FILE names whom to trust'
+  return code === 'CERT_SIGNATURE_FAILURE' ? '' : '; --target-tls-ca FILE names the CA to trust'
 }
 
 /** OpenSSL's own words without its preamble of thread and source file. */

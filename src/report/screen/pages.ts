@@ -51,6 +51,6 @@ async function whyLines(directory: string, forward: string | undefined, width: n
   if (forward === undefined) return [[{ text: 'There is no forward to tell of.' }]]
   const now = { time: wallTime(), monotonicMs: monotonicMs(), bootId: bootId() }
   const why = whyRestarted(await readJournal(directory), forward, now)
-  if (why.kind === 'unknown-forward') return [[{ text: `The journal says nothing of ${forward} yet.` }]]
+  if (why.kind === 'unknown-forward') return [[{ text: `The journal has no entry about ${forward} yet.` }]]
   return storyLines(renderWhy(why), width)
 }

@@ -106,8 +106,8 @@ function news(
   const lasted = before.exceededSince === null ? '' : ` after ${seconds(now - before.exceededSince)}`
   const what =
     amount === undefined || limit === 0
-      ? `${name} has no limit of ${resourceNames[resource]} any more`
-      : `${name} keeps its limit again with ${amountInWords(resource, amount)}`
+      ? `${name} no longer has a limit for ${resourceNames[resource]}`
+      : `${name} is within its limit again with ${amountInWords(resource, amount)}`
   return [alert('resolved', resource, `${what}${lasted}`)]
 }
 

@@ -52,7 +52,7 @@ function awaitStray(state: ForwardState, { identity }: Stray, who: string, conte
   if (since !== undefined && now - since >= patienceMs) {
     return stop(state, identity, 'start', 'it cannot be asked on its control socket', context)
   }
-  const why = `the port is served by ${who}, which has lost its control socket and is asked to make it anew`
+  const why = `the port is served by ${who}, which has lost its control socket and was asked to make it again`
   const wake = { kind: 'wake', at: now + lookEveryMs } as const
   if (since !== undefined) return { state, effects: [wake] }
   return {

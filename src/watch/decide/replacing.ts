@@ -94,7 +94,7 @@ export function replaceFailed(
   const line =
     seen.reason === 'under-way'
       ? info(`${name} is not replaced now: ${seen.message}`)
-      : bad(`${name} could not be replaced: ${seen.message}; PID ${phase.identity.pid} goes on`)
+      : bad(`${name} could not be replaced: ${seen.message}; PID ${phase.identity.pid} keeps running`)
   return {
     state: { ...state, phase: { ...phase, replacement: { state: 'failed', until } } },
     effects: [line],

@@ -30,7 +30,7 @@ export function leftToSupervisor(
   order: 'stop' | 'restart',
   { name }: Context,
 ): Decision {
-  const line = info(`${name} is run by ${by} and goes on; systemctl ends or restarts it`)
+  const line = info(`${name} is run by ${by} and keeps running; stop or restart it with systemctl`)
   if (order === 'restart') return { state, effects: [line] }
   return { state: { ...state, phase: { id: 'down' }, healthySince: undefined }, effects: [line] }
 }
