@@ -31,7 +31,7 @@ describe('The verdict on an MCP Inspector', suite, () => {
       assert.deepEqual([report.summary.exposed, report.summary.degraded], [1, 0])
       assert.match(
         of(report, 6274).reason ?? '',
-        /^MCP Inspector 2\.12\.0 hands its token to every visitor: whoever reaches http:\/\/10\.77\.0\.1:6274 can start programs on this machine, and its page fails with 403$/,
+        /^MCP Inspector 2\.12\.0 hands its token to every visitor: anybody who reaches http:\/\/10\.77\.0\.1:6274 can start programs on this machine, and its page fails with 403$/,
       )
       assert.match(
         report.next[0] ?? '',
@@ -75,7 +75,7 @@ describe('The verdict on an MCP Inspector', suite, () => {
         stateDir,
       )
       assert.equal(of(report, 6274).openAt[0], 'https://10.77.0.1:6274')
-      assert.match(of(report, 6274).reason ?? '', /whoever reaches https:\/\/10\.77\.0\.1:6274 can/)
+      assert.match(of(report, 6274).reason ?? '', /anybody who reaches https:\/\/10\.77\.0\.1:6274 can/)
     }))
 
   it('follows where a forward listens, its workers, its port and a handover', (t) =>
@@ -98,7 +98,7 @@ describe('The verdict on an MCP Inspector', suite, () => {
       await inspector2.start(lab, { ...asItIs, pagePort: 7000 })
       const expected = { 7001: 'healthy', 7002: 'exposed', 7003: 'exposed', 7004: 'healthy' }
       const { report } = await forwardsAre(expected, lab, stateDir)
-      assert.match(of(report, 7002).reason ?? '', /whoever reaches http:\/\/10\.77\.0\.1:7002 can/)
+      assert.match(of(report, 7002).reason ?? '', /anybody who reaches http:\/\/10\.77\.0\.1:7002 can/)
       assert.equal(
         of(report, 7002).advice,
         `put a login in front: write gate: token in ${config} for each forward of the Inspector`,
@@ -139,7 +139,7 @@ describe('The verdict on an MCP Inspector', suite, () => {
         if (found.state === 'exposed') return found
         throw new Error(JSON.stringify(found))
       })
-      assert.match(reason ?? '', /whoever reaches http:\/\/10\.77\.9\.1:6274 can/)
+      assert.match(reason ?? '', /anybody who reaches http:\/\/10\.77\.9\.1:6274 can/)
     }))
 })
 
