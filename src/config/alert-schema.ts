@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import type { z as Zod } from 'zod'
 import {
   type AlertConfiguration,
   alertDefaults,
@@ -12,6 +12,7 @@ import { duration, text } from './schema-parts.ts'
 import { Secret } from './secret.ts'
 import { signingKey } from './signing-key.ts'
 import type { Parsed } from './values.ts'
+import { z } from './zod.ts'
 
 /** `${NAME}` and nothing else: a secret comes whole from the environment or stands whole in the file. */
 function parseSecret(written: string): Parsed<Secret> {
@@ -107,8 +108,8 @@ export const alerts = z.strictObject({
   ping: ping.optional().describe('a dead man’s switch: a URL that is fetched as long as the monitor works'),
 })
 
-type AlertsEntry = z.output<typeof alerts> | undefined
-type ChannelEntry = z.output<typeof channel>
+type AlertsEntry = Zod.output<typeof alerts> | undefined
+type ChannelEntry = Zod.output<typeof channel>
 
 /** What the schema cannot say: two channels of one name would share a file, also where a file system does not tell A from a. */
 export function alertDuplicates(entry: AlertsEntry): Problem[] {

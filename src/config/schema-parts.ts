@@ -1,5 +1,6 @@
-import { z } from 'zod'
+import type { z as Zod } from 'zod'
 import { type Parsed, parseCpuShare, parseDuration, parseMemory } from './values.ts'
+import { z } from './zod.ts'
 
 /** A string that one of the parsers of `values.ts` understands. */
 export function text<T>(parse: (text: string) => Parsed<T>) {
@@ -28,5 +29,5 @@ export const cpuShare = z
   .transform(String)
   .pipe(text(parseCpuShare))
   .describe('50% of one core, 200% for two cores; 0 = off')
-export const oneOrMore = <T extends z.ZodType>(item: T) =>
+export const oneOrMore = <T extends Zod.ZodType>(item: T) =>
   z.union([z.array(item), item.transform((value) => [value])])

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import type { z as Zod } from 'zod'
 import { hostAndPort } from '../os/interfaces.ts'
 import { alertConfiguration, alertDuplicates, alerts, channelKeys, pingKeys } from './alert-schema.ts'
 import {
@@ -16,6 +16,7 @@ import { limitDefaults } from './resource-limits.ts'
 import { restartDefaults } from './restart-policy.ts'
 import { count, cpuShare, duration, memory, oneOrMore, port, text } from './schema-parts.ts'
 import { parseTarget } from './values.ts'
+import { z } from './zod.ts'
 
 const restart = z.strictObject({
   failureThreshold: count.min(1).optional().describe('failures in a row after which an alert is raised'),
@@ -51,12 +52,12 @@ const limits = z.strictObject({
     .describe('what to do above a limit: alert, or restart, which alerts and restarts by handover'),
 })
 
-function counted(range: readonly [least: number, most: number] | undefined): z.ZodNumber {
+function counted(range: readonly [least: number, most: number] | undefined): Zod.ZodNumber {
   return range === undefined ? count : count.min(range[0]).max(range[1])
 }
 
 /** The schema of one option, from the table that the command line is made from. */
-function optionSchema(specification: OptionSpecification<unknown>): z.ZodType {
+function optionSchema(specification: OptionSpecification<unknown>): Zod.ZodType {
   switch (specification.kind) {
     case 'duration':
       return duration.describe(specification.help)
@@ -109,9 +110,9 @@ const file = z.strictObject({
   alerts: alerts.optional().describe('where to send alerts'),
 })
 
-type ForwardEntry = z.output<typeof forward>
-type RestartEntry = z.output<typeof restart>
-type LimitsEntry = z.output<typeof limits>
+type ForwardEntry = Zod.output<typeof forward>
+type RestartEntry = Zod.output<typeof restart>
+type LimitsEntry = Zod.output<typeof limits>
 
 /** The JSON Schema for editors, as it is shipped in `schema/`. */
 export function configurationJsonSchema(): unknown {

@@ -57,3 +57,24 @@ describe('EMFILE: the monitor has no descriptor left', { timeout: 60_000 }, () =
       }))
   }
 })
+
+it(
+  'A monitor that may have 64 descriptors from the start reads its configuration, and its forward serves',
+  {
+    timeout: 60_000,
+  },
+  () =>
+    withWatched(async (watched) => {
+      const echo = await echoServer()
+      const port = await freePort()
+      const monitor = await startMonitor(watched, {
+        forwards: [{ name: 'web', listen: port, target: `localhost:${echo.port}` }],
+        under: (argv) => ['sh', '-c', 'ulimit -n 64; exec "$@"', 'sh', ...argv],
+      })
+      await healthyAs(watched, port)
+      assert.equal(await askThrough(port), 'hello')
+      assert.doesNotMatch(watched.log(), /EMFILE|ALERT/)
+      assert.equal(await monitor.stop(), 0)
+      await echo.close()
+    }),
+)

@@ -42,7 +42,7 @@ export class Resident {
   }
 
   /** The first line that matches, now or later. Fails when the program ends or time is up before. */
-  line(pattern: RegExp, timeoutMs = 30_000): Promise<string> {
+  line(pattern: RegExp, timeoutMs = 60_000): Promise<string> {
     return new Promise((resolve, reject) => {
       const settled = () => {
         clearTimeout(timer)

@@ -229,9 +229,11 @@ export function bindProblem(error: NodeJS.ErrnoException): string {
     case 'EADDRNOTAVAIL':
       return 'this machine does not have that address'
     case 'EACCES':
-      return 'this user may not bind that (a port below 1024 needs root or CAP_NET_BIND_SERVICE)'
+      return error.path === undefined
+        ? 'this user may not bind that (a port below 1024 needs root or CAP_NET_BIND_SERVICE)'
+        : 'this user may not create a socket in its folder'
     case 'ENOENT':
-      return 'the folder it would be in is not there'
+      return 'its folder does not exist'
     default:
       return errorText(error)
   }

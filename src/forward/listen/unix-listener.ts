@@ -1,5 +1,6 @@
-import { lstatSync, type Stats, unlinkSync } from 'node:fs'
+import { existsSync, lstatSync, type Stats, unlinkSync } from 'node:fs'
 import { connect, type Server } from 'node:net'
+import { dirname } from 'node:path'
 import { errorCode } from '../../os/failure.ts'
 
 /**
@@ -16,7 +17,13 @@ export async function listenOnPath(server: Server, path: string, mode: number): 
     // Not another process's, which may have done the same in this very moment.
     if (statusOf(path)?.ino === before.ino) unlinkSync(path)
   }
-  await bind(server, path, mode)
+  try {
+    await bind(server, path, mode)
+  } catch (error) {
+    // libuv says EACCES for it.
+    if (!existsSync(dirname(path))) throw systemError('ENOENT', path, 'its folder does not exist')
+    throw Object.assign(error as Error, { path })
+  }
 }
 
 function statusOf(path: string): Stats | undefined {
