@@ -61,7 +61,7 @@ describe('EMFILE: the monitor has no descriptor left', { timeout: 60_000 }, () =
 it(
   'A monitor that may have 64 descriptors from the start reads its configuration, and its forward serves',
   {
-    timeout: 60_000,
+    timeout: 120_000,
   },
   () =>
     withWatched(async (watched) => {

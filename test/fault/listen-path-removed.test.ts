@@ -62,7 +62,7 @@ describe('The path of a Unix socket that is listened on', { timeout: 60_000 }, (
     const target = await openTarget()
     const folder = temporaryFolder()
     const path = join(folder.path, 'later', 'in')
-    const forward = await startWithWorkers(`127.0.0.1 ${target.port}`, 1, ['--listen-unix', path])
+    const forward = await startWithWorkers(`127.0.0.1 ${target.port}`, 2, ['--listen-unix', path])
     await forward.lines.find((line) =>
       line.includes(`Cannot listen on unix:${path}: its folder does not exist`),
     )
