@@ -10,11 +10,16 @@ export interface Contender {
   readonly kind: Kind
   /** A process or thread a connection: too heavy for the figures that hold or open thousands. */
   readonly heavy?: boolean
-  /** Takes part only there: `bulk` = it differs from its fellow nowhere else; `small` = it can carry small messages only. */
-  readonly only?: 'bulk' | 'small'
-  /** The command line, after writing into `folder` what it needs there. */
-  readonly command?: (listen: number, target: number, folder: string) => readonly string[]
+  /** Takes part only there: `bulk` = it differs from its fellow nowhere else; `small` = it can carry small messages only; `gate` = it stands
+   * beside those with a login. */
+  readonly only?: 'bulk' | 'small' | 'gate'
+  /** The command line, after writing into `folder` what it needs there. Undefined = it only takes part with a login, or is no process. */
+  readonly command?: Command
+  /** The same with a login in front of the target; undefined = it has none. */
+  readonly gated?: Command
 }
+
+type Command = (listen: number, target: number, folder: string) => readonly string[]
 
 /** A started contender. `direct` has no process: its port is the target's own. */
 export interface Forwarder {
@@ -25,6 +30,10 @@ export interface Forwarder {
 
 export const OURS = 'port-watchdog'
 export const NGINX = 'nginx'
+/** Ours without a login, beside those that have one. */
+export const PLAIN = 'plain forward'
+/** What opens our gate. */
+export const GATE_TOKEN = 'a token of this bench: no secret at all'.replaceAll(' ', '-')
 /** An older build of ours, for a comparison in the same rounds. */
 export const BEFORE = 'port-watchdog before'
 
@@ -40,12 +49,20 @@ export interface Setup {
 export function contenders({ root, buffer, ourArgs, before }: Setup): Contender[] {
   const built = join(root, 'dist')
   return [
-    { name: OURS, kind: 'ours', command: forwarderOf(root, ourArgs) },
+    { name: OURS, kind: 'ours', command: forwarderOf(root, ourArgs), gated: gateOf(root, ourArgs) },
+    { name: PLAIN, kind: 'floor', only: 'gate', gated: forwarderOf(root, ourArgs) },
     ...(before === undefined
       ? []
-      : [{ name: BEFORE, kind: 'floor' as const, command: forwarderOf(before, ourArgs) }]),
+      : [
+          {
+            name: BEFORE,
+            kind: 'floor' as const,
+            command: forwarderOf(before, ourArgs),
+            gated: gateOf(before, ourArgs),
+          },
+        ]),
     { name: 'haproxy', kind: 'defaults', command: haproxy() },
-    { name: NGINX, kind: 'defaults', command: nginx() },
+    { name: NGINX, kind: 'defaults', command: nginx(), gated: nginxAsking() },
     { name: 'socat', kind: 'defaults', heavy: true, command: socat() },
     { name: 'haproxy tuned', kind: 'tuned', command: haproxy([`tune.bufsize ${buffer}`]) },
     {
@@ -63,7 +80,12 @@ export function contenders({ root, buffer, ourArgs, before }: Setup): Contender[
         ['option splice-request', 'option splice-response'],
       ),
     },
-    { name: 'nginx tuned', kind: 'tuned', command: nginx([`proxy_buffer_size ${buffer};`]) },
+    {
+      name: 'nginx tuned',
+      kind: 'tuned',
+      command: nginx([`proxy_buffer_size ${buffer};`]),
+      gated: nginxAsking(true),
+    },
     {
       name: 'socat tuned',
       kind: 'tuned',
@@ -100,8 +122,6 @@ export function contenders({ root, buffer, ourArgs, before }: Setup): Contender[
   ]
 }
 
-type Command = NonNullable<Contender['command']>
-
 /** The forwarder that `checkout` has built. */
 function forwarderOf(checkout: string, ourArgs: readonly string[]): Command {
   const program = join(checkout, 'dist/bin/tcp-proxy.cjs')
@@ -109,6 +129,51 @@ function forwarderOf(checkout: string, ourArgs: readonly string[]): Command {
     ...[process.execPath, program, `${listen}`, '127.0.0.1', `${target}`],
     ...['--bind', '127.0.0.1', '--state-dir', folder, ...ourArgs],
   ]
+}
+
+/** Its gate, with a token that is known here. */
+function gateOf(checkout: string, ourArgs: readonly string[]): Command {
+  const command = forwarderOf(checkout, [...ourArgs, '--gate', 'token'])
+  return (listen, target, folder) => {
+    writeFileSync(join(folder, 'gate_token'), `${GATE_TOKEN}\n`, { mode: 0o600 })
+    return command(listen, target, folder)
+  }
+}
+
+/**
+ * One worker that asks the target about each request before it passes it on.
+ * @param keeps connections to the target, which it does not by default.
+ */
+function nginxAsking(keeps = false): Command {
+  return (listen, target, folder) => {
+    const file = join(folder, 'nginx.conf')
+    const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
+    const kept = ['proxy_http_version 1.1;', 'proxy_set_header Connection "";', 'proxy_buffers 16 64k;']
+    writeFileSync(
+      file,
+      `${nginxHead(folder)}
+http {
+  access_log off;
+  keepalive_requests 1000000000;
+  ${temporary.map((name) => `${name}_temp_path ${folder}/${name};`).join('\n  ')}
+  ${keeps ? kept.join('\n  ') : ''}
+  upstream target { server 127.0.0.1:${target}; ${keeps ? 'keepalive 64;' : ''} }
+  server {
+    listen 127.0.0.1:${listen};
+    location = /auth {
+      internal;
+      proxy_pass http://target/auth;
+      proxy_pass_request_body off;
+      proxy_set_header Content-Length "";
+      ${keeps ? kept.slice(1, 2).join('') : ''}
+    }
+    location / { auth_request /auth; proxy_pass http://target; }
+  }
+}
+`,
+    )
+    return nginxCommand(folder, file)
+  }
 }
 
 /** HAProxy asks for timeouts in every configuration; these are too long to matter. */
@@ -186,11 +251,13 @@ export async function startForwarder(
   contender: Contender,
   target: number,
   folder: string,
+  isGated: boolean,
 ): Promise<Forwarder> {
-  if (contender.command === undefined) return { contender, port: target, group: undefined }
+  const command = isGated ? contender.gated : contender.command
+  if (command === undefined) return { contender, port: target, group: undefined }
   const port = await freePort()
   const logFile = join(folder, 'output.log')
-  const group = startServer(contender.command(port, target, folder), logFile)
+  const group = startServer(command(port, target, folder), logFile)
   try {
     await waitForPort(port, group, logFile)
   } catch (error) {

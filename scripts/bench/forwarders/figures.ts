@@ -3,6 +3,7 @@ import { beside } from './figures/beside.ts'
 import { bulk } from './figures/bulk.ts'
 import { connections } from './figures/connections.ts'
 import type { Figure, Lengths } from './figures/figure.ts'
+import { gate } from './figures/gate.ts'
 import { idle } from './figures/idle.ts'
 import { requests } from './figures/requests.ts'
 import { slowReader } from './figures/slow.ts'
@@ -15,5 +16,6 @@ export function figures(lengths: Lengths): Figure[] {
     slowReader(lengths),
     idle(lengths),
     connections(lengths),
+    gate(lengths),
   ]
 }

@@ -16,7 +16,7 @@ const USAGE = `usage: scripts/bench/forward [options]
   --seconds S       whole seconds that one loaded run lasts, 1
   --idle N          idle connections to hold, 3000
   --buffer BYTES    what "tuned" gives the peers, 262144
-  --only FIGURE     bulk, requests, beside, slow, idle or connections; may be repeated
+  --only FIGURE     bulk, requests, beside, slow, idle, connections or gate; may be repeated
   --contender NAME  only this one beside ${OURS}; may be repeated
   --ours "WORDS"    more words for ${OURS}'s command line
   --before DIR      another checkout of this project, already built: runs in the same rounds as "${BEFORE}"

@@ -35,6 +35,7 @@ export async function runFigure(
   const field = everybody.filter((contender) => figure.takes(contender))
   const site = await figure.open(field.length, folder)
   const seats = field.map((contender, index) => seat(contender, site, index, folder))
+  const { isGated = false } = figure
   const failures: string[] = []
 
   async function attempt(of: Seat, work: () => Promise<void>): Promise<void> {
@@ -53,14 +54,14 @@ export async function runFigure(
     if (!figure.fresh) {
       say(`${figure.name}, warming up`)
       for (const one of seats) {
-        await attempt(one, async () => site.warm?.(await standing(one), one.target))
+        await attempt(one, async () => site.warm?.(await standing(one, isGated), one.target))
       }
     }
     for (let round = 0; round < rounds; round++) {
       say(`${figure.name}, round ${round + 1} of ${rounds}`)
       for (const one of turned(seats, round)) {
         await attempt(one, async () => {
-          one.samples.push(await site.measure(await standing(one), one.target))
+          one.samples.push(await site.measure(await standing(one, isGated), one.target))
         })
         if (figure.fresh) await leave(one)
       }
@@ -84,14 +85,14 @@ function seat(contender: Contender, site: Site, index: number, folder: string): 
 }
 
 /** The seat's forwarder, started when there is none or when it died. */
-async function standing(one: Seat): Promise<Forwarder> {
+async function standing(one: Seat, isGated: boolean): Promise<Forwarder> {
   if (one.forwarder?.group && !one.forwarder.group.alive()) await leave(one)
   if (one.forwarder === undefined) {
     one.starts += 1
     const home = join(one.folder, `${one.starts}`)
     // Ours takes no state directory that others can enter.
     mkdirSync(home, { recursive: true, mode: 0o700 })
-    one.forwarder = await startForwarder(one.contender, one.target, home)
+    one.forwarder = await startForwarder(one.contender, one.target, home, isGated)
   }
   return one.forwarder
 }

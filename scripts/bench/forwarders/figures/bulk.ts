@@ -41,7 +41,7 @@ export function bulk({ seconds }: Lengths): Figure {
         }),
       ),
     ],
-    takes: ({ only }) => only !== 'small',
+    takes: ({ only = 'bulk' }) => only === 'bulk',
     async open(ports) {
       return {
         targets: await freePorts(ports),

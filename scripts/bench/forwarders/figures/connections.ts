@@ -59,7 +59,7 @@ export function connections({ seconds, summaryScript }: Lengths): Figure {
         goal: { kind: 'bound', value: 2048 },
       },
     ],
-    takes: ({ only }) => only !== 'bulk',
+    takes: ({ only = 'small' }) => only === 'small',
     async open(ports, folder) {
       return {
         ...(await web(ports, folder)),

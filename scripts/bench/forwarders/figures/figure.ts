@@ -7,6 +7,8 @@ export interface Figure {
   readonly series: readonly Series[]
   /** Whether each measurement wants a forwarder that has served nothing yet. */
   readonly fresh?: boolean
+  /** Contenders run with their login, and those that have none do not run. */
+  readonly isGated?: boolean
   takes(contender: Contender): boolean
   open(ports: number, folder: string): Promise<Site>
 }

@@ -18,7 +18,7 @@ export function requests({ seconds, summaryScript }: Lengths): Figure {
       { id: 'requests-p50', title: 'request p50', unit: 'us', better: 'less', goal: asNginx },
       { id: 'requests-p99', title: 'request p99', unit: 'us', better: 'less', goal: asNginx },
     ],
-    takes: ({ only }) => only !== 'bulk',
+    takes: ({ only = 'small' }) => only === 'small',
     async open(ports, folder) {
       return {
         ...(await web(ports, folder)),

@@ -18,6 +18,8 @@ export async function web(
   for (const [name, bytes] of [
     ['file', FILE_BYTES],
     ['endless', 1024 * MIB],
+    ['large', 300_000],
+    ['small', 200],
   ] as const) {
     writeFileSync(join(home, name), '')
     truncateSync(join(home, name), bytes)
@@ -39,6 +41,7 @@ http {
     ${targets.map((port) => `listen 127.0.0.1:${port};`).join('\n    ')}
     root ${home};
     location = / { return 200 "ok"; }
+    location = /auth { return 204; }
   }
 }
 `,
