@@ -33,7 +33,7 @@ export interface ExchangePlace {
 }
 
 /** Bytes that may wait for the visitor before nothing more is read from the target. */
-const mostWaiting = 256 * 1024
+const mostWaiting = 512 * 1024
 
 /** Bytes of a body that is sent in one write with its head. */
 const smallBody = 16 * 1024
@@ -51,6 +51,7 @@ export class Exchange implements Asker {
   /** The body of an answer that is translated. */
   #gathered: Readable | undefined
   #waitsForDrain = false
+  #isCorked = false
 
   /** Begins at once. The request's headers must be rewritten already. */
   constructor(place: ExchangePlace, request: IncomingMessage, response: ServerResponse, passage: Passage) {
@@ -109,14 +110,29 @@ export class Exchange implements Asker {
       if (!this.#gathered.push(bytes)) this.#connection?.pause()
       return
     }
-    const isEager = this.#response.write(bytes)
-    if (isEager || this.#response.writableLength < mostWaiting || this.#waitsForDrain) return
+    const response = this.#response
+    if (!this.#isCorked) {
+      this.#isCorked = true
+      this.#visitor.cork()
+      setImmediate(this.#flush)
+    }
+    response.write(bytes)
+    if (response.writableLength < mostWaiting || this.#waitsForDrain) return
+    this.#flush()
+    if (response.writableLength < mostWaiting) return
     this.#waitsForDrain = true
     this.#connection?.pause()
-    this.#response.once('drain', () => {
+    response.once('drain', () => {
       this.#waitsForDrain = false
       this.#connection?.resume()
     })
+  }
+
+  /** What one turn of the event loop has read goes out with one write: each would wake the visitor. */
+  readonly #flush = () => {
+    if (!this.#isCorked) return
+    this.#isCorked = false
+    this.#visitor.uncork()
   }
 
   end(): void {
