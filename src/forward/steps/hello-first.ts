@@ -1,5 +1,5 @@
 import { parseClientHello } from './client-hello.ts'
-import type { ClientStep } from './steps.ts'
+import { type ClientStep, watchClient } from './steps.ts'
 
 /**
  * Reads which protocols a TLS client offers, and answers nothing yet: the target is asked first, and what it chooses is what the client
@@ -14,11 +14,6 @@ export function readHelloFirst(handshake: ClientStep): ClientStep {
     run: (socket, connection, done) => {
       const read: Buffer[] = []
       let cancelHandshake = () => {}
-      const stop = () => {
-        socket.off('readable', look)
-        socket.off('end', gone)
-        socket.off('close', gone)
-      }
       const giveBack = () => {
         stop()
         if (read.length > 0) socket.unshift(Buffer.concat(read))
@@ -36,16 +31,12 @@ export function readHelloFirst(handshake: ClientStep): ClientStep {
         done({ ok: true, socket })
       }
       const gone = () => {
-        stop()
         done({
           ok: false,
           failure: { reason: 'gone', step, message: 'it closed in the middle of the handshake' },
         })
       }
-      socket.on('end', gone)
-      socket.on('close', gone)
-      // Begins to read, into the socket's own buffer and no further than that holds.
-      socket.on('readable', look)
+      const stop = watchClient(socket, look, gone)
       return () => {
         stop()
         cancelHandshake()

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net'
 import type { Connection } from '../connection.ts'
 import { type ProxyHeader, parseProxyHeader } from './proxy-protocol.ts'
-import type { ClientStep, StepDone } from './steps.ts'
+import { type ClientStep, type StepDone, watchClient } from './steps.ts'
 
 /**
  * What is waited for from a client that is a proxy: the whole header, before anything else is done with the connection.
@@ -54,19 +54,12 @@ function readHeader(
     }
   }
   const ended = () =>
-    finish({ ok: false, failure: { reason: 'gone', step, message: 'it closed before its header was whole' } })
+    done({ ok: false, failure: { reason: 'gone', step, message: 'it closed before its header was whole' } })
   const failed = (message: string) => ({
     ok: false as const,
     failure: { reason: 'refused' as const, step, message },
   })
-  const stop = () => {
-    socket.off('readable', read)
-    socket.off('end', ended)
-    socket.off('close', ended)
-  }
-  socket.on('readable', read)
-  socket.once('end', ended)
-  socket.once('close', ended)
+  const stop = watchClient(socket, read, ended)
   return stop
 }
 

@@ -108,3 +108,25 @@ export function runSteps<For>(
     cancelStep()
   }
 }
+
+/**
+ * Begins to read from a client during a step, into the socket's own buffer and no further than that holds.
+ * @param readable called when there is something to read.
+ * @param gone called when the client has sent its FIN or the socket is closed; nothing is called after it.
+ * @returns stops the calls.
+ */
+export function watchClient(socket: Socket, readable: () => void, gone: () => void): () => void {
+  const stop = () => {
+    socket.off('readable', readable)
+    socket.off('end', left)
+    socket.off('close', left)
+  }
+  const left = () => {
+    stop()
+    gone()
+  }
+  socket.on('end', left)
+  socket.on('close', left)
+  socket.on('readable', readable)
+  return stop
+}
