@@ -33,7 +33,7 @@ describe('A forwarder that ended is a zombie', { timeout: 60_000 }, () => {
       await until('a zombie', async () => judgeProcess(identity) === 'zombie' || undefined)
       const forwards = [{ name: 'one', listen: port, target: `localhost:${echo.port}` }]
       const monitor = await startMonitor(watched, { forwards })
-      await monitor.line(new RegExp(`removing\\.\\.\\. \\(PID ${pid} is a zombie\\)`))
+      await monitor.line(new RegExp(`Stale PID file of one removed: PID ${pid} is a zombie`))
       const back = await healthyAs(watched, port, pid)
       assert.deepEqual(forwardersOf(watched, port), [back.pid])
       assert.equal(judgeProcess(identity), 'zombie', 'its parent was left alone')
