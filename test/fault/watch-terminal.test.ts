@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { readlinkSync, writeFileSync } from 'node:fs'
+import { readFileSync, readlinkSync, writeFileSync } from 'node:fs'
 import { describe, it } from 'node:test'
 import { stripVTControlCharacters } from 'node:util'
 import { PseudoTerminal } from '../support/pseudo-terminal.ts'
+import { until } from '../support/tools.ts'
 import { command, echoServer, freePort, type Watched, withWatched } from '../support/watched.ts'
 
 const alternate = '\u001b[?1049h'
@@ -26,6 +27,11 @@ async function withForwards(use: (watched: Watched) => Promise<void>): Promise<v
 
 const watching = (watched: Watched, more: object = {}) =>
   new PseudoTerminal(command('proxy-status', '--watch', '500ms', '--state-dir', watched.directory), more)
+
+/** As in proc(5): `T` = stopped. */
+function stateOf(pid: number): string | undefined {
+  return /\) (\S)/.exec(readFileSync(`/proc/${pid}/stat`, 'utf8'))?.[1]
+}
 
 describe('proxy-status --watch on a terminal', { timeout: 110_000 }, () => {
   it('shows pages by keys, and leaves what was there before, and the last picture', () =>
@@ -84,6 +90,8 @@ describe('proxy-status --watch on a terminal', { timeout: 110_000 }, () => {
       await terminal.until(/q quit/)
       process.kill(terminal.pid, 'SIGTSTP')
       await terminal.until(/\?1049l/)
+      // One that continues before it has stopped would stop for good.
+      await until('it has stopped', async () => (stateOf(terminal.pid) === 'T' ? true : undefined))
       process.kill(terminal.pid, 'SIGCONT')
       await terminal.until(/\?1049h[\s\S]*q quit/)
       terminal.press('\u0003')
