@@ -19,6 +19,7 @@ import { hostAndPort } from '../os/interfaces.ts'
 import { oneLine } from '../os/printable.ts'
 import { createFileAtomically } from '../record/atomic-file.ts'
 import { limitInWords } from '../record/limit-words.ts'
+import { ownPrograms, shellWord } from '../report/own-programs.ts'
 
 /** For editors: the schema that lies beside an installed program has no path that a file could name. */
 export async function printSchema(): Promise<number> {
@@ -124,7 +125,7 @@ export function writeStarterFile(asked: true | string): number {
   }
   const isFound =
     path.basename(file) === configurationFileName && path.dirname(path.resolve(file)) === process.cwd()
-  const start = isFound ? 'proxy-monitor' : `proxy-monitor --config ${file}`
+  const start = isFound ? ownPrograms().monitor : `${ownPrograms().monitor} --config ${shellWord(file)}`
   process.stdout.write(`Wrote ${file}. Edit it, check it with ${start} --check, then start: ${start}\n`)
   return exitCode.ok
 }

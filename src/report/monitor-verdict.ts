@@ -15,8 +15,8 @@ export function assessMonitor(facts: StatusFacts): MonitorStatus {
         'STOPPED',
         'never-ran',
         directoryExists
-          ? `it has never run with the state directory ${stateDirectory}`
-          : `the folder ${stateDirectory} does not exist: it has never run with it`,
+          ? `no monitor has run with the state directory ${stateDirectory}`
+          : `the folder ${stateDirectory} does not exist: no monitor has run with it`,
       )
     case 'unreadable':
     case 'corrupt':

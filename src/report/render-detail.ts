@@ -4,7 +4,7 @@ import type { KnownBy } from '../record/forwarder-health.ts'
 import { amountInWords } from '../record/limit-words.ts'
 import { formatForPeople, type LogEntry, localTime } from '../record/log-entry.ts'
 import { barLegend, barOf } from './bar.ts'
-import { rateText } from './render-table.ts'
+import { amountText, rateText } from './render-table.ts'
 import type { ForwardDetail, ForwardStatus, StatusReport } from './status.ts'
 import { type Line, shortenedTo, wrapLine } from './text.ts'
 
@@ -90,7 +90,10 @@ function factsOf(forward: ForwardStatus, detail: ForwardDetail): Fact[] {
   }
   if (forward.bytesPerSecond !== null) {
     const { fromClients, fromTarget } = forward.bytesPerSecond
-    facts.push(['traffic', `in ${rateText(fromClients)}, out ${rateText(fromTarget)}`])
+    facts.push([
+      'traffic',
+      `in ${perSecond(fromClients)}, out ${perSecond(fromTarget)}${carriedText(forward)}`,
+    ])
   }
   if (detail.relay !== null) facts.push(['relay', relayText(detail.relay)])
   if (forward.usage !== null) facts.push(['uses', usageText(forward.usage)])
@@ -100,6 +103,14 @@ function factsOf(forward: ForwardStatus, detail: ForwardDetail): Fact[] {
   if (forward.gateToken !== null) facts.push(['login', `token: ${forward.gateToken}`])
   if (forward.gateWrongTokens !== null) facts.push(['wrong tokens', wrongTokensText(forward.gateWrongTokens)])
   return facts
+}
+
+const perSecond = (rate: number): string => (rate === 0 ? '0 B/s' : rateText(rate))
+
+/** What has been carried, too: most of the time nothing moves at the moment somebody looks. */
+function carriedText({ bytes }: ForwardStatus): string {
+  if (bytes === null) return ''
+  return ` now; in ${amountText(bytes.fromClients)}, out ${amountText(bytes.fromTarget)} since the process started`
 }
 
 /** @returns `12 in the last hour, last from 192.0.2.9`. */

@@ -210,11 +210,16 @@ function shortRestartsText({ restarts, lastRestartAgeMs }: ForwardStatus): strin
 /** `40 kB/s`: at most 8 characters up to 999 TB/s. */
 export function rateText(bytesPerSecond: number | undefined): string {
   if (bytesPerSecond === undefined) return '–'
-  if (bytesPerSecond === 0) return '0'
+  return bytesPerSecond === 0 ? '0' : `${amountText(bytesPerSecond)}/s`
+}
+
+/** `40 kB`, to the base 1000. */
+export function amountText(bytes: number): string {
+  if (bytes === 0) return '0 B'
   const units = ['B', 'kB', 'MB', 'GB', 'TB']
-  const power = Math.min(units.length - 1, Math.floor(Math.log10(bytesPerSecond) / 3))
-  const value = bytesPerSecond / 1000 ** power
-  return `${power > 0 && value < 9.95 ? value.toFixed(1).replace('.0', '') : Math.round(value)} ${units[power]}/s`
+  const power = Math.min(units.length - 1, Math.floor(Math.log10(bytes) / 3))
+  const value = bytes / 1000 ** power
+  return `${power > 0 && value < 9.95 ? value.toFixed(1).replace('.0', '') : Math.round(value)} ${units[power]}`
 }
 
 /** Lines below a row at most: the whole of it is on the forward's page. */

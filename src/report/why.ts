@@ -159,9 +159,8 @@ export function renderWhy(why: Exclude<Why, { kind: 'unknown-forward' }>): strin
   if (why.kind === 'no-restart') {
     const since = localTime(new Date(why.since))
     const started =
-      why.startedAt === null ? '' : ` only ever started, last at ${localTime(new Date(why.startedAt))},`
-    const not = started === '' ? ' has not been' : ` was${started} and never`
-    return `${why.name} (port ${why.port})${not} restarted after a failure or by an order since the journal begins at ${since}.\n`
+      why.startedAt === null ? '' : ` Its last start was at ${localTime(new Date(why.startedAt))}.`
+    return `${why.name} (port ${why.port}) has not been restarted since the journal begins (${since}), neither after a failure nor by an order.${started}\n`
   }
   const { story } = why
   const day = localTime(new Date(story.lines[0]?.time ?? 0)).slice(0, 10)
@@ -172,7 +171,7 @@ export function renderWhy(why: Exclude<Why, { kind: 'unknown-forward' }>): strin
   else lines.push('', 'Since then:', ...story.since.slice(-maximumSince).flatMap(toldLine))
   if (story.since.length > maximumSince)
     lines.push(`  (${story.since.length - maximumSince} earlier ones left out)`)
-  lines.push(`By the journal, ${story.standing}; proxy-status shows how it is now.`)
+  lines.push(`According to the journal, ${story.standing}. proxy-status shows its present state.`)
   return `${lines.join('\n')}\n`
 }
 

@@ -10,6 +10,7 @@ import { isLinux } from '../os/platform.ts'
 import { notifyServiceManager, watchdogPingsExpected } from '../os/service-manager.ts'
 import { socketsByPort, takeInheritance } from '../os/socket-activation.ts'
 import { heartbeatIntervalMs, type RuntimeState } from '../record/runtime-state.ts'
+import { ownPrograms, shellWord } from '../report/own-programs.ts'
 import type { ForwardWatcher, WatcherSurroundings } from './forward-watcher.ts'
 import { incidentFacts, subjectConditions } from './incident-facts.ts'
 import { MonitorRecords } from './monitor-records.ts'
@@ -256,7 +257,7 @@ export class Monitor {
     const { running } = this.#forwards
     if (this.#stopForwards || running.length === 0) return ''
     const names = running.map(({ configuration }) => configuration.name).join(', ')
-    return `; these forwards keep running: ${names}; to end them: proxy-monitor --stop --stop-forwards --state-dir ${this.#options.stateDirectory}`
+    return `; these forwards keep running: ${names}; to end them: ${ownPrograms().monitor} --stop --stop-forwards --state-dir ${shellWord(this.#options.stateDirectory)}`
   }
 
   #hangUp(): void {

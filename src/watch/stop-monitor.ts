@@ -5,6 +5,7 @@ import type { ProcessIdentity } from '../os/process-identity.ts'
 import type { ForwarderIdentity } from '../record/forwarder-health.ts'
 import { readRuntimeState } from '../record/runtime-state.ts'
 import { fileNames } from '../record/state-directory.ts'
+import { ownPrograms, shellWord } from '../report/own-programs.ts'
 import type { MonitorIdentity } from './monitor-process.ts'
 import { endProcesses, hasEnded } from './process-ending.ts'
 
@@ -46,7 +47,9 @@ export async function stopMonitor({ stateDirectory, stopForwards, say }: StopOpt
     if (running.length === 0) return exitCode.ok
     const names = running.map(({ name, identity }) => `${name} (PID: ${identity.pid})`).join(', ')
     say(`Its forwards keep running: ${names}`)
-    say(`To end them: proxy-monitor --stop --stop-forwards --state-dir ${stateDirectory}`)
+    say(
+      `To end them: ${ownPrograms().monitor} --stop --stop-forwards --state-dir ${shellWord(stateDirectory)}`,
+    )
     return exitCode.ok
   }
   const left = await Promise.all(running.map((one) => endForwarder(one, say)))

@@ -82,7 +82,7 @@ describe('doctor', () => {
     const { what, cure } = findingOf(diagnosis, 'configuration-invalid')
     assert.equal(diagnosis.exitCode, 2)
     assert.match(what, /lisen/)
-    assert.match(cure ?? '', /proxy-monitor --check \//)
+    assert.match(cure ?? '', /proxy-monitor(?:\.js)? --check \//)
     assert.ok(!codes(diagnosis).includes('exposure'), 'nothing is said of what could not be read')
   })
 

@@ -381,7 +381,7 @@ Back after 2.1 s.
 Since then:
   11:30:02.140  seen     PID 42 is well
                 decided  count it as well again
-By the journal, it runs (PID 42), ready 29 min 57 s ago; proxy-status shows how it is now.
+According to the journal, it runs (PID 42), ready 29 min 57 s ago. proxy-status shows its present state.
 `,
   )
   const again = [
@@ -400,7 +400,7 @@ By the journal, it runs (PID 42), ready 29 min 57 s ago; proxy-status shows how 
   assert.ok(onlyStarted.kind === 'no-restart')
   assert.match(
     renderWhy(onlyStarted),
-    /^web \(port 8080\) was only ever started, last at 2026-11-21 11:50:00, and never restarted after a failure/,
+    /^web \(port 8080\) has not been restarted since .*, neither after a failure nor by an order\. Its last start was at 2026-11-21 11:50:00\./,
   )
   const unwatched = [...again.slice(0, 1), ...again.slice(-3)]
   assert.equal(whyRestarted(unwatched, 'web', now).kind, 'restart', 'it died while nobody watched')

@@ -1,4 +1,4 @@
-import { shellWord } from '../../report/own-programs.ts'
+import { ownPrograms, shellWord } from '../../report/own-programs.ts'
 import { type Check, failed, note, ok, warning } from '../check.ts'
 
 export const configuration: Check = {
@@ -7,7 +7,8 @@ export const configuration: Check = {
     const { configurationFile: file, configuration, mistakes, passedOver } = patient
     const skipped = passedOver.map((why) => warning('configuration-passed-over', why))
     if (configuration === undefined) {
-      const cure = file === undefined ? null : `correct it, then: proxy-monitor --check ${shellWord(file)}`
+      const cure =
+        file === undefined ? null : `correct it, then: ${ownPrograms().monitor} --check ${shellWord(file)}`
       return [...skipped, ...mistakes.map((mistake) => failed('configuration-invalid', mistake, cure))]
     }
     const { length } = configuration.forwards
@@ -18,7 +19,7 @@ export const configuration: Check = {
       note(
         'configuration-default',
         `no configuration file: the ports of the MCP Inspector are watched (${forwards})`,
-        'for other ports: proxy-monitor --init writes a file to begin with',
+        `for other ports: ${ownPrograms().monitor} --init writes a file to begin with`,
       ),
     ]
   },

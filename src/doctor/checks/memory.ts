@@ -10,7 +10,7 @@ const perProcess = 60 << 20
  */
 export function judgeMemory(available: number, processes: number): Finding {
   const needed = perProcess * processes
-  const what = `${megabytes(available)} of memory are free; the monitor and its forwards need about ${megabytes(needed)}`
+  const what = `${megabytes(available)} of memory are free; ${processes === 0 ? 'the monitor and its forwards run already' : `what is still to be started needs about ${megabytes(needed)}`}`
   if (available >= needed) return ok('memory', what)
   return warning('memory-short', what, 'give the machine or container more memory, or watch fewer forwards')
 }

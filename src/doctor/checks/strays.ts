@@ -5,7 +5,7 @@ import { ownUid } from '../../os/trusted-path.ts'
 import { readRuntimeState } from '../../record/runtime-state.ts'
 import { fileNames } from '../../record/state-directory.ts'
 import { writersDirectory } from '../../record/usual-directories.ts'
-import { shellWord } from '../../report/own-programs.ts'
+import { ownPrograms, shellWord } from '../../report/own-programs.ts'
 import { type Check, type Finding, note, ok, warning } from '../check.ts'
 
 /** What the records of a forwarder's state directory say of who watches it. */
@@ -18,7 +18,7 @@ export function judgeForwarder(
   watch: Watch,
 ): Finding | undefined {
   const which = `the forwarder of port ${process.port ?? '?'} (PID ${process.pid})`
-  const monitor = `proxy-monitor --state-dir ${shellWord(directory)}`
+  const monitor = `${ownPrograms().monitor} --state-dir ${shellWord(directory)}`
   switch (watch) {
     case 'watched':
       return undefined

@@ -27,7 +27,7 @@ export function gateLine(event: GateEvent): GateLine {
     case 'login':
       return { level: 'info', message: `Gate: login from ${event.source}`, good: true }
     case 'wrong-token': {
-      const others = event.untold === 0 ? '' : ` (and ${event.untold} more before it)`
+      const others = event.untold === 0 ? '' : `; ${event.untold} more wrong tokens since the line before`
       const wait = event.waitMs === 0 ? '' : `; it must wait ${seconds(event.waitMs)} s`
       return { level: 'warn', message: `Gate: wrong token from ${event.source}${wait}${others}` }
     }

@@ -36,6 +36,9 @@ export interface WatchScreenOptions {
 /** Rows of a terminal that does not say how many it has. */
 const unknownRows = 24
 
+/** Until the first report is there. */
+const looking: readonly ForwardLine[] = [{ line: [{ text: 'looking …', colour: 'dim' }] }]
+
 /**
  * Shows the forwards on a terminal until the signal comes or somebody quits.
  * @returns the last report; undefined when there was none.
@@ -54,7 +57,7 @@ class ScreenWatch {
   readonly #screen: TerminalScreen
   #view: View = firstView
   #report: StatusReport | undefined
-  #lines: readonly ForwardLine[] = [{ line: [{ text: 'looking …', colour: 'dim' }] }]
+  #lines: readonly ForwardLine[] = looking
   #isOver = false
   /** Ends the wait for the next look. */
   #wake: () => void = () => {}
@@ -117,7 +120,9 @@ class ScreenWatch {
 
   async #linesOf(page: PageName, cursor: string | undefined): Promise<readonly ForwardLine[]> {
     const width = widthOf(this.#options.output)
-    if (page === 'list') return this.#report === undefined ? [] : statusLines(this.#report, width, false)
+    // A key may come before the first look: no forward is known to tell of yet.
+    if (this.#report === undefined) return looking
+    if (page === 'list') return statusLines(this.#report, width, false)
     try {
       return (await this.#sources.pages(page, cursor, width)).map((line) => ({ line }))
     } catch (error) {
