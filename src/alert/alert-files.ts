@@ -61,7 +61,7 @@ export class AlertFiles {
     }
     if (this.#isFailing && this.#unwritten.size === 0) {
       this.#isFailing = false
-      this.#say('info', 'Alerts can be written down again', true)
+      this.#say('info', 'Alerts can be saved again', true)
     }
   }
 

@@ -348,11 +348,11 @@ describe('a disk that takes nothing', { timeout: 30_000 }, () => {
     room.open('a')
     room.open('b')
     await receiver.when((received) => received.flatMap(idsOf).length === 2)
-    assert.equal(room.log.filter((line) => /cannot be written down/.test(line)).length, 1)
+    assert.equal(room.log.filter((line) => /cannot be saved/.test(line)).length, 1)
     mkdirSync(room.directory)
     room.open('c')
     await receiver.when((received) => received.flatMap(idsOf).length === 3)
-    await room.said(/can be written down again/)
+    await room.said(/can be saved again/)
   })
 })
 

@@ -109,8 +109,8 @@ describe('proxy-monitor --check', () => {
   it('takes the file as its own word, too', (t) => {
     const { folder, run } = inFolder(t)
     writeFileSync(path.join(folder, 'x.yaml'), 'forwards: []\n')
-    assert.match(run('--check', 'x.yaml').stdout, /^x\.yaml is valid/)
-    assert.match(run('--config', 'x.yaml', '--check').stdout, /^x\.yaml is valid/)
+    assert.match(run('--check', 'x.yaml').stdout, /^\/.*\/x\.yaml is valid/)
+    assert.match(run('--config', 'x.yaml', '--check').stdout, /^\/.*\/x\.yaml is valid/)
     assert.equal(run('--config', 'x.yaml', '--check', 'y.yaml').status, 64)
   })
 
@@ -163,7 +163,7 @@ alerts:
       for (const key of ['name', 'listen', 'has no target'])
         assert.match(
           stderr,
-          new RegExp(`^proxy-monitor: x\\.yaml: line ${index + 2}: forwards\\[${index}\\].*${key}`, 'm'),
+          new RegExp(`^proxy-monitor: /.*/x\\.yaml: line ${index + 2}: forwards\\[${index}\\].*${key}`, 'm'),
         )
     }
   })
