@@ -128,8 +128,8 @@ export function signalProcess(identity: ProcessIdentity, signal: NodeJS.Signals,
 }
 
 /**
- * The user that a process acts as, when it acts as one only: all four of its user IDs. The owner of /proc/PID does not tell: of a process that
- * cannot be dumped (its program cannot be read, for example) that is root.
+ * The user that a process acts as, when all four of its user IDs are the same. The owner of /proc/PID tells the effective one alone, which a
+ * set-user-ID program has whoever started it, with whatever words.
  * @returns undefined when they differ, when the process is gone, or without /proc.
  */
 export function userOf(pid: number): number | undefined {

@@ -55,23 +55,26 @@ async function monitorLeavesAlone(watched: Watched, port: number, holder: Reside
 }
 
 describe('A process that only looks like a forwarder of this user', () => {
-  // Of a process whose program cannot be read, /proc/PID belongs to root.
-  it('(another user’s, whose /proc is root’s) gets nobody signalled, whatever it says', asRoot, (t) =>
-    withWatched(async (watched) => {
-      const port = await freePort()
-      const victim = watched.adopt(new Resident(['sleep', '1000'], {}))
-      const { folder, program } = plant(t, port, identityOf(victim.pid))
-      const node = path.join(folder, 'node')
-      copyFileSync(process.execPath, node)
-      chmodSync(node, 0o711)
-      const words = [node, program, String(port), 'localhost', '1', '--state-dir', folder]
-      const id = String(stranger)
-      const holder = watched.adopt(
-        new Resident(['setpriv', '--reuid', id, '--regid', id, '--clear-groups', ...words], {}),
-      )
-      await holder.line(/up/)
-      await monitorLeavesAlone(watched, port, holder, victim)
-    }),
+  // The words are another user's, and /proc/PID belongs to root.
+  it(
+    '(a set-user-ID program that another user started) gets nobody signalled, whatever it says',
+    asRoot,
+    (t) =>
+      withWatched(async (watched) => {
+        const port = await freePort()
+        const victim = watched.adopt(new Resident(['sleep', '1000'], {}))
+        const { folder, program } = plant(t, port, identityOf(victim.pid))
+        const node = path.join(folder, 'node')
+        copyFileSync(process.execPath, node)
+        chmodSync(node, 0o4755)
+        const words = [node, program, String(port), 'localhost', '1', '--state-dir', folder]
+        const id = String(stranger)
+        const holder = watched.adopt(
+          new Resident(['setpriv', '--reuid', id, '--regid', id, '--clear-groups', ...words], {}),
+        )
+        await holder.line(/up/)
+        await monitorLeavesAlone(watched, port, holder, victim)
+      }),
   )
 
   it('(another program that is called tcp-proxy) is left alone', { timeout: 60_000 }, () =>
