@@ -112,14 +112,14 @@ function loginStep(
   ]
 }
 
-/** Never a command that ends the holder: as likely the port in the configuration is the mistake, and what is typed without thought harms nobody. */
+/** The holder was looked up just now, in this PID namespace: its PID is no guess. The port in the configuration may be the mistake, too. */
 function freePortStep(port: number, found: ForwardFacts | undefined, { forwards }: StatusFacts): string {
   const holder = found?.holder
   const isOurs = forwards.some(({ process, health }) =>
     [process?.pid, health?.identity.pid].includes(holder?.pid ?? -1),
   )
   if (holder?.pid !== undefined && !isOurs)
-    return `ps -fp ${holder.pid}   (holds port ${port}: stop it, or give this forward another port)`
+    return `kill ${holder.pid}   (${holder.command}; holds port ${port}), or give this forward another port`
   return `sudo ss -ltnp 'sport = :${port}'   (shows what holds port ${port})`
 }
 

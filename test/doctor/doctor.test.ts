@@ -176,7 +176,7 @@ describe('doctor', () => {
       )
       assert.match(
         left[1]?.cure ?? '',
-        new RegExp(`^proxy-monitor --state-dir ${stateDirectory}, or .*kill ${identity}$`),
+        new RegExp(`proxy-monitor(?:\\.js)? --state-dir ${stateDirectory}, or .*kill ${identity}$`),
       )
 
       const lone = path.join(stateDirectory, 'lone')

@@ -16,7 +16,7 @@ describe('The port of a forward is held by a stranger', () => {
       const held = await watched.statusWhen('blocked', ({ forwards }) => forwards[0]?.state === 'blocked')
       assert.equal(held.exitCode, 150)
       assert.match(held.forwards[0]?.reason ?? '', new RegExp(`taken by PID ${stranger.pid} \\(.*node`))
-      assert.match(held.next.join('\n'), new RegExp(`ps -fp ${stranger.pid} .*holds port ${port}`))
+      assert.match(held.next.join('\n'), new RegExp(`kill ${stranger.pid} .*holds port ${port}`))
       // Two rounds later it has still been started only once.
       const checks = (await watched.status()).forwards[0]?.restarts
       assert.equal(checks, 0)

@@ -619,12 +619,12 @@ test('the next step is the one that mends', () => {
   assert.equal(next('records'), 'df -h /var/lib/port-watchdog; df -i /var/lib/port-watchdog')
 })
 
-test('the holder of a port is named by a harmless command, never by one that kills it', () => {
+test('the holder of a port is named, with the command that ends it and the way around it', () => {
   const held = (holder: Partial<StatusFacts['forwards'][number]>) =>
     assess(forwardFacts({ ...silentForward(undefined, { phase: 'blocked', reason: 'taken' }), ...holder }))
       .next
   assert.deepEqual(held({ holder: { pid: 990, command: 'node server.js' } }), [
-    'ps -fp 990   (holds port 6277: stop it, or give this forward another port)',
+    'kill 990   (node server.js; holds port 6277), or give this forward another port',
   ])
   const look = ["sudo ss -ltnp 'sport = :6277'   (shows what holds port 6277)"]
   assert.deepEqual(held({ holder: { pid: undefined, command: 'unknown' } }), look)
