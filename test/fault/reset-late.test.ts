@@ -1,7 +1,21 @@
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import { describe, it } from 'node:test'
 import { openForward, openTarget } from '../support/forward.ts'
+
+/** The kernel's table of sockets is read in a tenth of the time, in two looks at the most. */
+const RESTS = 12
+
+/** ms that one look into the table takes: long after tests that leave thousands of sockets in TIME_WAIT. */
+function tableMs(): number {
+  const looks = Array.from({ length: 3 }, () => {
+    const before = performance.now()
+    for (const table of ['tcp', 'tcp6']) readFileSync(`/proc/self/net/${table}`)
+    return performance.now() - before
+  })
+  return Math.min(...looks)
+}
 
 describe('A reset after data', { timeout: 60_000 }, () => {
   for (const size of [1000, 300_000]) {
@@ -37,7 +51,8 @@ describe('A reset after data', { timeout: 60_000 }, () => {
       }
       // The fastest: the others may have waited for a busy machine.
       const fastest = Math.min(...took)
-      assert.ok(fastest < 25, `${fastest.toFixed(1)} ms at the least`)
+      const most = 25 + RESTS * tableMs()
+      assert.ok(fastest < most, `${fastest.toFixed(1)} ms at the least, more than ${most.toFixed(1)}`)
       forward.close()
       await target.close()
     })
