@@ -172,7 +172,7 @@ describe('Plain TCP', options, () => {
   it('does not load TLS', async () => {
     const script = `
       const { Forwarder } = await import(process.argv[1] + '/src/forward/forwarder.js')
-      const { withDefaults } = await import(process.argv[1] + '/src/config/forward-options.js')
+      const { withDefaults } = await import(process.argv[1] + '/src/config/option-table.js')
       const before = process.moduleLoadList.filter((name) => / (_?tls|_tls_wrap|_tls_common)$/.test(name))
       const given = { bind: ['127.0.0.1'], sendProxy: 'v2', acceptProxy: ['private'] }
       const place = { listenPort: ${await freePort()}, targetHost: 'localhost', targetPort: 1 }
