@@ -171,7 +171,10 @@ it('Without /proc an answer is a proof of life, and nothing is called gone', { t
       echo "code $?"
       kill -9 $monitor; wait $monitor
       ${command('proxy-status').join(' ')} --json --state-dir ${folder} >${folder}/after
-      kill $(head -1 ${folder}/tcp_proxy_23451.pid)`
+      last=$(head -1 ${folder}/tcp_proxy_23451.pid)
+      kill $last
+      # It must not write into the folder any more when that is removed.
+      while kill -0 $last 2>/dev/null; do sleep 0.1; done`
     const { stdout, stderr } = spawnSync('unshare', ['--mount', 'bash', '-c', script], {
       encoding: 'utf8',
       timeout: 100_000,
