@@ -33,7 +33,7 @@ interval: 10s
 #  memory: 256M
 #  cpu: 80%
 
-# Where incidents are told. A secret may stand in an environment variable: url: \${SLACK_URL}
+# Where alerts are sent. A secret can come from an environment variable: url: \${SLACK_URL}
 # Try it with: proxy-monitor --test-alert
 #alerts:
 #  channels:
