@@ -1,25 +1,36 @@
+/**
+ * alert/: tells people elsewhere what is wrong.
+ *
+ *   what happens to units -> incident.ts (pure: when to speak, how often) -> a queue on disk for each channel -> transport.ts -> outside
+ *
+ * message-text.ts writes what is sent; outcome.ts judges what came back. A new kind of channel is a line of config/alert-schema.ts and its
+ * request in transport.ts.
+ */
 import { randomBytes } from 'node:crypto'
 import { readdirSync } from 'node:fs'
 import { hostname } from 'node:os'
 import path from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { type AlertConfiguration, pingName } from '../config/alert-options.ts'
-import { removeQuietly } from '../record/atomic-file.ts'
-import type { LogLevel } from '../record/log-entry.ts'
-import { fileNames } from '../record/state-directory.ts'
+import type { Log } from '../log/index.ts'
+import { removeQuietly } from '../os/atomic-file.ts'
 import {
-  AlertFiles,
   alertSchemaVersion,
+  type ChannelHealth,
+  channelRecord,
+  type Incident,
+  type IncidentChange,
   type IncidentRecord,
-  parseChannelRecord,
-  parseIncidentRecord,
-  readRecord,
-} from './alert-files.ts'
+  type IncidentState,
+  incidentRecord,
+} from '../record/shapes/alerts.ts'
+import { fileNames } from '../record/state-directory.ts'
+import { AlertFiles, readRecord } from './alert-files.ts'
 import { Channel, type ChannelSurroundings, type DeliveryTuning, deliveryDefaults } from './channel.ts'
-import type { ChannelHealth } from './channel-health.ts'
 import { channelOfFile } from './channel-records.ts'
 import { DeadMansSwitch } from './dead-mans-switch.ts'
 import {
+  byUnit,
   decideIncidents,
   type Facts,
   flushDueInMs,
@@ -29,14 +40,13 @@ import {
   initialIncidents,
   subjectKey,
 } from './incident.ts'
-import type { Incident, IncidentChange, IncidentState } from './incident-record.ts'
 import { endingText } from './message-text.ts'
 import { currentMoment } from './moment.ts'
 import { changesIn } from './queue.ts'
 
 export interface AlertSurroundings {
   readonly stateDirectory: string
-  readonly say: (level: LogLevel, message: string, good: boolean, source: string) => void
+  readonly log: Log
   /** What tests shorten. */
   readonly tuning?: Partial<DeliveryTuning>
   readonly policy?: Partial<IncidentPolicy>
@@ -72,18 +82,18 @@ export class Alerts {
 
   constructor(configuration: AlertConfiguration, around: AlertSurroundings) {
     this.#around = around
-    const say = (level: LogLevel, message: string, good = false) => around.say(level, message, good, 'alerts')
-    this.#files = new AlertFiles(say)
+    this.#files = new AlertFiles(around.log)
     this.#channelAround = {
       stateDirectory: around.stateDirectory,
       files: this.#files,
-      say,
+      log: around.log,
       sender: { host: hostname() },
       tuning: { ...deliveryDefaults, ...around.tuning },
     }
     this.#policy = this.#policyOf(configuration)
-    const left = this.#files.takeOver(this.#file(fileNames.alerts), parseIncidentRecord)
-    this.#state = left?.incidents ?? initialIncidents(randomBytes(4).toString('hex'))
+    const left = this.#files.takeOver(this.#file(fileNames.alerts), incidentRecord)
+    this.#state =
+      left !== undefined ? byUnit(left.incidents) : initialIncidents(randomBytes(4).toString('hex'))
     this.#sweep(configuration)
     this.#connect(configuration)
     this.#planFlush()
@@ -100,11 +110,6 @@ export class Alerts {
   /** News about a forward, the moment it is known. */
   report(kind: 'opened' | 'flapping' | 'resolved', facts: Facts): void {
     this.#decide({ kind, facts })
-  }
-
-  /** The incidents of forwards go on under their new names. */
-  rename(renamed: readonly { readonly from: string; readonly to: string }[]): void {
-    if (renamed.length > 0) this.#decide({ kind: 'renamed', renamed })
   }
 
   /** After a round of checks, with everything that is watched: what news has missed is mended, what is due is sent. */
@@ -193,12 +198,8 @@ export class Alerts {
     const { event, message, incident, forward } = change
     const isGood = event === 'resolved'
     const ending = isGood ? endingText(change) : ''
-    this.#around.say(
-      isGood ? 'info' : 'error',
-      `ALERT ${event}: ${message}${ending} [${incident}]`,
-      isGood,
-      forward,
-    )
+    const log = this.#around.log.child({ unit: forward })
+    log[isGood ? 'info' : 'error']({ good: isGood }, `ALERT ${event}: ${message}${ending} [${incident}]`)
   }
 
   #policyOf({ reminderMs, groupMs }: AlertConfiguration): IncidentPolicy {
@@ -219,10 +220,9 @@ export class Alerts {
     for (const name of this.#fileNames()) {
       const channel = channelOfFile(name)
       if (channel === undefined || wanted.has(channel)) continue
-      const record = readRecord(this.#file(name), parseChannelRecord)
+      const record = readRecord(this.#file(name), channelRecord)
       const lost = typeof record === 'object' ? changesIn(record.queue) : 0
-      if (lost > 0)
-        this.#channelAround.say('warn', `Alert channel ${channel} is gone, and ${lost} alerts with it`)
+      if (lost > 0) this.#around.log.warn(`Alert channel ${channel} is gone, and ${lost} alerts with it`)
       this.#files.forget(this.#file(name))
       removeQuietly(this.#file(name))
     }

@@ -1,21 +1,24 @@
 import path from 'node:path'
 import type { ChannelConfiguration } from '../config/alert-options.ts'
+import type { LogLevel } from '../log/entry.ts'
+import type { Log } from '../log/index.ts'
+import { redactor } from '../log/redaction.ts'
 import { errorText } from '../os/failure.ts'
-import { fileNames } from '../record/state-directory.ts'
 import {
-  type AlertFiles,
+  type AlertMessage,
   alertSchemaVersion,
+  type ChannelHealth,
   type ChannelRecord,
-  parseChannelRecord,
-  type Say,
-} from './alert-files.ts'
-import { type ChannelHealth, newHealth } from './channel-health.ts'
-import type { AlertMessage } from './incident-record.ts'
+  channelRecord,
+  type QueuedMessage,
+} from '../record/shapes/alerts.ts'
+import { fileNames } from '../record/state-directory.ts'
+import type { AlertFiles } from './alert-files.ts'
+import { newHealth } from './channel-records.ts'
 import type { Sender } from './message-text.ts'
 import { currentMoment, elapsedMs, later } from './moment.ts'
 import { longestPauseMs, type Outcome } from './outcome.ts'
-import { changesIn, coalesce, enqueue, longestQueue, type QueuedMessage } from './queue.ts'
-import { redactor } from './redaction.ts'
+import { changesIn, coalesce, enqueue, longestQueue } from './queue.ts'
 import { secretsOf, type Transport, transportOf } from './transport.ts'
 
 /** How deliveries are tried. Times in ms. */
@@ -39,7 +42,7 @@ export const deliveryDefaults: DeliveryTuning = {
 export interface ChannelSurroundings {
   readonly stateDirectory: string
   readonly files: AlertFiles
-  readonly say: Say
+  readonly log: Log
   readonly sender: Sender
   readonly tuning: DeliveryTuning
 }
@@ -214,7 +217,7 @@ export class Channel {
 
   #takeOver(): void {
     const { type } = this.configuration
-    const record = this.#around.files.takeOver(this.#file(), parseChannelRecord)
+    const record = this.#around.files.takeOver(this.#file(), channelRecord)
     if (record === undefined) return
     this.#queue = record.queue
     const isSame = record.fingerprint === this.#fingerprint() && record.health.type === type
@@ -252,7 +255,7 @@ export class Channel {
     return path.join(this.#around.stateDirectory, fileNames.alertChannel(this.configuration.name))
   }
 
-  #say(level: 'info' | 'warn' | 'error', what: string, good = false): void {
-    this.#around.say(level, `Alert channel ${this.configuration.name} ${what}`, good)
+  #say(level: LogLevel, what: string, good = false): void {
+    this.#around.log[level]({ good }, `Alert channel ${this.configuration.name} ${what}`)
   }
 }

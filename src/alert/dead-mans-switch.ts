@@ -1,13 +1,13 @@
 import path from 'node:path'
 import { type PingConfiguration, pingName } from '../config/alert-options.ts'
+import { redactor } from '../log/redaction.ts'
 import { monotonicMs } from '../os/clock.ts'
+import { alertSchemaVersion, type ChannelHealth } from '../record/shapes/alerts.ts'
 import { fileNames } from '../record/state-directory.ts'
-import { alertSchemaVersion } from './alert-files.ts'
 import type { ChannelSurroundings } from './channel.ts'
-import { type ChannelHealth, newHealth } from './channel-health.ts'
+import { newHealth } from './channel-records.ts'
 import { exchange } from './http-exchange.ts'
 import { currentMoment } from './moment.ts'
-import { redactor } from './redaction.ts'
 import { userAgent } from './transport.ts'
 
 /**
@@ -55,7 +55,7 @@ export class DeadMansSwitch {
 
   #succeeded(): void {
     const { failures, delivered } = this.#health
-    if (failures > 0) this.#around.say('info', 'The dead man’s switch is reached again', true)
+    if (failures > 0) this.#around.log.info({ good: true }, 'The dead man’s switch is reached again')
     this.#health = {
       ...this.#health,
       state: 'ok',
@@ -69,7 +69,7 @@ export class DeadMansSwitch {
   /** Never disabled: a GET a minute harms nobody, and whoever waits for it sounds the alarm. */
   #failed(why: string): void {
     const failures = this.#health.failures + 1
-    if (failures === 1) this.#around.say('warn', `The dead man’s switch is not reached: ${why}`)
+    if (failures === 1) this.#around.log.warn(`The dead man’s switch is not reached: ${why}`)
     this.#health = { ...this.#health, state: 'retrying', failures, lastError: why }
   }
 

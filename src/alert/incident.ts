@@ -1,22 +1,28 @@
-import {
-  type AlertMessage,
-  type Incident,
-  type IncidentChange,
-  type IncidentState,
-  messageOf,
-  type Subject,
-} from './incident-record.ts'
-import { earlier, elapsedMs, isoTime, type Moment } from './moment.ts'
+import type {
+  AlertMessage,
+  Incident,
+  IncidentChange,
+  IncidentState,
+  Moment,
+  Subject,
+} from '../record/shapes/alerts.ts'
+import { forwardId } from '../record/shapes/runtime-state.ts'
+import { earlier, elapsedMs, isoTime } from './moment.ts'
+import { messageOf } from './queue.ts'
 
-/** What is known about a forward, or its target, at an event. */
+/** What is known about a unit, or something of it, at an event. */
 export interface Facts {
+  /** As in `Incident`. */
+  readonly unit: string
   readonly forward: string
   readonly port: number
   readonly subject: Subject
+  readonly title: string
+  /** In words that may leave this machine: without command lines. */
   readonly message: string
   /** ms since the first failure; 0 when nothing fails. */
   readonly failingForMs: number
-  /** The forward's counter of restarts. */
+  /** The unit's counter of restarts. */
   readonly restarts: number
   /** How many of them came after the first failure. */
   readonly restartsWhileFailing: number
@@ -26,8 +32,8 @@ export type IncidentEvent =
   /** News, the moment it is known. */
   | { readonly kind: 'opened' | 'flapping' | 'resolved'; readonly facts: Facts }
   /**
-   * How things are, after a round. Mends what news has missed: the monitor was killed between deciding and telling, or the machine
-   * was started anew. `unclear` fails below the threshold, or has not been looked at.
+   * The condition after a round. It completes the news: a monitor may have been killed between a decision and its alert, and the machine may
+   * have been rebooted. `unclear`: it fails below the threshold, or was not checked.
    */
   | {
       readonly kind: 'seen'
@@ -36,9 +42,7 @@ export type IncidentEvent =
     }
   /** The subjects that are watched, by `subjectKey`; incidents of others are over. */
   | { readonly kind: 'watched'; readonly keys: readonly string[] }
-  /** Forwards have other names from now on: their incidents go on. */
-  | { readonly kind: 'renamed'; readonly renamed: readonly { readonly from: string; readonly to: string }[] }
-  /** Time has passed. Delivers what has waited long enough. */
+  /** Time has passed. Changes that have waited long enough are delivered. */
   | { readonly kind: 'tick' }
 
 export interface IncidentPolicy {
@@ -48,7 +52,7 @@ export interface IncidentPolicy {
   /** So many incidents of one subject within `flappingWindowMs` are flapping. */
   readonly flappingIncidents: number
   readonly flappingWindowMs: number
-  /** How long a flapping subject must be well to be resolved. */
+  /** How long a flapping subject must be well before its incident is resolved. */
   readonly settleMs: number
 }
 
@@ -63,7 +67,7 @@ const longestReminderMs = 6 * 3_600_000
 
 export interface IncidentDecision {
   readonly state: IncidentState
-  /** What has just changed, for the log. Every one of them will be in exactly one message. */
+  /** What has just changed, for the log. Each change will be part of exactly one message. */
   readonly changes: readonly IncidentChange[]
   /** What is to be delivered now. */
   readonly messages: readonly AlertMessage[]
@@ -73,14 +77,38 @@ export function initialIncidents(seed: string): IncidentState {
   return { seed, sequence: 0, incidents: [], recentOpenings: [], pending: [], pendingSince: null }
 }
 
-export function subjectKey({ subject, forward }: Pick<Facts, 'subject' | 'forward'>): string {
-  return `${subject} ${forward}`
+/** What an incident is one of: a subject of a unit, whatever the unit is called. */
+export function subjectKey({ subject, unit }: Pick<Facts, 'subject' | 'unit'>): string {
+  return `${subject} ${unit}`
+}
+
+/** What an older monitor has left, which knew forwards alone, and each by its name. */
+export function byUnit(state: IncidentState): IncidentState {
+  if (state.incidents.every(({ unit }) => unit !== '')) return state
+  const unitOf = new Map(state.incidents.map(({ forward, port }) => [forward, forwardId(port)]))
+  return {
+    ...state,
+    incidents: state.incidents.map((incident) =>
+      incident.unit !== ''
+        ? incident
+        : { ...incident, unit: forwardId(incident.port), title: olderTitle(incident) },
+    ),
+    recentOpenings: state.recentOpenings.map((opening) => {
+      const [subject = '', ...name] = opening.key.split(' ')
+      return { ...opening, key: `${subject} ${unitOf.get(name.join(' ')) ?? name.join(' ')}` }
+    }),
+  }
+}
+
+function olderTitle({ subject, forward }: Incident): string {
+  const what = { target: 'Target', memory: 'Memory', cpu: 'CPU time', login: 'Login' }[subject]
+  return what === undefined ? forward : `${what} of ${forward}`
 }
 
 /**
- * All judgement about incidents, as a pure function. An incident is one trouble of one forward or one target, from the first
- * failure until it is over. It is told when it opens and when it is resolved, once each; what keeps coming and going is told as
- * flapping, once, and resolved when it has been well for a while.
+ * All judgement about incidents, as a pure function. An incident is one trouble of one unit, from the first
+ * failure until it is over. An alert goes out when it opens and another when it is resolved. A subject that fails and recovers again and
+ * again is reported once as flapping, and is resolved when it has been well for a while.
  *
  *              opened, flapping                       resolved
  *    (none) ──────────────────▶ open ──────────────────────────────────────▶ (none)
@@ -96,8 +124,8 @@ export function decideIncidents(
   now: Moment,
   policy: IncidentPolicy,
 ): IncidentDecision {
-  const known = 'facts' in event ? withRestarts(state, event.facts) : state
-  // Changes are delivered by a later step than the one that made them, so that they can be written down in between.
+  const known = 'facts' in event ? withFacts(state, event.facts) : state
+  // A later step delivers the changes, so that the caller can save them first.
   const { state: flushed, messages } =
     event.kind === 'tick' ? flush(known, now, policy) : { state: known, messages: [] }
   const { state: changed, changes } = apply(flushed, event, now, policy)
@@ -119,8 +147,6 @@ const nothing = (state: IncidentState): Step => ({ state, changes: [] })
 
 function apply(state: IncidentState, event: IncidentEvent, now: Moment, policy: IncidentPolicy): Step {
   switch (event.kind) {
-    case 'renamed':
-      return nothing(rename(state, event.renamed))
     case 'opened':
       return fails(state, event.facts, now, policy)
     case 'flapping':
@@ -166,7 +192,7 @@ function flaps(state: IncidentState, facts: Facts, now: Moment, policy: Incident
   const incident = find(state, facts)
   if (incident === undefined) return open(state, facts, true, now, policy)
   if (incident.flapping) return nothing(unsettled(state, incident))
-  return tell(state, { ...incident, flapping: true }, 'flapping', facts.message, now, now)
+  return addChange(state, { ...incident, flapping: true }, 'flapping', facts.message, now, now)
 }
 
 function open(
@@ -181,12 +207,14 @@ function open(
   const recent = state.recentOpenings.filter(({ at }) => elapsedMs(at, now) < policy.flappingWindowMs)
   const openings = recent.filter((opening) => opening.key === key).length + 1
   const comesAndGoes = openings >= policy.flappingIncidents
-  const { forward, port, subject } = facts
+  const { unit, forward, port, subject, title } = facts
   const incident: Incident = {
     id: `${state.seed}-${sequence}`,
+    unit,
     forward,
     port,
     subject,
+    title,
     message: facts.message,
     since: earlier(now, facts.failingForMs),
     openedAt: now,
@@ -206,7 +234,7 @@ function open(
   }
   const times = `; it comes and goes (${openings} times recently); the next alert follows when it is stable`
   const message = comesAndGoes ? `${facts.message}${times}` : facts.message
-  return tell(opened, incident, 'opened', message, now, now)
+  return addChange(opened, incident, 'opened', message, now, now)
 }
 
 function isWell(state: IncidentState, facts: Facts, now: Moment): Step {
@@ -219,7 +247,7 @@ function isWell(state: IncidentState, facts: Facts, now: Moment): Step {
 
 /** @param end when the trouble was over: earlier than now for one that had to settle. */
 function resolve(state: IncidentState, incident: Incident, message: string, end: Moment, now: Moment): Step {
-  const step = tell(state, incident, 'resolved', message, end, now)
+  const step = addChange(state, incident, 'resolved', message, end, now)
   const incidents = step.state.incidents.filter(({ id }) => id !== incident.id)
   return { state: { ...step.state, incidents }, changes: step.changes }
 }
@@ -231,22 +259,10 @@ function closeUnwatched(
 ): Step {
   const gone = state.incidents.filter((incident) => !keys.includes(subjectKey(incident)))
   return inTurn(state, gone, (before, incident) => {
-    const message = `Port ${incident.port} (${incident.forward}) is not watched any more`
+    const { forward, port } = incident
+    const message = `${port === 0 ? forward : `Port ${port} (${forward})`} is not watched any more`
     return resolve(before, incident, message, incident.wellSince ?? now, now)
   })
-}
-
-function rename(
-  state: IncidentState,
-  renamed: readonly { readonly from: string; readonly to: string }[],
-): IncidentState {
-  const nameNow = (name: string) => renamed.find(({ from }) => from === name)?.to ?? name
-  const incidents = state.incidents.map((one) => ({ ...one, forward: nameNow(one.forward) }))
-  const recentOpenings = state.recentOpenings.map((opening) => {
-    const [subject = '', ...name] = opening.key.split(' ')
-    return { ...opening, key: `${subject} ${nameNow(name.join(' '))}` }
-  })
-  return { ...state, incidents, recentOpenings }
 }
 
 function tick(state: IncidentState, now: Moment, policy: IncidentPolicy): Step {
@@ -254,17 +270,9 @@ function tick(state: IncidentState, now: Moment, policy: IncidentPolicy): Step {
     const { wellSince } = incident
     if (wellSince === null) return remind(before, incident, now, policy)
     if (elapsedMs(wellSince, now) < policy.settleMs) return nothing(before)
-    const message = `${subjectWords[incident.subject](incident.forward)} has settled: well since ${isoTime(wellSince)}`
+    const message = `${incident.title} has settled: well since ${isoTime(wellSince)}`
     return resolve(before, incident, message, wellSince, now)
   })
-}
-
-const subjectWords: Readonly<Record<Subject, (forward: string) => string>> = {
-  forward: (forward) => forward,
-  target: (forward) => `Target of ${forward}`,
-  memory: (forward) => `Memory of ${forward}`,
-  cpu: (forward) => `CPU time of ${forward}`,
-  login: (forward) => `Login of ${forward}`,
 }
 
 function remind(state: IncidentState, incident: Incident, now: Moment, { reminderMs }: IncidentPolicy): Step {
@@ -273,10 +281,10 @@ function remind(state: IncidentState, incident: Incident, now: Moment, { reminde
   const interval = Math.min(doubled, Math.max(longestReminderMs, reminderMs))
   if (elapsedMs(incident.toldAt, now) < interval) return nothing(state)
   const reminded = { ...incident, reminders: incident.reminders + 1 }
-  return tell(state, reminded, 'reminder', `Still: ${incident.message}`, now, now)
+  return addChange(state, reminded, 'reminder', `Still: ${incident.message}`, now, now)
 }
 
-function tell(
+function addChange(
   state: IncidentState,
   incident: Incident,
   event: IncidentChange['event'],
@@ -289,6 +297,7 @@ function tell(
     id: `${incident.id}.${number}`,
     incident: incident.id,
     event,
+    unit: incident.unit,
     forward: incident.forward,
     port: incident.port,
     subject: incident.subject,
@@ -296,12 +305,12 @@ function tell(
     at: isoTime(now),
     since: isoTime(incident.since),
     durationMs: Math.round(elapsedMs(incident.since, end)),
-    // A counter that began anew, because the records were lost, says nothing about before.
+    // The counter restarts at 0 when the records were lost.
     restarts: Math.max(0, incident.restarts - incident.restartsBefore),
     flapping: incident.flapping,
   }
-  const told: Incident = { ...incident, changes: number, toldAt: now, wellSince: null }
-  return { state: replace(state, told), changes: [change] }
+  const updated: Incident = { ...incident, changes: number, toldAt: now, wellSince: null }
+  return { state: replace(state, updated), changes: [change] }
 }
 
 function inTurn(
@@ -316,19 +325,20 @@ function inTurn(
 }
 
 function find(state: IncidentState, facts: Facts): Incident | undefined {
-  return state.incidents.find(
-    ({ forward, subject }) => forward === facts.forward && subject === facts.subject,
-  )
+  return state.incidents.find(({ unit, subject }) => unit === facts.unit && subject === facts.subject)
 }
 
 function replace(state: IncidentState, incident: Incident): IncidentState {
   return { ...state, incidents: state.incidents.map((old) => (old.id === incident.id ? incident : old)) }
 }
 
-function withRestarts(state: IncidentState, facts: Facts): IncidentState {
+/** The unit goes on, and may be called otherwise by now. */
+function withFacts(state: IncidentState, facts: Facts): IncidentState {
   const incident = find(state, facts)
-  if (incident === undefined || incident.restarts === facts.restarts) return state
-  return replace(state, { ...incident, restarts: facts.restarts })
+  const { restarts, forward, title } = facts
+  if (incident === undefined) return state
+  if (incident.restarts === restarts && incident.forward === forward && incident.title === title) return state
+  return replace(state, { ...incident, restarts, forward, title })
 }
 
 function unsettled(state: IncidentState, incident: Incident): IncidentState {

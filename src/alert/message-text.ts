@@ -1,7 +1,5 @@
-import { withoutCommandLines } from '../os/port-holder.ts'
 import { oneLine } from '../os/printable.ts'
-import type { IncidentChange } from './incident-record.ts'
-import type { QueuedMessage } from './queue.ts'
+import type { IncidentChange, QueuedMessage } from '../record/shapes/alerts.ts'
 
 /** What receivers need beside the message itself. */
 export interface Sender {
@@ -27,11 +25,7 @@ export interface AlertBody {
 export function alertBody(message: QueuedMessage, sender: Sender): AlertBody {
   const { id, changes, dropped } = message
   const text = messageText(message, sender)
-  const outward = changes.map((change) => ({
-    ...change,
-    severity: severityOf(change),
-    message: withoutCommandLines(change.message),
-  }))
+  const outward = changes.map((change) => ({ ...change, severity: severityOf(change) }))
   return {
     schemaVersion: 1,
     id,
@@ -111,7 +105,7 @@ const longestMessage = 500
 
 function changeLine(change: IncidentChange): string {
   const { event, message, incident } = change
-  const told = oneLine(withoutCommandLines(message))
+  const told = oneLine(message)
   const text = told.length > longestMessage ? `${told.slice(0, longestMessage - 1)}…` : told
   const severity = severityOf(change)
   const mark = severity === 'info' ? '' : `${severity}: `

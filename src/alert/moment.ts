@@ -1,15 +1,5 @@
 import { bootId, monotonicMs } from '../os/clock.ts'
-
-/**
- * A point in time that can be written down: an incident may outlive the monitor, and the machine's uptime. Within one boot the
- * monotonic clock counts; across boots only the wall clock is left.
- */
-export interface Moment {
-  /** ms since 1970. */
-  readonly wallMs: number
-  readonly monotonicMs: number
-  readonly bootId: string
-}
+import type { Moment } from '../record/shapes/alerts.ts'
 
 export function currentMoment(): Moment {
   return { wallMs: Date.now(), monotonicMs: monotonicMs(), bootId: bootId() }

@@ -1,16 +1,15 @@
 import path from 'node:path'
+import {
+  type ChannelRecord,
+  type Incident,
+  type IncidentChange,
+  incidentRecord,
+} from '../record/shapes/alerts.ts'
+import type { Telling } from '../record/shapes/status-report.ts'
 import { fileNames } from '../record/state-directory.ts'
-import { type ChannelRecord, parseIncidentRecord, readRecord } from './alert-files.ts'
+import { readRecord } from './alert-files.ts'
 import { readChannelRecords } from './channel-records.ts'
-import type { Incident, IncidentChange } from './incident-record.ts'
 import { elapsedMs } from './moment.ts'
-
-/**
- * - `told`: all that was queued about it for this channel has been delivered.
- * - `waiting`: something about it is still to be delivered.
- * - `not-told`: nothing of it was ever queued, because the channel came later, or it was lost.
- */
-export type Telling = 'told' | 'waiting' | 'not-told'
 
 /** An incident that is not over, and who knows of it. */
 export interface OpenIncident {
@@ -20,7 +19,7 @@ export interface OpenIncident {
 
 /** What is open, by what was written down last. Reads only. */
 export function readOpenIncidents(stateDirectory: string): OpenIncident[] {
-  const record = readRecord(path.join(stateDirectory, fileNames.alerts), parseIncidentRecord)
+  const record = readRecord(path.join(stateDirectory, fileNames.alerts), incidentRecord)
   if (typeof record !== 'object') return []
   return openIncidents(
     record.incidents.incidents,

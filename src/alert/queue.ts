@@ -1,11 +1,11 @@
-import { type AlertMessage, messageOf } from './incident-record.ts'
+import { createHash } from 'node:crypto'
+import type { AlertMessage, IncidentChange, QueuedMessage } from '../record/shapes/alerts.ts'
 
-/** A message that waits to be delivered by one channel. */
-export interface QueuedMessage extends AlertMessage {
-  /** It was sent at least once and may have arrived: it must go out as it is, so that its id means the same. */
-  readonly attempted: boolean
-  /** Changes lost before it, told by it. */
-  readonly dropped: number
+/** The message that holds these changes. */
+export function messageOf(changes: readonly IncidentChange[]): AlertMessage {
+  const hash = createHash('sha256')
+  for (const { id } of changes) hash.update(`${id}\n`)
+  return { id: `msg_${hash.digest('hex').slice(0, 24)}`, changes }
 }
 
 /** How many changes one channel keeps for a receiver that does not take them. */

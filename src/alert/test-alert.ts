@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
 import { type AlertConfiguration, pingName } from '../config/alert-options.ts'
+import { redactor } from '../log/redaction.ts'
 import { errorText } from '../os/failure.ts'
 import { deliveryDefaults } from './channel.ts'
 import { exchange } from './http-exchange.ts'
-import { messageOf } from './incident-record.ts'
 import type { Outcome } from './outcome.ts'
-import { redactor } from './redaction.ts'
+import { messageOf } from './queue.ts'
 import { secretsOf, transportOf, userAgent } from './transport.ts'
 
 /** How the test of one channel, or of the dead man's switch, went. */

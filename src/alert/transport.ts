@@ -1,11 +1,11 @@
-import type { ChannelConfiguration } from '../config/alert-options.ts'
+import type { AlertConfiguration, ChannelConfiguration } from '../config/alert-options.ts'
 import { childEnvironment, commandVariables } from '../os/child-environment.ts'
 import { version } from '../os/version.ts'
+import type { QueuedMessage } from '../record/shapes/alerts.ts'
 import { runAlertCommand } from './command-run.ts'
 import { exchange } from './http-exchange.ts'
 import { alertBody, messageText, type Sender } from './message-text.ts'
 import type { Outcome } from './outcome.ts'
-import type { QueuedMessage } from './queue.ts'
 import { signatureHeaders } from './signature.ts'
 
 /** Delivers one message once. Never rejects. */
@@ -53,6 +53,11 @@ export function secretsOf(channel: ChannelConfiguration): string[] {
     case 'command':
       return []
   }
+}
+
+/** The same for a whole configuration. */
+export function alertSecrets({ channels, ping }: AlertConfiguration): string[] {
+  return [...channels.flatMap(secretsOf), ...(ping === undefined ? [] : [ping.url.reveal()])]
 }
 
 function post(url: string, body: object, timeoutMs: number, headers = {}): Promise<Outcome> {

@@ -31,7 +31,7 @@ export interface PingConfiguration {
 export interface AlertConfiguration {
   readonly channels: readonly ChannelConfiguration[]
   readonly ping: PingConfiguration | undefined
-  /** ms until an incident that goes on is told again, doubled each time up to 6 h; 0 = never. */
+  /** ms until a reminder of an open incident, doubled each time up to 6 h; 0 = none. */
   readonly reminderMs: number
   /** ms for which changes are collected into one message. 0 = each on its own. */
   readonly groupMs: number
@@ -47,7 +47,7 @@ export const alertDefaults = {
   channels: [],
   ping: undefined,
   reminderMs: 0,
-  // A round that meets a hung forwarder takes 4 s: what breaks together is told together.
+  // A round with a hung forwarder takes 4 s: what fails in the same round goes into one message.
   groupMs: 5_000,
 } as const satisfies AlertConfiguration
 

@@ -12,7 +12,7 @@ import { duration, text } from './schema-parts.ts'
 import { Secret } from './secret.ts'
 import { signingKey } from './signing-key.ts'
 import type { Parsed } from './values.ts'
-import { z } from './zod.ts'
+import * as z from './zod.ts'
 
 /** `${NAME}` and nothing else: a secret comes whole from the environment or stands whole in the file. */
 function parseSecret(written: string): Parsed<Secret> {
@@ -111,7 +111,7 @@ export const alerts = z.strictObject({
 type AlertsEntry = Zod.output<typeof alerts> | undefined
 type ChannelEntry = Zod.output<typeof channel>
 
-/** What the schema cannot say: two channels of one name would share a file, also where a file system does not tell A from a. */
+/** What the schema cannot express: channels whose names differ only in case would share a file on some file systems. */
 export function alertDuplicates(entry: AlertsEntry): Problem[] {
   const names = (entry?.channels ?? []).map((channel) => nameOf(channel).toLowerCase())
   return names.flatMap((name, index) => {

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Configuration, ForwardConfiguration } from './configuration.ts'
+import type { ProgramConfiguration } from './program-configuration.ts'
 
 /** What a new configuration asks for that the one before did not. */
 export interface ConfigurationChange {
@@ -9,6 +10,12 @@ export interface ConfigurationChange {
   readonly changed: readonly ForwardConfiguration[]
   /** Same port, another name. One that has other options as well is in `changed`, too. */
   readonly renamed: readonly Renaming[]
+  /** A program is what has its name. */
+  readonly programs: {
+    readonly added: readonly ProgramConfiguration[]
+    readonly removed: readonly ProgramConfiguration[]
+    readonly changed: readonly ProgramConfiguration[]
+  }
 }
 
 /** A forward is what listens on its port, whatever it is called. */
@@ -18,7 +25,7 @@ export interface Renaming {
   readonly port: number
 }
 
-/** Compares by port: a forward's process and files belong to it, and a name is only what people call it. */
+/** Compares forwards by port: a forward's process and files belong to it, and a name is only what people call it. Programs go by their names. */
 export function compareConfigurations(before: Configuration, after: Configuration): ConfigurationChange {
   const earlier = (one: ForwardConfiguration) => before.forwards.find((other) => isSamePort(one, other))
   return {
@@ -32,6 +39,23 @@ export function compareConfigurations(before: Configuration, after: Configuratio
       before.forwards.map(({ name, options }) => ({ name, port: options.listenPort })),
       after.forwards.map(({ name, options }) => ({ name, port: options.listenPort })),
     ),
+    programs: comparePrograms(before.programs, after.programs),
+  }
+}
+
+function comparePrograms(
+  before: readonly ProgramConfiguration[],
+  after: readonly ProgramConfiguration[],
+): ConfigurationChange['programs'] {
+  const named = (programs: readonly ProgramConfiguration[], name: string) =>
+    programs.find((one) => one.name === name)
+  return {
+    added: after.filter(({ name }) => named(before, name) === undefined),
+    removed: before.filter(({ name }) => named(after, name) === undefined),
+    changed: after.filter((one) => {
+      const old = named(before, one.name)
+      return old !== undefined && !isDeepStrictEqual(one, old)
+    }),
   }
 }
 
@@ -54,23 +78,41 @@ function isSamePort(a: ForwardConfiguration, b: ForwardConfiguration): boolean {
  * The change in words: `added web; removed api; changed inspector; renamed app to shop; files moved from port 1 to 2`; undefined when
  * nothing changed.
  */
-export function changeInWords({ added, removed, changed, renamed }: ConfigurationChange): string | undefined {
+export function changeInWords({
+  added,
+  removed,
+  changed,
+  renamed,
+  programs,
+}: ConfigurationChange): string | undefined {
   const moved = added.flatMap((to) => {
     const from = removed.find(({ name }) => name === to.name)
     return from === undefined ? [] : [{ name: to.name, from: from.options, to: to.options }]
   })
   const isMoved = ({ name }: ForwardConfiguration) => moved.some((one) => one.name === name)
   const parts = [
-    ['added', added.filter((one) => !isMoved(one))],
-    ['removed', removed.filter((one) => !isMoved(one))],
-    ['changed', changed],
+    ['added', [...added.filter((one) => !isMoved(one)), ...programs.added]],
+    ['removed', [...removed.filter((one) => !isMoved(one)), ...programs.removed]],
+    ['changed', [...changed, ...programs.changed]],
   ] as const
   const said = [
     ...parts
-      .filter(([, forwards]) => forwards.length > 0)
-      .map(([verb, forwards]) => `${verb} ${forwards.map(({ name }) => name).join(', ')}`),
+      .filter(([, units]) => units.length > 0)
+      .map(([verb, units]) => `${verb} ${units.map(({ name }) => name).join(', ')}`),
     ...renamed.map(({ from, to }) => `renamed ${from} to ${to}`),
     ...moved.map(({ name, from, to }) => `${name} moved from port ${from.listenPort} to ${to.listenPort}`),
   ]
   return said.length === 0 ? undefined : said.join('; ')
+}
+
+/** Everything that differs between two configurations, in words; undefined when nothing does. */
+export function differenceInWords(before: Configuration, after: Configuration): string | undefined {
+  const parts = [
+    changeInWords(compareConfigurations(before, after)),
+    isDeepStrictEqual(before.alerts, after.alerts) ? undefined : 'other alerts',
+    isDeepStrictEqual(before.http, after.http) ? undefined : 'another HTTP API',
+    isDeepStrictEqual(before.configChange, after.configChange) ? undefined : 'other rights to change it',
+    before.intervalMs === after.intervalMs ? undefined : 'another interval',
+  ].filter((part) => part !== undefined)
+  return parts.length === 0 ? undefined : parts.join('; ')
 }

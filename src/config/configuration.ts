@@ -1,6 +1,11 @@
 import { type AlertConfiguration, alertDefaults } from './alert-options.ts'
+import type { ChangePermission } from './change-permission.ts'
+import type { ConnectorConfiguration } from './connector-configuration.ts'
 import type { ForwardOptions } from './forward-options.ts'
+import { type GatewayConfiguration, gatewayDefaults } from './gateway-configuration.ts'
+import type { HttpOptions } from './http-options.ts'
 import { withDefaults } from './option-table.ts'
+import type { ProgramConfiguration } from './program-configuration.ts'
 import { limitDefaults, type ResourceLimits } from './resource-limits.ts'
 import { type RestartPolicy, restartDefaults } from './restart-policy.ts'
 
@@ -15,9 +20,17 @@ export interface ForwardConfiguration {
 
 export interface Configuration {
   readonly forwards: readonly ForwardConfiguration[]
+  readonly programs: readonly ProgramConfiguration[]
   /** ms between two rounds of checks. */
   readonly intervalMs: number
   readonly alerts: AlertConfiguration
+  /** Undefined = no API is served. */
+  readonly http?: HttpOptions | undefined
+  /** MCP servers for the gateway. */
+  readonly connectors: readonly ConnectorConfiguration[]
+  readonly gateway: GatewayConfiguration
+  /** What the order config-change may do; undefined = nothing. */
+  readonly configChange?: ChangePermission | undefined
 }
 
 /** ms between two rounds when the configuration does not say. */
@@ -31,6 +44,9 @@ export function configurationWithoutFile(gate: string): Configuration {
   return {
     intervalMs: defaultIntervalMs,
     alerts: alertDefaults,
+    programs: [],
+    connectors: [],
+    gateway: gatewayDefaults,
     forwards: [
       { name: 'inspector', port: 6274 },
       { name: 'inspector-sandbox', port: 6275 },

@@ -4,7 +4,9 @@ import { isLoopback, isWildcard, unmapped } from '../os/interfaces.ts'
 import { isIP } from '../os/ip-address.ts'
 import type { ForwardConfiguration } from './configuration.ts'
 import { type ForwardOptions, targetsOf } from './forward-options.ts'
+import { instancesOf } from './instances.ts'
 import { type Place, type Problem, placeText } from './problems.ts'
+import { type ProgramConfiguration, portOf } from './program-configuration.ts'
 import { type HostAndPort, parseHostAndPort, unixPath } from './values.ts'
 
 /** What is this machine's: its addresses, and the name by which it knows itself. */
@@ -15,7 +17,7 @@ export interface OwnMachine {
 
 /** Something that a forward listens on, or connects to: `tcp` addresses of one port, or the path of a Unix socket. */
 interface Endpoint {
-  /** Where it is told. */
+  /** Its place in the file. */
   readonly place: Place
   readonly text: string
   readonly address: string
@@ -24,35 +26,62 @@ interface Endpoint {
 }
 
 /**
- * Forwards of one file that cannot work together: they listen on what another one listens on, or they lead to each other in a circle,
+ * Units of one file that cannot work together: they listen on what another one listens on, or they lead to each other in a circle,
  * so that one connection would become thousands.
  */
-export function conflictsIn(forwards: readonly ForwardConfiguration[], machine: OwnMachine): Problem[] {
-  const overlaps = overlapsIn(forwards)
+export function conflictsIn(
+  forwards: readonly ForwardConfiguration[],
+  programs: readonly ProgramConfiguration[],
+  machine: OwnMachine,
+): Problem[] {
+  const overlaps = overlapsIn(forwards, programs)
   return [...overlaps, ...circlesIn(forwards, machine)]
 }
 
-function overlapsIn(forwards: readonly ForwardConfiguration[]): Problem[] {
+/** @param countOf how many copies of a program run. */
+export function overlapsIn(
+  forwards: readonly ForwardConfiguration[],
+  programs: readonly ProgramConfiguration[],
+  countOf: (program: ProgramConfiguration) => number = ({ instances }) => instances?.count ?? 1,
+): Problem[] {
   const seen: Endpoint[] = []
   const problems: Problem[] = []
+  const add = (endpoint: Endpoint) => {
+    const other = seen.find((one) => overlap(one, endpoint))
+    seen.push(endpoint)
+    if (other === undefined) return
+    const [here, there] = [placeText(endpoint.place), placeText(other.place)]
+    problems.push({
+      place: endpoint.place,
+      text: `${here}: ${endpoint.text} is taken already by ${other.text} of ${there}`,
+    })
+  }
   for (const [index, { options }] of forwards.entries()) {
-    for (const endpoint of listenersOf(options, index)) {
-      const other = seen.find((one) => overlap(one, endpoint))
-      seen.push(endpoint)
-      if (other === undefined) continue
-      const [here, there] = [placeText(endpoint.place), placeText(other.place)]
-      problems.push({
-        place: endpoint.place,
-        text: `${here}: ${endpoint.text} is taken already by ${other.text} of ${there}`,
-      })
-    }
+    for (const endpoint of listenersOf(options, index)) add(endpoint)
     const served = metricsOf(options, index)
     if (served !== undefined && isTargetOfAny(options, served)) {
       const text = `${placeText(served.place)}: ${served.text} is the target of the same forward`
       problems.push({ place: served.place, text })
     }
   }
+  for (const [index, program] of programs.entries()) {
+    for (const { host, port } of program.sockets) {
+      const text = `${host}, port ${port},`
+      add({ place: ['programs', index, 'socket'], text, address: plainAddress(host), port })
+    }
+    for (const endpoint of portsOf(program, countOf(program), index)) add(endpoint)
+  }
   return problems
+}
+
+/** It may listen on all addresses, or on loopback alone, which the same-port rule leaves to it. */
+function portsOf(program: ProgramConfiguration, count: number, index: number): Endpoint[] {
+  const place = ['programs', index, 'ready', program.ready?.probe.kind ?? 'port']
+  return instancesOf(program, count).flatMap(({ ready }) => {
+    const port = portOf(ready?.probe)
+    const isHeld = program.sockets.some((held) => held.port === port)
+    return port === undefined || isHeld ? [] : [{ place, text: `port ${port}`, address: '127.0.0.1', port }]
+  })
 }
 
 /** What is wrong with the address of a lone forward's --metrics, in words: its own target or its own listener stands there. */

@@ -15,7 +15,7 @@ export interface FoundFile {
 }
 
 /**
- * The configuration file that is used when nobody names one: `port-watchdog.yaml` in the current folder, then in
+ * The configuration file that is used without `--config`: `port-watchdog.yaml` in the current folder, then in
  * `$XDG_CONFIG_HOME/port-watchdog` or `~/.config/port-watchdog`, and for root in `/etc/port-watchdog`. One that another user could
  * have put there is passed over.
  */

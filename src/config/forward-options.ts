@@ -1,4 +1,4 @@
-import { type HostAndPort, parseTarget } from './values.ts'
+import { type HostAndPort, parseTarget, targetProgram } from './values.ts'
 
 /** The variable that brings the gate a token of one's own. Only gated forwarders get it. */
 export const gateTokenVariable = 'PORT_WATCHDOG_GATE_TOKEN'
@@ -11,10 +11,11 @@ export interface ForwardOptions {
   /** TCP port to listen on, 1 to 65535. It names the forward's files in the state directory. */
   readonly listenPort: number
   /**
-   * Host name or IP address to connect to, or `unix:/path`. `localhost` means 127.0.0.1 and ::1, without asking a resolver.
+   * Host name or IP address to connect to, `unix:/path`, or `program:NAME`: those processes of a program that the monitor says are ready.
+   * `localhost` means 127.0.0.1 and ::1, without asking a resolver.
    */
   readonly targetHost: string
-  /** 0 for a Unix socket. */
+  /** 0 for a Unix socket. Of a program that of its first process. */
   readonly targetPort: number
   /** More targets, `HOST:PORT` or `unix:/path`, tried in order when the ones before cannot be reached. */
   readonly furtherTargets: readonly string[]
@@ -26,7 +27,7 @@ export interface ForwardOptions {
   readonly listenUnixMode: string
   /** Source networks admitted: CIDRs, `private`, `any`. Empty = `private`. The machine itself is always admitted. */
   readonly allow: readonly string[]
-  /** `token`: who comes must log in before anything reaches the target, which must speak HTTP. Empty = no gate. */
+  /** `token`: visitors must log in before anything reaches the target, which must speak HTTP. Empty = no gate. */
   readonly gate: string
   /** Names, beside addresses and localhost, by which visitors of the gate may call this host. */
   readonly gateHost: readonly string[]
@@ -43,8 +44,8 @@ export interface ForwardOptions {
   /** Until the target must have accepted, over all its addresses. 0 = as long as the kernel tries. */
   readonly connectTimeoutMs: number
   /**
-   * How long after its first failure a target that refuses is dialled again (50 to 500 ms apart) while the client waits, so that
-   * nobody notices its restart; a target that is down for longer fails at once. 0 = never dialled again.
+   * For how long after its first failure a target that refuses is dialled again (50 to 500 ms apart) while the client waits, so that clients
+   * do not notice its restart. Once it has been down for longer, a dial fails at once. 0 = never dialled again.
    */
   readonly dialRetryMs: number
   /** DNS servers to ask instead of the system's resolver. Empty = the system's, with /etc/hosts. */
@@ -60,13 +61,13 @@ export interface ForwardOptions {
   /** How long connections may go on after SIGTERM before they are reset. 0 = not at all. */
   readonly drainMs: number
   /**
-   * How often a target that nobody uses is looked for. One on this machine is found in the kernel's table of listening sockets; nobody
-   * connects to it. One on another machine is connected to at the start, and again only while it does not answer. 0 = never.
+   * How often an unused target is checked. A target on this machine is looked up in the kernel's table of listening sockets, without a
+   * connection. A target on another machine gets a connection at the start, and again only while it does not answer. 0 = never.
    */
   readonly targetCheckMs: number
   /** Where one line of JSON is written for each connection that ended: a file, rotated, or `-`. Empty = nowhere. */
   readonly accessLog: string
-  /** `v1` or `v2`: the target is told who the client is by a PROXY header of that version. Empty = it is not. */
+  /** `v1` or `v2`: a PROXY header of that version names the client to the target. Empty = no header. */
   readonly sendProxy: string
   /**
    * Networks whose connections begin with a PROXY header, which is then believed. When there is one, every connection must
@@ -93,7 +94,7 @@ export interface ForwardOptions {
   readonly targetTlsCa: string
   /** The name that the target's certificate must hold, and that it is asked for by SNI. Empty = the target's host. */
   readonly targetTlsName: string
-  /** Take whatever certificate the target shows: whoever stands in between can read and change everything. */
+  /** Accept any certificate of the target: an attacker on the network path can then read and change all traffic. */
   readonly targetTlsInsecure: boolean
   /** Protocols offered to the target by ALPN. Empty = what the client offers by TLS; with a gate `http/1.1`. */
   readonly targetAlpn: readonly string[]
@@ -105,19 +106,23 @@ export interface ForwardOptions {
   readonly workers: number
 }
 
+/** Where a server's own certificate is; empty = it has none. */
+export type CertificateOptions = Pick<ForwardOptions, 'tlsCert' | 'tlsKey' | 'tlsSelfSigned' | 'tlsClientCa'>
+
 /** The options that may be left out. */
 export type TunableOptions = Omit<ForwardOptions, 'listenPort' | 'targetHost' | 'targetPort'>
 
-/** All targets of a forward, the first one first. */
+/** All targets of a forward, the first one first. Of a program, which listens on this machine, the first process stands for all. */
 export function targetsOf(options: ForwardOptions): readonly HostAndPort[] {
   const further = options.furtherTargets.flatMap((text) => {
     const result = parseTarget(text)
     return result.ok ? [result.value] : []
   })
-  return [{ host: options.targetHost, port: options.targetPort }, ...further]
+  const host = targetProgram(options.targetHost) === undefined ? options.targetHost : 'localhost'
+  return [{ host, port: options.targetPort }, ...further]
 }
 
-/** Where the MCP Inspector listens unless it is told otherwise: the page of both generations, the sandbox of 2.x, the proxy of 1.x. */
+/** The default ports of the MCP Inspector: the page of both generations, the sandbox of 2.x, the proxy of 1.x. */
 export const inspectorPorts: ReadonlySet<number> = new Set([6274, 6275, 6277])
 
 /** Whether a forward looks for an MCP Inspector when its target begins to answer. */

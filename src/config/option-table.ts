@@ -1,3 +1,12 @@
+/**
+ * config/: what can be set, its defaults, and reading it from command line and file.
+ *
+ *   file -> load.ts (YAML, variables) -> schema.ts (zod) -> references.ts, conflicts.ts (the whole) -> `Configuration`
+ *   words of a command -> values.ts (one value each) -> the same option
+ *
+ * An option of a forward is a row of the table below and its group (option-groups.ts); any other key is a line of schema.ts. Then run `npm
+ * run schema`.
+ */
 import type { ForwardOptions, TunableOptions } from './forward-options.ts'
 import {
   countParser,
@@ -22,7 +31,7 @@ import {
 
 /**
  * How one option is written. Command line, configuration file and the words by which the monitor starts a forwarder are all made
- * from this table, so that an option is told once.
+ * from this table, so that an option is defined once.
  */
 export type OptionSpecification<Value> = {
   readonly default: Value
@@ -314,6 +323,18 @@ export const optionList: readonly {
   const flag = `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
   return { name, key, flag, specification: tunableOptions[name] }
 })
+
+const optionsByName = new Map(optionList.map((option) => [option.name, option]))
+
+/** What an option is called on the command line. */
+export function flagOf(name: keyof TunableOptions): string {
+  return optionsByName.get(name)?.flag ?? name
+}
+
+/** What an option is called in a configuration file. */
+export function keyOf(name: keyof TunableOptions): string {
+  return optionsByName.get(name)?.key ?? name
+}
 
 /**
  * Fills in what was left out.

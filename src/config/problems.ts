@@ -17,17 +17,21 @@ export function placeText(place: Place): string {
     .replace(/^\./, '')
 }
 
-/** What is wrong with a file, in plain words: misspelt keys first, for they explain missing ones. */
+/**
+ * What is wrong with a file, in plain words: misspelt keys first, for they explain missing ones.
+ * @param meantBy the key that is meant by another word; missing = only what is nearly the same word is known.
+ */
 export function problemsOf(
   issues: readonly z.core.$ZodIssue[],
   content: unknown,
   keysAt: (place: Place) => readonly string[],
+  meantBy: (key: string) => string | undefined = () => undefined,
 ): Problem[] {
   const misspelt = issues.filter((issue) => issue.code === 'unrecognized_keys')
   const explained = new Set<string>()
   const first = misspelt.map(({ path, keys }) => {
     const said = keys.map((key) => {
-      const meant = nearest(key, keysAt(path))
+      const meant = meantBy(key) ?? nearest(key, keysAt(path))
       if (meant === undefined) return `"${key}"`
       explained.add(placeText([...path, meant]))
       return `"${key}" (did you mean ${meant}?)`
@@ -61,11 +65,13 @@ function issueText(issue: z.core.$ZodIssue, content: unknown): string {
     if (isMissing) return `${placeText(issue.path.slice(0, -1)) || 'it'} has no ${String(issue.path.at(-1))}`
     return `${at} must be ${expected.map((type) => typeWords[type] ?? type).join(' or ')}`
   }
+  if (issue.code === 'invalid_value')
+    return `${at} must be ${issue.values.length > 1 ? 'one of ' : ''}${issue.values.map(String).join(', ')}`
   if (issue.code === 'too_big') return `${at}: must be at most ${issue.maximum}`
   if (issue.code === 'too_small') {
     return issue.origin === 'number' ? `${at}: must be at least ${issue.minimum}` : `${at}: must not be empty`
   }
-  return `${at}: ${issue.message}`
+  return issue.path.length === 0 ? issue.message : `${at}: ${issue.message}`
 }
 
 /** The types that would be right, where the type is what is wrong. */
@@ -115,8 +121,8 @@ export function inOneLine(
 /** Places of further problems that are named. */
 const mostNamed = 5
 
-/** The known key that was probably meant; undefined when none is near. */
-function nearest(key: string, known: readonly string[]): string | undefined {
+/** The known word that was probably meant; undefined when none is near. */
+export function nearest(key: string, known: readonly string[]): string | undefined {
   const [best] = known
     .map((name) => ({ name, distance: editDistance(key.toLowerCase(), name.toLowerCase()) }))
     .filter(({ name, distance }) => distance <= 2 && distance < name.length)

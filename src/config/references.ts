@@ -17,8 +17,8 @@ const referenceInUrl = /[$#]\{|\$[A-Za-z_(]|\{\{|<%|%(?![0-9A-Fa-f]{2})[A-Za-z_]
 const homeFolder = /^~[^/]*\//
 
 /**
- * Values that look like a reference to a variable and are not resolved, or not wholly: taken as they are, they would name a host, a file
- * or a secret that nobody meant. Secrets take `${NAME}` alone; no other key takes any.
+ * Values that look like a reference to a variable and are not resolved, or not wholly. Taken literally, they would name the wrong host, file
+ * or secret. Secrets accept `${NAME}` alone; no other key accepts a reference.
  */
 export function referencesIn(content: unknown): Problem[] {
   return [...unresolved(content, [])]
@@ -33,7 +33,13 @@ function* unresolved(value: unknown, place: Place): Generator<Problem> {
       if (!isShellText(value, index, place)) yield* unresolved(item, [...place, index])
     }
   } else if (typeof value === 'object' && value !== null) {
-    for (const [key, item] of Object.entries(value)) yield* unresolved(item, [...place, key])
+    for (const [key, item] of Object.entries(value)) {
+      // Connectors have variables of their own: variables.ts.
+      const isOfConnectors = place.length === 0 && key === 'connectors'
+      const isForShell =
+        key === 'command' && typeof item === 'string' && 'shell' in value && value.shell === true
+      if (!isOfConnectors && !isForShell) yield* unresolved(item, [...place, key])
+    }
   }
 }
 

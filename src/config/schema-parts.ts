@@ -1,6 +1,6 @@
 import type { z as Zod } from 'zod'
 import { type Parsed, parseCpuShare, parseDuration, parseMemory } from './values.ts'
-import { z } from './zod.ts'
+import * as z from './zod.ts'
 
 /** A string that one of the parsers of `values.ts` understands. */
 export function text<T>(parse: (text: string) => Parsed<T>) {

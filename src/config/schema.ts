@@ -1,6 +1,7 @@
 import type { z as Zod } from 'zod'
 import { hostAndPort } from '../os/interfaces.ts'
 import { alertConfiguration, alertDuplicates, alerts, channelKeys, pingKeys } from './alert-schema.ts'
+import { changePermission, configChange } from './change-permission.ts'
 import {
   type Configuration,
   defaultConfiguration,
@@ -8,49 +9,45 @@ import {
   type ForwardConfiguration,
 } from './configuration.ts'
 import { conflictsIn, type OwnMachine } from './conflicts.ts'
+import {
+  connector,
+  connectorConfigurations,
+  connectorKeys,
+  connectorProblems,
+  connectors,
+} from './connector-schema.ts'
 import { contradictionIn } from './contradiction.ts'
-import { type OptionSpecification, optionList, withDefaults } from './option-table.ts'
+import { gateway, gatewayConfiguration, gatewayProblems } from './gateway-schema.ts'
+import { http, httpConfiguration, httpProblems } from './http-schema.ts'
+import { instanceName, servedPort } from './instances.ts'
+import { keyOf, type OptionSpecification, optionList, withDefaults } from './option-table.ts'
+import { output, PatternFiles } from './output-schema.ts'
 import { type Place, type Problem, placeText, problemsOf } from './problems.ts'
+import type { ProgramConfiguration } from './program-configuration.ts'
+import {
+  commandProblems,
+  dependencyProblems,
+  instanceProblems,
+  keepProblems,
+  program,
+  programConfiguration,
+  programKeys,
+  writtenProgram,
+} from './program-schema.ts'
+import { ptyProblems } from './pty-schema.ts'
 import { referencesIn } from './references.ts'
-import { limitDefaults } from './resource-limits.ts'
-import { restartDefaults } from './restart-policy.ts'
-import { count, cpuShare, duration, memory, oneOrMore, port, text } from './schema-parts.ts'
-import { parseTarget } from './values.ts'
-import { z } from './zod.ts'
-
-const restart = z.strictObject({
-  failureThreshold: count.min(1).optional().describe('failures in a row after which an alert is raised'),
-  backoff: duration
-    .optional()
-    .describe('wait before the second restart in a row, doubled for each further one'),
-  backoffLimit: duration.optional().describe('longest wait between two restarts'),
-  resetAfter: duration
-    .optional()
-    .describe('healthy time after which the waits begin again at once; 0 = at each healthy check'),
-  flappingRestarts: count
-    .optional()
-    .describe('restarts within flappingWindow that pause restarts; 0 = never'),
-  flappingWindow: duration.optional().describe('time in which flappingRestarts are counted'),
-  flappingPause: duration.optional().describe('how long restarts pause once a forward is flapping'),
-  startTimeout: duration
-    .refine((ms) => ms > 0, 'a start takes time; give it more than 0')
-    .optional()
-    .describe('time allowed for a forwarder to start'),
-  killAfter: duration.optional().describe('time from SIGTERM to SIGKILL for a forwarder that hangs'),
-})
-
-const limits = z.strictObject({
-  memory: memory
-    .optional()
-    .describe('alert when all processes of a forward together use more memory, such as 256M; 0 = no limit'),
-  cpu: cpuShare
-    .optional()
-    .describe('alert when they use more CPU time, such as 50% of one core or 200% for two; 0 = no limit'),
-  action: z
-    .enum(['alert', 'restart'])
-    .optional()
-    .describe('what to do above a limit: alert, or restart, which alerts and restarts by handover'),
-})
+import { count, duration, oneOrMore, port, text } from './schema-parts.ts'
+import { socketProblems } from './socket-schema.ts'
+import {
+  type LimitsEntry,
+  limits,
+  type RestartEntry,
+  resourceLimits,
+  restart,
+  restartPolicy,
+} from './unit-schema.ts'
+import { forwardName, parseTarget, targetProgram } from './values.ts'
+import * as z from './zod.ts'
 
 function counted(range: readonly [least: number, most: number] | undefined): Zod.ZodNumber {
   return range === undefined ? count : count.min(range[0]).max(range[1])
@@ -75,18 +72,18 @@ function optionSchema(specification: OptionSpecification<unknown>): Zod.ZodType 
 const forward = z.strictObject({
   name: z
     .string()
-    .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/, 'a name is 1 to 63 letters, digits, ".", "_" or "-"')
+    .regex(forwardName, 'a name is 1 to 63 letters, digits, ".", "_" or "-"')
     .describe('its name in status, logs and alerts: 1 to 63 letters, digits, ".", "_" or "-"'),
   listen: port.describe('port to listen on'),
   restart: restart.optional().describe('how this forward is restarted'),
-  limits: limits.optional().describe('memory and CPU time that this forward may use'),
+  limits: limits.optional().describe('memory, CPU time and open files that this forward may use'),
   ...Object.fromEntries(
     optionList.map(({ key, specification }) => [key, optionSchema(specification).optional()]),
   ),
   target: oneOrMore(z.union([z.string(), z.number()]).transform(String).pipe(text(parseTarget)))
     .refine((targets) => targets.length > 0, 'a forward needs a target')
     .describe(
-      'HOST:PORT, a port of localhost, or unix:/path to connect to; of several the first that can be reached',
+      'HOST:PORT, a port of localhost, or unix:/path to connect to; of several the first that can be reached; or program:NAME for the copies of a program that are ready',
     ),
 })
 
@@ -99,24 +96,42 @@ const file = z.strictObject({
     .refine((ms) => ms >= shortestIntervalMs, 'rounds come every 100ms at most')
     .optional()
     .describe('time between two rounds of checks, at least 100ms; default 10s'),
-  restart: restart.optional().describe('how every forward is restarted, unless it has its own values'),
-  limits: limits.optional().describe('limits of every forward, unless it has its own'),
+  restart: restart.optional().describe('how every unit is restarted, unless it has its own values'),
+  limits: limits.optional().describe('limits of every unit, unless it has its own'),
   forwards: z
     .array(forward)
     .optional()
     .describe(
-      'the forwards; default: ports 6274, 6275 and 6277 of the MCP Inspector, to the same ports of localhost',
+      'the forwards; default, when there are no programs either: ports 6274, 6275 and 6277 of the MCP Inspector, to the same ports of localhost',
     ),
+  programs: z.array(program).optional().describe('programs that the monitor starts and keeps running'),
+  output: output.optional().describe('what becomes of what programs print, for all of them'),
   alerts: alerts.optional().describe('where to send alerts'),
+  http: http.optional().describe('the HTTP API; left out = none is served'),
+  connectors: connectors
+    .optional()
+    .describe('MCP servers that the gateway (mcp-proxy) serves as one, by name'),
+  gateway: gateway.optional().describe('the MCP gateway: where it serves, and which files it reads besides'),
+  configChange: configChange
+    .optional()
+    .describe(
+      'what proxy-ctl config change, agents and API keys may change in this configuration; left out = nothing',
+    ),
+})
+
+/** As a person writes it. */
+const written = file.extend({
+  programs: z
+    .array(writtenProgram)
+    .optional()
+    .describe(file.shape.programs.description ?? ''),
 })
 
 type ForwardEntry = Zod.output<typeof forward>
-type RestartEntry = Zod.output<typeof restart>
-type LimitsEntry = Zod.output<typeof limits>
 
 /** The JSON Schema for editors, as it is shipped in `schema/`. */
 export function configurationJsonSchema(): unknown {
-  return z.toJSONSchema(file, { io: 'input', target: 'draft-7' })
+  return z.toJSONSchema(written, { io: 'input', target: 'draft-7' })
 }
 
 /** A configuration, or everything that is wrong with a file, in words. */
@@ -127,10 +142,14 @@ export type ParsedConfiguration =
 /**
  * Turns what a file holds into a configuration, or says in words what is wrong and where.
  * @param machine what is this machine's, for circles of forwards.
+ * @param folder of the file, in which the relative folders of programs begin.
+ * @param mayRead which files that it names are read; see `ReadingRules`.
  */
 export function parseConfiguration(
   value: unknown,
   machine: OwnMachine = { addresses: [], hostname: '' },
+  folder = '/',
+  mayRead: (file: string) => boolean = () => true,
 ): ParsedConfiguration {
   if (value === undefined || value === null) {
     const least = 'forwards: [{ name: web, listen: 8080, target: "localhost:80" }]'
@@ -141,24 +160,46 @@ export function parseConfiguration(
   const result = file.safeParse(value)
   if (!result.success) {
     const explained = new Set(references.map(({ place }) => placeText(place)))
-    const others = problemsOf(result.error.issues, value, keysAt)
-      .filter(({ place }) => !explained.has(placeText(place)))
-      .map(({ place, text }) => ({ place, text: inKeys(text) }))
+    const others = problemsOf(result.error.issues, value, keysAt).filter(
+      ({ place }) => !explained.has(placeText(place)),
+    )
     return { ok: false, problems: [...references, ...others] }
   }
-  const { forwards = [], interval } = result.data
+  const { forwards = [], programs = [], interval } = result.data
+  const patternFiles = new PatternFiles(folder, mayRead)
+  const kept = programs.map((entry, index) => {
+    const output = patternFiles.configuration(
+      [result.data.output, ['output']],
+      [entry.output, ['programs', index, 'output']],
+    )
+    return programConfiguration(entry, folder, result.data, output)
+  })
   const configured =
-    result.data.forwards === undefined
+    result.data.forwards === undefined && programs.length === 0 && !hasGateway(result.data)
       ? defaultConfiguration.forwards.map((one) => withShared(one, result.data))
-      : forwards.map((entry) => forwardConfiguration(entry, result.data))
-  const names = nameProblems(forwards)
+      : forwards.map((entry) => forwardConfiguration(entry, result.data, kept))
+  const names = [...nameProblems(forwards), ...programNameProblems(kept, configured)]
   const problems = [
     ...references,
     ...names,
+    ...patternFiles.problems,
+    ...dependencyProblems(
+      programs,
+      configured.map(({ name }) => name),
+    ),
+    ...keepProblems(programs),
+    ...socketProblems(programs),
+    ...commandProblems(programs),
+    ...instanceProblems(programs, kept),
+    ...targetProblems(forwards, kept),
+    ...ptyProblems(programs),
     ...contradictions(configured),
     // Of a port that is there twice that is said alone.
-    ...(names.length > 0 ? [] : conflictsIn(configured, machine)),
+    ...(names.length > 0 ? [] : conflictsIn(configured, kept, machine)),
     ...alertDuplicates(result.data.alerts),
+    ...httpProblems(result.data.http),
+    ...connectorProblems(result.data.connectors),
+    ...gatewayProblems(result.data.gateway),
   ]
   if (problems.length > 0) return { ok: false, problems }
   return {
@@ -166,29 +207,43 @@ export function parseConfiguration(
     value: {
       intervalMs: interval ?? defaultIntervalMs,
       forwards: configured,
+      programs: kept,
       alerts: alertConfiguration(result.data.alerts),
+      ...(result.data.http === undefined ? {} : { http: httpConfiguration(result.data.http) }),
+      connectors: connectorConfigurations(
+        result.data.connectors ?? {},
+        folder,
+        'connectors',
+        result.data.restart,
+      ),
+      gateway: gatewayConfiguration(result.data.gateway, folder),
+      ...(result.data.configChange === undefined
+        ? {}
+        : { configChange: changePermission(result.data.configChange, folder) }),
     },
   }
 }
 
-function contradictions(forwards: readonly ForwardConfiguration[]): Problem[] {
-  return forwards.flatMap(({ options }, index) => {
-    const problem = contradictionIn(options)
-    return problem === undefined
-      ? []
-      : [{ place: ['forwards', index], text: `forwards[${index}]: ${inKeys(problem)}` }]
-  })
+/** A file that is about the gateway alone does not mean the forwards that there are without a file. */
+function hasGateway({ connectors, gateway }: Zod.output<typeof file>): boolean {
+  return connectors !== undefined || gateway !== undefined
 }
 
-/** A sentence about flags of the command line, with the keys of a file in their place. */
-function inKeys(problem: string): string {
-  const keys = new Map(optionList.map(({ flag, key }) => [flag, key]))
-  return problem.replaceAll(/--[a-z][a-z-]*[a-z]/g, (flag) => keys.get(flag) ?? flag)
+function contradictions(forwards: readonly ForwardConfiguration[]): Problem[] {
+  return forwards.flatMap(({ options }, index) => {
+    const problem = contradictionIn(options, keyOf)
+    return problem === undefined
+      ? []
+      : [{ place: ['forwards', index], text: `forwards[${index}]: ${problem}` }]
+  })
 }
 
 /** The keys that may stand at a place. */
 function keysAt(place: Place): readonly string[] {
-  switch (place.findLast((step) => typeof step === 'string')) {
+  const at = place.findLast((step) => typeof step === 'string')
+  if (place[0] === 'connectors' && place.length > 1)
+    return place.length === 2 ? Object.keys(connector.shape) : (connectorKeys[String(at)] ?? [])
+  switch (at) {
     case undefined:
       return Object.keys(file.shape)
     case 'forwards':
@@ -199,12 +254,20 @@ function keysAt(place: Place): readonly string[] {
       return Object.keys(limits.shape)
     case 'alerts':
       return Object.keys(alerts.shape)
+    case 'http':
+      return Object.keys(http.shape)
+    case 'configChange':
+      return Object.keys(configChange.shape)
     case 'channels':
       return channelKeys
     case 'ping':
       return pingKeys
-    default:
+    case 'connectors':
       return []
+    case 'gateway':
+      return Object.keys(gateway.shape)
+    default:
+      return programKeys[at] ?? []
   }
 }
 
@@ -235,22 +298,74 @@ function nameProblems(forwards: readonly ForwardEntry[]): Problem[] {
   })
 }
 
-/** What a file says for all its forwards. */
+/** Names that are there twice, over both kinds of units, and names that mean something else. */
+function programNameProblems(
+  programs: readonly ProgramConfiguration[],
+  forwards: readonly ForwardConfiguration[],
+): Problem[] {
+  return programs.flatMap((program, index) => {
+    const { name } = program
+    const at = (text: string): Problem[] => [
+      { place: ['programs', index, 'name'], text: `programs[${index}].name: ${text}` },
+    ]
+    const isTwice =
+      programs.findIndex((other) => other.name === name) < index || forwards.some((one) => one.name === name)
+    if (isTwice) return at(`${name} is used twice; names are unique over forwards and programs`)
+    if (reservedNames.includes(name.toLowerCase()))
+      return at(`"${name}" means something else to proxy-status and proxy-log; take another name`)
+    const others = [...programs.filter((other) => other !== program), ...forwards]
+    const taken = copyNames(program).find((copy) => others.some((other) => other.name === copy))
+    if (taken !== undefined)
+      return at(`a copy of it may be called ${taken}, which is the name of another unit; take another name`)
+    return /^\d+$/.test(name) ? at(`"${name}" reads as a port; take another name`) : []
+  })
+}
+
+/** The names that its copies may have. */
+function copyNames({ name, instances }: ProgramConfiguration): readonly string[] {
+  return Array.from({ length: instances?.most ?? 0 }, (_, index) => instanceName(name, index + 1))
+}
+
+/** Targets that are programs: a program of that name with a port, and nothing else besides. */
+function targetProblems(
+  forwards: readonly ForwardEntry[],
+  programs: readonly ProgramConfiguration[],
+): Problem[] {
+  return forwards.flatMap(({ target }, index): Problem[] => {
+    const wrong = (text: string): Problem[] => [
+      { place: ['forwards', index, 'target'], text: `forwards[${index}].target: ${text}` },
+    ]
+    const names = target.flatMap(({ host }) => targetProgram(host) ?? [])
+    const [name] = names
+    if (name === undefined) return []
+    if (target.length > 1) return wrong(`program:${name} stands alone; leave the other targets out`)
+    const program = programs.find((one) => one.name === name)
+    if (program === undefined) return wrong(`there is no program "${name}"`)
+    return servedPort(program) === undefined
+      ? wrong(`the program ${name} has no port; give it ready: { port: 3000 }, or PORT in env`)
+      : []
+  })
+}
+
+/** What a file says for all its units. */
 interface Shared {
   readonly restart?: RestartEntry | undefined
   readonly limits?: LimitsEntry | undefined
 }
 
-function forwardConfiguration(entry: ForwardEntry, shared: Shared): ForwardConfiguration {
+function forwardConfiguration(
+  entry: ForwardEntry,
+  shared: Shared,
+  programs: readonly ProgramConfiguration[],
+): ForwardConfiguration {
   const { name, listen, target: targets, restart: ownRestart, limits: ownLimits, ...options } = entry
   const [first = { host: 'localhost', port: listen }, ...further] = targets
   const target = further.map(({ host, port }) => hostAndPort(host, port))
+  const program = programs.find(({ name }) => name === targetProgram(first.host))
+  const targetPort = program === undefined ? first.port : (servedPort(program) ?? first.port)
   return {
     name,
-    options: withDefaults(
-      { listenPort: listen, targetHost: first.host, targetPort: first.port },
-      { ...options, target },
-    ),
+    options: withDefaults({ listenPort: listen, targetHost: first.host, targetPort }, { ...options, target }),
     restart: restartPolicy({ ...shared.restart, ...ownRestart }),
     limits: resourceLimits({ ...shared.limits, ...ownLimits }),
   }
@@ -262,28 +377,5 @@ function withShared(forward: ForwardConfiguration, shared: Shared): ForwardConfi
     ...forward,
     restart: restartPolicy(shared.restart ?? {}),
     limits: resourceLimits(shared.limits ?? {}),
-  }
-}
-
-function resourceLimits({ memory, cpu, action }: LimitsEntry): ForwardConfiguration['limits'] {
-  return {
-    memoryBytes: memory ?? limitDefaults.memoryBytes,
-    cpuPercent: cpu ?? limitDefaults.cpuPercent,
-    action: action ?? limitDefaults.action,
-  }
-}
-
-function restartPolicy(entry: RestartEntry): ForwardConfiguration['restart'] {
-  const defaults = restartDefaults
-  return {
-    failureThreshold: entry.failureThreshold ?? defaults.failureThreshold,
-    backoffMs: entry.backoff ?? defaults.backoffMs,
-    backoffLimitMs: entry.backoffLimit ?? defaults.backoffLimitMs,
-    resetAfterMs: entry.resetAfter ?? defaults.resetAfterMs,
-    flappingRestarts: entry.flappingRestarts ?? defaults.flappingRestarts,
-    flappingWindowMs: entry.flappingWindow ?? defaults.flappingWindowMs,
-    flappingPauseMs: entry.flappingPause ?? defaults.flappingPauseMs,
-    startTimeoutMs: entry.startTimeout ?? defaults.startTimeoutMs,
-    killAfterMs: entry.killAfter ?? defaults.killAfterMs,
   }
 }

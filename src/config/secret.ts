@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto'
 
 /**
- * A text that nobody may read in a log, a report or an error: a webhook's URL, a signing key. Whatever prints it (a template,
- * JSON, util.inspect) gets `[redacted]`; the text itself comes out of `reveal` alone.
+ * A text that must not appear in a log, a report or an error: a webhook's URL, a signing key. Printing it (in a template, JSON or
+ * util.inspect) gives `[redacted]`; only `reveal` returns the text.
  */
 export class Secret {
   readonly #text: string
-  /** Tells two secrets apart, in a comparison of configurations too, without telling them. */
+  /** Differs for different secrets, so that configurations can be compared; does not reveal them. */
   readonly fingerprint: string
 
   constructor(text: string) {

@@ -12,6 +12,12 @@ export type Parsed<T> =
 const good = <T>(value: T): Parsed<T> => ({ ok: true, value })
 const bad = (problem: string): Parsed<never> => ({ ok: false, problem })
 
+/**
+ * The name of a forward. Names of records that are not such a name must not get into a shell: a shell puts what it completes into the
+ * command line as it is.
+ */
+export const forwardName = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/
+
 /** A TCP port, 1 to 65535. */
 export function parsePort(text: string): Parsed<number> {
   const port = Number(text)
@@ -68,8 +74,24 @@ export function unixPath(host: string): string | undefined {
   return host.startsWith(unixPrefix) ? host.slice(unixPrefix.length) : undefined
 }
 
-/** `unix:/run/app.sock`, or a host as `parseHost` takes it. */
+/** What a target that is a program of the same configuration begins with; the rest is its name. */
+const programPrefix = 'program:'
+
+/**
+ * The name in a target written `program:web`; undefined when it is a host. One that is all digits is a port of a host with this name: no program is
+ * called so.
+ */
+export function targetProgram(host: string): string | undefined {
+  const name = host.startsWith(programPrefix) ? host.slice(programPrefix.length) : undefined
+  return name === undefined || /^\d*$/.test(name) ? undefined : name
+}
+
+/** `unix:/run/app.sock`, `program:web`, or a host as `parseHost` takes it. */
 export function parseTargetHost(text: string): Parsed<string> {
+  const program = targetProgram(text)
+  if (program !== undefined) {
+    return forwardName.test(program) ? good(text) : bad(`"${program}" is not the name of a program`)
+  }
   const path = unixPath(text)
   if (path === undefined) {
     const two = twoWordsFor(text)
@@ -90,13 +112,13 @@ function twoWordsFor(text: string): string | undefined {
   return /^https?:$/.test(protocol) ? `${hostname} ${port || usual}` : undefined
 }
 
-/** `localhost:6274`, `[::1]:6274`, a port alone of localhost, or `unix:/run/app.sock`, whose port is 0. */
+/** `localhost:6274`, `[::1]:6274`, a port alone of localhost, or `unix:/run/app.sock` or `program:web`, whose port is 0. */
 export function parseTarget(text: string): Parsed<HostAndPort> {
   if (/^\d+$/.test(text)) {
     const port = parsePort(text)
     return port.ok ? good({ host: 'localhost', port: port.value }) : port
   }
-  if (unixPath(text) === undefined) return parseHostAndPort(text)
+  if (unixPath(text) === undefined && targetProgram(text) === undefined) return parseHostAndPort(text)
   const host = parseTargetHost(text)
   return host.ok ? good({ host: host.value, port: 0 }) : host
 }
@@ -155,7 +177,7 @@ export function parseBindAddress(text: string): Parsed<string> {
   const address = text.startsWith('[') && text.endsWith(']') ? text.slice(1, -1) : text
   if (address === 'localhost') return good('127.0.0.1')
   if (isIP(withoutZone(address)) === 0) {
-    return bad(`"${text}" is not an IP address; --bind takes one of this machine, 0.0.0.0 or ::`)
+    return bad(`"${text}" is not an IP address; write one of this machine, 0.0.0.0 or ::`)
   }
   return good(address)
 }
@@ -177,7 +199,7 @@ export function parsePath(text: string): Parsed<string> {
 
 /**
  * A source network: CIDR (`10.0.0.0/8`, `fd00::/8`), one address, or the words `private` and `any`. IPv4 addresses written as IPv6 ones
- * (`::ffff:10.0.0.0/104`) give the IPv4 network, as the kernel tells such sources.
+ * (`::ffff:10.0.0.0/104`) give the IPv4 network, because the kernel reports such sources as IPv4.
  */
 export function parseNetwork(text: string): Parsed<string> {
   if (text === 'any' || text === 'private') return good(text)

@@ -3,6 +3,7 @@ import { errorCode } from '../os/failure.ts'
 import { timeLimit } from '../os/time-limit.ts'
 import {
   type ControlAnswer,
+  type ControlEvent,
   ControlRefusal,
   lineSplitter,
   longestAnswer,
@@ -17,10 +18,16 @@ import { socketName } from './socket-path.ts'
 export interface ControlClient {
   /**
    * Asks and waits for the answer.
-   * @throws ControlRefusal, or Error, when the other side says no, Error when it hangs for longer than
-   * `timeoutMs`, or goes away.
+   * @throws ControlRefusal when the other side says no; an error with the code ETIMEDOUT when it has not answered within `timeoutMs`,
+   *   with ECONNRESET when it goes away.
+   * @param onEvent gets each event that the other side sends before its answer.
    */
-  request(command: string, args?: Readonly<Record<string, unknown>>, timeoutMs?: number): Promise<unknown>
+  request(
+    command: string,
+    args?: Readonly<Record<string, unknown>>,
+    timeoutMs?: number,
+    onEvent?: (event: unknown) => void,
+  ): Promise<unknown>
   /** Resolves when the connection has ended, whoever ended it. */
   readonly closed: Promise<void>
   close(): void
@@ -32,6 +39,7 @@ const defaultTimeoutMs = 2000
 interface Waiting {
   readonly resolve: (result: unknown) => void
   readonly reject: (error: Error) => void
+  readonly onEvent: (event: unknown) => void
   /** Bytes that the answer may have. */
   readonly longest: number
 }
@@ -108,14 +116,19 @@ function speak(socket: Socket): ControlClient {
   })
   const closed = new Promise<void>((resolve) => {
     socket.once('close', () => {
-      for (const { reject } of waiting.values()) reject(new Error('the control connection was closed'))
+      for (const { reject } of waiting.values()) reject(connectionClosed())
       waiting.clear()
       resolve()
     })
   })
-  const request: ControlClient['request'] = (command, args = {}, timeoutMs = defaultTimeoutMs) =>
+  const request: ControlClient['request'] = (
+    command,
+    args = {},
+    timeoutMs = defaultTimeoutMs,
+    onEvent = () => {},
+  ) =>
     new Promise((resolve, reject) => {
-      if (socket.destroyed) return reject(new Error('the control connection was closed'))
+      if (socket.destroyed) return reject(connectionClosed())
       const id = ++lastId
       const finish = timeLimit(timeoutMs, () => {
         waiting.delete(id)
@@ -123,6 +136,7 @@ function speak(socket: Socket): ControlClient {
       })
       waiting.set(id, {
         longest: longestAnswer(command),
+        onEvent,
         resolve: (result) => {
           finish()
           resolve(result)
@@ -137,11 +151,15 @@ function speak(socket: Socket): ControlClient {
   return { request, closed, close: () => socket.destroy() }
 }
 
-function settle(waiting: Map<number, Waiting>, answer: ControlAnswer | undefined): void {
+function connectionClosed(): Error {
+  return Object.assign(new Error('the control connection was closed'), { code: 'ECONNRESET' })
+}
+
+function settle(waiting: Map<number, Waiting>, answer: ControlAnswer | ControlEvent | undefined): void {
   const asked = answer === undefined ? undefined : waiting.get(answer.id)
   if (answer === undefined || asked === undefined) return
+  if ('event' in answer) return asked.onEvent(answer.event)
   waiting.delete(answer.id)
   if (answer.ok) asked.resolve(answer.result)
-  else if (answer.code === undefined) asked.reject(new Error(answer.error))
-  else asked.reject(new ControlRefusal(answer.code, answer.error))
+  else asked.reject(new ControlRefusal(answer.code, answer.error, answer.next))
 }

@@ -1,13 +1,21 @@
 import { closeSync, linkSync, lstatSync, openSync, renameSync, statSync, unlinkSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
+import { removeQuietly } from '../os/atomic-file.ts'
 import { errorCode, errorText, exitCode, Failure } from '../os/failure.ts'
-import { removeQuietly } from '../record/atomic-file.ts'
 import { connectControl, holderAfter } from './client.ts'
-import { type ControlAnswer, ControlRefusal, lineSplitter, parseRequest } from './protocol.ts'
+import { type ControlAnswer, ControlRefusal, lineSplitter, parseRequest, refusedAnswer } from './protocol.ts'
 import { socketName } from './socket-path.ts'
 
-/** Answers one command. What it returns is the result; what it throws is the error's text. */
-export type CommandHandler = (args: Readonly<Record<string, unknown>>) => unknown
+/** Answers one command. What it returns is the result; it throws a ControlRefusal, whose code the client gets, or any other error. */
+export type CommandHandler = (args: Readonly<Record<string, unknown>>, caller: Caller) => unknown
+
+/** Who has given a command. */
+export interface Caller {
+  /** Aborted when its connection has ended. */
+  readonly gone: AbortSignal
+  /** Sends it an event before the answer. One who does not read them misses those that do not fit into a bounded queue. */
+  readonly emit: (event: unknown) => void
+}
 
 export type CommandHandlers = Readonly<Record<string, CommandHandler>>
 
@@ -148,7 +156,7 @@ function tryLink(from: string, to: string): boolean {
   }
 }
 
-/** Throws ControlSocketHeld unless a connect shows that nobody listens there any more. */
+/** Throws ControlSocketHeld unless a connect shows that no process listens there any more, or that the one which does is leaving. */
 async function refuseIfHeld(path: string): Promise<void> {
   let client: Awaited<ReturnType<typeof connectControl>>
   try {
@@ -158,10 +166,16 @@ async function refuseIfHeld(path: string): Promise<void> {
     throw new ControlSocketHeld(path, undefined)
   }
   try {
-    throw new ControlSocketHeld(path, await client.request('identify').catch(() => undefined))
+    const holder = await client.request('identify').catch(() => undefined)
+    if (!isLeaving(holder)) throw new ControlSocketHeld(path, holder)
   } finally {
     client.close()
   }
+}
+
+/** A forwarder that drains after a signal leaves its name to the next one, and does not take it again. */
+function isLeaving(holder: unknown): boolean {
+  return (holder as { readonly endedBySignal?: unknown } | undefined)?.endedBySignal === true
 }
 
 /** ms after which a claim was left behind by a process that died while it held it: it is held for microseconds. */
@@ -224,16 +238,34 @@ function endAll(connections: ReadonlySet<Socket>): void {
 /** ms that an answer may still take when its client has sent its FIN. */
 const lastAnswersMs = 60_000
 
+/** Bytes of events that may wait for somebody who does not read. */
+const mostWaitingBytes = 1024 * 1024
+
 function serve(socket: Socket, handlers: CommandHandlers, connections: Set<Socket>): void {
   let unanswered = 0
   let hasEnded = false
   connections.add(socket)
   socket.unref()
   socket.on('error', () => {})
-  socket.on('close', () => connections.delete(socket))
+  const left = new AbortController()
+  socket.on('close', () => {
+    connections.delete(socket)
+    left.abort()
+  })
+  let missed = 0
+  const emitFor = (id: number) => (event: unknown) => {
+    if (socket.destroyed) return
+    if (socket.writableLength > mostWaitingBytes) {
+      missed++
+      return
+    }
+    if (missed > 0) socket.write(`${JSON.stringify({ id, event: { event: 'missed', count: missed } })}\n`)
+    missed = 0
+    socket.write(`${JSON.stringify({ id, event })}\n`)
+  }
   const feed = lineSplitter((line) => {
     unanswered++
-    void answer(line, handlers).then((reply) => {
+    void answer(line, handlers, (id) => ({ gone: left.signal, emit: emitFor(id) })).then((reply) => {
       unanswered--
       if (socket.destroyed) return
       // Whoever does not read its answers is not heard until it does; else they would pile up here.
@@ -253,25 +285,26 @@ function serve(socket: Socket, handlers: CommandHandlers, connections: Set<Socke
   })
 }
 
-async function answer(line: string, handlers: CommandHandlers): Promise<ControlAnswer> {
+async function answer(
+  line: string,
+  handlers: CommandHandlers,
+  callerOf: (id: number) => Caller,
+): Promise<ControlAnswer> {
   const request = parseRequest(line)
-  if (typeof request === 'string') return { id: 0, ok: false, error: request }
+  if (request instanceof ControlRefusal) return refusedAnswer(0, request)
   const { id, command, ...args } = request
   const handler = Object.hasOwn(handlers, command) ? handlers[command] : undefined
-  if (handler === undefined) {
-    return {
-      id,
-      ok: false,
-      code: 'unknown-command',
-      error: `unknown command ${command}; known are ${Object.keys(handlers).join(', ')}`,
-    }
-  }
   try {
-    return { id, ok: true, result: await handler(args) }
+    if (handler === undefined) throw unknownCommand(command, handlers)
+    return { id, ok: true, result: await handler(args, callerOf(id)) }
   } catch (error) {
-    const code = error instanceof ControlRefusal ? { code: error.code } : {}
-    return { id, ok: false, error: errorText(error), ...code }
+    return refusedAnswer(id, error)
   }
+}
+
+function unknownCommand(command: string, handlers: CommandHandlers): ControlRefusal {
+  const known = Object.keys(handlers).join(', ')
+  return new ControlRefusal('unknown-command', `unknown command ${command}; known are ${known}`)
 }
 
 function isNameOf({ inode, device }: Held, path: string): boolean {

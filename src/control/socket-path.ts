@@ -2,11 +2,8 @@ import { randomBytes } from 'node:crypto'
 import { closeSync, constants, existsSync, openSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { isLinux } from '../os/platform.ts'
-import { removeQuietly } from '../record/atomic-file.ts'
-
-/** Bytes of a Unix socket's path without the NUL behind it: unix(7), and sys/un.h of macOS. */
-const longestPath = isLinux ? 107 : 103
+import { removeQuietly } from '../os/atomic-file.ts'
+import { system } from '../os/system.ts'
 
 /** A name of a socket that the system takes. It holds until `close`, which is called once the socket is bound or connected. */
 export interface SocketName {
@@ -20,11 +17,11 @@ export interface SocketName {
  * @throws the system's error when the directory cannot be opened.
  */
 export function socketName(file: string): SocketName {
-  if (Buffer.byteLength(file) <= longestPath) return { path: file, close: () => {} }
+  if (Buffer.byteLength(file) <= system.longestSocketPath) return { path: file, close: () => {} }
   const directory = path.dirname(file)
   const descriptor = openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY)
-  const opened = `/proc/self/fd/${descriptor}`
-  if (isLinux && existsSync(opened)) {
+  const opened = system.pathOfDescriptor(descriptor)
+  if (opened !== undefined && existsSync(opened)) {
     return { path: path.join(opened, path.basename(file)), close: () => closeSync(descriptor) }
   }
   closeSync(descriptor)

@@ -1,10 +1,11 @@
-import type { Configuration } from '../config/configuration.ts'
-import type { OwnProcess } from '../os/own-processes.ts'
-
-/*
- * `port-watchdog doctor`: looks at the machine, the configuration and what runs, and says what is wrong and what cures it. It changes
- * nothing, and needs no monitor. Each file of checks/ is one check; to add one, add its file and its line in checks.ts.
+/**
+ * doctor/: the checks of `port-watchdog doctor`. It looks at the machine, the configuration and what runs, and says what is wrong and what
+ * cures it. It changes nothing, and needs no monitor.
+ *
+ *   examine.ts (collects the facts once) -> checks/ (each: facts in, findings out) -> render.ts
  */
+import type { Configuration } from '../config/configuration.ts'
+import type { OwnProcess } from '../process/own-processes.ts'
 
 /**
  * - `ok`: looked at and in order.

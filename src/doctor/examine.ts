@@ -4,13 +4,14 @@ import { findConfigurationFile } from '../config/find-file.ts'
 import { InvalidConfiguration, loadConfiguration } from '../config/load.ts'
 import { wallTime } from '../os/clock.ts'
 import { errorText, Failure } from '../os/failure.ts'
-import { ownProcesses } from '../os/own-processes.ts'
-import { judgeProcess } from '../os/process-identity.ts'
 import { version } from '../os/version.ts'
-import { type RuntimeState, readRuntimeState } from '../record/runtime-state.ts'
+import { judgeProcess } from '../process/identity.ts'
+import { ownProcesses } from '../process/own-processes.ts'
+import { readRuntimeState } from '../record/runtime-state.ts'
+import type { RuntimeState } from '../record/shapes/runtime-state.ts'
 import { fileNames } from '../record/state-directory.ts'
 import { type Finding, failed, type Level, levels, type Patient } from './check.ts'
-import { checks } from './checks.ts'
+import { checks } from './checks/index.ts'
 
 /** What `doctor --json` prints (schema/doctor.schema.json). */
 export interface Diagnosis {

@@ -1,8 +1,11 @@
+import { systemVariable } from './system.ts'
+
 /**
  * What the programs that we start get of our environment: how to find programs, files and names, how to speak, and how Node, its
  * libraries and the loader behave. Secrets are not among it; whoever needs another variable names it.
  */
 const names = new Set([
+  systemVariable,
   ...[
     'PATH',
     'HOME',

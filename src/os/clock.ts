@@ -1,6 +1,4 @@
-import { execFileSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
-import { isLinux } from './platform.ts'
+import { system } from './system.ts'
 
 /**
  * Milliseconds on the machine's monotonic clock. On Linux this is CLOCK_MONOTONIC: it counts from boot, is the
@@ -17,19 +15,7 @@ export function wallTime(): string {
   return new Date().toISOString()
 }
 
-let knownBootId: string | undefined
-
 /** An identifier that is new at every boot of the machine; `unknown` where the system has none. */
 export function bootId(): string {
-  knownBootId ??= readBootId()
-  return knownBootId
-}
-
-function readBootId(): string {
-  try {
-    if (isLinux) return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
-    return execFileSync('sysctl', ['-n', 'kern.bootsessionuuid'], { encoding: 'utf8' }).trim() || 'unknown'
-  } catch {
-    return 'unknown'
-  }
+  return system.bootId()
 }

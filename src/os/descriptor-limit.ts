@@ -1,5 +1,5 @@
-import { execFileSync } from 'node:child_process'
-import { closeSync, openSync, readFileSync } from 'node:fs'
+import { closeSync, openSync } from 'node:fs'
+import { system } from './system.ts'
 
 /** Where nothing tells the limit: what macOS and old shells give. */
 const assumedLimit = 256
@@ -9,23 +9,14 @@ const portableUnlimited = 10_240
 
 /** How many descriptors this process may have open (the soft RLIMIT_NOFILE, which Node raises to the hard one). */
 export function descriptorLimit(): number {
-  return limitFromProc() ?? limitFromShell() ?? assumedLimit
+  return system.descriptorLimit() ?? limitFromShell() ?? assumedLimit
 }
 
-function limitFromProc(): number | undefined {
-  try {
-    const line = /^Max open files\s+(\d+|unlimited)/m.exec(readFileSync('/proc/self/limits', 'utf8'))
-    const limit = line?.[1]
-    if (limit === undefined) return undefined
-    return limit === 'unlimited' ? Number.MAX_SAFE_INTEGER : Number(limit)
-  } catch {
-    return undefined
-  }
-}
-
-/** Where there is no /proc: a shell inherits the limit and tells it. Undefined when it cannot be run. */
+/** A shell inherits the limit and tells it. Undefined when it cannot be run. */
 export function limitFromShell(): number | undefined {
   try {
+    // Loaded only here: a forwarder on Linux starts without it.
+    const { execFileSync } = process.getBuiltinModule('node:child_process')
     const said = execFileSync('/bin/sh', ['-c', 'ulimit -n'], { encoding: 'utf8' }).trim()
     if (said === 'unlimited') return portableUnlimited
     return /^\d+$/.test(said) ? Number(said) : undefined

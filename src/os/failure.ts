@@ -1,6 +1,9 @@
 /** Exit codes of every command, from sysexits.h(3head) where it has one. */
 export const exitCode = {
   ok: 0,
+  /** An order was not carried out, or not for all that it named. */
+  orderFailed: 1,
+  noMonitor: 3,
   usage: 64,
   noInput: 66,
   unavailable: 69,

@@ -1,4 +1,6 @@
+import { SocketAddress } from 'node:net'
 import { networkInterfaces } from 'node:os'
+import { isIP, isIPv6 } from './ip-address.ts'
 
 export interface MachineAddress {
   /** As it is written in a bind: an IPv6 link-local address carries its zone, `fe80::1%eth0`. */
@@ -65,6 +67,41 @@ export function withoutZone(address: string): string {
 
 /** Joins host and port the way they are written in a URL, [::1]:6274; a Unix socket (unix:/path) has no port. */
 export function hostAndPort(host: string, port: number): string {
-  if (host.startsWith('unix:')) return host
+  if (host.startsWith('unix:') || host.startsWith('program:')) return host
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+}
+
+/**
+ * What counts as one source: an IPv4 address, or the /64 of an IPv6 one, which one household or machine is given (RFC 6177) and within
+ * which a machine changes its address every day.
+ */
+export function sourceNetwork(address: string): string {
+  const plain = withoutZone(unmapped(address)).toLowerCase()
+  if (!isIPv6(plain)) return plain
+  const [head = '', tail] = plain.split('::')
+  const front = head.split(':').filter((group) => group !== '')
+  const back = (tail ?? '').split(':').filter((group) => group !== '')
+  const filling = tail === undefined ? [] : Array(Math.max(0, 8 - front.length - back.length)).fill('0')
+  const groups = [...front, ...filling, ...back].slice(0, 4)
+  return `${groups.map((group) => group.replace(/^0+(?=.)/, '')).join(':')}::/64`
+}
+
+/** Whether a listener on one address takes connections to another one of this machine. */
+export function takesConnectionsTo(listener: string, address: string): boolean {
+  const wanted = canonical(address)
+  if (listener === '::' || wanted === '0.0.0.0') return true
+  if (listener === '0.0.0.0') return isIP(wanted) === 4
+  return wanted === '::' || unmapped(listener) === wanted
+}
+
+/** An address as the kernel's tables write it. */
+export function canonical(address: string): string {
+  const plain = withoutZone(address)
+  return isIP(plain) === 6 ? unmapped(new SocketAddress({ address: plain, family: 'ipv6' }).address) : plain
+}
+
+/** Whether a listener keeps another one from binding an address; 0.0.0.0 or :: as the address asks for any. */
+export function isInTheWay(listener: string, address: string): boolean {
+  if (isWildcard(listener) || isWildcard(address)) return true
+  return unmapped(listener) === withoutZone(address)
 }

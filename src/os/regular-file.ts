@@ -10,7 +10,7 @@ import {
 } from 'node:fs'
 import path from 'node:path'
 import { errorCode } from './failure.ts'
-import { isLinux } from './platform.ts'
+import { system } from './system.ts'
 import { distrustCure, distrustOf, distrustText } from './trusted-path.ts'
 
 const { O_RDONLY, O_RDWR, O_APPEND, O_CREAT, O_NONBLOCK, O_NOFOLLOW } = constants
@@ -175,8 +175,8 @@ function isBelieved(file: string): boolean {
 
 /** The last step of the path is no link; this finds links in the folders above it, and those that were put there meanwhile. */
 function demandNoLink(file: string, descriptor: number): void {
-  if (!isLinux) return
-  if (readlinkSync(`/proc/self/fd/${descriptor}`) === path.resolve(file)) return
+  const link = system.pathOfDescriptor(descriptor)
+  if (link === undefined || readlinkSync(link) === path.resolve(file)) return
   throw new NotAFile(`a symbolic link that another user may have made leads to ${file}`, 'ELOOP')
 }
 

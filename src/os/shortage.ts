@@ -10,6 +10,7 @@ export interface Shortage {
 
 /** A look that could not be taken for want of something. */
 export class ShortageError extends Error {
+  override readonly name = 'ShortageError'
   readonly shortage: Shortage
 
   constructor(shortage: Shortage) {
@@ -33,6 +34,7 @@ const shortages: Readonly<Record<string, Shortage>> = {
     words: 'the disk of the state directory is full, or has no inode left (df, df -i)',
   },
   EDQUOT: { kind: 'disk', words: 'the disk quota of this user is used up (quota)' },
+  EROFS: { kind: 'disk', words: 'the disk of the state directory is mounted read-only' },
   EIO: { kind: 'disk', words: 'the disk of the state directory cannot be read or written (EIO)' },
 }
 

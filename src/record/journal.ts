@@ -1,126 +1,9 @@
 import path from 'node:path'
+import { LineLog, type LogLimits } from '../log/line-log.ts'
 import { bootId, monotonicMs, wallTime } from '../os/clock.ts'
 import { readRegularBytes, readRegularFile } from '../os/regular-file.ts'
-import { LineLog, type LogLimits } from './line-log.ts'
-import type { ForwardRecord } from './runtime-state.ts'
-import { fileNames } from './state-directory.ts'
-
-/** When something happened. Ages come from the monotonic time where the boot is the same, dates from the wall time. */
-export interface JournalStamp {
-  /** Wall time, ISO 8601 in UTC. */
-  readonly time: string
-  readonly monotonicMs: number
-  readonly bootId: string
-}
-
-/** How a monitor came, after which other one. */
-export interface MonitorStarted {
-  readonly event: 'monitor-started'
-  readonly pid: number
-  readonly version: string
-  /** Wall time of the last sign of life of the monitor before; null when there was none, or nobody knows. */
-  readonly previousSeenAt: string | null
-  /** True when the one before ended in order. */
-  readonly previousEnded: boolean
-  readonly forwards: readonly NamedForward[]
-  /** Forwards that are called otherwise than under the monitor before; missing = none. */
-  readonly renamed?: readonly Renamed[]
-}
-
-/** A forward, as an event names it. */
-interface NamedForward {
-  readonly name: string
-  readonly port: number
-}
-
-/** The same forward has another name from this event on. */
-export interface Renamed {
-  readonly from: string
-  readonly to: string
-}
-
-export interface MonitorStopped {
-  readonly event: 'monitor-stopped'
-  readonly reason: string
-}
-
-/** The monitor did not run for a while although it lives: the machine slept, it was stopped, or the clock was set. */
-export interface MonitorGap {
-  readonly event: 'monitor-gap'
-  /** Wall time of the last sign of life before. */
-  readonly from: string
-  readonly reason: string
-}
-
-export interface ConfigurationChanged {
-  readonly event: 'configuration-changed'
-  readonly reason: string
-  readonly forwards: readonly NamedForward[]
-  /** Missing = none. */
-  readonly renamed?: readonly Renamed[]
-}
-
-/** Events that could not be written, on a full disk for example. What happened from then on until now is unknown. */
-export interface EventsLost {
-  readonly event: 'events-lost'
-  /** Wall time of the first of them. */
-  readonly from: string
-  readonly count: number
-}
-
-/** What happened to a forward, in one word. */
-export type ForwardEventKind =
-  | 'adopted'
-  | 'starting'
-  | 'started'
-  | 'start-failed'
-  | 'died'
-  | 'failed'
-  | 'stopping'
-  | 'ended'
-  | 'survived'
-  | 'recovered'
-  | 'blocked'
-  | 'target-down'
-  | 'target-up'
-  | 'over-limit'
-  | 'within-limit'
-  | 'order'
-  | 'noticed'
-
-export type TargetCondition = 'unknown' | 'answers' | 'silent'
-
-/** One decision about a forward: what was seen, what was decided and why, what was done. */
-export interface ForwardEvent {
-  readonly event: 'forward'
-  readonly kind: ForwardEventKind
-  readonly forward: string
-  readonly port: number
-  readonly from: ForwardRecord['phase']
-  readonly to: ForwardRecord['phase']
-  readonly saw: string
-  readonly decided: string
-  /** Why so and not otherwise; null when the decision says it itself. */
-  readonly because: string | null
-  readonly did: readonly string[]
-  /** The process concerned; null when there is none. */
-  readonly pid: number | null
-  /** Which start this is about; rises by one at every start. */
-  readonly generation: number
-  /** Failures in a row. */
-  readonly failures: number
-  readonly target: TargetCondition
-}
-
-export type JournalEvent =
-  | MonitorStarted
-  | MonitorStopped
-  | MonitorGap
-  | ConfigurationChanged
-  | EventsLost
-  | ForwardEvent
-
-export type JournalEntry = JournalStamp & JournalEvent
+import { type JournalEntry, type JournalEvent, journalEntry, type Renamed } from './shapes/journal.ts'
+import { demandOwnDirectory, fileNames } from './state-directory.ts'
 
 /**
  * 16 parts of 4 MiB hold some 200,000 events; a forward that flaps without end makes 4,000 a day, one that is well none. Packed they
@@ -131,7 +14,7 @@ const journalLimits: LogLimits = {
   keep: 15,
   compress: true,
   remembered: 1000,
-  isPrivate: true,
+  demandDirectory: demandOwnDirectory,
 }
 
 /**
@@ -140,6 +23,8 @@ const journalLimits: LogLimits = {
  */
 export class Journal {
   readonly #log: LineLog
+  readonly #followers = new Set<(event: NamedEvent) => void>()
+  readonly #nameOf = eventNames()
   #lost: { readonly from: string; readonly count: number } | undefined
 
   constructor(stateDirectory: string, limits: LogLimits = journalLimits) {
@@ -149,6 +34,8 @@ export class Journal {
   /** @returns true when the event is written, or kept until it can be. After a loss none is written before `recover` has told of it. */
   write(event: JournalEvent): boolean {
     const entry = stamped(event)
+    const named = { ...entry, id: this.#nameOf(entry) }
+    for (const follow of this.#followers) follow(named)
     if (this.#lost === undefined && this.#log.write(JSON.stringify(entry))) return true
     this.#lost = { from: this.#lost?.from ?? entry.time, count: (this.#lost?.count ?? 0) + 1 }
     return false
@@ -166,6 +53,12 @@ export class Journal {
     return standing().every((event) => this.write(event))
   }
 
+  /** Calls `follow` with every event from now on, written or not. @returns what ends that. */
+  follow(follow: (event: NamedEvent) => void): () => void {
+    this.#followers.add(follow)
+    return () => void this.#followers.delete(follow)
+  }
+
   /** As `LineLog.look`. */
   look(): boolean {
     return this.#log.look()
@@ -179,6 +72,36 @@ export class Journal {
   close(): void {
     this.#log.close()
   }
+}
+
+/** An event with a name of its own, after which a reader can go on. */
+export type NamedEvent = JournalEntry & {
+  /** Boot, monotonic ms, and how many events of that ms came before it. */
+  readonly id: string
+}
+
+/** Makes the names of events: to be asked about all of them, in their order. */
+function eventNames(): (event: JournalEntry) => string {
+  let last = ''
+  let before = 0
+  return ({ bootId, monotonicMs }) => {
+    const at = `${bootId.slice(0, 8)}.${monotonicMs}`
+    before = at === last ? before + 1 : 0
+    last = at
+    return `${at}.${before}`
+  }
+}
+
+/** The events of a journal with their names. */
+export function namedEvents(entries: readonly JournalEntry[]): NamedEvent[] {
+  const nameOf = eventNames()
+  return entries.map((entry) => ({ ...entry, id: nameOf(entry) }))
+}
+
+/** Whether an event is as old as the one of this name, or older. */
+export function isUpTo({ bootId, monotonicMs }: JournalEntry, id: string): boolean {
+  const [boot, ms] = id.split('.')
+  return boot === bootId.slice(0, 8) && monotonicMs <= Number(ms)
 }
 
 function stamped(event: JournalEvent): JournalEntry {
@@ -222,6 +145,9 @@ export function withNamesOfNow(entries: readonly JournalEntry[]): JournalEntry[]
       case 'forward':
         told.push({ ...entry, forward: nameOf(entry.forward) })
         break
+      case 'order':
+        told.push({ ...entry, units: entry.units.map(nameOf) })
+        break
       case 'monitor-started':
       case 'configuration-changed':
         told.push({ ...entry, forwards: entry.forwards.map((one) => ({ ...one, name: nameOf(one.name) })) })
@@ -247,41 +173,13 @@ function namesBefore(
 
 /** One line of the journal; nothing when it is no event, or one of a version to come. */
 export function parseJournalLine(line: string): JournalEntry[] {
+  // The text behind the last line end is no line.
+  if (line === '') return []
   try {
-    const value = JSON.parse(line) as Partial<JournalEntry> | null
-    if (typeof value !== 'object' || value === null) return []
-    const isStamped =
-      typeof value.time === 'string' &&
-      !Number.isNaN(Date.parse(value.time)) &&
-      typeof value.monotonicMs === 'number' &&
-      typeof value.bootId === 'string'
-    return isStamped && isEvent(value) ? [value as JournalEntry] : []
+    const entry = journalEntry.read(JSON.parse(line))
+    return entry === undefined ? [] : [entry]
   } catch {
     return []
-  }
-}
-
-function isEvent(value: Readonly<Record<string, unknown>>): boolean {
-  switch (value.event) {
-    case 'forward':
-      return (
-        typeof value.forward === 'string' &&
-        typeof value.port === 'number' &&
-        typeof value.to === 'string' &&
-        typeof value.from === 'string' &&
-        typeof value.saw === 'string' &&
-        Array.isArray(value.did)
-      )
-    case 'monitor-started':
-    case 'configuration-changed':
-      return Array.isArray(value.forwards)
-    case 'monitor-stopped':
-      return typeof value.reason === 'string'
-    case 'monitor-gap':
-    case 'events-lost':
-      return typeof value.from === 'string' && !Number.isNaN(Date.parse(value.from))
-    default:
-      return false
   }
 }
 

@@ -1,11 +1,14 @@
 import { statSync } from 'node:fs'
 import path from 'node:path'
+import { createFileAtomically } from '../os/atomic-file.ts'
 import { readRegularFile } from '../os/regular-file.ts'
-import { createFileAtomically } from './atomic-file.ts'
 import { demandOwnDirectory } from './state-directory.ts'
 
 /** Bytes that are worth keeping in memory; what is kept is a token, a key, a certificate, a few names. */
 const longestContent = 64 * 1024
+
+/** Characters of a content that is taken out of a text. */
+const shortestSecret = 16
 
 /** A small file whose content a process remembers, so that it can be written again when somebody removes it. */
 export class KeptFile {
@@ -36,6 +39,12 @@ export class KeptFile {
     }
     if (this.#follows || this.#content === undefined) this.#read()
     return false
+  }
+
+  /** Takes what the file holds out of a text, for a log: what is kept is a secret, or nothing that a log would say. */
+  redact(text: string): string {
+    const content = this.#content?.trim() ?? ''
+    return content.length < shortestSecret ? text : text.replaceAll(content, '[redacted]')
   }
 
   #read(): void {

@@ -1,9 +1,11 @@
 import { lstatSync, renameSync, unlinkSync } from 'node:fs'
-import type { ProcessIdentity, ProcessVerdict } from '../os/process-identity.ts'
-import { commandLine, judgeProcess, ownIdentity, sameProcess } from '../os/process-identity.ts'
+import { writeFileAtomically } from '../os/atomic-file.ts'
 import { readRegularFile } from '../os/regular-file.ts'
 import { type Shortage, shortageOf } from '../os/shortage.ts'
-import { writeFileAtomically } from './atomic-file.ts'
+import { system } from '../os/system.ts'
+import type { ProcessIdentity, ProcessVerdict } from '../process/identity.ts'
+import { judgeProcess, ownIdentity, sameProcess } from '../process/identity.ts'
+import { processIdentity } from './shapes/process-identity.ts'
 
 /**
  * What a PID file says.
@@ -21,11 +23,10 @@ export type PidFile =
   | { readonly kind: 'identified'; readonly identity: ProcessIdentity; readonly inode: number }
 
 /**
- * Writes the PID file of this process: the PID alone on the first line, its identity as JSON on the second. No process outlives a power
+ * Writes the PID file of a process, of this one when none is named: the PID alone on the first line, its identity as JSON on the second. No process outlives a power
  * loss, so the file need not either, and nobody who connects to a new forwarder waits for a disk.
  */
-export function writePidFile(file: string): void {
-  const identity = ownIdentity()
+export function writePidFile(file: string, identity = ownIdentity()): void {
   writeFileAtomically(file, `${identity.pid}\n${JSON.stringify(identity)}\n`, false)
 }
 
@@ -75,12 +76,7 @@ export function parsePidFile(text: string, inode: number): PidFile {
 
 function parseIdentity(json: string): ProcessIdentity | undefined {
   try {
-    const value: unknown = JSON.parse(json)
-    if (typeof value !== 'object' || value === null) return undefined
-    const { pid, startTime, bootId, pidNamespace } = value as Record<string, unknown>
-    if (typeof pid !== 'number' || typeof startTime !== 'string') return undefined
-    if (typeof bootId !== 'string' || typeof pidNamespace !== 'string') return undefined
-    return { pid, startTime, bootId, pidNamespace }
+    return processIdentity.read(JSON.parse(json))
   } catch {
     return undefined
   }
@@ -107,7 +103,7 @@ export function judgePidFile(file: PidFile): ProcessVerdict | undefined {
 function judgeLegacyPid(pid: number): ProcessVerdict {
   const verdict = judgeProcess({ ...ownIdentity(), pid, startTime: 'unknown' })
   if (verdict !== 'unverifiable') return verdict
-  const words = commandLine(pid)
+  const words = system.commandLine(pid)
   const mayBeForwarder = words === undefined || words.some((word) => /tcp[-_]?proxy/i.test(word))
   return mayBeForwarder ? 'unverifiable' : 'reused'
 }

@@ -1,6 +1,14 @@
-import { existsSync, lstatSync, mkdirSync, readdirSync, statSync } from 'node:fs'
+/**
+ * record/: what the processes of this package write down for each other, and the files it is kept in.
+ *
+ *   value -> shapes/ (interface and reader) -> runtime-state.ts, journal.ts, pid-file.ts, … -> a file of the state directory
+ *
+ * Writers replace whole files or append whole lines, so that a reader never sees half of one. A new file gets its name in `fileNames`, its
+ * shape in shapes/ and a module that reads and writes it.
+ */
+import { accessSync, constants, existsSync, lstatSync, mkdirSync, readdirSync, statSync } from 'node:fs'
 import path from 'node:path'
-import { errorText, exitCode, Failure } from '../os/failure.ts'
+import { errorCode, errorText, exitCode, Failure } from '../os/failure.ts'
 import { distrustOf, distrustText, ownUid } from '../os/trusted-path.ts'
 
 /**
@@ -14,6 +22,17 @@ export const fileNames = {
   forwarderSocket: (port: number) => `tcp_proxy_${port}.sock`,
   workers: (port: number) => `tcp_proxy_${port}.workers`,
   gate: (port: number) => `tcp_proxy_${port}.gate`,
+  /** What a program prints, as it prints it; its index stands beside it. */
+  programLog: (name: string) => `program_${name}.log`,
+  programIndex: (name: string) => `program_${name}.index`,
+  /** A line of it that has no end yet. */
+  programOpenLine: (name: string, stream: 'stdout' | 'stderr') => `program_${name}.open-${stream}`,
+  programPidFile: (name: string) => `program_${name}.pid`,
+  /** Of a program that outlives the monitor: which process it is, what it prints, how far that was read, and a pipe to its stdin. */
+  keptProgram: (name: string) => `program_${name}.kept`,
+  keptStream: (name: string, stream: 'stdout' | 'stderr') => `program_${name}.${stream}`,
+  keptPosition: (name: string) => `program_${name}.position`,
+  keptInput: (name: string) => `program_${name}.stdin`,
   gateToken: 'gate_token',
   gateKey: 'gate_key',
   monitorLog: 'proxy_monitor.log',
@@ -21,12 +40,28 @@ export const fileNames = {
   runtimeState: 'runtime-state.json',
   logRing: 'proxy-logs.jsonl',
   journal: 'events.jsonl',
+  audit: 'audit.jsonl',
+  apiKeys: 'api_keys.json',
   desiredState: 'desired-state.json',
+  /** What orders have changed of the configuration. */
+  configurationChanges: 'configuration-changes.json',
+  /** The valid configurations that were in force last. */
+  configurationHistory: 'configuration-history.json',
+  /** What stood in the configuration file, and was never in force, when an order wrote another one. */
+  displacedConfiguration: 'configuration-displaced',
   /** Incidents, and changes that wait to be told. */
   alerts: 'alerts.json',
   /** The queue and health of one channel. */
   alertChannel: (channel: string) => `alert_${channel}.json`,
   selfSigned: 'tls_self_signed.pem',
+  /** The MCP gateway's: what it is and does, its log for programs and for people, its sockets, its keys. */
+  gatewayState: 'mcp-proxy-runtime-state.json',
+  gatewayRing: 'mcp-proxy-logs.jsonl',
+  gatewayLog: 'mcp_proxy.log',
+  gatewaySocket: 'mcp-proxy.sock',
+  gatewayClients: 'mcp-proxy-clients.sock',
+  gatewayKeys: 'mcp_proxy_keys.json',
+  gatewayFirstKey: 'mcp_proxy_key',
 } as const
 
 /**
@@ -43,6 +78,7 @@ export function prepareStateDirectory(directory: string): void {
   }
   demandOwnDirectory(directory)
   demandClosed(directory)
+  demandWritable(directory)
 }
 
 function demandTrustedParents(directory: string): void {
@@ -56,10 +92,10 @@ function demandTrustedParents(directory: string): void {
 
 /**
  * The same for a process that runs already: makes a directory that was removed, and goes on in one that somebody has opened to others.
- * @returns what a person should hear about it; undefined when all is well.
+ * @returns whether other users can enter it.
  * @throws Failure when it cannot be made or is not ours.
  */
-export function keepStateDirectory(directory: string): string | undefined {
+export function keepStateDirectory(directory: string): boolean {
   demandTrustedParents(directory)
   try {
     makeDirectory(directory)
@@ -67,9 +103,12 @@ export function keepStateDirectory(directory: string): string | undefined {
     throw refusal(directory, errorText(error), 'it is tried again')
   }
   demandOwnDirectory(directory)
-  return (statSync(directory).mode & 0o077) === 0
-    ? undefined
-    : `Other users can enter the state directory ${directory}: chmod 700 ${directory}`
+  return (statSync(directory).mode & 0o077) !== 0
+}
+
+/** What a person should hear of a state directory that other users can enter. */
+export function openToOthersInWords(directory: string): string {
+  return `Other users can enter the state directory ${directory}: chmod 700 ${directory}`
 }
 
 /**
@@ -85,6 +124,16 @@ export function demandOwnDirectory(directory: string): void {
   if (!target.isDirectory()) throw refusal(directory, 'it is not a directory', 'choose another --state-dir')
   if (target.uid !== ownUid()) {
     throw refusal(directory, `it belongs to another user (uid ${target.uid})`, 'choose another --state-dir')
+  }
+}
+
+/** The failure has the system's code, because a disk that is read-only for a while is a shortage of this machine. */
+function demandWritable(directory: string): void {
+  try {
+    accessSync(directory, constants.W_OK | constants.X_OK)
+  } catch (error) {
+    const failure = refusal(directory, errorText(error), 'choose another --state-dir')
+    throw Object.assign(failure, { code: errorCode(error) })
   }
 }
 
@@ -105,7 +154,7 @@ function makeDirectory(directory: string): void {
 
 /** True for a name that only this program gives a file: a folder with anything else in it serves others, too. */
 function isOurs(name: string): boolean {
-  return /^(tcp_proxy_|proxy_monitor\.log|proxy-logs|runtime-state|desired-state|events|alert|gate_|control\.sock)/.test(
+  return /^(tcp_proxy_|program_|proxy_monitor\.log|proxy-logs|runtime-state|desired-state|events|audit|api_keys|alert|gate_|mcp[_-]proxy|control\.sock)/.test(
     name,
   )
 }

@@ -1,6 +1,6 @@
-import type { ChannelHealth } from '../../alert/channel-health.ts'
 import { readChannelHealth } from '../../alert/channel-records.ts'
 import { sendTestAlerts, type TestedChannel } from '../../alert/test-alert.ts'
+import type { ChannelHealth } from '../../record/shapes/alerts.ts'
 import { type Check, type Finding, failed, note, ok, warning } from '../check.ts'
 
 /** What the monitor has written of one channel. */

@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import type { OwnProcess } from '../../os/own-processes.ts'
+import type { OwnProcess } from '../../process/own-processes.ts'
 import { shellWord } from '../../report/own-programs.ts'
 import { type Check, type Finding, note, ok, warning } from '../check.ts'
 

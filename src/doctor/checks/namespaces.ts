@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { bootId } from '../../os/clock.ts'
-import { commandLine, ownIdentity, type ProcessIdentity } from '../../os/process-identity.ts'
+import { system } from '../../os/system.ts'
+import { ownIdentity, type ProcessIdentity } from '../../process/identity.ts'
 import { readRuntimeState } from '../../record/runtime-state.ts'
 import { fileNames } from '../../record/state-directory.ts'
 import { type Check, type Finding, note, ok, warning } from '../check.ts'
@@ -64,7 +65,7 @@ export const namespaces: Check = {
       writer: reading.kind === 'read' ? reading.state.writer.identity : undefined,
       bootId: bootId(),
       isContainer: ['/.dockerenv', '/run/.containerenv'].some((file) => existsSync(file)),
-      first: commandLine(1)?.[0],
+      first: system.commandLine(1)?.[0],
     })
   },
 }

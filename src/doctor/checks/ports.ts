@@ -1,19 +1,19 @@
-import { readFileSync } from 'node:fs'
 import type { ForwardConfiguration } from '../../config/configuration.ts'
 import { targetsOf } from '../../config/forward-options.ts'
-import { isOwnLoopback, planListeners } from '../../forward/listen/listen-plan.ts'
-import { hostAndPort, machineAddresses } from '../../os/interfaces.ts'
-import { type TcpListener, takesConnectionsTo, tcpListeners } from '../../os/listener-table.ts'
-import type { OwnProcess } from '../../os/own-processes.ts'
-import { findPortHolder, type PortHolder } from '../../os/port-holder.ts'
-import { printable } from '../../os/printable.ts'
+import { isOwnLoopback, isSamePort, planListeners } from '../../forward/listen/listen-plan.ts'
+import type { TcpListener } from '../../os/backend.ts'
+import { hostAndPort, machineAddresses, takesConnectionsTo } from '../../os/interfaces.ts'
+import { system } from '../../os/system.ts'
 import { ownUid } from '../../os/trusted-path.ts'
+import type { OwnProcess } from '../../process/own-processes.ts'
+import { identifyPortHolder } from '../../process/port-holder.ts'
+import { describeProcess, type ProcessSummary } from '../../process/summary.ts'
 import { type Check, type Finding, failed, note, ok } from '../check.ts'
 
 /** One address that a forward wants, and who has it. */
 export interface Claim {
   readonly address: string
-  readonly holder: PortHolder | undefined
+  readonly holder: ProcessSummary | undefined
 }
 
 export interface PortFacts {
@@ -43,16 +43,19 @@ export function judgePort(facts: PortFacts): Finding[] {
       ),
     )
   }
-  const others = claims.filter(({ holder }) => holder !== undefined && !own.includes(holder.pid ?? 0))
-  const strangers = new Map(others.map(({ holder }) => [holder?.pid ?? 0, holder]))
+  const others = claims.flatMap(({ address, holder }) =>
+    holder === undefined || own.includes(holder.pid ?? 0) ? [] : [{ address, holder }],
+  )
+  const strangers = new Map(others.map(({ holder }) => [holder.pid ?? 0, holder]))
   for (const [pid, holder] of strangers) {
     const where = others
-      .filter((claim) => (claim.holder?.pid ?? 0) === pid)
+      .filter((claim) => (claim.holder.pid ?? 0) === pid)
       .map(({ address }) => hostAndPort(address, port))
-    const who = pid === 0 ? 'a process of another user' : `PID ${pid} (${holder?.command})`
     const cure =
       pid === 0 ? `sudo ss -ltnp 'sport = :${port}'` : `kill ${pid}, or choose another port for ${name}`
-    findings.push(failed('port-taken', `${name}: ${where.join(', ')} is held by ${who}`, cure))
+    findings.push(
+      failed('port-taken', `${name}: ${where.join(', ')} is held by ${describeProcess(holder)}`, cure),
+    )
   }
   if (findings.length === 0) {
     const isServed = claims.some(({ holder }) => holder !== undefined)
@@ -89,10 +92,12 @@ async function lookAt(
   const own = processes.filter(
     (one) => one.port === port && (one.kind === 'forwarder' || one.kind === 'worker'),
   )
-  const table = tcpListeners()
+  const table = system.tcpListeners()
+  // Without the table, doctor cannot rule out a listener. Where the target has the same port, the listener may be the target.
+  const isDoubtful = table === undefined && !isSamePort(options)
   const claims: Claim[] = []
   for (const address of planListeners(options, machineAddresses()).addresses) {
-    claims.push({ address, holder: await holderOf(port, address, table) })
+    claims.push({ address, holder: await identifyPortHolder(port, address, isDoubtful) })
   }
   const local = targetsOf(options).find(({ host }) =>
     isOwnLoopback({ ...options, listenPort: 0 }, { host, port: 0 }),
@@ -117,30 +122,6 @@ function listens(table: readonly TcpListener[] | undefined, port: number): boole
   })
 }
 
-/** Where /proc does not tell who it is, find-process may: it asks ss, netstat or lsof, of which one may have more rights. */
-async function holderOf(
-  port: number,
-  address: string,
-  table: readonly TcpListener[] | undefined,
-): Promise<PortHolder | undefined> {
-  const seen = findPortHolder(port, address)
-  if (seen === undefined || seen.pid !== undefined) return seen
-  // It tells one holder of the port, whatever the address: with several, that may be another one.
-  if (table !== undefined && table.filter((one) => one.port === port).length > 1) return seen
-  try {
-    const { default: find } = await import('find-process')
-    const [found] = await find('port', port)
-    return found === undefined ? seen : { pid: found.pid, command: printable(found.cmd || found.name) }
-  } catch {
-    return seen
-  }
-}
-
 function isForbidden(port: number): boolean {
-  if (ownUid() === 0 || process.platform !== 'linux') return false
-  try {
-    return port < Number(readFileSync('/proc/sys/net/ipv4/ip_unprivileged_port_start', 'utf8'))
-  } catch {
-    return port < 1024
-  }
+  return ownUid() !== 0 && port < system.lowestFreePort()
 }

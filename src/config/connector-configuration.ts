@@ -1,0 +1,69 @@
+import type { RestartPolicy } from './restart-policy.ts'
+
+/** How an MCP server is reached. Texts may hold references such as `${env:NAME}`, which are resolved when it is started. */
+export type ConnectorTransport =
+  /** A child process that speaks on stdin and stdout. `cwd` is absolute. */
+  | {
+      readonly kind: 'stdio'
+      readonly command: readonly [string, ...string[]]
+      readonly cwd: string
+      readonly env: Readonly<Record<string, string>>
+      /** Files of NAME=value lines; `env` overrides them. Absolute. */
+      readonly envFile: readonly string[]
+    }
+  /** `http`: Streamable HTTP. `sse`: HTTP with Server-Sent Events, as revision 2024-11-05 has it. */
+  | {
+      readonly kind: 'http' | 'sse'
+      readonly url: string
+      readonly headers: Readonly<Record<string, string>>
+    }
+
+/** Which tools and prompts are offered. Names as the server has them, `*` for any characters; no `allow` = all. */
+export interface ToolRules {
+  readonly allow: readonly string[]
+  readonly deny: readonly string[]
+}
+
+/** An MCP server behind the gateway. */
+export interface ConnectorConfiguration {
+  /** Lower-case letters, digits and single hyphens: {@link connectorIdOf}. Unique. */
+  readonly id: string
+  /** As it was written. */
+  readonly name: string
+  readonly enabled: boolean
+  readonly transport: ConnectorTransport
+  /** `boot`: started with the gateway. `demand`: when its first request comes. */
+  readonly start: 'boot' | 'demand'
+  /** `shared`: one connection for all clients. `session`: one for each client. */
+  readonly isolation: 'shared' | 'session'
+  /** ms that one request may take. */
+  readonly timeoutMs: number
+  /** ms without a request after which it is ended; 0 = never. */
+  readonly idleMs: number
+  readonly tools: ToolRules
+  readonly restart: RestartPolicy
+  /** The file that it was read from, for messages. */
+  readonly source: string
+}
+
+export const connectorDefaults = {
+  start: 'boot',
+  isolation: 'shared',
+  timeoutMs: 120_000,
+  idleMs: 0,
+} as const
+
+/** Longest id: 64 characters of a tool's name leave as many for the tool. */
+const longestId = 30
+
+/**
+ * The id of a connector of this name: lower case; everything but letters and digits becomes one hyphen; at most 30 characters. So no id holds
+ * `__`. Empty when nothing is left.
+ */
+export function connectorIdOf(name: string): string {
+  return name
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9]+/g, '-')
+    .slice(0, longestId)
+    .replaceAll(/^-+|-+$/g, '')
+}

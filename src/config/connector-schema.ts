@@ -1,0 +1,152 @@
+/** What `connectors:` may say in a configuration file, and the configuration that comes of it. Loaded with the schema of the file. */
+import path from 'node:path'
+import type { z as Zod } from 'zod'
+import { type ConnectorConfiguration, connectorDefaults, connectorIdOf } from './connector-configuration.ts'
+import type { Problem } from './problems.ts'
+import { duration, oneOrMore } from './schema-parts.ts'
+import { type RestartEntry, restart, restartPolicy } from './unit-schema.ts'
+import * as z from './zod.ts'
+
+/** What a variable may hold in YAML: numbers and flags are written without quotation marks. */
+const variable = z.union([z.string(), z.number(), z.boolean()]).transform(String)
+const word = z.union([z.string(), z.number()]).transform(String)
+
+/** What clients call the ways to reach a server; see `transportKind`. */
+const transportNames = [
+  'stdio',
+  'http',
+  'streamable-http',
+  'streamableHttp',
+  'streamable_http',
+  'sse',
+] as const
+
+const tools = z.strictObject({
+  allow: oneOrMore(z.string())
+    .optional()
+    .describe('only these tools and prompts; "*" stands for any characters'),
+  deny: oneOrMore(z.string()).optional().describe('none of these tools and prompts, even if allow has them'),
+})
+
+export const connector = z.strictObject({
+  command: z
+    .union([z.string().min(1), z.array(word).min(1)])
+    .optional()
+    .describe('the server to run, alone or with its arguments as a list; no shell reads it'),
+  args: z.array(word).optional().describe('its arguments'),
+  env: z
+    .record(z.string(), variable)
+    .optional()
+    .describe('variables that it gets beside the usual ones, such as PATH'),
+  envFile: oneOrMore(z.string().min(1))
+    .optional()
+    .describe('a file of variables (NAME=value lines), or several'),
+  cwd: z.string().min(1).optional().describe('folder to run it in; default: that of this file'),
+  url: z
+    .string()
+    .refine((text) => /^(https?:\/\/.|\$\{)/.test(text), 'must be a URL that begins with http:// or https://')
+    .optional()
+    .describe('URL of a server that runs elsewhere, instead of command'),
+  headers: z
+    .record(z.string(), variable)
+    .optional()
+    .describe('HTTP headers to send to it, such as Authorization'),
+  type: z
+    .enum(transportNames)
+    .optional()
+    .describe('stdio, http (Streamable HTTP) or sse; default: stdio with command, http with url'),
+  enabled: z
+    .boolean()
+    .optional()
+    .describe('false = not served, unless mcp-proxy start --connectors names it; default true'),
+  disabled: z
+    .boolean()
+    .optional()
+    .describe('true = the same as enabled: false, as some MCP clients write it'),
+  start: z
+    .enum(['boot', 'demand'])
+    .optional()
+    .describe('boot = started with the gateway; demand = started by its first request; default boot'),
+  isolation: z
+    .enum(['shared', 'session'])
+    .optional()
+    .describe('shared = one process for all clients; session = one process for each client; default shared'),
+  timeout: duration.optional().describe('how long one request may take; default 120s'),
+  idle: duration.optional().describe('it is ended after so long without a request; default 0 = never'),
+  tools: tools.optional().describe('which of its tools and prompts clients are offered; default: all'),
+  restart: restart
+    .omit({ startTimeout: true, killAfter: true })
+    .optional()
+    .describe('how long the gateway waits after a failed start'),
+})
+
+export const connectors = z.record(z.string(), connector)
+
+export const connectorKeys: Readonly<Record<string, readonly string[]>> = {
+  tools: Object.keys(tools.shape),
+}
+
+export type ConnectorEntry = Zod.output<typeof connector>
+
+/** @param folder that relative folders begin in. @param source the file, for messages. */
+export function connectorConfigurations(
+  entries: Readonly<Record<string, ConnectorEntry>>,
+  folder: string,
+  source: string,
+  shared: RestartEntry | undefined,
+): readonly ConnectorConfiguration[] {
+  return Object.entries(entries).map(([name, entry]) => ({
+    id: connectorIdOf(name),
+    name,
+    enabled: entry.enabled !== false && entry.disabled !== true,
+    transport: transportOf(entry, folder),
+    start: entry.start ?? connectorDefaults.start,
+    isolation: entry.isolation ?? connectorDefaults.isolation,
+    timeoutMs: entry.timeout ?? connectorDefaults.timeoutMs,
+    idleMs: entry.idle ?? connectorDefaults.idleMs,
+    tools: { allow: entry.tools?.allow ?? [], deny: entry.tools?.deny ?? [] },
+    restart: restartPolicy({ ...shared, ...entry.restart }),
+    source,
+  }))
+}
+
+function transportOf(entry: ConnectorEntry, folder: string): ConnectorConfiguration['transport'] {
+  const { url, headers = {}, command, args = [] } = entry
+  if (url !== undefined && command === undefined) {
+    return { kind: entry.type === 'sse' ? 'sse' : 'http', url, headers }
+  }
+  const [program = '', ...words] = typeof command === 'string' ? [command] : (command ?? [])
+  return {
+    kind: 'stdio',
+    command: [program, ...words, ...args],
+    cwd: path.resolve(folder, entry.cwd ?? '.'),
+    env: entry.env ?? {},
+    envFile: (entry.envFile ?? []).map((file) => path.resolve(folder, file)),
+  }
+}
+
+/** What is wrong with connectors beside the form of their entries. @param place of the entries in the file. */
+export function connectorProblems(
+  entries: Readonly<Record<string, ConnectorEntry>> | undefined,
+  place: Problem['place'] = ['connectors'],
+): Problem[] {
+  const names = new Map<string, string>()
+  return Object.entries(entries ?? {}).flatMap(([name, entry]): Problem[] => {
+    const at = (text: string): Problem[] => [
+      { place: [...place, name], text: `${place.join('.')}.${name}: ${text}` },
+    ]
+    const id = connectorIdOf(name)
+    if (id === '') return at('its name needs a letter or a digit')
+    const other = names.get(id)
+    names.set(id, name)
+    if (other !== undefined) return at(`as an id this is "${id}", which ${other} has already; rename one`)
+    if (entry.command !== undefined && entry.url !== undefined)
+      return at('it has command and url; keep one of them')
+    if (entry.command === undefined && entry.url === undefined) return at('it needs command, or url')
+    const isStdio = entry.type === 'stdio'
+    if (entry.type !== undefined && isStdio !== (entry.command !== undefined)) {
+      return at(`type ${entry.type} does not go with ${entry.command === undefined ? 'url' : 'command'}`)
+    }
+    return []
+  })
+}

@@ -1,0 +1,53 @@
+import { createRequire } from 'node:module'
+
+export interface PatternRule {
+  /** RE2 syntax: no look-around, no back-references. */
+  readonly regex: string
+  /** The lowest number wins; of equal ones a person's own, then the one that comes later. */
+  readonly priority: number
+}
+
+/** Rules by the class that they give to a line, as in a file of patterns. */
+export type PatternRules = Readonly<Record<string, readonly PatternRule[]>>
+
+/** A line keeps the number of its class in five bits. */
+export const mostClasses = 31
+
+/** Characters of an expression: nobody writes more by hand. */
+export const longestRegex = 1000
+
+const require = createRequire(import.meta.url)
+
+/**
+ * Compiles an expression for texts of any origin: it takes time in proportion to their length, whatever both are.
+ * @throws Error with the reason when it is none, or one that RE2 has not.
+ */
+export function compileRegex(regex: string): (text: string) => boolean {
+  if (regex.length > longestRegex) throw new Error(`it is longer than ${longestRegex} characters`)
+  // By require, and only here: who configures no pattern does not load it.
+  const { RE2JS } = require('re2js') as typeof import('re2js')
+  try {
+    const compiled = RE2JS.compile(regex)
+    return (text) => compiled.test(text)
+  } catch (error) {
+    throw new Error(reasonOf(regex, error))
+  }
+}
+
+/** Why an expression cannot be used; undefined = it can. */
+export function regexProblem(regex: string): string | undefined {
+  try {
+    compileRegex(regex)
+    return undefined
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error)
+  }
+}
+
+function reasonOf(regex: string, error: unknown): string {
+  const cure = 'match the words themselves instead'
+  if (/\(\?(?:[=!]|<[=!])/.test(regex)) return `RE2 has no look-ahead and no look-behind; ${cure}`
+  if (/\\[1-9]/.test(regex)) return `RE2 has no back-references; ${cure}`
+  const message = error instanceof Error ? error.message : String(error)
+  return message.replace(/^error parsing regexp: /i, '')
+}

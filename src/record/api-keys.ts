@@ -1,0 +1,236 @@
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
+import { statSync } from 'node:fs'
+import path from 'node:path'
+import { writeFileAtomically } from '../os/atomic-file.ts'
+import { monotonicMs, wallTime } from '../os/clock.ts'
+import { errorCode, errorText, exitCode, Failure } from '../os/failure.ts'
+import { readRegularFile } from '../os/regular-file.ts'
+import { demandOwnDirectory, fileNames } from './state-directory.ts'
+
+/** What a key may allow: to read, to start and stop, to type into programs, to change the configuration. */
+export const keyScopes = ['read', 'control', 'input', 'config'] as const
+
+export type KeyScope = (typeof keyScopes)[number]
+
+/** A key, as it is kept: without its secret. */
+export interface ApiKey {
+  /** The public part of the key: it stands in logs and lists. */
+  readonly id: string
+  readonly name: string
+  /** SHA-256 of the whole key, in hex. */
+  readonly hash: string
+  readonly scopes: readonly KeyScope[]
+  /** The names of the programs and forwards that it may see and order; null = all. */
+  readonly units: readonly string[] | null
+  /** Wall times, ISO 8601. */
+  readonly createdAt: string
+  /** null = never. */
+  readonly expiresAt: string | null
+  readonly lastUsedAt: string | null
+}
+
+/** What somebody who shows a key is. `unknown` is also a key whose file cannot be read. */
+export type KeyJudgement =
+  | { readonly kind: 'valid'; readonly key: ApiKey }
+  | { readonly kind: 'expired'; readonly key: ApiKey }
+  | { readonly kind: 'unknown' }
+
+/** `pwk_`, the public id, the secret of 256 bits. */
+const form = /^pwk_([a-z0-9]{10})_[\w-]{43}$/
+
+/** Letters of an id. */
+const letters = 'abcdefghijklmnopqrstuvwxyz234567'
+
+/** ms between two looks at the file: a flood of wrong keys must not cost a system call each. */
+const lookEveryMs = 100
+
+/** ms between two writes of when keys were last used. */
+const saveEveryMs = 60_000
+
+const noHash = Buffer.alloc(32)
+
+/**
+ * The API keys of a monitor, in `api_keys.json` (0600). The file is the truth: what another process changes in it holds within a tenth of a
+ * second. One that is missing has no keys; one that is damaged admits nobody and is not written over.
+ */
+export class ApiKeys {
+  readonly #directory: string
+  readonly #file: string
+  #stamp = ''
+  #lookedAt = Number.NEGATIVE_INFINITY
+  #keys = new Map<string, ApiKey>()
+  #problem: string | undefined
+  #saving: NodeJS.Timeout | undefined
+
+  /** @param name of the file: other keys than those of the monitor are kept in another one. */
+  constructor(stateDirectory: string, name: string = fileNames.apiKeys) {
+    this.#directory = stateDirectory
+    this.#file = path.join(stateDirectory, name)
+  }
+
+  /** @throws Failure (78) when the file is damaged. */
+  list(): readonly ApiKey[] {
+    this.#read()
+    this.#demandWhole()
+    return [...this.#keys.values()]
+  }
+
+  /**
+   * Makes a key.
+   * @returns the key itself, which is kept nowhere, and what is kept of it.
+   * @throws Failure (78) when the file is damaged; the system's error when it cannot be written.
+   */
+  create(given: Pick<ApiKey, 'name' | 'scopes' | 'units' | 'expiresAt'>): { secret: string; key: ApiKey } {
+    this.#read()
+    this.#demandWhole()
+    const id = Array.from(randomBytes(10), (byte) => letters[byte % letters.length]).join('')
+    const secret = `pwk_${id}_${randomBytes(32).toString('base64url')}`
+    const hash = hashOf(secret).toString('hex')
+    const key: ApiKey = { id, hash, ...given, createdAt: wallTime(), lastUsedAt: null }
+    this.#write(new Map(this.#keys).set(id, key))
+    return { secret, key }
+  }
+
+  /** Takes a key away. @throws as `create`. */
+  revoke(id: string): void {
+    this.#read()
+    this.#demandWhole()
+    const left = new Map(this.#keys)
+    left.delete(id)
+    this.#write(left)
+  }
+
+  /** Whose key this is. Takes as long for a wrong secret as for an unknown id. */
+  judge(secret: string): KeyJudgement {
+    this.#look()
+    const id = form.exec(secret)?.[1] ?? ''
+    const known = this.#keys.get(id)
+    const isSame = timingSafeEqual(
+      hashOf(secret),
+      known === undefined ? noHash : Buffer.from(known.hash, 'hex'),
+    )
+    if (known === undefined || !isSame) return { kind: 'unknown' }
+    return { kind: hasExpired(known) ? 'expired' : 'valid', key: known }
+  }
+
+  /** The key of this id, while it is valid: for sessions that stand for it. */
+  valid(id: string): ApiKey | undefined {
+    this.#look()
+    const known = this.#keys.get(id)
+    return known === undefined || hasExpired(known) ? undefined : known
+  }
+
+  /** Remembers that a key was used; it is written within a minute, with others. */
+  used({ id }: ApiKey): void {
+    const known = this.#keys.get(id)
+    if (known === undefined) return
+    this.#keys.set(id, { ...known, lastUsedAt: wallTime() })
+    this.#saving ??= setTimeout(() => this.save(), saveEveryMs).unref()
+  }
+
+  /** Writes when keys were last used, if that has changed. Never fails: the next one tries again. */
+  save(): void {
+    if (this.#saving === undefined) return
+    clearTimeout(this.#saving)
+    this.#saving = undefined
+    const used = this.#keys
+    try {
+      // Not over what a person has changed meanwhile.
+      this.#read()
+      if (this.#problem !== undefined) return
+      const times = [...this.#keys].map(([id, key]) => {
+        return [id, { ...key, lastUsedAt: used.get(id)?.lastUsedAt ?? key.lastUsedAt }] as const
+      })
+      this.#write(new Map(times))
+    } catch {
+      // A full disk. The times are in memory until the file is read again.
+    }
+  }
+
+  #write(keys: Map<string, ApiKey>): void {
+    demandOwnDirectory(this.#directory)
+    const content = { schemaVersion: 1, keys: [...keys.values()] }
+    writeFileAtomically(this.#file, `${JSON.stringify(content, null, 1)}\n`)
+    this.#keys = keys
+    this.#stamp = stampOf(this.#file)
+  }
+
+  #look(): void {
+    const now = monotonicMs()
+    if (now - this.#lookedAt < lookEveryMs) return
+    this.#lookedAt = now
+    this.#read()
+  }
+
+  #read(): void {
+    const stamp = stampOf(this.#file)
+    if (stamp === this.#stamp) return
+    this.#stamp = stamp
+    this.#problem = undefined
+    this.#keys = new Map()
+    try {
+      this.#keys = new Map(parseApiKeys(readRegularFile(this.#file)).map((key) => [key.id, key]))
+    } catch (error) {
+      if (errorCode(error) !== 'ENOENT') this.#problem = errorText(error)
+    }
+  }
+
+  #demandWhole(): void {
+    if (this.#problem === undefined) return
+    throw new Failure(
+      `${this.#file} cannot be used: ${this.#problem}; mend it, or move it away and make new keys`,
+      exitCode.configuration,
+    )
+  }
+}
+
+export function hasExpired({ expiresAt }: ApiKey): boolean {
+  return expiresAt !== null && Date.parse(expiresAt) <= Date.now()
+}
+
+/** @throws when it is not what `ApiKeys` writes: a key of which anything is in doubt must admit nobody. */
+export function parseApiKeys(text: string): ApiKey[] {
+  const { schemaVersion, keys } = JSON.parse(text) as { schemaVersion?: unknown; keys?: unknown }
+  if (schemaVersion !== 1 || !Array.isArray(keys)) throw new Error('it holds no API keys of this version')
+  return keys.map((key, index) => {
+    if (!isApiKey(key)) throw new Error(`keys[${index}] is damaged`)
+    return key
+  })
+}
+
+function isApiKey(value: unknown): value is ApiKey {
+  const key = value as { readonly [Name in keyof ApiKey]?: unknown } | null
+  return (
+    typeof key === 'object' &&
+    key !== null &&
+    [key.id, key.name].every((one) => typeof one === 'string') &&
+    typeof key.hash === 'string' &&
+    /^[0-9a-f]{64}$/.test(key.hash) &&
+    isTextList(key.scopes) &&
+    key.scopes.every((scope) => (keyScopes as readonly string[]).includes(scope)) &&
+    (key.units === null || isTextList(key.units)) &&
+    isTime(key.createdAt) &&
+    [key.expiresAt, key.lastUsedAt].every((time) => time === null || isTime(time))
+  )
+}
+
+function isTextList(value: unknown): value is readonly string[] {
+  return Array.isArray(value) && value.every((one) => typeof one === 'string')
+}
+
+function isTime(value: unknown): boolean {
+  return typeof value === 'string' && Number.isFinite(Date.parse(value))
+}
+
+function hashOf(secret: string): Buffer {
+  return createHash('sha256').update(secret).digest()
+}
+
+function stampOf(file: string): string {
+  try {
+    const { dev, ino, size, mtimeMs } = statSync(file)
+    return [dev, ino, size, mtimeMs].join(':')
+  } catch (error) {
+    return errorCode(error) ?? 'unreadable'
+  }
+}

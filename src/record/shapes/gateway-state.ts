@@ -1,0 +1,65 @@
+/** What the MCP gateway writes of itself every few seconds, and `mcp-proxy status` reads: `mcp-proxy-runtime-state.json`. */
+
+export interface GatewayClient {
+  readonly name: string
+  readonly protocolVersion: string
+  /** `active`: it has asked within a minute. `idle`: it has not. `gone`: it has no connection any more. */
+  readonly state: 'active' | 'idle' | 'gone'
+  /** Wall times, ISO 8601. */
+  readonly connectedAt: string
+  readonly lastSeen: string
+  readonly sessions: number
+  readonly toolCalls: number
+}
+
+export interface GatewayConnector {
+  readonly id: string
+  readonly toolCount: number
+  readonly healthy: boolean
+  readonly state: 'pending' | 'ready' | 'error' | 'disabled' | 'idle'
+  readonly error: string | null
+  /** The revision that it speaks; null = not known yet. */
+  readonly protocolVersion: string | null
+  readonly pid: number | null
+  /** Requests under way. */
+  readonly inFlight: number
+  /** Lines on its stdout that were no messages. */
+  readonly junkLines: number
+}
+
+export interface GatewayState {
+  readonly version: 1
+  readonly proxy: {
+    readonly state: 'RUNNING' | 'STOPPED'
+    readonly mode: 'stdio' | 'http' | 'stdio+http'
+    readonly startedAt: string
+    readonly pid: number
+    readonly heartbeat: string
+    /** Where it serves HTTP; null = it does not. */
+    readonly url: string | null
+    /** The file that holds the key which the first start made; null = there is none. */
+    readonly keyFile: string | null
+  }
+  readonly connectors: readonly GatewayConnector[]
+  readonly clients: Readonly<Record<string, GatewayClient>>
+  readonly logging: {
+    readonly level: string
+    readonly bufferedLines: number
+    readonly maxLines: number
+  }
+}
+
+/** Reads what a gateway wrote; undefined = it is something else. */
+export function readGatewayState(value: unknown): GatewayState | undefined {
+  const state = value as Partial<GatewayState> | null
+  const isState =
+    typeof state === 'object' &&
+    state?.version === 1 &&
+    typeof state.proxy?.pid === 'number' &&
+    typeof state.proxy.heartbeat === 'string' &&
+    typeof state.proxy.startedAt === 'string' &&
+    Array.isArray(state.connectors) &&
+    typeof state.clients === 'object' &&
+    typeof state.logging === 'object'
+  return isState ? (state as GatewayState) : undefined
+}
