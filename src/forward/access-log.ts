@@ -1,5 +1,5 @@
+import { defaultLogLimits, LineLog } from '../log/line-log.ts'
 import { absolutePath } from '../os/working-directory.ts'
-import { defaultLogLimits, LineLog } from '../record/line-log.ts'
 import type { AccessRecord } from './access-record.ts'
 
 export interface AccessLog {

@@ -1,7 +1,8 @@
 import { wallTime } from '../os/clock.ts'
 import { hostAndPort } from '../os/interfaces.ts'
-import type { ConnectionFacts } from '../record/forwarder-health.ts'
-import type { Connection, ConnectionPhase } from './connection.ts'
+import type { ConnectionFacts } from '../record/shapes/control.ts'
+import type { Connection } from './connection.ts'
+import type { ConnectionPhase } from './connection-state.ts'
 import type { Termination } from './termination.ts'
 
 /** How a connection was, told once at its end: one line of the access log. */

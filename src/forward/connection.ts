@@ -1,12 +1,14 @@
 import type { Socket } from 'node:net'
 import { hostAndPort } from '../os/interfaces.ts'
-import type { RefusalReason } from '../record/forwarder-health.ts'
+import type { RefusalReason } from '../record/shapes/forwarder-health.ts'
+import type { ConnectionPhase, ConnectionState, Source } from './connection-state.ts'
 import type { DialListener, Dialled, Dialling, NotDialled } from './dial/dialer.ts'
 import type { RelayTotals } from './relay/direction.ts'
 import { type Relay, type RelayEnd, type RelayLimits, startRelay } from './relay/relay.ts'
 import type { GoneListener, RelaySocket, SocketAddress } from './relay/relay-socket.ts'
 import { resetSocket } from './relay/reset.ts'
 import { relaySocketOf, StreamSocket } from './relay/stream-socket.ts'
+import type { Listed } from './roster.ts'
 import { type ClientStep, runSteps, type TargetStep } from './steps/steps.ts'
 import type { EndCause, StopReason } from './termination.ts'
 
@@ -33,10 +35,7 @@ export interface ConnectionServer {
   serve(client: Socket, source: string): void
 }
 
-/**
- * Where a connection is. It moves downwards, and steps that a forward does not have are skipped; only late client steps come after the
- * target's.
- */
+/** A `ConnectionPhase` with what it needs. */
 type Phase =
   | { readonly kind: 'accepted' }
   /** @property target is there already when the step had to wait for it. */
@@ -47,21 +46,14 @@ type Phase =
   | { readonly kind: 'served' }
   | { readonly kind: 'ended' }
 
-export type ConnectionPhase = Phase['kind']
-
-/** Who connected. */
-export type Source = SocketAddress
-
 /** What stands for `cancel` until it is known: an outcome may come within the very call that returns it. */
 const notYet = () => {}
 
 /** One client's connection, from its accept to its end. */
-export class Connection implements DialListener, GoneListener {
+export class Connection implements ConnectionState, DialListener, GoneListener, Listed<Connection> {
   /** Counts from 1 within a forwarder. */
   readonly id: number
-  /** As a PROXY header tells it, where there is one. */
   source: Source
-  /** The address whose limits it counts against; undefined = none's. */
   countedFor: string | undefined
   /** ms of `performance.now()`. */
   readonly acceptedAt = performance.now()
@@ -69,14 +61,14 @@ export class Connection implements DialListener, GoneListener {
   connectMs: number | undefined
   /** Dials that failed. */
   retries = 0
-  /** What its client offers by ALPN; empty = nothing, or nobody has looked. */
   protocols: readonly string[] = []
-  /** What was agreed on by ALPN, with whichever side was asked first. */
   protocol: string | undefined
   #phase: Phase = { kind: 'accepted' }
   #destination: Source | undefined
   #client: RelaySocket
   #target: RelaySocket | undefined
+  /** What counts this connection; undefined before it is dialled, and once it is over. */
+  #counted: Dialled['target'] | undefined
   #targetAddress: SocketAddress | undefined
   #isKeptAlive = false
   #relay: Relay | undefined
@@ -87,6 +79,8 @@ export class Connection implements DialListener, GoneListener {
   #stopReason: StopReason = 'shutdown'
   #lifeTimer: NodeJS.Timeout | undefined
   readonly #pipeline: Pipeline
+  listedBefore: Connection | undefined
+  listedAfter: Connection | undefined
 
   constructor(id: number, source: Source, client: RelaySocket, pipeline: Pipeline) {
     this.id = id
@@ -96,7 +90,6 @@ export class Connection implements DialListener, GoneListener {
     client.onGone(this)
   }
 
-  /** Where it connected to: an address of this machine, or what a PROXY header says. */
   get destination(): Source {
     // A system call that most forwards have no use for.
     this.#destination ??= this.#client.local ?? { address: '', port: 0 }
@@ -143,7 +136,6 @@ export class Connection implements DialListener, GoneListener {
     this.#target.keepAlive()
   }
 
-  /** Turns it away, before or instead of a target. */
   refuse(reason: RefusalReason, message: string): void {
     this.#giveUp()
     this.#end({ kind: 'refused', reason, message })
@@ -210,7 +202,8 @@ export class Connection implements DialListener, GoneListener {
   }
 
   /** For the dial. */
-  dialled({ socket, address, port, retries, host, prepared }: Dialled): void {
+  dialled({ socket, address, port, retries, host, target: counted, prepared }: Dialled): void {
+    this.#counted = counted
     this.#targetAddress = { address, port }
     this.retries = retries
     const { targetSteps } = this.#pipeline
@@ -274,6 +267,8 @@ export class Connection implements DialListener, GoneListener {
 
   #end(cause: EndCause): void {
     this.#phase = { kind: 'ended' }
+    if (this.#counted !== undefined) this.#counted.open--
+    this.#counted = undefined
     clearTimeout(this.#lifeTimer)
     if (this.#served !== undefined) {
       this.#pipeline.totals.bytesFromClient += this.bytesFromClient

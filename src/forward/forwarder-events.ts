@@ -1,13 +1,14 @@
 /** What a forwarder reports, as data, and the lines of its log that are made of it. */
 import { type ForwardOptions, targetsOf } from '../config/forward-options.ts'
+import { targetProgram } from '../config/values.ts'
+import type { Log } from '../log/index.ts'
 import { hostAndPort } from '../os/interfaces.ts'
-import type { RefusalReason } from '../record/forwarder-health.ts'
+import type { Instance, RefusalReason } from '../record/shapes/forwarder-health.ts'
 import type { AccessRecord } from './access-record.ts'
 import type { TargetChange } from './dial/candidate.ts'
 import { type GateEvent, gateLine } from './gate/gate-events.ts'
 import type { CapacityEvent } from './limits/capacity.ts'
 import type { ListenEvent } from './listen/listening.ts'
-import type { Log } from './process-logs.ts'
 import type { StepFailure } from './steps/steps.ts'
 import type { CertificateEvent } from './steps/tls-in.ts'
 
@@ -36,6 +37,8 @@ export type ForwarderEvent =
       /** Failures of the same step for the same reason just before this one that were not told. */
       readonly untold: number
     }
+  /** Which processes of the program that the forward leads to get new connections. */
+  | { readonly kind: 'instances'; readonly ready: readonly Instance[] }
   | { readonly kind: 'gate'; readonly event: GateEvent }
   | CapacityEvent
   | CertificateEvent
@@ -70,53 +73,59 @@ export function logEvent(log: Log, forward: ForwardOptions, event: ForwarderEven
   switch (event.kind) {
     case 'listening': {
       const where = event.places.map((place) => hostAndPort(place, forward.listenPort)).join(', ')
-      const targets = targetsOf(forward).map(({ host, port }) => hostAndPort(host, port))
-      return log('info', `Listening on ${where}, forwarding to ${targets.join(', else ')}`, true)
+      const program = targetProgram(forward.targetHost)
+      const targets =
+        program === undefined
+          ? targetsOf(forward).map(({ host, port }) => hostAndPort(host, port))
+          : [`program ${program}`]
+      return log.info({ good: true }, `Listening on ${where}, forwarding to ${targets.join(', else ')}`)
     }
     case 'not-listening':
-      return log(
-        'warn',
+      return log.warn(
         `Cannot listen on ${hostAndPort(event.place, forward.listenPort)}: ${event.problem}; trying again`,
       )
     case 'target-answers':
-      return log('info', `Target ${event.target} answers at ${event.address}`, true)
+      return log.info({ good: true }, `Target ${event.target} answers at ${event.address}`)
     case 'target-fails':
       return event.answeredBefore
-        ? log('error', `Target ${event.target} no longer answers: ${event.message}`)
-        : log('info', `Waiting for target ${event.target}: ${event.message}`)
+        ? log.error(`Target ${event.target} no longer answers: ${event.message}`)
+        : log.info(`Waiting for target ${event.target}: ${event.message}`)
     case 'refused':
-      return log(
-        'warn',
+      return log.warn(
         `Connection from ${event.source} refused: ${event.message}${othersBefore(event.untold)}`,
       )
     case 'step-failed': {
       const { reason, step, message } = event.failure
       const what = `${step.side === 'client' ? '' : 'target, '}${step.name}: ${message}`
-      return log(
-        reason === 'gone' ? 'info' : 'warn',
+      return log[reason === 'gone' ? 'info' : 'warn'](
         `Connection from ${event.source} ended: ${what}${othersBefore(event.untold)}`,
       )
     }
+    case 'instances': {
+      const names = event.ready.map(({ name, port }) => `${name} (port ${port})`).join(', ')
+      return names === ''
+        ? log.warn(`Program ${targetProgram(forward.targetHost)} is not ready: new connections wait`)
+        : log.info({ good: true }, `New connections go to ${names}`)
+    }
     case 'gate': {
       const { level, message, good } = gateLine(event.event)
-      return log(level, message, good)
+      return log[level]({ good: good === true }, message)
     }
     case 'certificate-loaded': {
       const { subject, names, validTo, fingerprint } = event.certificate
       const what = `${subject || 'without a subject'} (${names || 'no names'}), valid to ${validTo}`
-      return log('info', `Certificate in use: ${what}, SHA-256 ${fingerprint}`, true)
+      return log.info({ good: true }, `Certificate in use: ${what}, SHA-256 ${fingerprint}`)
     }
     case 'certificate-kept':
-      return log('error', `What was loaded before is kept: ${event.problem}`)
+      return log.error(`What was loaded before is kept: ${event.problem}`)
     case 'full':
       return event.reason === 'descriptors'
-        ? log(
-            'error',
+        ? log.error(
             `No descriptor is left at ${event.open} connections: new ones are turned away; raise the limit (ulimit -n)`,
           )
-        : log('warn', `${event.open} connections are open, the limit: new ones are turned away`)
+        : log.warn(`${event.open} connections are open, the limit: new ones are turned away`)
     case 'room':
-      return log('info', `New connections are taken again, ${event.open} are open`, true)
+      return log.info({ good: true }, `New connections are taken again, ${event.open} are open`)
   }
 }
 

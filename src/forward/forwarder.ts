@@ -1,17 +1,34 @@
+/**
+ * forward/: one TCP forward, from a listening socket to a target, in a process of its own.
+ *
+ *   listen/ accepts -> limits/ admits -> steps/ of the client -> dial/ finds a target -> steps/ of the target -> relay/ -> end
+ *
+ * `Forwarder` combines these; connection.ts takes one connection through them. process.ts runs a forwarder as a process with files, logs
+ * and signals; handover-succession.ts replaces it by another process; workers/ lets several processes serve it. gate/ stands in front of
+ * the target and speaks HTTP with clients instead of the relay; inspector/ asks what a target is.
+ *
+ * Whatever else must happen to a connection before its bytes flow is a step (steps/); a rule about who may come in belongs to limits/.
+ * What a plain forward does not need is imported on demand, so that it starts fast.
+ */
 import { type ForwardOptions, targetsOf } from '../config/forward-options.ts'
+import { targetProgram } from '../config/values.ts'
 import { monotonicMs, wallTime } from '../os/clock.ts'
 import { isLoopback } from '../os/interfaces.ts'
-import type { Inheritance } from '../os/socket-activation.ts'
-import type { ConnectionFacts, ForwarderHealth } from '../record/forwarder-health.ts'
+import type { Inheritance } from '../process/inheritance.ts'
+import type { ConnectionFacts } from '../record/shapes/control.ts'
+import type { ForwarderHealth, Instance } from '../record/shapes/forwarder-health.ts'
+import type { LoginSecrets } from '../web/login-secrets.ts'
+import type { CertificateFiles } from '../web/tls-files.ts'
 import { accessRecord, connectionFacts } from './access-record.ts'
-import { Connection, type Pipeline, type Source } from './connection.ts'
+import { Connection, type Pipeline } from './connection.ts'
+import type { Source } from './connection-state.ts'
 import type { TargetChange } from './dial/candidate.ts'
 import { type DialTarget, literalAddresses } from './dial/dial.ts'
 import { Dialer } from './dial/dialer.ts'
 import { NameCache, serverLookup, systemLookup } from './dial/name-cache.ts'
 import { type ForwarderListener, targetEvent } from './forwarder-events.ts'
-import type { Gate, GateSecrets } from './gate/index.ts'
-import { inheritedTargets } from './handover.ts'
+import type { Gate } from './gate/index.ts'
+import { inheritedInstances, inheritedTargets } from './handover.ts'
 import { healthReport } from './health-report.ts'
 import type { InspectorWatch } from './inspector/index.ts'
 import { Admittance, unknownAddress } from './limits/admittance.ts'
@@ -21,9 +38,9 @@ import { type ListenerSet, pathOf } from './listen/listeners.ts'
 import { Listening } from './listen/listening.ts'
 import type { RelayTotals } from './relay/direction.ts'
 import type { RelaySocket } from './relay/relay-socket.ts'
+import { Roster } from './roster.ts'
 import { ForwardSteps } from './steps/forward-steps.ts'
 import type { ClientStep } from './steps/steps.ts'
-import type { CertificateFiles } from './steps/tls-files.ts'
 import { Tally } from './tally.ts'
 import { type EndCause, terminationOf } from './termination.ts'
 
@@ -57,7 +74,7 @@ export class Forwarder {
   readonly #listening: Listening
   readonly #admittance: Admittance
   readonly #dialer: Dialer
-  readonly #connections = new Set<Connection>()
+  readonly #connections = new Roster<Connection>()
   /** Undefined = this process serves the forward alone. */
   readonly #sharing: Sharing | undefined
   readonly #startedAt = { wall: wallTime(), monotonic: monotonicMs() }
@@ -94,8 +111,13 @@ export class Forwarder {
     this.#admittance = new Admittance(options, sharing?.limits, listener.event)
     this.#tally = new Tally(listener.event)
     const { resolver } = options
+    const program = targetProgram(options.targetHost)
     this.#dialer = new Dialer({
       targets: targetsOf(options).map((target) => this.#dialTarget(target)),
+      program:
+        program === undefined
+          ? undefined
+          : { name: program, target: ({ port }) => this.#dialTarget({ host: 'localhost', port }) },
       names: new NameCache(resolver.length > 0 ? serverLookup(resolver) : systemLookup),
       connectTimeoutMs: options.connectTimeoutMs,
       retryMs: options.dialRetryMs,
@@ -131,6 +153,8 @@ export class Forwarder {
     this.#timers.push(setInterval(() => this.#look(), lookIntervalMs))
     this.#timers.push(setInterval(() => this.#keepOldAlive(), keepAliveAgeMs))
     const { targetCheckMs } = this.options
+    const instances = inheritedInstances(this.#inheritance)
+    if (instances !== undefined && this.instances() === undefined) this.#dialer.setInstances(instances)
     if (targetCheckMs > 0) {
       this.#dialer.learn(inheritedTargets(this.#inheritance))
       this.#dialer.startChecks(targetCheckMs, this.#inheritance.kind === 'handover')
@@ -143,7 +167,7 @@ export class Forwarder {
    * @param stateDirectory where the gates of one login find each other.
    * @param isMember false = another process tells the others of this forward.
    */
-  async putUpGate(secrets: GateSecrets, stateDirectory: string, isMember = true): Promise<void> {
+  async putUpGate(secrets: LoginSecrets, stateDirectory: string, isMember = true): Promise<void> {
     const { openGate } = await import('./gate/index.ts')
     const place = { stateDirectory, isMember }
     const gate = openGate(
@@ -262,6 +286,18 @@ export class Forwarder {
   /** What is known of every target, in order of preference. */
   targets(): ForwarderHealth['targets'] {
     return this.#dialer.facts()
+  }
+
+  /** Which processes of the program that it leads to are ready, as was said last; undefined = nobody has, or it leads to none. */
+  instances(): readonly Instance[] | undefined {
+    return this.#dialer.program?.told
+  }
+
+  /** A monitor says so. Connections that lead elsewhere go on. */
+  setInstances(ready: readonly Instance[]): void {
+    if (!this.#dialer.setInstances(ready)) return
+    if (ready.length === 0) this.#inspector?.forget()
+    this.#listener.event({ kind: 'instances', ready })
   }
 
   /** Takes what another process of this forward knows of its targets. */

@@ -1,9 +1,15 @@
-import { firstPassedDescriptor, type StartedProcess, startProcess } from '../control/start-process.ts'
+import { ControlRefusal } from '../control/protocol.ts'
 import { monotonicMs } from '../os/clock.ts'
-import { judgeProcess, ownIdentity, type ProcessIdentity } from '../os/process-identity.ts'
 import { ownSupervisor } from '../os/service-manager.ts'
-import { type Inheritance, inheritanceVariable, isFixed } from '../os/socket-activation.ts'
-import type { TargetFacts } from '../record/forwarder-health.ts'
+import { judgeProcess, ownIdentity, type ProcessIdentity } from '../process/identity.ts'
+import { type Inheritance, inheritanceVariable, isFixed } from '../process/inheritance.ts'
+import {
+  describeStartFailure,
+  firstPassedDescriptor,
+  type StartFailure,
+  startProcess,
+} from '../process/start.ts'
+import { type Instance, instances, type TargetFacts, targetFacts } from '../record/shapes/forwarder-health.ts'
 
 /**
  * A planned restart. The forwarder that runs starts its own replacement and leaves it its listening sockets, which no third process
@@ -22,12 +28,14 @@ export interface HandoverPlan {
   readonly sockets: readonly { readonly place: string; readonly descriptor: number }[]
   /** What is known of the targets, so that the next one need not ask them. */
   readonly targets: readonly TargetFacts[]
+  /** Which processes of the program that it leads to are ready; undefined = nobody has said. */
+  readonly instances: readonly Instance[] | undefined
   /** Until the new one must be ready, in ms. */
   readonly timeoutMs: number
 }
 
 export interface Replacement {
-  /** Who took over. Rejects when it could not; then nothing has changed. */
+  /** Who took over. Rejects with a `ControlRefusal` when it could not; then nothing has changed. */
   readonly ready: Promise<ProcessIdentity>
   /** Kills it if it is not ready yet. */
   abandon(): void
@@ -36,32 +44,31 @@ export interface Replacement {
 /** Starts the replacement of this process, in a session of its own. */
 export function startReplacement(plan: HandoverPlan): Replacement {
   const [program = '', ...words] = plan.command
-  const started = startProcess({
+  const { process: running, ...start } = startProcess({
     program,
     words,
     environment: { ...process.env, [inheritanceVariable]: JSON.stringify(legacyOf(plan)) },
     output: 'inherit',
-    channel: 'report',
-    sockets: plan.sockets.map(({ descriptor }) => descriptor),
+    descriptors: plan.sockets.map(({ descriptor }) => descriptor),
+    ready: 'report',
+    withinMs: plan.timeoutMs,
   })
-  if ('notRun' in started) {
-    const ready = started.notRun.then(({ how }) => Promise.reject(new Error(`the replacement ${how}`)))
-    return { ready, abandon: () => {} }
-  }
-  started.child.unref()
-  let isReady = false
-  const abandon = () => {
-    if (!isReady) started.child.kill('SIGKILL')
-  }
-  const ready = outcomeOf(started, plan.timeoutMs, abandon).then((outcome) => {
-    isReady = true
-    return outcome
+  running?.child.unref()
+  const ready = start.outcome.then((outcome) => {
+    if (outcome.ok) return outcome.identity
+    throw refusalOf(outcome.failure)
   })
-  return { ready, abandon }
+  return { ready, abandon: () => start.abandon() }
+}
+
+function refusalOf(failure: StartFailure): ControlRefusal {
+  const message =
+    failure.code === 'refused' ? failure.message : `the replacement ${describeStartFailure(failure)}`
+  return new ControlRefusal('replacement-failed', message)
 }
 
 /** What the replacement inherits. */
-function legacyOf({ inheritance, sockets, targets: facts }: HandoverPlan): Inheritance {
+function legacyOf({ inheritance, sockets, targets: facts, instances: ready }: HandoverPlan): Inheritance {
   const passed = sockets.map(({ place }, index) => ({
     descriptor: firstPassedDescriptor + index,
     name: place,
@@ -78,7 +85,13 @@ function legacyOf({ inheritance, sockets, targets: facts }: HandoverPlan): Inher
     first,
     predecessors,
     targets,
+    ...(ready === undefined ? {} : { instances: ready }),
   }
+}
+
+/** The ready processes that the monitor had named to the forwarder before this one; undefined = it had named none yet. */
+export function inheritedInstances(inheritance: Inheritance): readonly Instance[] | undefined {
+  return inheritance.kind === 'handover' ? instances.read(inheritance.instances) : undefined
 }
 
 /** The forwarder with which the chain of handovers began that led to this process; this process itself when there was none. */
@@ -93,7 +106,8 @@ export function inheritedTargets(inheritance: Inheritance): readonly TargetFacts
   const { atMonotonicMs, facts } = inheritance.targets
   const passedMs = monotonicMs() - atMonotonicMs
   const older = (ageMs: number | null) => (ageMs === null ? null : ageMs + passedMs)
-  return (facts as readonly TargetFacts[]).map((one) => ({
+  const read = facts.flatMap((one) => targetFacts.read(one) ?? [])
+  return read.map((one) => ({
     ...one,
     knownAgeMs: older(one.knownAgeMs),
     stateForMs: one.stateForMs + passedMs,
@@ -114,29 +128,4 @@ export function livingPredecessors(inheritance: Inheritance): readonly ProcessId
     const verdict = judgeProcess(identity)
     return verdict === 'alive' || verdict === 'stopped'
   })
-}
-
-async function outcomeOf(
-  started: StartedProcess,
-  timeoutMs: number,
-  abandon: () => void,
-): Promise<ProcessIdentity> {
-  let wasLate = false
-  const timer = setTimeout(() => {
-    wasLate = true
-    abandon()
-  }, timeoutMs)
-  try {
-    const report = await started.report
-    if (report?.ready === true) return started.identity
-    if (report?.ready === false) throw new Error(report.message)
-    const how = await started.exited
-    throw new Error(
-      wasLate
-        ? `the replacement was not ready within ${timeoutMs / 1000} s`
-        : `the replacement ${how} before it was ready`,
-    )
-  } finally {
-    clearTimeout(timer)
-  }
 }

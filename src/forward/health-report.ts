@@ -1,9 +1,9 @@
 import type { ForwardOptions } from '../config/forward-options.ts'
 import { monotonicMs } from '../os/clock.ts'
-import { ownIdentity } from '../os/process-identity.ts'
-import type { Inheritance } from '../os/socket-activation.ts'
 import { version } from '../os/version.ts'
-import type { ForwarderHealth } from '../record/forwarder-health.ts'
+import { ownIdentity } from '../process/identity.ts'
+import type { Inheritance } from '../process/inheritance.ts'
+import type { ForwarderHealth } from '../record/shapes/forwarder-health.ts'
 import type { Connection } from './connection.ts'
 import type { Dialer } from './dial/dialer.ts'
 import type { Gate } from './gate/index.ts'
@@ -31,7 +31,7 @@ export interface HealthParts {
   readonly gate: Gate | undefined
   readonly steps: ForwardSteps
   readonly tally: Tally
-  readonly connections: ReadonlySet<Connection>
+  readonly connections: Iterable<Connection> & { readonly size: number }
   readonly totals: RelayTotals
   /** What a person should know of the rest of the process, in words. */
   readonly warnings: readonly string[]
@@ -54,6 +54,7 @@ export function healthReport(parts: HealthParts): ForwarderHealth {
     predecessors: livingPredecessors(inheritance),
     listen: listening.health(),
     target: dialer.summary(),
+    ...(dialer.program === undefined ? {} : { program: dialer.program.facts() }),
     targets: dialer.facts(),
     shortage: dialer.shortage(),
     inspector: inspector?.facts ?? null,

@@ -1,8 +1,8 @@
 import { ControlSocketHeld } from '../control/server.ts'
-import { errorText } from '../os/failure.ts'
-import type { ForwarderIdentity } from '../record/forwarder-health.ts'
-import { keepStateDirectory } from '../record/state-directory.ts'
-import type { Log } from './process-logs.ts'
+import type { Log } from '../log/index.ts'
+import { errorCode, errorText } from '../os/failure.ts'
+import type { ForwarderIdentity } from '../record/shapes/control.ts'
+import { keepStateDirectory, openToOthersInWords } from '../record/state-directory.ts'
 
 /** ms between two looks at the files of a running forwarder. */
 const lookMs = 2000
@@ -35,7 +35,7 @@ export class KeptFiles {
   readonly #timer: NodeJS.Timeout
   #looking: Promise<void> | undefined
   #isClosed = false
-  #problem: string | undefined
+  #problem: Problem | undefined
 
   constructor(options: KeptFilesOptions) {
     this.#options = options
@@ -64,9 +64,9 @@ export class KeptFiles {
       return
     }
     const restored: string[] = []
-    let problem: string | undefined
+    let problem: Problem | undefined
     try {
-      problem = keepStateDirectory(stateDirectory)
+      if (keepStateDirectory(stateDirectory)) problem = { code: 'open-to-others' }
       restored.push(...logs.look())
       if (!control.isHeld()) {
         await control.holdAgain()
@@ -77,20 +77,48 @@ export class KeptFiles {
       restored.push(...files.filter(({ keep }) => keep()).map(({ what }) => what))
     } catch (error) {
       logs.look()
-      problem = problemInWords(error)
+      problem = problemOf(error)
     }
-    if (restored.length > 0) log('warn', `Restored missing files: ${restored.join(', ')}`)
-    if (problem !== undefined && problem !== this.#problem) log('warn', problem)
+    if (restored.length > 0) log.warn(`Restored missing files: ${restored.join(', ')}`)
+    if (problem !== undefined && !isSame(problem, this.#problem)) log.warn(inWords(problem, stateDirectory))
     if (problem === undefined && this.#problem !== undefined)
-      log('info', 'All files of this forwarder are in place again', true)
+      log.info({ good: true }, 'All files of this forwarder are in place again')
     this.#problem = problem
   }
 }
 
-function problemInWords(error: unknown): string {
-  if (!(error instanceof ControlSocketHeld))
-    return `This forwarder keeps running without its files: ${errorText(error)}`
-  const holder = error.holder as Partial<ForwarderIdentity> | undefined
-  const who = holder?.identity === undefined ? 'Another process' : `PID ${holder.identity.pid}`
-  return `${who} holds the control socket now: proxy-status and the monitor find that one, and this forwarder keeps running without it`
+/** Why a forwarder is not as it should be. The log tells each reason once for as long as it lasts. */
+type Problem =
+  | { readonly code: 'open-to-others' }
+  /** `pid` undefined = the holder does not say. */
+  | { readonly code: 'held'; readonly pid: number | undefined }
+  /** `system`: the error's code, or its name where the system has none for it. */
+  | { readonly code: 'failed'; readonly system: string; readonly why: string }
+
+function problemOf(error: unknown): Problem {
+  if (error instanceof ControlSocketHeld) {
+    const holder = error.holder as Partial<ForwarderIdentity> | undefined
+    return { code: 'held', pid: holder?.identity?.pid }
+  }
+  const system = errorCode(error) ?? (error instanceof Error ? error.name : 'unknown')
+  return { code: 'failed', system, why: errorText(error) }
+}
+
+function isSame(one: Problem, other: Problem | undefined): boolean {
+  if (one.code === 'held') return other?.code === 'held' && one.pid === other.pid
+  if (one.code === 'failed') return other?.code === 'failed' && one.system === other.system
+  return one.code === other?.code
+}
+
+function inWords(problem: Problem, stateDirectory: string): string {
+  switch (problem.code) {
+    case 'open-to-others':
+      return openToOthersInWords(stateDirectory)
+    case 'held': {
+      const who = problem.pid === undefined ? 'Another process' : `PID ${problem.pid}`
+      return `${who} holds the control socket now: proxy-status and the monitor find that one, and this forwarder keeps running without it`
+    }
+    case 'failed':
+      return `This forwarder keeps running without its files: ${problem.why}`
+  }
 }

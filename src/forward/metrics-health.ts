@@ -1,4 +1,4 @@
-import type { ForwarderHealth } from '../record/forwarder-health.ts'
+import type { ForwarderHealth } from '../record/shapes/forwarder-health.ts'
 
 /** Whether a forward lives, and whether it can serve. */
 export interface HealthVerdict {

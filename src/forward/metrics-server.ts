@@ -1,10 +1,11 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import { type HostAndPort, parseHostAndPort } from '../config/values.ts'
+import type { Log } from '../log/index.ts'
 import { errorCode, errorText } from '../os/failure.ts'
-import { isLoopback } from '../os/interfaces.ts'
-import type { ForwarderHealth } from '../record/forwarder-health.ts'
-import { isTrustedHost, parseHostHeader } from './gate/origins.ts'
-import { sourceNetwork } from './gate/session.ts'
+import { isLoopback, sourceNetwork } from '../os/interfaces.ts'
+import type { ForwarderHealth } from '../record/shapes/forwarder-health.ts'
+import { isTrustedHost, parseHostHeader } from '../web/hosts.ts'
 import type { Admission } from './limits/admission.ts'
 import { exposition } from './metrics.ts'
 import { healthVerdict } from './metrics-health.ts'
@@ -15,7 +16,7 @@ export interface MetricsSource {
   readonly admission: Admission
   /** Names, beside addresses and localhost, by which this host may be called. */
   readonly hosts: readonly string[]
-  readonly log: (level: 'info' | 'warn', message: string, good?: boolean) => void
+  readonly log: Log
 }
 
 export interface MetricsServer {
@@ -59,13 +60,11 @@ export function serveMetrics(place: string, source: MetricsSource): MetricsServe
   const room = new Room()
   server.on('connection', (socket) => {
     const { remoteAddress } = socket
-    if (remoteAddress === undefined || !source.admission.admits(remoteAddress) || !room.take(remoteAddress))
+    if (remoteAddress === undefined || !source.admission.admits(remoteAddress))
       return void socket.resetAndDestroy()
+    room.enter(socket, remoteAddress)
     const end = setTimeout(() => socket.resetAndDestroy(), longestLifeMs)
-    socket.once('close', () => {
-      clearTimeout(end)
-      room.leave(remoteAddress)
-    })
+    socket.once('close', () => clearTimeout(end))
   })
   server.on('clientError', (_error, socket) => {
     if (!socket.writable) return void socket.destroy()
@@ -81,28 +80,42 @@ export function serveMetrics(place: string, source: MetricsSource): MetricsServe
   }
 }
 
-/** Who is connected. A source that takes all it may leaves room for the others. */
+/**
+ * Who is connected. A source that takes all it may leaves room for the others. A newcomer that finds none left takes the place of the
+ * oldest connection of the source that has most, so that slow connections, however many, never keep a scraper out.
+ */
 class Room {
-  readonly #open = new Map<string, number>()
+  /** By source, the oldest connection first. */
+  readonly #open = new Map<string, Set<Socket>>()
 
-  /** @returns false when there is none for this address; else it is counted until it leaves. */
-  take(address: string): boolean {
+  enter(socket: Socket, address: string): void {
     const key = keyOf(address)
-    const count = this.#open.get(key) ?? 0
-    const others = [...this.#open].reduce((sum, [name, open]) => (name === thisMachine ? sum : sum + open), 0)
-    const isFull =
-      key === thisMachine
-        ? count >= mostConnections.ofThisMachine
-        : count >= mostConnections.ofOne || others >= mostConnections.ofOthers
-    if (!isFull) this.#open.set(key, count + 1)
-    return !isFull
+    const own = this.#open.get(key) ?? new Set()
+    if (own.size >= (key === thisMachine ? mostConnections.ofThisMachine : mostConnections.ofOne))
+      this.#end(key)
+    else if (key !== thisMachine) this.#makeRoom()
+    this.#open.set(key, own.add(socket))
+    socket.once('close', () => this.#leave(socket, key))
   }
 
-  leave(address: string): void {
-    const key = keyOf(address)
-    const count = (this.#open.get(key) ?? 1) - 1
-    if (count === 0) this.#open.delete(key)
-    else this.#open.set(key, count)
+  #makeRoom(): void {
+    const others = [...this.#open].filter(([key]) => key !== thisMachine)
+    if (others.reduce((sum, [, { size }]) => sum + size, 0) < mostConnections.ofOthers) return
+    const [most] = others.sort(([, one], [, other]) => other.size - one.size)
+    if (most !== undefined) this.#end(most[0])
+  }
+
+  #end(key: string): void {
+    const [oldest] = this.#open.get(key) ?? []
+    if (oldest === undefined) return
+    this.#leave(oldest, key)
+    oldest.resetAndDestroy()
+  }
+
+  #leave(socket: Socket, key: string): void {
+    const own = this.#open.get(key)
+    own?.delete(socket)
+    if (own?.size === 0) this.#open.delete(key)
   }
 }
 
@@ -122,13 +135,12 @@ function listenAtLast(server: Server, { host, port }: HostAndPort, place: string
   let timer: NodeJS.Timeout | undefined
   let failures = 0
   const listen = () => server.listen({ host, port, exclusive: true })
-  server.on('listening', () => log('info', `Metrics are at http://${place}/metrics`, true))
+  server.on('listening', () => log.info({ good: true }, `Metrics are at http://${place}/metrics`))
   server.on('error', (error) => {
     // An accept that fails for want of descriptors or memory concerns one scraper: the server listens on.
     if (server.listening) return
     // The second time: the forwarder before this one needs an instant to let go of it.
-    if (++failures === 2)
-      log('warn', `Metrics cannot be served at ${place}: ${problemOf(error)}; trying again`)
+    if (++failures === 2) log.warn(`Metrics cannot be served at ${place}: ${problemOf(error)}; trying again`)
     timer = setTimeout(listen, retryMs)
     timer.unref()
   })

@@ -1,6 +1,6 @@
 import { Counter, Gauge, Registry } from 'prom-client'
 import { hostAndPort } from '../os/interfaces.ts'
-import type { ForwarderHealth } from '../record/forwarder-health.ts'
+import type { ForwarderHealth } from '../record/shapes/forwarder-health.ts'
 
 export interface Exposition {
   readonly contentType: string

@@ -1,13 +1,13 @@
 import path from 'node:path'
 import type { ForwardOptions } from '../config/forward-options.ts'
+import { entryLevel, formatForPeople } from '../log/entry.ts'
+import { plainLog } from '../log/index.ts'
+import { defaultLogLimits, isSameFile, LineLog } from '../log/line-log.ts'
+import { redactPatterns } from '../log/redaction.ts'
+import { StandardOutput } from '../log/standard-output.ts'
 import { wallTime } from '../os/clock.ts'
-import { defaultLogLimits, isSameFile, LineLog } from '../record/line-log.ts'
-import { formatForPeople, type LogEntry } from '../record/log-entry.ts'
-import { StandardOutput } from '../record/standard-output.ts'
-import { fileNames } from '../record/state-directory.ts'
+import { demandOwnDirectory, fileNames } from '../record/state-directory.ts'
 import { type AccessLog, openAccessLog } from './access-log.ts'
-
-export type Log = (level: LogEntry['level'], message: string, good?: boolean) => void
 
 /** The logs that one process of a forward writes: the forwarder's, and the access log. */
 export class ProcessLogs {
@@ -28,7 +28,11 @@ export class ProcessLogs {
   constructor({ listenPort, accessLog }: ForwardOptions, stateDirectory: string, tells = true) {
     const file = path.join(stateDirectory, fileNames.forwarderLog(listenPort))
     this.#source = String(listenPort)
-    this.#lines = new LineLog(file, { ...defaultLogLimits, isPrivate: true, remembered: 1000 })
+    this.#lines = new LineLog(file, {
+      ...defaultLogLimits,
+      demandDirectory: demandOwnDirectory,
+      remembered: 1000,
+    })
     this.#echoes = !isSameFile(1, file)
     this.#output = new StandardOutput(file)
     const access = openAccessLog(accessLog, this.#echoes ? undefined : this.#lines)
@@ -59,15 +63,22 @@ export class ProcessLogs {
     this.#isAccessLogFailing = isFailing
     if (!this.#tells) return
     const which = `The access log ${this.#accessLog}`
-    if (isFailing) this.log('warn', `${which} cannot be written: ${problem}; its lines are lost until it can`)
-    else this.log('info', `${which} is written again`, true)
+    if (isFailing) this.log.warn(`${which} cannot be written: ${problem}; its lines are lost until it can`)
+    else this.log.info({ good: true }, `${which} is written again`)
   }
 
-  readonly log: Log = (level, message, good = false) => {
-    const line = formatForPeople({ time: wallTime(), level, source: this.#source, message, good })
+  readonly log = plainLog((level, text, { good = false }) => {
+    const message = redactPatterns(text)
+    const line = formatForPeople({
+      time: wallTime(),
+      level: entryLevel(level),
+      source: this.#source,
+      message,
+      good,
+    })
     this.#lines.write(line)
     if (this.#echoes) process.stdout.write(`${line}\n`)
-  }
+  })
 
   /** Begins anew what was removed or got another name. @returns what was, in words. */
   look(): readonly string[] {

@@ -2,32 +2,38 @@ import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { contradictionIn } from '../config/contradiction.ts'
 import { type ForwardOptions, looksForInspector } from '../config/forward-options.ts'
+import { flagOf } from '../config/option-table.ts'
+import { targetProgram } from '../config/values.ts'
+import { invalidArgument } from '../control/protocol.ts'
 import {
   type CommandHandlers,
   type ControlServer,
   ControlSocketHeld,
   holdControlSocket,
 } from '../control/server.ts'
-import { sendStartReport } from '../control/start-report.ts'
+import type { Log } from '../log/index.ts'
 import { isContainerConsole } from '../os/container-console.ts'
 import { errorCode, errorText, exitCode, Failure } from '../os/failure.ts'
-import { ownIdentity } from '../os/process-identity.ts'
 import { notifyServiceManager } from '../os/service-manager.ts'
-import { isFixed, takeInheritance } from '../os/socket-activation.ts'
 import { version } from '../os/version.ts'
-import type { ForwarderIdentity } from '../record/forwarder-health.ts'
+import { ownIdentity } from '../process/identity.ts'
+import { isFixed, takeInheritance } from '../process/inheritance.ts'
+import { sendStartReport } from '../process/start-report.ts'
+import type { ProcessSummary } from '../process/summary.ts'
 import { KeptFile } from '../record/kept-file.ts'
 import { removeOwnPidFile, writePidFile } from '../record/pid-file.ts'
+import type { ForwarderIdentity } from '../record/shapes/control.ts'
+import { type Instance, instances } from '../record/shapes/forwarder-health.ts'
 import { fileNames, prepareStateDirectory } from '../record/state-directory.ts'
+import { certificateFiles } from '../web/certificate-files.ts'
 import { Forwarder, type Sharing } from './forwarder.ts'
 import { type ForwarderEvent, logEvent } from './forwarder-events.ts'
 import { Succession } from './handover-succession.ts'
 import { KeptFiles, type OwnFile } from './kept-files.ts'
 import { createAdmission } from './limits/admission.ts'
 import type { MetricsServer } from './metrics-server.ts'
-import { type Log, ProcessLogs } from './process-logs.ts'
-import { refuseIfTaken, refuseImpossible, refuseSocketsOfTarget } from './refused-starts.ts'
-import { certificateFiles } from './steps/certificate-files.ts'
+import { ProcessLogs } from './process-logs.ts'
+import { CannotListen, refuseIfTaken, refuseImpossible, refuseSocketsOfTarget } from './refused-starts.ts'
 import type { ServedForward } from './workers/served-forward.ts'
 import type { WholeForward, WholeForwardOptions } from './workers/whole-forward.ts'
 import { takeWorkerOrder } from './workers/worker-protocol.ts'
@@ -57,14 +63,16 @@ export async function runForwarder(options: ForwarderProcessOptions): Promise<nu
     const code = error instanceof Failure ? error.exitCode : exitCode.internal
     const system = errorCode(error)
     const why = system === undefined ? {} : { code: system }
-    sendStartReport(options.reportDescriptor, {
-      ready: false,
-      message: errorText(error),
-      exitCode: code,
-      ...why,
-    })
+    const { message, ...by } = reasonOf(error)
+    sendStartReport(options.reportDescriptor, { ready: false, message, exitCode: code, ...why, ...by })
     throw error
   }
+}
+
+/** For the starter: who holds the port is data, and not a part of the message. */
+function reasonOf(error: unknown): { readonly message: string; readonly holder?: ProcessSummary } {
+  if (!(error instanceof CannotListen) || error.holder === undefined) return { message: errorText(error) }
+  return { message: error.reason, holder: error.holder }
 }
 
 async function run({
@@ -74,7 +82,7 @@ async function run({
   reportDescriptor,
 }: ForwarderProcessOptions): Promise<number> {
   const inheritance = takeInheritance(process.env, process.pid)
-  const contradiction = contradictionIn(forward)
+  const contradiction = contradictionIn(forward, flagOf)
   if (contradiction !== undefined) throw new Failure(contradiction, exitCode.configuration)
   if (!isFixed(inheritance)) await refuseImpossible(forward)
   prepareStateDirectory(stateDirectory)
@@ -82,7 +90,7 @@ async function run({
   const isShared = forward.workers > 1
   const logs = new ProcessLogs(forward, stateDirectory)
   const { log, ended } = logs
-  if (directoryNote !== undefined) log('warn', directoryNote)
+  if (directoryNote !== undefined) log.warn(directoryNote)
   const certificate = await certificateFiles(forward, stateDirectory)
   const event = (happened: ForwarderEvent) => logEvent(log, forward, happened)
   const open = (sharing?: Sharing) =>
@@ -104,7 +112,7 @@ async function run({
   const hold = () => holdSocket(file(fileNames.forwarderSocket), served, succession, () => void files?.look())
   process.on('SIGHUP', () => {
     logs.reopen()
-    log('info', 'SIGHUP: logs were reopened')
+    log.info('SIGHUP: logs were reopened')
     void files?.look()
   })
   // An heir takes the name last of all: until it is ready, the one before must be found there.
@@ -115,7 +123,7 @@ async function run({
       forward.gate === '' ? [] : await openGate(log, forwarder, stateDirectory, succession)
     if (existsSync(workersFile)) await endOrphans(workersFile, forward.listenPort)
     const bound = await forwarder.start()
-    if (bound.length === 0) refuseIfTaken(forwarder)
+    if (bound.length === 0) await refuseIfTaken(forwarder)
     if (isFixed(inheritance)) refuseSocketsOfTarget(forward, bound)
     control ??= await hold()
     keepPidFile()
@@ -129,20 +137,21 @@ async function run({
         ),
       )
     if (whole !== undefined) own.push({ what: 'record of the workers', keep: () => whole.keepRecord() })
-    const isKeeper = () => !succession.isSuperseded
+    const isKeeper = () => !succession.isSuperseded && !succession.isEnding
     files = new KeptFiles({ stateDirectory, log, logs, control, isKeeper, files: own })
     warnOfOpenDoor(log, forward)
     for (const warning of forwarder.health().warnings) {
       // The logs tell of themselves.
-      if (!logs.warnings().includes(warning)) log('warn', `Port ${forward.listenPort}: ${warning}`)
+      if (!logs.warnings().includes(warning)) log.warn(`Port ${forward.listenPort}: ${warning}`)
     }
     sendStartReport(reportDescriptor, { ready: true })
     if (forward.metrics !== '') metrics = await openMetrics(log, served)
     notifyServiceManager('READY=1')
     whole?.startWorkers()
     if (looksForInspector(forward)) await forwarder.watchForInspector()
-    await succession.end(() => {
-      metrics?.close()
+    await succession.end((hasSuccessor) => {
+      if (hasSuccessor) metrics?.close()
+      // A monitor that is connected learns at once that this process takes no more connections.
       control?.endConnections()
     })
     return exitCode.ok
@@ -177,7 +186,7 @@ function pidFileKeeper(file: string, log: Log): () => boolean {
       writePidFile(file)
       isFailing = false
     } catch (error) {
-      if (!isFailing) log('warn', `The PID file cannot be written: ${errorText(error)}; tried again later`)
+      if (!isFailing) log.warn(`The PID file cannot be written: ${errorText(error)}; tried again later`)
       isFailing = true
     }
     return !isFailing
@@ -198,20 +207,22 @@ async function holdSocket(
   const { listenPort } = forwarder.options
   try {
     const handlers: CommandHandlers = {
-      identify: () => identification(forwarder.options),
-      health: () => {
+      identify: () => ({ ...identification(forwarder.options), ...endingOf(succession) }),
+      health: async () => {
         onLook()
-        return forwarder.health()
+        return { ...(await forwarder.health()), ...endingOf(succession) }
       },
       'expect-probe': ({ port }) => {
         if (typeof port !== 'number')
-          throw new Error('expect-probe needs the source port of the probe as "port"')
+          throw invalidArgument('expect-probe needs the source port of the probe as "port"')
         return forwarder.expectProbe(port)
       },
       connections: () => forwarder.connections(),
       kill: async (order) => ({ killed: await forwarder.kill(killOrder(order)) }),
       metrics: async () => (await import('./metrics.ts')).exposition(await forwarder.health()),
+      'set-targets': ({ ready }) => forwarder.setInstances(readyInstances(ready, forwarder.options)),
       'hand-over': (order) => succession.handOver(order),
+      drain: (order) => succession.drain(order),
     }
     return await holdControlSocket(socketPath, handlers, () => succession.isHeir())
   } catch (error) {
@@ -225,6 +236,20 @@ async function holdSocket(
   }
 }
 
+function endingOf({ isEndedBySignal }: Succession): Pick<ForwarderIdentity, 'endedBySignal'> {
+  return isEndedBySignal ? { endedBySignal: true } : {}
+}
+
+/** What `set-targets` says: the processes of the forward's program that get new connections. */
+function readyInstances(given: unknown, { targetHost }: ForwardOptions): readonly Instance[] {
+  if (targetProgram(targetHost) === undefined)
+    throw invalidArgument('set-targets is for a forward that leads to a program')
+  const ready = instances.read(given)
+  if (ready === undefined)
+    throw invalidArgument('set-targets needs the ready processes as "ready", each with "name" and "port"')
+  return ready
+}
+
 /** `id` is the request's own number, so a connection is named otherwise. */
 function killOrder({
   connection,
@@ -232,7 +257,7 @@ function killOrder({
 }: Readonly<Record<string, unknown>>): { id: number } | { source: string } {
   if (typeof connection === 'number' && source === undefined) return { id: connection }
   if (typeof source === 'string' && connection === undefined) return { source }
-  throw new Error('kill needs the number of a connection as "connection", or an address as "source"')
+  throw invalidArgument('kill needs the number of a connection as "connection", or an address as "source"')
 }
 
 function identification(options: ForwardOptions): ForwarderIdentity {
@@ -241,8 +266,7 @@ function identification(options: ForwardOptions): ForwarderIdentity {
 
 function warnOfOpenDoor(log: Log, { allow, listenPort }: ForwardOptions): void {
   if (!allow.includes('any')) return
-  log(
-    'warn',
+  log.warn(
     `Port ${listenPort} admits every source (--allow any): anybody who reaches this machine reaches the target`,
   )
 }
@@ -257,10 +281,10 @@ async function openGate(
   stateDirectory: string,
   succession: Succession,
 ): Promise<OwnFile[]> {
-  const { loadSecrets } = await import('./gate/index.ts')
-  const secrets = loadSecrets(stateDirectory, forwarder.options.gateTokenFile)
+  const { loadGateSecrets } = await import('./gate/index.ts')
+  const secrets = loadGateSecrets(stateDirectory, forwarder.options.gateTokenFile)
   await forwarder.putUpGate(secrets, stateDirectory)
-  log('info', `Gate: visitors log in with the token in ${secrets.tokenPlace}`)
+  log.info(`Gate: visitors log in with the token in ${secrets.tokenPlace}`)
   if (process.stdout.isTTY && !isContainerConsole()) process.stdout.write(`Gate token: ${secrets.token}\n`)
   const file = (name: string) => path.join(stateDirectory, name)
   const files = [keptFile('gate_key', file(fileNames.gateKey), false)]

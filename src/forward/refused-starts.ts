@@ -3,7 +3,8 @@ import type { ForwardOptions } from '../config/forward-options.ts'
 import { exitCode, Failure } from '../os/failure.ts'
 import { hostAndPort, isLoopback, machineAddresses, withoutZone } from '../os/interfaces.ts'
 import { isIP } from '../os/ip-address.ts'
-import { describeHolder, findPortHolder } from '../os/port-holder.ts'
+import { identifyPortHolder } from '../process/port-holder.ts'
+import { describeProcess, type ProcessSummary } from '../process/summary.ts'
 import type { Forwarder } from './forwarder.ts'
 import { failedBindInWords } from './listen/bind-report.ts'
 import { isSamePort, loopbackAddresses, planListeners, reachesListener } from './listen/listen-plan.ts'
@@ -53,6 +54,28 @@ export function refuseSocketsOfTarget(forward: ForwardOptions, bound: readonly s
   )
 }
 
+/** Not one place could be bound. */
+export class CannotListen extends Failure {
+  /** The system's. The starter reads it: a want of descriptors is no fault of the forward. */
+  readonly code: string | undefined
+  readonly holder: ProcessSummary | undefined
+  /** The message without the holder, for a starter, which gets that one as data. */
+  readonly reason: string
+
+  constructor(
+    what: string,
+    cure: string,
+    exitCode: number,
+    code: string | undefined,
+    holder: ProcessSummary | undefined,
+  ) {
+    super(`${what}${holder === undefined ? '' : ` by ${describeProcess(holder)}`}; ${cure}`, exitCode)
+    this.code = code
+    this.holder = holder
+    this.reason = `${what}; ${cure}`
+  }
+}
+
 async function addressesOf(host: string): Promise<string[]> {
   if (isIP(withoutZone(host)) !== 0) return [host]
   try {
@@ -69,20 +92,16 @@ async function addressesOf(host: string): Promise<string[]> {
  * @throws Failure that names the holder of the port, or the other reason; with the code of the system where there is one. None when no
  *   bind was tried: this machine has no address yet.
  */
-export function refuseIfTaken(forwarder: Forwarder): void {
+export async function refuseIfTaken(forwarder: Forwarder): Promise<void> {
   const [first] = forwarder.bindErrors()
   if (first === undefined) return
   const { listenPort } = forwarder.options
   const isTaken = forwarder.bindErrors().some(({ error }) => error.code === 'EADDRINUSE')
-  const holder = isTaken ? findPortHolder(listenPort, first.place) : undefined
-  const by = holder === undefined ? '' : ` by ${describeHolder(holder)}`
+  const holder = isTaken ? await identifyPortHolder(listenPort, first.place, true) : undefined
   const cure = isTaken
     ? 'stop that process, make it listen on loopback only, or choose another port for this forward'
     : 'choose another --bind or port'
-  const failure = new Failure(
-    `cannot listen on ${hostAndPort(first.place, listenPort)}: ${failedBindInWords(first)}${by}; ${cure}`,
-    isTaken ? exitCode.unavailable : exitCode.configuration,
-  )
-  // The starter reads the code: a want of descriptors is no fault of the forward.
-  throw Object.assign(failure, { code: first.error.code })
+  const what = `cannot listen on ${hostAndPort(first.place, listenPort)}: ${failedBindInWords(first)}`
+  const code = isTaken ? exitCode.unavailable : exitCode.configuration
+  throw new CannotListen(what, cure, code, first.error.code, holder)
 }

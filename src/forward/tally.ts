@@ -1,4 +1,4 @@
-import type { RefusalReason } from '../record/forwarder-health.ts'
+import type { RefusalReason } from '../record/shapes/forwarder-health.ts'
 import type { ForwarderEvent } from './forwarder-events.ts'
 import { RefusalReport } from './limits/refusal-report.ts'
 import type { StepFailure } from './steps/steps.ts'
@@ -19,6 +19,7 @@ export class Tally {
     memory: 0,
     resolver: 0,
     'no-route': 0,
+    'target-not-ready': 0,
     'target-refused': 0,
     'target-timeout': 0,
     'target-error': 0,

@@ -1,5 +1,5 @@
-import type { RefusalReason } from '../record/forwarder-health.ts'
-import type { ConnectionPhase } from './connection.ts'
+import type { RefusalReason } from '../record/shapes/forwarder-health.ts'
+import type { ConnectionPhase } from './connection-state.ts'
 import type { RelayEnd } from './relay/relay.ts'
 import type { StepFailure } from './steps/steps.ts'
 
@@ -69,6 +69,7 @@ const refusalCodes: Readonly<Record<RefusalReason, string>> = {
   memory: 'RC',
   resolver: 'RC',
   'no-route': 'RC',
+  'target-not-ready': 'SC',
   'target-refused': 'SC',
   'target-timeout': 'sC',
   'target-error': 'SC',

@@ -1,27 +1,58 @@
 import path from 'node:path'
-import type { ForwarderHealth } from '../record/forwarder-health.ts'
-import type { ForwardRecord, StateReading } from '../record/runtime-state.ts'
-import { type AlertChannelStatus, alertChannelSteps } from './alert-channels.ts'
+import { targetProgram } from '../config/values.ts'
+import type { StateReading } from '../record/runtime-state.ts'
+import type { ForwarderHealth } from '../record/shapes/forwarder-health.ts'
+import type { ForwardRecord } from '../record/shapes/runtime-state.ts'
+import type {
+  AlertChannelStatus,
+  ForwardStatus,
+  ForwardStatusState,
+  MonitorStatus,
+  ProgramStatus,
+  StatusReport,
+} from '../record/shapes/status-report.ts'
+import { alertChannelSteps } from './alert-channels.ts'
 import type { ForwardFacts, StatusFacts } from './facts.ts'
 import { judgeInspector } from './inspector-verdict.ts'
 import { shellWord } from './own-programs.ts'
-import type { ForwardStatus, ForwardStatusState, MonitorStatus } from './status.ts'
 
 /** What to type, or to do, about what is wrong, most urgent first. Pure. Every command works as typed from any folder. */
 export function nextSteps(
   monitor: MonitorStatus,
   forwards: readonly ForwardStatus[],
+  programs: readonly ProgramStatus[],
   alertChannels: readonly AlertChannelStatus[],
   facts: StatusFacts,
-): string[] {
-  const steps = [
+): NextStep[] {
+  const steps: readonly (string | NextStep)[] = [
     ...monitorStep(monitor, facts),
     ...forwards.flatMap((forward) => forwardSteps(forward, facts)),
+    ...programs.flatMap((program) => programSteps(program, facts)),
     ...strayForwardSteps(monitor, facts),
     ...alertChannelSteps(alertChannels, facts.programs, monitor.configuration),
   ]
-  return [...new Set(steps)]
+  const told = new Map<string, NextStep>()
+  for (const step of steps) {
+    const whole = typeof step === 'string' ? { text: step, order: null, units: [] } : step
+    if (!told.has(whole.text)) told.set(whole.text, whole)
+  }
+  return [...told.values()]
 }
+
+/** A step, and the order of the monitor that it is; null = it is none. */
+type NextStep = NonNullable<StatusReport['steps']>[number]
+
+/** A step that is an order. @param command without the state directory. */
+function orderStep(order: string, unit: string, command: string, facts: StatusFacts): NextStep {
+  return { text: `${command} ${shellWord(unit)}${facts.directoryOption}`, order, units: [unit] }
+}
+
+/** What has happened to it. */
+const whyStep = (unit: string, facts: StatusFacts) =>
+  orderStep('status', unit, `${facts.programs.log} --why`, facts)
+
+const startStep = (unit: string, facts: StatusFacts) =>
+  orderStep('start', unit, `${facts.programs.ctl} start`, facts)
 
 /** What to do about a forward where there is nothing to type; null when there is nothing to do. */
 export function adviceFor(
@@ -31,6 +62,11 @@ export function adviceFor(
 ): string | null {
   const target =
     record?.target ?? (health === undefined ? 'its target' : `${health.target.host}:${health.target.port}`)
+  // The program's own rows say what to do about it.
+  if (targetProgram(target) !== undefined)
+    return health?.program?.isTold === false
+      ? 'start the monitor, which says which of its processes are ready'
+      : null
   if (state === 'unreachable') return `start your app on ${target}; the port then works at once`
   if (health !== undefined && (state === 'exposed' || state === 'degraded'))
     return inspectorAdvice(health, loginCure(record, reading))
@@ -38,7 +74,10 @@ export function adviceFor(
   return null
 }
 
-function forwardSteps({ name, state, port, pid, advice }: ForwardStatus, facts: StatusFacts): string[] {
+function forwardSteps(
+  { name, state, port, pid, advice }: ForwardStatus,
+  facts: StatusFacts,
+): (string | NextStep)[] {
   const found = facts.forwards.find((one) => one.port === port)
   switch (state) {
     case 'unreachable':
@@ -55,18 +94,60 @@ function forwardSteps({ name, state, port, pid, advice }: ForwardStatus, facts: 
       return [`kill -CONT ${pid}   (resumes ${name})`]
     case 'backoff':
     case 'flapping':
-      return [`${facts.programs.log} --why ${shellWord(name)}${facts.directoryOption}`]
+      return [whyStep(name, facts)]
     case 'exposed':
     case 'degraded':
       return [...loginStep(name, found, facts), ...(advice === null ? [] : [advice])]
+    case 'down':
+      // Only a monitor that runs takes the order.
+      if (found?.wantedDown === undefined || facts.monitorControl !== 'answered') return []
+      return [startStep(name, facts)]
     case 'healthy':
     case 'draining':
     case 'starting':
+    case 'detached':
     case 'hung':
     case 'dead':
-    case 'down':
       return []
   }
+}
+
+function programSteps({ name, state, port, pid }: ProgramStatus, facts: StatusFacts): (string | NextStep)[] {
+  const found = facts.programFacts?.find(({ record }) => record.name === name)
+  switch (state) {
+    case 'blocked': {
+      const pid = found?.holder?.pid
+      if (pid !== undefined)
+        return [
+          `kill ${pid}   (${found?.holder?.command ?? 'unknown'}; holds port ${port}, which ${name} needs)`,
+        ]
+      return port === null ? [whyStep(name, facts)] : [showHolder(port)]
+    }
+    case 'detached':
+      if (facts.monitorControl !== 'answered') return []
+      return ['adopt', 'end'].map((order) => orderStep(order, name, `${facts.programs.ctl} ${order}`, facts))
+    case 'unverifiable':
+      return [`ps -fp ${pid}   (is it the program ${name}?)`]
+    case 'suspended':
+      return [`kill -CONT ${pid}   (resumes ${name})`]
+    case 'backoff':
+    case 'flapping':
+      return [found?.record.cause?.isInOutput === true ? outputStep(name, facts) : whyStep(name, facts)]
+    case 'degraded':
+      return found?.record.unwell == null ? [] : [outputStep(name, facts)]
+    case 'down':
+      if (found?.wantedDown === undefined || facts.monitorControl !== 'answered') return []
+      return [startStep(name, facts)]
+    default:
+      return []
+  }
+}
+
+/** What it printed. A monitor that does not run cannot be asked; the files are there. */
+function outputStep(unit: string, facts: StatusFacts): NextStep {
+  const { programs, monitorControl } = facts
+  const command = monitorControl === 'answered' ? `${programs.ctl} logs` : programs.log
+  return orderStep('logs', unit, command, facts)
 }
 
 /** What puts a login in front of an Inspector: something to type, or to do. */
@@ -119,7 +200,11 @@ function freePortStep(port: number, found: ForwardFacts | undefined, { forwards 
     [process?.pid, health?.identity.pid].includes(holder?.pid ?? -1),
   )
   if (holder?.pid !== undefined && !isOurs)
-    return `kill ${holder.pid}   (${holder.command}; holds port ${port}), or give this forward another port`
+    return `kill ${holder.pid}   (${holder.command ?? 'unknown'}; holds port ${port}), or give this forward another port`
+  return showHolder(port)
+}
+
+function showHolder(port: number): string {
   return `sudo ss -ltnp 'sport = :${port}'   (shows what holds port ${port})`
 }
 
@@ -128,7 +213,7 @@ function strayForwardSteps(
   { state, cause }: MonitorStatus,
   { forwards, pidNamespace, programs, stateDirectory }: StatusFacts,
 ): string[] {
-  if (state === 'UNKNOWN') return []
+  if (state === 'UNKNOWN' || state === 'STARTING') return []
   const strays = forwards.filter(({ record, health }) => record === undefined && health !== undefined)
   if (strays.length === 0) return []
   if (cause === 'never-ran') {
@@ -157,6 +242,7 @@ function monitorStep(monitor: MonitorStatus, facts: StatusFacts): string[] {
   const isService = serviceManager === 'systemd'
   switch (cause) {
     case null:
+    case 'starting':
       return []
     case 'never-ran': {
       // A monitor without a configuration would watch other ports than those that are forwarded.

@@ -1,25 +1,8 @@
-import type { ChannelHealth, ChannelState } from '../alert/channel-health.ts'
-import { elapsedMs, isoTime, type Moment } from '../alert/moment.ts'
+import { elapsedMs, isoTime } from '../alert/moment.ts'
 import { duration } from '../os/duration.ts'
+import type { ChannelHealth, Moment } from '../record/shapes/alerts.ts'
+import type { AlertChannelStatus } from '../record/shapes/status-report.ts'
 import { type OwnPrograms, shellWord } from './own-programs.ts'
-
-/** One way by which incidents are told, as a report shows it. Holds no URL. */
-export interface AlertChannelStatus {
-  readonly name: string
-  readonly type: ChannelHealth['type']
-  readonly state: ChannelState
-  /** Changes that wait to be delivered. */
-  readonly queued: number
-  /** Changes lost because too many waited. */
-  readonly dropped: number
-  /** Messages delivered. */
-  readonly delivered: number
-  /** ISO 8601. */
-  readonly lastDeliveredAt: string | null
-  /** Without secrets; null when the last try was a success. */
-  readonly lastError: string | null
-  readonly retryInMs: number | null
-}
 
 /** When the facts were taken. */
 interface Taken {
@@ -39,7 +22,7 @@ export function assessAlertChannels(
 
 /**
  * What to do about channels by which nothing gets through.
- * @param configuration the monitor's file; null when it has none, or nobody knows.
+ * @param configuration the monitor's file; null when it has none, or that is not known.
  */
 export function alertChannelSteps(
   channels: readonly AlertChannelStatus[],

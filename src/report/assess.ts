@@ -1,21 +1,23 @@
 import type { StateReading } from '../record/runtime-state.ts'
-import { nextSteps } from './advice.ts'
-import { type AlertChannelStatus, assessAlertChannels } from './alert-channels.ts'
-import type { DetailFacts, ForwardFacts, StatusFacts } from './facts.ts'
-import { assessForward, type Times } from './forward-verdict.ts'
-import { assessIncidents } from './incidents.ts'
-import { assessMonitor } from './monitor-verdict.ts'
 import {
+  type AlertChannelStatus,
   type ForwardDetail,
   type ForwardStatus,
   type ForwardStatusState,
   type MonitorStatus,
+  type ProgramStatus,
   type StatusReport,
   type Summary,
-  severity,
-  statusExitCode,
   statusSchemaVersion,
-} from './status.ts'
+} from '../record/shapes/status-report.ts'
+import { nextSteps } from './advice.ts'
+import { assessAlertChannels } from './alert-channels.ts'
+import type { DetailFacts, ForwardFacts, StatusFacts } from './facts.ts'
+import { assessForward, type Times } from './forward-verdict.ts'
+import { assessIncidents } from './incidents.ts'
+import { assessMonitor } from './monitor-verdict.ts'
+import { assessProgram } from './program-verdict.ts'
+import { severity, statusExitCode } from './status.ts'
 
 /** Turns facts into the report. Pure: the same facts always give the same report. */
 export function assess(facts: StatusFacts): StatusReport {
@@ -26,29 +28,41 @@ export function assess(facts: StatusFacts): StatusReport {
     sameBoot: reading.kind === 'read' && reading.state.writer.identity.bootId === facts.bootId,
     watched: monitor.state === 'RUNNING',
     monitorEnded: monitor.cause === 'ended',
+    isFirstRound:
+      monitor.state === 'STARTING' || (monitor.state === 'RUNNING' && monitor.lastCheckAgeMs === null),
   }
   const forwards = facts.forwards
     .filter((forward) => !isLitter(forward, reading))
     .map((forward) => assessForward(forward, times, facts))
     .sort((a, b) => severity(b.state) - severity(a.state) || a.port - b.port)
+  const programs = (facts.programFacts ?? [])
+    .map((program) => assessProgram(program, times, facts))
+    .sort((a, b) => severity(b.state) - severity(a.state))
+  const units = [...forwards, ...programs]
   const alertChannels = assessAlertChannels(facts.alertChannels, facts)
+  const steps = nextSteps(monitor, forwards, programs, alertChannels, facts)
   return {
     schemaVersion: statusSchemaVersion,
     takenAt: facts.takenAt,
     stateDirectory: facts.stateDirectory,
-    exitCode: exitCodeOf(monitor, forwards, alertChannels),
+    exitCode: exitCodeOf(monitor, units, alertChannels),
     monitor,
-    summary: summaryOf(forwards),
+    summary: summaryOf(units),
     forwards,
+    programs,
     alertChannels,
     incidents: assessIncidents(facts.openIncidents, facts),
-    details: facts.details.flatMap((detail) => detailOf(detail, forwards, facts.forwards)),
+    details: facts.details.flatMap((detail) => detailOf(detail, units, facts)),
     log: facts.log,
-    next: nextSteps(monitor, forwards, alertChannels, facts),
+    next: steps.map(({ text }) => text),
+    steps,
   }
 }
 
-/** Files of a forward that no monitor knows any more and nobody runs. */
+/** A unit that has been judged. */
+type Assessed = Pick<ForwardStatus | ProgramStatus, 'name' | 'port' | 'state'>
+
+/** Files of a forward that no monitor knows and no process serves. */
 function isLitter({ record, health, control, process }: ForwardFacts, reading: StateReading): boolean {
   const isLost = process?.verdict === 'unverifiable' && process.isElsewhere === true
   const isRunning =
@@ -63,16 +77,18 @@ function isLitter({ record, health, control, process }: ForwardFacts, reading: S
 }
 
 function detailOf(
-  { port, identity, log, events }: DetailFacts,
-  forwards: readonly ForwardStatus[],
-  facts: readonly ForwardFacts[],
+  { port, program, identity, log, events }: DetailFacts,
+  units: readonly Assessed[],
+  { forwards }: Pick<StatusFacts, 'forwards'>,
 ): ForwardDetail[] {
-  const forward = forwards.find((status) => status.port === port)
-  const health = facts.find((fact) => fact.port === port)?.health
-  if (forward === undefined) return []
+  const unit = units.find((status) =>
+    program === undefined ? status.port === port : status.name === program,
+  )
+  const health = program === undefined ? forwards.find((fact) => fact.port === port)?.health : undefined
+  if (unit === undefined) return []
   return [
     {
-      name: forward.name,
+      name: unit.name,
       identity: health?.identity ?? identity ?? null,
       version: health?.version ?? null,
       startedAt: health?.startedAt ?? null,
@@ -86,7 +102,7 @@ function detailOf(
 
 function exitCodeOf(
   { state, cause }: MonitorStatus,
-  forwards: readonly ForwardStatus[],
+  units: readonly Assessed[],
   alertChannels: readonly AlertChannelStatus[],
 ): number {
   switch (state) {
@@ -96,10 +112,11 @@ function exitCodeOf(
       return statusExitCode.stopped
     case 'UNKNOWN':
       return statusExitCode.unknown
+    case 'STARTING':
     case 'RUNNING': {
       const isWhole =
         cause === null && alertChannels.every(({ state }) => state !== 'disabled' && state !== 'retrying')
-      const worst = Math.max(isWhole ? 0 : 1, ...forwards.map((forward) => severity(forward.state)))
+      const worst = Math.max(isWhole ? 0 : 1, ...units.map((unit) => severity(unit.state)))
       return (
         [statusExitCode.fine, statusExitCode.degraded, statusExitCode.down][worst] ?? statusExitCode.unknown
       )
@@ -107,9 +124,9 @@ function exitCodeOf(
   }
 }
 
-function summaryOf(forwards: readonly ForwardStatus[]): Summary {
+function summaryOf(units: readonly Assessed[]): Summary {
   const count = (fits: (state: ForwardStatusState) => boolean) =>
-    forwards.filter((forward) => fits(forward.state)).length
+    units.filter((unit) => fits(unit.state)).length
   return {
     healthy: count((state) => state === 'healthy'),
     waiting: count((state) => state === 'waiting'),

@@ -1,12 +1,15 @@
-import type { ForwarderHealth, TargetFacts } from '../record/forwarder-health.ts'
-import type { ForwardRecord } from '../record/runtime-state.ts'
+import { describeProcess } from '../process/summary.ts'
+import type { WantedDown } from '../record/desired-state.ts'
+import type { ForwarderHealth, TargetFacts } from '../record/shapes/forwarder-health.ts'
+import type { ForwardRecord, UnitRecord } from '../record/shapes/runtime-state.ts'
+import type { ForwardStatus, ForwardStatusState } from '../record/shapes/status-report.ts'
 import { adviceFor } from './advice.ts'
 import type { ForwardFacts, StatusFacts } from './facts.ts'
 import { judgeInspector, refusedOrigins } from './inspector-verdict.ts'
 import { openAddresses } from './open-address.ts'
 import { ratesBetween, sampleOf } from './rates.ts'
 import { excessInStatus, resourceStatus } from './resource-status.ts'
-import { type ForwardStatus, type ForwardStatusState, severity } from './status.ts'
+import { severity } from './status.ts'
 
 /** Monotonic times of the records say something only in the boot in which they were written. */
 export interface Times {
@@ -16,6 +19,8 @@ export interface Times {
   readonly watched: boolean
   /** It ended in order. */
   readonly monitorEnded: boolean
+  /** The monitor starts, and has not finished its first round of checks. */
+  readonly isFirstRound: boolean
 }
 
 /** What can be said of one forward. Pure. */
@@ -80,7 +85,7 @@ function failingForMs(
 }
 
 /** Since a monotonic time of the records; null when it says nothing in this boot. */
-function ageOf(at: number | null, { now, sameBoot }: Times): number | null {
+export function ageOf(at: number | null, { now, sameBoot }: Times): number | null {
   return at === null || !sameBoot ? null : Math.max(0, Math.round(now - at))
 }
 
@@ -100,7 +105,7 @@ function connectionsOf({ connections }: ForwarderHealth): ForwardStatus['connect
   return { open, total, limit, refused: sum, refusedBy: refused }
 }
 
-/** A forwarder of an earlier version does not tell. */
+/** null for a forwarder of an earlier version, which does not report it. */
 function targetKnownOf({ target }: ForwarderHealth): ForwardStatus['targetKnown'] {
   const { state, knownBy, knownAgeMs, stateForMs }: Partial<TargetFacts> & Pick<TargetFacts, 'state'> = target
   if (knownBy == null || knownAgeMs == null) return null
@@ -124,12 +129,14 @@ function joined(host: string, port: number): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }
 
-interface Verdict {
+/** How a unit is, and why. */
+export interface Verdict {
   readonly state: ForwardStatusState
   readonly reason: string | null
 }
 
-function forwardVerdict(facts: ForwardFacts, times: Times): Verdict {
+/** How a forward is, and why. */
+export function forwardVerdict(facts: ForwardFacts, times: Times): Verdict {
   if (facts.health !== undefined) {
     return withExcess(
       answeringVerdict(facts.health, facts.record, times.sameBoot),
@@ -196,35 +203,49 @@ function withExcess(verdict: Verdict, excess: string | undefined): Verdict {
 }
 
 /**
- * What a living monitor is doing about a forward that does not answer; undefined when it does not know yet. That it is wanted down holds
+ * What a living monitor is doing about a unit that does not answer; undefined when it does not know yet. That it is wanted down holds
  * without a monitor too.
  */
-function monitorsDoing(
-  { record, wantedDown }: ForwardFacts,
-  { watched, monitorEnded }: Times,
+export function monitorsDoing(
+  {
+    record,
+    wantedDown,
+  }: { readonly record: UnitRecord | undefined; readonly wantedDown: WantedDown | undefined },
+  { watched, monitorEnded, isFirstRound }: Times,
 ): Verdict | undefined {
-  if (record?.phase === 'down') {
-    const held = record.heldBy == null ? '' : `; its port is still held by ${record.heldBy}`
-    if (wantedDown !== undefined)
-      return { state: 'down', reason: `stopped by an order: ${wantedDown.why}${held}` }
+  if (record?.phase === 'down' && (wantedDown !== undefined || !isFirstRound)) {
+    const held = record.heldBy == null ? '' : `; its port is still held by ${describeProcess(record.heldBy)}`
+    if (wantedDown !== undefined) {
+      const { by, since, why } = wantedDown
+      // Orders of the version before have no name.
+      const who = by === undefined ? `an order: ${why}` : `${by} at ${since}`
+      return { state: 'down', reason: `stopped by ${who}${held}` }
+    }
     return {
       state: 'down',
       reason: `${monitorEnded ? 'stopped with the monitor' : 'stopped by an order'}${held}`,
     }
   }
-  if (!watched) return undefined
+  const notChecked = {
+    state: 'starting',
+    reason: 'the monitor is starting and has not checked it yet',
+  } as const
+  if (!watched) return isFirstRound ? notChecked : undefined
   switch (record?.phase) {
     case 'starting':
     case 'backoff':
     case 'flapping':
     case 'blocked':
-      return { state: record.phase, reason: record.reason ?? 'the monitor is dealing with it' }
+    case 'detached':
+      return { state: record.phase, reason: record.reason ?? 'not ready yet' }
     case 'awaiting':
       return { state: record.failures > 1 ? 'dead' : 'starting', reason: record.reason ?? 'systemd runs it' }
     case 'stopping':
       return { state: 'draining', reason: record.reason ?? 'the monitor is stopping it' }
-    case 'running':
     case 'unknown':
+    case 'down':
+      return isFirstRound ? notChecked : undefined
+    case 'running':
     case undefined:
       return undefined
   }
@@ -244,6 +265,11 @@ function answeringVerdict(
   }
   if (health.shortage != null) return { state: 'degraded', reason: health.shortage.message }
   const answeredBefore = sameBoot && record?.targetMemory.everAnswered === true
+  if (health.program !== undefined && target.state !== 'reachable' && health.program.ready.length === 0)
+    return {
+      state: answeredBefore || target.state === 'unreachable' ? 'unreachable' : 'waiting',
+      reason: target.lastError,
+    }
   if (target.state === 'unreachable' || (target.state === 'waiting' && answeredBefore)) {
     return {
       state: 'unreachable',

@@ -19,7 +19,7 @@ export async function gatherHistory(stateDirectory: string, asked: readonly stri
   const chosen = asked.map((word) => {
     const found = forwards.find(({ name, port }) => name === word || String(port) === word)
     if (found !== undefined) return found
-    const known = forwards.map(({ name, port }) => `${name} (${port})`).join(', ')
+    const known = forwards.map(({ name, port }) => (port === null ? name : `${name} (${port})`)).join(', ')
     throw new Failure(
       `there is no forward "${word}" in the journal; it has ${known || 'none yet'}`,
       exitCode.usage,
@@ -28,7 +28,7 @@ export async function gatherHistory(stateDirectory: string, asked: readonly stri
   return { ...history, forwards: chosen }
 }
 
-/** Wall time until which the monitor is known to have watched, by its last sign of life; undefined when nobody knows. */
+/** Wall time of the monitor's last sign of life, until which it has watched; undefined when that is not known. */
 export function watchedUntil(reading: StateReading): number | undefined {
   if (reading.kind !== 'read') return undefined
   return Date.parse(reading.state.stopped?.at ?? reading.state.writtenAt)

@@ -1,34 +1,43 @@
+/**
+ * report/: what people and programs read. It never writes a file and never signals, and works when the monitor is dead.
+ *
+ *   gather.ts (records, processes, the forwarders' own answers: facts) -> assess.ts (pure: verdicts and advice) -> render.ts (text)
+ *   log-source.ts, log-follower.ts -> render-log.ts;   history.ts (the journal) -> render-history.ts, why.ts;   screen/ for --watch
+ *
+ * A new fact is looked at in gather.ts, gets its place in `StatusFacts` (facts.ts) and in the report (record/shapes/), and is judged in a
+ * `…-verdict.ts`. A cure goes to advice.ts.
+ */
 import { existsSync, readdirSync, statSync } from 'node:fs'
 import path from 'node:path'
 import { setTimeout as after } from 'node:timers/promises'
 import { readChannelHealth } from '../alert/channel-records.ts'
 import { readOpenIncidents } from '../alert/open-incidents.ts'
 import { askControl, holderAfter } from '../control/client.ts'
+import type { LogEntry } from '../log/entry.ts'
+import { readRing } from '../log/ring-log.ts'
 import { bootId, monotonicMs, wallTime } from '../os/clock.ts'
 import { exitCode, Failure } from '../os/failure.ts'
 import { isLoopback, machineAddresses } from '../os/interfaces.ts'
-import { findPortHolder, type PortHolder } from '../os/port-holder.ts'
-import { isElsewhere, judgeProcess, ownIdentity } from '../os/process-identity.ts'
+import { isElsewhere, judgeProcess, ownIdentity, type ProcessIdentity } from '../process/identity.ts'
+import { findPortHolder } from '../process/port-holder.ts'
+import type { ProcessSummary } from '../process/summary.ts'
 import { readDesiredState, type WantedDown } from '../record/desired-state.ts'
-import { type ForwarderHealth, isForwarderHealth } from '../record/forwarder-health.ts'
-import { type ForwardEvent, type JournalEntry, readJournal } from '../record/journal.ts'
+import { readJournal } from '../record/journal.ts'
 import { judgePidFile, readPidFile } from '../record/pid-file.ts'
-import { readRing } from '../record/ring-log.ts'
-import {
-  type ForwardRecord,
-  parseRuntimeState,
-  readRuntimeState,
-  type StateReading,
-} from '../record/runtime-state.ts'
+import { parseRuntimeState, readRuntimeState, type StateReading } from '../record/runtime-state.ts'
+import { type ForwarderHealth, forwarderHealth } from '../record/shapes/forwarder-health.ts'
+import { decisionOf, type JournalEntry, type UnitDecision } from '../record/shapes/journal.ts'
+import { type ForwardRecord, type ProgramRecord, programId } from '../record/shapes/runtime-state.ts'
 import { fileNames } from '../record/state-directory.ts'
 import { readersDirectory } from '../record/usual-directories.ts'
-import type { DetailFacts, ForwardFacts, StatusFacts } from './facts.ts'
+import type { DetailFacts, ForwardFacts, ProgramFacts, StartingMonitor, StatusFacts } from './facts.ts'
 import { watchedUntil } from './gather-history.ts'
 import { hoursOfDay, lastDayOf } from './last-day.ts'
 import { readLogs } from './log-reader.ts'
 import { logSources } from './log-source.ts'
 import { ownPrograms, shellWord } from './own-programs.ts'
 import { type BytesSample, sampleOf, shortestSpanMs } from './rates.ts'
+import { startingByAnswer, startingByProcess } from './starting-monitor.ts'
 
 /** ms that a forwarder may take to answer before it counts as silent. Its answer takes less than one when it is well. */
 const answerWithinMs = 1000
@@ -50,8 +59,12 @@ export interface LookOptions {
   readonly asked?: readonly string[]
   /** Left out = there was no look before, and none follows: for rates a second one is taken at once where it is needed. */
   readonly memory?: LookMemory
-  /** False leaves out rates and the last day, for who asks often for the state alone. */
+  /** Keeps what was read of the journal, without rates; `memory` keeps both. */
+  readonly journal?: Pick<LookMemory, 'journal'>
+  /** False leaves out rates and the last day, for callers that often need only the state. */
   readonly withFigures?: boolean
+  /** The newest lines that a program printed. Handed in, because what reads them stands above this room. */
+  readonly linesOf?: (program: string, count: number) => Promise<readonly LogEntry[]>
 }
 
 /**
@@ -61,13 +74,14 @@ export interface LookOptions {
  */
 export async function gather(
   stateDirectory: string,
-  { asked = [], memory, withFigures = true }: LookOptions = {},
+  { asked = [], memory, journal = memory, withFigures = true, linesOf }: LookOptions = {},
 ): Promise<StatusFacts> {
-  const { reading, control: monitorControl } = await readState(stateDirectory)
+  const { reading, control: monitorControl, starting } = await readState(stateDirectory)
   const writer = reading.kind === 'read' ? reading.state.writer.identity : undefined
   const records = reading.kind === 'read' ? reading.state.forwards : []
   const all = [...new Set([...records.map(({ port }) => port), ...portsOnDisk(stateDirectory)])]
-  const ports = choose(all, records, asked)
+  const programRecords = reading.kind === 'read' ? (reading.state.programs ?? []) : []
+  const { ports, programs } = choose(all, records, programRecords, asked)
   const recordOf = (port: number) => records.find((record) => record.port === port)
   const wanted = readDesiredState(stateDirectory)
   const looked = await Promise.all(
@@ -85,7 +99,7 @@ export async function gather(
     directoryOption: directoryOption(stateDirectory),
     programs: ownPrograms(),
     nowMonotonicMs: monotonicMs(),
-    // Without /proc nobody knows the boot; whoever answers is of this one.
+    // Without /proc the boot is unknown; a process that answers belongs to this one.
     bootId:
       bootId() === 'unknown' && monitorControl === 'answered' && writer !== undefined
         ? writer.bootId
@@ -96,13 +110,18 @@ export async function gather(
     writerVerdict: writer === undefined ? undefined : judgeProcess(writer),
     writerIsElsewhere: writer !== undefined && isElsewhere(writer),
     monitorControl,
+    startingMonitor: starting,
     forwards,
-    lastDay: withFigures ? await readLastDay(stateDirectory, reading, memory) : new Map(),
+    programFacts: programs.map((record) =>
+      lookAtProgram(stateDirectory, record, wanted.get(record.name), monitorControl === 'answered'),
+    ),
+    lastDay: withFigures ? await readLastDay(stateDirectory, reading, journal) : new Map(),
     alertChannels: readChannelHealth(stateDirectory),
     openIncidents: readOpenIncidents(stateDirectory).filter(({ incident }) => {
-      return asked.length === 0 || ports.includes(incident.port)
+      const isAsked = programs.some(({ name }) => incident.unit === programId(name))
+      return asked.length === 0 || ports.includes(incident.port) || isAsked
     }),
-    details: asked.length === 0 ? [] : await readDetails(stateDirectory, ports, records),
+    details: asked.length === 0 ? [] : await readDetails(stateDirectory, ports, programs, records, linesOf),
     log: readRing(path.join(stateDirectory, fileNames.logRing)).slice(-logLines),
   }
 }
@@ -153,10 +172,11 @@ const partsForLastDay = 3
 async function readLastDay(
   stateDirectory: string,
   reading: StateReading,
-  memory: LookMemory | undefined,
+  memory: Pick<LookMemory, 'journal'> | undefined,
 ): Promise<StatusFacts['lastDay']> {
   const now = Date.now()
-  const names = reading.kind === 'read' ? reading.state.forwards.map(({ name }) => name) : []
+  const { forwards = [], programs = [] } = reading.kind === 'read' ? reading.state : {}
+  const names = [...forwards, ...programs].map(({ name }) => name)
   const key = `${journalKey(stateDirectory)} ${names.join(' ')}`
   const known = memory?.journal
   const entries = known?.key === key ? known.entries : await readRecent(stateDirectory, names, now)
@@ -172,7 +192,7 @@ async function readRecent(
   const from = now - (hoursOfDay + 1) * 3_600_000
   const missing = new Set(names)
   return readJournal(stateDirectory, (entries, parts) => {
-    for (const entry of entries) if (entry.event === 'forward') missing.delete(entry.forward)
+    for (const entry of entries) missing.delete(decisionOf(entry)?.name ?? '')
     const reachesBack = Date.parse(entries[0]?.time ?? '') < from
     return parts >= partsForLastDay || (reachesBack && missing.size === 0)
   })
@@ -194,50 +214,116 @@ function directoryOption(stateDirectory: string): string {
   return ` --state-dir ${shellWord(stateDirectory)}`
 }
 
+interface MonitorReading {
+  readonly reading: StateReading
+  readonly control: 'answered' | 'silent' | 'absent'
+  readonly starting?: StartingMonitor | undefined
+}
+
 /** What the monitor answers counts before its file, which is old when the disk is full. */
-async function readState(
-  stateDirectory: string,
-): Promise<{ readonly reading: StateReading; readonly control: 'answered' | 'silent' | 'absent' }> {
+async function readState(stateDirectory: string): Promise<MonitorReading> {
   let control: 'silent' | 'absent' = 'silent'
   try {
     const socket = path.join(stateDirectory, fileNames.monitorSocket)
-    const answer = parseRuntimeState(JSON.stringify(await askControl(socket, 'state', {}, answerWithinMs)))
+    const state = await askControl(socket, 'state', {}, answerWithinMs)
+    const answer = parseRuntimeState(JSON.stringify(state))
     if (answer.kind === 'read') return { reading: answer, control: 'answered' }
+    if (state === null) {
+      const starting = startingByAnswer(await askControl(socket, 'identify', {}, answerWithinMs))
+      return { reading: readFile(stateDirectory), control: 'silent', starting }
+    }
   } catch (error) {
-    // Nobody there, or hung, or of another version: the file tells.
+    // It is gone, hangs, or is of another version: the file has to do.
     if (holderAfter(error) === 'absent') control = 'absent'
   }
-  return { reading: readRuntimeState(path.join(stateDirectory, fileNames.runtimeState)), control }
+  const reading = readFile(stateDirectory)
+  const starting =
+    control === 'absent' && !isAlive(reading) ? await startingByProcess(stateDirectory) : undefined
+  return { reading, control, starting }
 }
 
+function readFile(stateDirectory: string): StateReading {
+  return readRuntimeState(path.join(stateDirectory, fileNames.runtimeState))
+}
+
+function isAlive(reading: StateReading): boolean {
+  if (reading.kind !== 'read' || reading.state.stopped !== null) return false
+  const verdict = judgeProcess(reading.state.writer.identity)
+  return verdict !== 'gone' && verdict !== 'reused'
+}
+
+/** What was asked for by name or port; everything when nothing was. */
 function choose(
   ports: readonly number[],
   records: readonly ForwardRecord[],
+  programs: readonly ProgramRecord[],
   asked: readonly string[],
-): readonly number[] {
-  if (asked.length === 0) return ports
-  return asked.map((word) => {
+): { readonly ports: readonly number[]; readonly programs: readonly ProgramRecord[] } {
+  if (asked.length === 0) return { ports, programs }
+  const chosenPorts: number[] = []
+  const chosenPrograms: ProgramRecord[] = []
+  for (const word of asked) {
+    const program = programs.find(({ name }) => name === word)
     const port =
       records.find(({ name }) => name === word)?.port ?? ports.find((known) => String(known) === word)
-    if (port !== undefined) return port
-    const known = ports.map((one) => records.find((record) => record.port === one)?.name ?? String(one))
-    const what = known.length === 0 ? 'there are no forwards' : `there are ${known.join(', ')}`
-    throw new Failure(`no forward "${word}"; ${what}`, exitCode.usage)
-  })
+    if (program !== undefined) chosenPrograms.push(program)
+    else if (port !== undefined) chosenPorts.push(port)
+    else throw unknownUnit(word, ports, records, programs)
+  }
+  return { ports: chosenPorts, programs: chosenPrograms }
+}
+
+function unknownUnit(
+  word: string,
+  ports: readonly number[],
+  records: readonly ForwardRecord[],
+  programs: readonly ProgramRecord[],
+): Failure {
+  const known = [
+    ...ports.map((one) => records.find((record) => record.port === one)?.name ?? String(one)),
+    ...programs.map(({ name }) => name),
+  ]
+  const what = known.length === 0 ? 'there are no forwards' : `there are ${known.join(', ')}`
+  const kind = programs.length === 0 ? 'forward' : 'forward or program'
+  return new Failure(`no ${kind} "${word}"; ${what}`, exitCode.usage)
+}
+
+function identityOnDisk(
+  stateDirectory: string,
+  { name, identity }: ProgramRecord,
+): ProcessIdentity | undefined {
+  const pidFile = readPidFile(path.join(stateDirectory, fileNames.programPidFile(name)))
+  return pidFile.kind === 'identified' ? pidFile.identity : (identity ?? undefined)
+}
+
+/** @param isFresh the record comes from the monitor itself: then the PID file says nothing more. */
+function lookAtProgram(
+  stateDirectory: string,
+  record: ProgramRecord,
+  wantedDown: WantedDown | undefined,
+  isFresh: boolean,
+): ProgramFacts {
+  const identity =
+    isFresh && record.identity !== null ? record.identity : identityOnDisk(stateDirectory, record)
+  const process = identity && { identity, verdict: judgeProcess(identity) }
+  const { phase, readyPort } = record
+  const holder =
+    phase === 'blocked' && readyPort !== null ? findPortHolder(readyPort, '127.0.0.1', '::1') : undefined
+  return { record, process, wantedDown, holder }
 }
 
 async function readDetails(
   stateDirectory: string,
   ports: readonly number[],
+  programs: readonly ProgramRecord[],
   records: readonly ForwardRecord[],
+  linesOf: LookOptions['linesOf'],
 ): Promise<DetailFacts[]> {
   const sources = logSources(stateDirectory)
-  const journal = await readJournal(stateDirectory)
-  return ports.map((port) => {
+  const decisions = (await readJournal(stateDirectory)).flatMap((entry) => decisionOf(entry) ?? [])
+  const lastOf = (isWanted: (one: UnitDecision) => boolean) => decisions.filter(isWanted).slice(-detailLines)
+  const forwardDetails = ports.map((port) => {
     const own = sources.filter((source) => source.port === port)
-    const events = journal.filter((entry): entry is JournalEntry & ForwardEvent => {
-      return entry.event === 'forward' && entry.port === port
-    })
     const pidFile = readPidFile(path.join(stateDirectory, fileNames.pidFile(port)))
     return {
       port,
@@ -246,9 +332,19 @@ async function readDetails(
           ? pidFile.identity
           : (records.find((record) => record.port === port)?.identity ?? undefined),
       log: readLogs(own, { tail: detailLines, level: 'info', since: undefined }),
-      events: events.slice(-detailLines),
+      events: lastOf((one) => one.port === port),
     }
   })
+  const programDetails = await Promise.all(
+    programs.map(async ({ name, identity }) => ({
+      port: null,
+      program: name,
+      identity: identity ?? undefined,
+      log: (await linesOf?.(name, detailLines)) ?? [],
+      events: lastOf((one) => one.port === null && one.name === name),
+    })),
+  )
+  return [...forwardDetails, ...programDetails]
 }
 
 /** Forwards that no monitor has written of, started by hand for example. */
@@ -283,19 +379,15 @@ async function lookAt(
     : { port, record, process, wantedDown, holder, control: 'answered', health: answer }
 }
 
-/** Who is in the way on an address that other machines reach; where nobody is, on any, unless that may be the target itself. */
-function findHolder({ port, target }: ForwardRecord): PortHolder | undefined {
-  for (const { address } of machineAddresses()) {
-    const holder = isLoopback(address) ? undefined : findPortHolder(port, address)
-    if (holder !== undefined) return holder
-  }
-  return target.endsWith(`:${port}`) ? undefined : findPortHolder(port, '0.0.0.0')
+/** The process that holds the port on an address that other machines reach; otherwise on any address, unless that may be the target. */
+function findHolder({ port, target }: ForwardRecord): ProcessSummary | undefined {
+  const reachable = machineAddresses().flatMap(({ address }) => (isLoopback(address) ? [] : address))
+  return findPortHolder(port, ...reachable, ...(target.endsWith(`:${port}`) ? [] : ['0.0.0.0']))
 }
 
 async function askHealth(socket: string): Promise<ForwarderHealth | 'silent' | 'absent'> {
   try {
-    const answer = await askControl(socket, 'health', {}, answerWithinMs)
-    return isForwarderHealth(answer) ? answer : 'silent'
+    return forwarderHealth.read(await askControl(socket, 'health', {}, answerWithinMs)) ?? 'silent'
   } catch (error) {
     return holderAfter(error) === 'absent' ? 'absent' : 'silent'
   }

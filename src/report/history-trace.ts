@@ -1,19 +1,27 @@
-import type { ForwardEvent, JournalEntry, TargetCondition } from '../record/journal.ts'
+import {
+  decisionOf,
+  type JournalEntry,
+  type JournalStamp,
+  type TargetCondition,
+  type UnitDecision,
+} from '../record/shapes/journal.ts'
 import { type Interval, measure, subtract, union } from './intervals.ts'
 
-type Condition = 'up' | 'down' | 'wanted-down'
+/** `waiting`: the forward was open, and its target had not answered yet. */
+type Condition = 'up' | 'waiting' | 'down' | 'wanted-down'
 
 export interface Outage {
   readonly at: number
   readonly saw: string
-  /** undefined while it goes on, or when nobody saw it end. */
+  /** undefined while it goes on, or when no monitor saw its end. */
   readonly lastedMs: number | undefined
 }
 
-/** What is known of one forward. */
+/** What is known of one unit. */
 export interface Track {
   readonly name: string
-  readonly port: number
+  /** Null = it is no forward. */
+  readonly port: number | null
   /** Wall time of the first event that names it, ms since 1970: nothing before it is counted. */
   readonly since: number
   readonly intervals: Readonly<Record<Condition, Interval[]>>
@@ -24,7 +32,7 @@ export interface Track {
   condition: { readonly is: Condition; readonly since: number } | undefined
   targetDownSince: number | undefined
   target: TargetCondition
-  outage: { readonly event: ForwardEvent & JournalEntry } | undefined
+  outage: { readonly event: UnitDecision } | undefined
 }
 
 /** Goes through the events in the order in which they were written; the clock may have been set in between. */
@@ -40,10 +48,15 @@ export function trace(
     const at = Date.parse(entry.time)
     switch (entry.event) {
       case 'forward':
-        // The end of a forward that is no longer configured is the end of its history, not a wish for it to be down.
-        if (entry.to !== 'down' || !removed.has(entry.forward)) follow(trackOf(tracks, entry), entry, at)
-        else end(trackOf(tracks, entry), at)
+      case 'unit': {
+        const decision = decisionOf(entry)
+        if (decision === undefined) break
+        const track = trackOf(tracks, decision)
+        // The end of a unit that is no longer configured is the end of its history, not a wish for it to be down.
+        if (decision.to !== 'down' || !removed.has(track.name)) follow(track, decision, at)
+        else end(track, at)
         break
+      }
       case 'monitor-started':
         endAll(tracks, unwatchedFrom(entry.previousSeenAt, last, at))
         break
@@ -57,7 +70,7 @@ export function trace(
         endAll(tracks, unwatchedFrom(entry.from, last, at))
         break
       case 'configuration-changed': {
-        const kept = new Set(entry.forwards.map(({ name }) => name))
+        const kept = new Set([...entry.forwards.map(({ name }) => name), ...(entry.programs ?? [])])
         for (const name of kept) removed.delete(name)
         for (const track of tracks.values()) {
           if (kept.has(track.name)) continue
@@ -79,14 +92,14 @@ function unwatchedFrom(seen: string | null, last: number, next: number): number 
   return Number.isFinite(at) ? Math.min(at, Math.max(last, next)) : next
 }
 
-function trackOf(tracks: Map<string, Track>, { forward, port, time }: ForwardEvent & JournalEntry): Track {
-  const known = tracks.get(forward)
+function trackOf(tracks: Map<string, Track>, { name, port, time }: UnitDecision): Track {
+  const known = tracks.get(name)
   if (known !== undefined) return known
   const track: Track = {
-    name: forward,
+    name,
     port,
     since: Date.parse(time),
-    intervals: { up: [], down: [], 'wanted-down': [] },
+    intervals: { up: [], waiting: [], down: [], 'wanted-down': [] },
     targetDown: [],
     targetFailures: [],
     outages: [],
@@ -95,11 +108,11 @@ function trackOf(tracks: Map<string, Track>, { forward, port, time }: ForwardEve
     target: 'unknown',
     outage: undefined,
   }
-  tracks.set(forward, track)
+  tracks.set(name, track)
   return track
 }
 
-function follow(track: Track, event: ForwardEvent & JournalEntry, at: number): void {
+function follow(track: Track, event: UnitDecision, at: number): void {
   const before = track.condition?.is
   const is = conditionAfter(event, before)
   if (is !== before) {
@@ -110,7 +123,8 @@ function follow(track: Track, event: ForwardEvent & JournalEntry, at: number): v
   if (is === 'down' && before !== 'down' && event.kind !== 'starting' && event.kind !== 'noticed') {
     track.outage = { event }
   }
-  if (is !== 'down' && track.outage !== undefined) endOutage(track, is === 'up' ? event : undefined)
+  if (is !== 'down' && track.outage !== undefined)
+    endOutage(track, event.to === 'running' ? event : undefined)
   const isTargetDown = event.target === 'silent'
   if (isTargetDown) track.targetDownSince ??= at
   else closeTarget(track, at)
@@ -118,25 +132,36 @@ function follow(track: Track, event: ForwardEvent & JournalEntry, at: number): v
   track.target = event.target
 }
 
-/** A first start, and a restart that somebody ordered, is no failure: it is not known to be up until it is. */
-function conditionAfter(event: ForwardEvent, before: Condition | undefined): Condition | undefined {
+/**
+ * A first start, or a restart by an order, is no failure: the forward counts as up only when it runs. Without an app behind it an open
+ * forward is not up either.
+ */
+function conditionAfter(event: UnitDecision, before: Condition | undefined): Condition | undefined {
   switch (event.to) {
     case 'running':
-      return 'up'
+      // Only a forward waits for somebody else to answer.
+      return event.port === null || hasAnswered(event.target) ? 'up' : 'waiting'
     case 'down':
       return 'wanted-down'
     case 'unknown':
       return undefined
+    case 'awaiting':
+      // Before its first start it waits for what it depends on: that is no failure.
+      return before === undefined && event.failures === 0 ? undefined : 'down'
     case 'backoff':
     case 'flapping':
-    case 'awaiting':
     case 'blocked':
+    case 'detached':
       return 'down'
     case 'starting':
     case 'stopping':
       if (event.kind === 'died' || event.kind === 'failed' || event.failures > 0) return 'down'
       return before === 'down' ? 'down' : before === undefined ? undefined : 'wanted-down'
   }
+}
+
+function hasAnswered(target: TargetCondition): boolean {
+  return target === 'answers' || target === 'silent'
 }
 
 function closeCondition(track: Track, at: number): void {
@@ -153,7 +178,7 @@ function closeTarget(track: Track, at: number): void {
   if (since !== undefined && at > since) track.targetDown.push({ from: since, to: at })
 }
 
-function endOutage(track: Track, by: JournalEntry | undefined): void {
+function endOutage(track: Track, by: UnitDecision | undefined): void {
   const { outage } = track
   track.outage = undefined
   if (outage === undefined) return
@@ -165,8 +190,8 @@ function endOutage(track: Track, by: JournalEntry | undefined): void {
   })
 }
 
-/** How long from one event to another: by the clock that nobody sets, where both were written in the same boot. */
-export function between(one: JournalEntry, other: JournalEntry): number {
+/** The time between two events: by the monotonic clock where both were written in the same boot. */
+export function between(one: JournalStamp, other: JournalStamp): number {
   const ms =
     one.bootId === other.bootId
       ? other.monotonicMs - one.monotonicMs
@@ -199,12 +224,14 @@ function interrupt(tracks: ReadonlyMap<string, Track>, from: number, to: number)
 /** How a stretch of time was. All lengths in ms. */
 export interface Measured {
   readonly upMs: number
+  /** Open, while the target had not answered yet. */
+  readonly waitingMs: number
   readonly downMs: number
   readonly wantedDownMs: number
   readonly targetDownMs: number
   /** Of `upMs`, without the time in which the target did not answer: so long could clients get through. */
   readonly openMs: number
-  /** The forward or its target was away, and nobody wanted it. */
+  /** The forward or its target was away, and not by an order. */
   readonly awayMs: number
 }
 
@@ -221,13 +248,15 @@ export function beginningOf({ since, intervals }: Track): number {
 export function measureOf(track: Track): (period: Interval) => Measured {
   const wantedDown = union(track.intervals['wanted-down'])
   const down = subtract(union(track.intervals.down), wantedDown)
-  // The clock was set back where times overlap: what was down in one telling of the hour is not up.
-  const up = subtract(subtract(union(track.intervals.up), wantedDown), down)
+  // Times overlap where the clock was set back: then the worse of the two counts.
+  const waiting = subtract(subtract(union(track.intervals.waiting), wantedDown), down)
+  const up = subtract(subtract(subtract(union(track.intervals.up), wantedDown), down), waiting)
   const targetDown = union(track.targetDown)
   const away = union([...down, ...subtract(targetDown, wantedDown)])
   const open = subtract(up, targetDown)
   return (period) => ({
     upMs: measure(up, period),
+    waitingMs: measure(waiting, period),
     downMs: measure(down, period),
     wantedDownMs: measure(wantedDown, period),
     targetDownMs: measure(targetDown, period),

@@ -1,26 +1,30 @@
-import type { JournalEntry } from '../record/journal.ts'
+import type { JournalEntry } from '../record/shapes/journal.ts'
+import type { HourState } from '../record/shapes/status-report.ts'
 import { beginningOf, measureOf, type Track, trace } from './history-trace.ts'
 import type { Interval } from './intervals.ts'
-import { type HourState, hoursBefore } from './last-day.ts'
+import { hoursBefore } from './last-day.ts'
 
 /** The version of the shape of `proxy-status --history --json`. */
-export const historySchemaVersion = 1
+export const historySchemaVersion = 2
 
-/** A forward over one day or week. All lengths in ms; what is not in `upMs`, `downMs` and `wantedDownMs` is `unknownMs`. */
+/** A forward over one day or week. All lengths in ms; what is in none of the other lengths is `unknownMs`. */
 export interface Period {
   /** ISO 8601 in UTC; a day begins at this machine's midnight, a week on Monday. */
   readonly from: string
   readonly to: string
+  /** The forward ran, and its target had answered before. */
   readonly upMs: number
+  /** The forward ran, and its target had not answered yet: neither up nor a failure. */
+  readonly waitingMs: number
   readonly downMs: number
-  /** Down because somebody wanted it: neither up nor a failure. */
+  /** Down by an order: neither up nor a failure. */
   readonly wantedDownMs: number
   /**
    * Since the forward was first seen: not monitored, or what happened could not be written down. Never counted as up, and nothing before
    * that is counted at all.
    */
   readonly unknownMs: number
-  /** From 0 to 1: up, of the time that is known; null when nothing is known. */
+  /** From 0 to 1: `upMs` as a part of `upMs` and `downMs`; null when both are 0. */
   readonly availability: number | null
   /** Times it stopped working, not by order. */
   readonly failures: number
@@ -33,7 +37,8 @@ export interface Period {
 
 export interface ForwardHistory {
   readonly name: string
-  readonly port: number
+  /** Null for a program. */
+  readonly port: number | null
   /** The first event that names it, ISO 8601. */
   readonly since: string
   /** How the last 24 hours were, the newest last. */
@@ -56,9 +61,12 @@ export interface HistoryInput {
   readonly entries: readonly JournalEntry[]
   /** Wall time, ms since 1970. */
   readonly now: number
-  /** Wall time until which the monitor is known to have watched; undefined when nobody knows of more than the events. */
+  /** Wall time until which the monitor has watched; undefined when only the events show that. */
   readonly watchedUntil: number | undefined
 }
+
+/** Sorts programs behind all forwards. */
+const noPort = 65_536
 
 /** Days and weeks that are shown. */
 const daysShown = 7
@@ -74,7 +82,7 @@ export function historyOf({ entries, now, watchedUntil }: HistoryInput): History
     takenAt: new Date(now).toISOString(),
     since: entries[0]?.time ?? null,
     forwards: [...tracks.values()]
-      .sort((a, b) => a.port - b.port)
+      .sort((a, b) => (a.port ?? noPort) - (b.port ?? noPort))
       .map((track) => {
         const measured = measureOf(track)
         const since = beginningOf(track)
@@ -102,7 +110,7 @@ function summarise(
   since: number,
   period: Interval,
 ): Period {
-  const { upMs, downMs, wantedDownMs, targetDownMs } = measured(period)
+  const { upMs, waitingMs, downMs, wantedDownMs, targetDownMs } = measured(period)
   const isIn = (at: number) => at >= period.from && at < period.to
   const outages = track.outages.filter(({ at }) => isIn(at))
   const recoveries = outages.flatMap(({ lastedMs }) => lastedMs ?? [])
@@ -112,9 +120,10 @@ function summarise(
     from: new Date(period.from).toISOString(),
     to: new Date(period.to).toISOString(),
     upMs,
+    waitingMs,
     downMs,
     wantedDownMs,
-    unknownMs: Math.max(0, countedMs - upMs - downMs - wantedDownMs),
+    unknownMs: Math.max(0, countedMs - upMs - waitingMs - downMs - wantedDownMs),
     availability: known === 0 ? null : upMs / known,
     failures: outages.length,
     meanTimeToRecoveryMs:

@@ -1,23 +1,7 @@
-import type { Subject } from '../alert/incident-record.ts'
 import { elapsedMs, isoTime } from '../alert/moment.ts'
-import type { OpenIncident, Telling } from '../alert/open-incidents.ts'
+import type { OpenIncident } from '../alert/open-incidents.ts'
 import { duration } from '../os/duration.ts'
-
-/** An incident that is not over, as a report shows it. */
-export interface IncidentStatus {
-  readonly id: string
-  readonly forward: string
-  readonly port: number
-  readonly subject: Subject
-  /** What opened it, in words. */
-  readonly message: string
-  /** When the trouble began, ISO 8601. */
-  readonly since: string
-  readonly openForMs: number
-  readonly flapping: boolean
-  /** Who was told, and who not yet. Empty when there is no channel. */
-  readonly channels: readonly { readonly name: string; readonly state: Telling }[]
-}
+import type { IncidentStatus, Telling } from '../record/shapes/status-report.ts'
 
 /** When the facts were taken. */
 interface Taken {
@@ -42,11 +26,11 @@ export function assessIncidents(
 /** `web is not running …; open for 5 min; notified: slack / notification pending: discord [3f2a-1]`. */
 export function incidentText({ id, message, openForMs, flapping, channels }: IncidentStatus): string {
   const open = `${flapping ? 'flapping' : 'open'} for ${duration(openForMs)}`
-  return `${message}; ${open}; ${toldText(channels)} [${id}]`
+  return `${message}; ${open}; ${notifiedText(channels)} [${id}]`
 }
 
 /** `notified: slack / notification pending: discord`. */
-export function toldText(channels: IncidentStatus['channels']): string {
+export function notifiedText(channels: IncidentStatus['channels']): string {
   const names = (wanted: Telling) => [
     ...new Set(channels.filter(({ state }) => state === wanted).map(({ name }) => name)),
   ]

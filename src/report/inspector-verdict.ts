@@ -1,8 +1,8 @@
-import type { ForwarderHealth, InspectorFacts } from '../record/forwarder-health.ts'
+import type { ForwarderHealth, InspectorFacts } from '../record/shapes/forwarder-health.ts'
 
 /** What visitors of an MCP Inspector can do, or cannot. */
 export interface InspectorVerdict {
-  /** `exposed`: whoever reaches the forward can start programs on this machine. `degraded`: its page cannot connect. */
+  /** `exposed`: anybody who reaches the forward can start programs on this machine. `degraded`: its page cannot connect. */
   readonly state: 'exposed' | 'degraded'
   readonly reason: string
   /** What ALLOWED_ORIGINS of the Inspector must name so that its page can connect; undefined where that would not do. */
@@ -41,7 +41,7 @@ export function judgeInspector({ inspector, gate }: ForwarderHealth): InspectorV
 }
 
 /**
- * Addresses at which connecting fails although it works at others: whoever started the Inspector may have meant that.
+ * Addresses at which connecting fails although it works at others, which may be intended.
  * @returns undefined when there are none, or a verdict says it.
  */
 export function refusedOrigins(health: ForwarderHealth): string | undefined {

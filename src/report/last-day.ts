@@ -1,18 +1,8 @@
-import type { JournalEntry } from '../record/journal.ts'
+import type { JournalEntry } from '../record/shapes/journal.ts'
+import type { HourState } from '../record/shapes/status-report.ts'
 import { type Measured, measureOf, type Track, trace } from './history-trace.ts'
 
-/**
- * How one hour was for whoever wanted to get through:
- * - `up`: open and answered for all of the time that is known.
- * - `partly`: not for less than half of it.
- * - `down`: not for half of it or more, the forward's fault or its target's.
- * - `stopped`: somebody had ordered it down.
- * - `unknown`: not monitored.
- */
-export const hourStates = ['up', 'partly', 'down', 'stopped', 'unknown'] as const
-export type HourState = (typeof hourStates)[number]
-
-/** Hours that are told of. */
+/** How many hours a last day has. */
 export const hoursOfDay = 24
 
 const hourMs = 3_600_000
@@ -39,10 +29,12 @@ export function hoursBefore(track: Track, now: number): HourState[] {
 /** How an hour, or a day, was. */
 export function hourState({
   openMs,
+  waitingMs,
   awayMs,
   wantedDownMs,
-}: Pick<Measured, 'openMs' | 'awayMs' | 'wantedDownMs'>): HourState {
-  if (openMs + awayMs + wantedDownMs === 0) return 'unknown'
-  if (awayMs > 0) return awayMs >= openMs ? 'down' : 'partly'
-  return wantedDownMs > openMs ? 'stopped' : 'up'
+}: Pick<Measured, 'openMs' | 'waitingMs' | 'awayMs' | 'wantedDownMs'>): HourState {
+  if (openMs + waitingMs + awayMs + wantedDownMs === 0) return 'unknown'
+  if (awayMs > 0) return awayMs >= openMs + waitingMs ? 'down' : 'partly'
+  if (wantedDownMs > openMs + waitingMs) return 'stopped'
+  return waitingMs > openMs ? 'waiting' : 'up'
 }

@@ -1,12 +1,12 @@
 import { closeSync, type FSWatcher, fstatSync, readdirSync, statSync, watch } from 'node:fs'
 import path from 'node:path'
+import type { LogEntry } from '../log/entry.ts'
 import { openRegularFile } from '../os/regular-file.ts'
-import type { LogEntry } from '../record/log-entry.ts'
 import { type LogPosition, readRange } from './log-reader.ts'
 import type { LogSource } from './log-source.ts'
 import { beginsEntry, entriesOf, type LineGroup } from './log-text.ts'
 
-/** ms between two looks where the system does not tell of changes (network file systems). */
+/** ms between two looks where the system does not report changes (network file systems). */
 const lookEveryMs = 1000
 
 /** Bytes read at a time. */

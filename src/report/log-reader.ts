@@ -1,7 +1,7 @@
 import { closeSync, fstatSync, readSync, statSync } from 'node:fs'
 import { gunzipSync } from 'node:zlib'
+import type { LogEntry, LogLevel } from '../log/entry.ts'
 import { openRegularFile, readRegularBytes } from '../os/regular-file.ts'
-import type { LogEntry, LogLevel } from '../record/log-entry.ts'
 import type { LogSource } from './log-source.ts'
 import { beginsEntry, entriesOf } from './log-text.ts'
 

@@ -1,4 +1,4 @@
-import { type LogEntry, parseForPeople, parseFurtherLine } from '../record/log-entry.ts'
+import { type LogEntry, parseForPeople, parseFurtherLine } from '../log/entry.ts'
 
 /** Lines of a log that belong together: one that begins an entry, and what follows it up to the next such line. */
 export interface LineGroup {

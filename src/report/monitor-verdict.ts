@@ -1,14 +1,19 @@
-import type { ProcessVerdict } from '../os/process-identity.ts'
-import { heartbeatIntervalMs, type RuntimeState } from '../record/runtime-state.ts'
+import type { ProcessVerdict } from '../process/identity.ts'
+import { heartbeatIntervalMs } from '../record/runtime-state.ts'
+import type { RuntimeState } from '../record/shapes/runtime-state.ts'
+import type { MonitorCause, MonitorState, MonitorStatus } from '../record/shapes/status-report.ts'
 import type { StatusFacts } from './facts.ts'
-import type { MonitorCause, MonitorState, MonitorStatus } from './status.ts'
 
 /** ms after which a heartbeat is too old for a monitor that does its work. */
 const staleAfterMs = 30_000
 
 /** What can be said of the monitor. Pure. */
 export function assessMonitor(facts: StatusFacts): MonitorStatus {
-  const { reading, nowMonotonicMs, stateDirectory, directoryExists } = facts
+  const { reading, nowMonotonicMs, stateDirectory, directoryExists, startingMonitor } = facts
+  if (startingMonitor !== undefined) {
+    const reason = `PID ${startingMonitor.pid} is starting and does not monitor yet`
+    return { ...monitorStatus('STARTING', 'starting', reason), ...startingMonitor }
+  }
   switch (reading.kind) {
     case 'missing':
       return monitorStatus(
@@ -120,7 +125,7 @@ function monitorVerdict(state: RuntimeState, facts: StatusFacts): MonitorVerdict
   }
 }
 
-/** An answer proves life, and a control socket that nobody holds proves the end of who cannot be looked at otherwise. */
+/** An answer proves that it lives. For a process that cannot be inspected, a control socket without a holder proves its end. */
 function writerVerdict({
   writerVerdict: verdict,
   monitorControl,

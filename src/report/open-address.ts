@@ -1,10 +1,10 @@
 import { inspectorPorts } from '../config/forward-options.ts'
 import { hostAndPort, isLinkLocal, isLoopback, isWildcard, withoutZone } from '../os/interfaces.ts'
-import type { ForwarderHealth } from '../record/forwarder-health.ts'
+import type { ForwarderHealth } from '../record/shapes/forwarder-health.ts'
 
 /**
  * Every address at which a forward can be reached, as it is typed or pasted: a URL where it is known to speak HTTP, else HOST:PORT; the one
- * to try first first. What is bound to all addresses of the machine is told by those that it has.
+ * to try first first. A wildcard address is replaced by the machine's own addresses.
  * @param machine the addresses of this machine.
  */
 export function openAddresses(health: ForwarderHealth, machine: readonly string[]): string[] {

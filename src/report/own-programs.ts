@@ -1,22 +1,24 @@
 import { accessSync, constants, statSync } from 'node:fs'
 import path from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { packageFile } from '../os/package-file.ts'
 
 /** How the programs of this installation are called so that it works as typed. */
 export interface OwnPrograms {
   readonly monitor: string
   readonly log: string
+  readonly ctl: string
 }
 
 /** By their names where these are in the PATH, else by where they are. */
 export function ownPrograms(searched = process.env.PATH ?? ''): OwnPrograms {
-  return { monitor: callOf('proxy-monitor', searched), log: callOf('proxy-log', searched) }
+  const call = (name: string) => callOf(name, searched)
+  return { monitor: call('proxy-monitor'), log: call('proxy-log'), ctl: call('proxy-ctl') }
 }
 
 function callOf(name: string, searched: string): string {
   const folders = searched.split(path.delimiter).filter((folder) => path.isAbsolute(folder))
   if (folders.some((folder) => isProgram(path.join(folder, name)))) return name
-  const own = fileURLToPath(new URL(`../cli/${name}.js`, import.meta.url))
+  const own = packageFile(`dist/src/cli/${name}.js`)
   return isProgram(own) ? shellWord(own) : `node ${shellWord(own)}`
 }
 

@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { wallTime } from '../os/clock.ts'
-import { type OwnKind, type OwnProcess, ownProcesses } from '../os/own-processes.ts'
 import { oneLine } from '../os/printable.ts'
-import { judgeProcess, sameProcess } from '../os/process-identity.ts'
 import { ownUid } from '../os/trusted-path.ts'
+import { judgeProcess, sameProcess } from '../process/identity.ts'
+import { type OwnKind, type OwnProcess, ownProcesses } from '../process/own-processes.ts'
 import { readRuntimeState } from '../record/runtime-state.ts'
 import { fileNames } from '../record/state-directory.ts'
 import { writersDirectory } from '../record/usual-directories.ts'
@@ -20,13 +20,13 @@ export interface ListedProcess {
   readonly port: number | null
   /** What the monitor calls the forward; null when no monitor knows it. */
   readonly name: string | null
-  /** The number of the user where the system has no name for it; null when it does not tell. */
+  /** The number of the user where the system has no name for it; null when it is unknown. */
   readonly user: string | null
   /** null when it is its user's default and that is another user. */
   readonly stateDirectory: string | null
   /**
-   * What brings it back when it dies: a monitor, systemd, or for a worker its forwarder. null = nothing, or, where `isKnown` is false, nobody
-   * here may read the records that would tell.
+   * What brings it back when it dies: a monitor, systemd, or for a worker its forwarder. null = nothing, or, where `isKnown` is false,
+   * unknown, because this user may not read the records.
    */
   readonly monitoredBy: {
     readonly what: 'monitor' | 'systemd' | 'forwarder'

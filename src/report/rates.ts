@@ -1,5 +1,6 @@
-import { type ProcessIdentity, sameProcess } from '../os/process-identity.ts'
-import type { ForwarderHealth } from '../record/forwarder-health.ts'
+import { type ProcessIdentity, sameProcess } from '../process/identity.ts'
+import type { ForwarderHealth } from '../record/shapes/forwarder-health.ts'
+import type { Rates } from '../record/shapes/status-report.ts'
 
 /** What a forwarder had carried, and when. */
 export interface BytesSample {
@@ -10,13 +11,7 @@ export interface BytesSample {
   readonly fromTarget: number
 }
 
-/** Bytes a second, averaged between two looks. */
-export interface Rates {
-  readonly fromClients: number
-  readonly fromTarget: number
-}
-
-/** ms that two looks lie apart at least; nearer to each other they tell nothing. */
+/** The least time between two looks, in ms: a shorter one gives no useful rate. */
 export const shortestSpanMs = 100
 
 export function sampleOf({ identity, bytes }: ForwarderHealth, at: number): BytesSample {

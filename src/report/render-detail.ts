@@ -1,17 +1,28 @@
+import { formatForPeople, type LogEntry, localTime } from '../log/entry.ts'
 import { duration } from '../os/duration.ts'
 import { printable } from '../os/printable.ts'
-import type { KnownBy } from '../record/forwarder-health.ts'
 import { amountInWords } from '../record/limit-words.ts'
-import { formatForPeople, type LogEntry, localTime } from '../record/log-entry.ts'
+import type { KnownBy } from '../record/shapes/forwarder-health.ts'
+import type {
+  ForwardDetail,
+  ForwardStatus,
+  ProgramStatus,
+  StatusReport,
+} from '../record/shapes/status-report.ts'
 import { barLegend, barOf } from './bar.ts'
 import { amountText, rateText } from './render-table.ts'
-import type { ForwardDetail, ForwardStatus, StatusReport } from './status.ts'
 import { type Line, shortenedTo, wrapLine } from './text.ts'
 
 /** The page of one forward: everything that is known of it. */
 export function detailLines(detail: ForwardDetail, report: StatusReport, width: number): Line[] {
   const forward = report.forwards.find(({ name }) => name === detail.name)
-  const facts = forward === undefined ? [] : factsOf(forward, detail)
+  const program = report.programs.find(({ name }) => name === detail.name)
+  const facts =
+    forward !== undefined
+      ? factsOf(forward, detail)
+      : program !== undefined
+        ? factsOfProgram(program, detail)
+        : []
   const label = Math.max(0, ...facts.map(([name]) => name.length))
   const lines: Line[] = facts.flatMap(([name, value]) =>
     wrapLine(
@@ -60,12 +71,7 @@ type Fact = readonly [string, string | Line]
 function factsOf(forward: ForwardStatus, detail: ForwardDetail): Fact[] {
   const { identity } = detail
   const facts: Fact[] = []
-  if (identity !== null) {
-    facts.push([
-      'process',
-      `PID ${identity.pid}, kernel start time ${identity.startTime}, boot ${identity.bootId}`,
-    ])
-  }
+  facts.push(...processFacts(identity))
   if (detail.startedAt !== null) {
     facts.push(['started', `${localTime(new Date(detail.startedAt))}, version ${detail.version}`])
   }
@@ -105,9 +111,29 @@ function factsOf(forward: ForwardStatus, detail: ForwardDetail): Fact[] {
   return facts
 }
 
+function processFacts(identity: ForwardDetail['identity']): Fact[] {
+  if (identity === null) return []
+  const { pid, startTime, bootId } = identity
+  return [['process', `PID ${pid}, kernel start time ${startTime}, boot ${bootId}`]]
+}
+
+function factsOfProgram(program: ProgramStatus, { identity }: ForwardDetail): Fact[] {
+  return [
+    ['command', program.command],
+    ...processFacts(identity),
+    ...(program.uptimeMs === null ? [] : [['runs for', duration(program.uptimeMs)] as const]),
+    ...(program.port === null ? [] : [['ready', `when it listens on port ${program.port}`] as const]),
+    ...(program.usage === null ? [] : [['uses', usageText(program.usage)] as const]),
+    ...(program.limits === null ? [] : [['limits', limitsText(program.limits)] as const]),
+    ['restarts', restartsText(program)],
+    ...(program.orderedKeys.length === 0 ? [] : [['by order', program.orderedKeys.join(', ')] as const]),
+    ['last 24 h', [...barOf(program.lastDay), { text: `  ${barLegend}`, colour: 'dim' as const }]],
+  ]
+}
+
 const perSecond = (rate: number): string => (rate === 0 ? '0 B/s' : rateText(rate))
 
-/** What has been carried, too: most of the time nothing moves at the moment somebody looks. */
+/** Totals as well as rates: at most moments nothing moves. */
 function carriedText({ bytes }: ForwardStatus): string {
   if (bytes === null) return ''
   return ` now; in ${amountText(bytes.fromClients)}, out ${amountText(bytes.fromTarget)} since the process started`
@@ -127,21 +153,38 @@ function relayText({ kind, reason }: NonNullable<ForwardDetail['relay']>): strin
   return reason === null ? way : `${way}, because ${reason}`
 }
 
-function restartsText({ restarts, lastRestartAgeMs, plannedRestarts, failures }: ForwardStatus): string {
+function restartsText({
+  restarts,
+  lastRestartAgeMs,
+  plannedRestarts,
+  failures,
+}: ForwardStatus | ProgramStatus): string {
   const last =
     lastRestartAgeMs === null || restarts === 0 ? '' : ` (the last ${duration(lastRestartAgeMs)} ago)`
   return `${restarts} after a failure${last}, ${plannedRestarts} planned; failures in a row: ${failures}`
 }
 
-function usageText({ memoryBytes, cpuPercent, processes }: NonNullable<ForwardStatus['usage']>): string {
+function usageText({
+  memoryBytes,
+  cpuPercent,
+  openFiles,
+  processes,
+}: NonNullable<ForwardStatus['usage']>): string {
   const by = processes === 1 ? '' : `, in ${processes} processes`
-  return `${amountInWords('memory', memoryBytes)}, ${amountInWords('cpu', cpuPercent)}${by}`
+  const files = openFiles === undefined ? '' : `, ${amountInWords('openFiles', openFiles)}`
+  return `${amountInWords('memory', memoryBytes)}, ${amountInWords('cpu', cpuPercent)}${files}${by}`
 }
 
-function limitsText({ memoryBytes, cpuPercent, action }: NonNullable<ForwardStatus['limits']>): string {
+function limitsText({
+  memoryBytes,
+  cpuPercent,
+  openFiles = 0,
+  action,
+}: NonNullable<ForwardStatus['limits']>): string {
   const limits = [
     memoryBytes === 0 ? [] : [amountInWords('memory', memoryBytes)],
     cpuPercent === 0 ? [] : [amountInWords('cpu', cpuPercent)],
+    openFiles === 0 ? [] : [amountInWords('openFiles', openFiles)],
   ].flat()
   return `${limits.join(', ')}; above: ${action === 'alert' ? 'alert' : 'alert and restart'}`
 }

@@ -1,9 +1,10 @@
+import { localTime } from '../log/entry.ts'
 import { preciseDuration } from '../os/duration.ts'
 import { printable } from '../os/printable.ts'
-import { localTime } from '../record/log-entry.ts'
+import type { HourState } from '../record/shapes/status-report.ts'
 import { barLegend, barOf } from './bar.ts'
 import type { ForwardHistory, History, Period } from './history.ts'
-import { type HourState, hourState } from './last-day.ts'
+import { hourState } from './last-day.ts'
 import { columnsOf, cut, type Line, plain, wrapLine } from './text.ts'
 
 interface Column {
@@ -14,7 +15,7 @@ interface Column {
 }
 
 const columns: readonly Column[] = [
-  { title: 'AVAILABLE', text: ({ availability }) => percent(availability), dispensable: 0 },
+  { title: 'AVAILABLE', text: availabilityText, dispensable: 0 },
   { title: 'FAILURES', text: ({ failures }) => String(failures), dispensable: 0 },
   { title: 'DOWN', text: ({ downMs }) => length(downMs), dispensable: 3 },
   {
@@ -23,6 +24,7 @@ const columns: readonly Column[] = [
     dispensable: 2,
   },
   { title: 'UNKNOWN', text: ({ unknownMs }) => length(unknownMs), dispensable: 1 },
+  { title: 'WAITING', text: ({ waitingMs }) => length(waitingMs), dispensable: 6 },
   { title: 'STOPPED', text: ({ wantedDownMs }) => length(wantedDownMs), dispensable: 5 },
   { title: 'TARGET AWAY', text: targetAway, dispensable: 4 },
 ]
@@ -33,8 +35,8 @@ export function historyLines(history: History, width: number): Line[] {
     return wrapLine([{ text: 'The journal is empty: nothing is known yet.' }], width)
   const parts = history.forwards.flatMap((forward) => [...forwardLines(forward, width), []])
   const note =
-    `The journal begins at ${localTime(new Date(history.since))}. AVAILABLE counts only the time in which a forward was monitored; UNKNOWN is ` +
-    'the time in which it was not.'
+    `The journal begins at ${localTime(new Date(history.since))}. AVAILABLE counts only the time in which a forward was monitored and its ` +
+    'target had answered before. WAITING is the time before that, UNKNOWN the time without a monitor.'
   return [
     ...parts,
     ...wrapLine([{ text: barLegend, colour: 'dim' }], width),
@@ -80,9 +82,10 @@ function forwardLines(
 
 /** Both bars on one line where they fit. */
 function barLines(hours: readonly HourState[], days: readonly Period[], width: number): Line[] {
-  const ofDays = days.map(({ upMs, downMs, wantedDownMs, targetDownMs }) =>
+  const ofDays = days.map(({ upMs, waitingMs, downMs, wantedDownMs, targetDownMs }) =>
     hourState({
       openMs: Math.max(0, upMs - targetDownMs),
+      waitingMs,
       awayMs: downMs + targetDownMs,
       wantedDownMs,
     }),
@@ -96,8 +99,8 @@ function barLines(hours: readonly HourState[], days: readonly Period[], width: n
 }
 
 function isSame(day: Period, week: Period): boolean {
-  const counted = ({ upMs, downMs, wantedDownMs, unknownMs, failures, targetFailures }: Period) =>
-    [upMs, downMs, wantedDownMs, unknownMs, failures, targetFailures].join()
+  const counted = ({ upMs, waitingMs, downMs, wantedDownMs, unknownMs, failures, targetFailures }: Period) =>
+    [upMs, waitingMs, downMs, wantedDownMs, unknownMs, failures, targetFailures].join()
   return counted(day) === counted(week)
 }
 
@@ -143,8 +146,8 @@ function dayLabel({ from }: Period): string {
 }
 
 /** Never rounded up to 100 %: that stands for not one failure. */
-function percent(availability: number | null): string {
-  if (availability === null) return 'unknown'
+function availabilityText({ availability, waitingMs }: Period): string {
+  if (availability === null) return waitingMs > 0 ? '–' : 'unknown'
   if (availability === 1) return '100 %'
   return `${Math.min(99.999, Math.floor(availability * 100_000) / 1000).toFixed(3)} %`
 }

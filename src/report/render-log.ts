@@ -1,5 +1,5 @@
+import { formatForPeople, type LogEntry, type LogLevel, localStamp, signOf } from '../log/entry.ts'
 import { printable } from '../os/printable.ts'
-import { formatForPeople, type LogEntry, type LogLevel, localStamp, signOf } from '../record/log-entry.ts'
 import { type Colour, columnsOf, type Line, pad, plain, wrapLine } from './text.ts'
 
 /** An entry as a line of JSON, with its newline. */

@@ -1,7 +1,7 @@
+import { localTime } from '../log/entry.ts'
 import { duration, preciseDuration } from '../os/duration.ts'
 import { printable } from '../os/printable.ts'
-import { localTime } from '../record/log-entry.ts'
-import type { MonitorStatus, StatusReport } from './status.ts'
+import type { MonitorStatus, StatusReport } from '../record/shapes/status-report.ts'
 import { type Colour, columnsOf, type Line, noBreak, plain, wrapLine } from './text.ts'
 
 /**
@@ -35,7 +35,7 @@ export function summaryLines({ monitor, summary, stateDirectory }: StatusReport,
 
 function colourOf({ state, cause }: MonitorStatus): Colour {
   if (state === 'RUNNING') return cause === null ? 'green' : 'yellow'
-  return state === 'STOPPED' ? 'yellow' : 'red'
+  return state === 'STOPPED' || state === 'STARTING' ? 'yellow' : 'red'
 }
 
 function monitorFacts({

@@ -1,10 +1,12 @@
 import { duration, roughDuration, shortDuration } from '../os/duration.ts'
 import { printable } from '../os/printable.ts'
+import type { ForwardStatusState, StatusReport } from '../record/shapes/status-report.ts'
 import { barOf } from './bar.ts'
-import { toldText } from './incidents.ts'
+import { notifiedText } from './incidents.ts'
 import { solid, withLocalTimes } from './render-summary.ts'
-import { type ForwardStatus, type ForwardStatusState, type StatusReport, severity } from './status.ts'
+import { severity } from './status.ts'
 import { type Colour, columnsOf, type Line, pad, plain, shortenedTo, wrapLine } from './text.ts'
+import { isAbout, type UnitRow, unitRows } from './unit-rows.ts'
 
 /** A line of a report. */
 export interface ForwardLine {
@@ -13,16 +15,16 @@ export interface ForwardLine {
   readonly forward?: string
 }
 
-/** What one column shows of a forward. */
+/** What one column shows of a unit. */
 interface Column {
   readonly title: string
-  readonly cell: (forward: ForwardStatus) => Line
+  readonly cell: (forward: UnitRow) => Line
   /** Columns that are kept free for it, so that the table does not jump between two looks. */
   readonly least: number
   readonly side?: 'left' | 'right'
 }
 
-const text = (of: (forward: ForwardStatus) => string) => (forward: ForwardStatus) => [{ text: of(forward) }]
+const text = (of: (forward: UnitRow) => string) => (forward: UnitRow) => [{ text: of(forward) }]
 
 /** As long as the longest state that is common. */
 const stateWidth = 'unreachable'.length
@@ -33,9 +35,9 @@ const stateColumn: Column = {
   cell: (forward) => [{ text: stateWord(forward.state), colour: signOf(forward).colour }],
   least: stateWidth,
 }
-const portColumn: Column = { title: 'PORT', cell: text(({ port }) => String(port)), least: 5 }
+const portColumn: Column = { title: 'PORT', cell: text(({ port }) => orDash(port)), least: 5 }
 const addressColumn: Column = { title: 'OPEN AT', cell: text(addressText), least: 7 }
-const targetColumn: Column = { title: 'TARGET', cell: text(({ target }) => target ?? '–'), least: 6 }
+const targetColumn: Column = { title: 'TARGET', cell: text(targetText), least: 6 }
 const barColumn: Column = { title: 'LAST 24 H', cell: ({ lastDay }) => barOf(lastDay), least: 24 }
 const openColumn: Column = {
   title: 'OPEN',
@@ -101,13 +103,14 @@ const replaces: ReadonlyMap<Column, Column> = new Map([
 
 const gap = 2
 
-/** The forwards' table, and below each row why it is as it is. */
+/** The table of forwards and programs, and below each row why it is as it is. */
 export function forwardLines(report: StatusReport, width: number, folded: boolean): ForwardLine[] {
-  const shown = folded ? report.forwards.filter(({ state }) => state !== 'waiting') : report.forwards
+  const rows = unitRows(report)
+  const shown = folded ? rows.filter(({ state }) => state !== 'waiting') : rows
   if (shown.length === 0) return []
-  const chosen = fitting(report.forwards, width)
+  const chosen = fitting(rows, width)
   if (chosen === undefined) return shown.flatMap((forward) => stacked(forward, report, width))
-  const widths = chosen.map((column) => columnWidth(column, report.forwards))
+  const widths = chosen.map((column) => columnWidth(column, rows))
   const row = (mark: Line, cells: readonly Line[]): Line => [
     ...mark,
     ...cells.flatMap((cell, i) => {
@@ -132,7 +135,7 @@ export function forwardLines(report: StatusReport, width: number, folded: boolea
 }
 
 /** On a terminal that is too narrow for a table. */
-function stacked(forward: ForwardStatus, report: StatusReport, width: number): ForwardLine[] {
+function stacked(forward: UnitRow, report: StatusReport, width: number): ForwardLine[] {
   const { mark, colour } = signOf(forward)
   const words = [
     { text: mark, colour },
@@ -155,13 +158,18 @@ function trimmed(line: Line): Line {
     .map((span, i) => (i === last ? { ...span, text: span.text.trimEnd() } : span))
 }
 
+/** Columns that only a forward fills: without one they would only take room. */
+const ofForwards: readonly Column[] = [openColumn, inColumn, outColumn]
+
 /** undefined when not even name and state fit. */
-function fitting(forwards: readonly ForwardStatus[], width: number): readonly Column[] | undefined {
+function fitting(forwards: readonly UnitRow[], width: number): readonly Column[] | undefined {
   let chosen: readonly Column[] = [nameColumn, stateColumn]
   const total = (some: readonly Column[]) =>
     some.reduce((sum, column) => sum + columnWidth(column, forwards) + gap, 0)
   if (total(chosen) > width) return undefined
+  const hasForwards = forwards.some(({ kind }) => kind === 'forward')
   for (const added of additions) {
+    if (!hasForwards && added.some((column) => ofForwards.includes(column))) continue
     const replaced = added.map((column) => replaces.get(column))
     const next = [...chosen.filter((column) => !replaced.includes(column)), ...added]
     if (total(next) <= width) chosen = next
@@ -169,18 +177,18 @@ function fitting(forwards: readonly ForwardStatus[], width: number): readonly Co
   return columns.filter((column) => chosen.includes(column))
 }
 
-function columnWidth({ title, cell, least }: Column, forwards: readonly ForwardStatus[]): number {
+function columnWidth({ title, cell, least }: Column, forwards: readonly UnitRow[]): number {
   const widest = Math.max(...forwards.map((forward) => columnsOf(plain(cell(forward)))))
   return Math.max(title.length, least, widest)
 }
 
-/** The state as people read it: `down` in the data means that somebody wanted it so. */
+/** The state for people: `down` in the data means stopped by an order or with the monitor. */
 export function stateWord(state: ForwardStatusState): string {
   return state === 'down' ? 'stopped' : state
 }
 
-/** A tick stands for a port that is open, nothing else. */
-function signOf({ state }: ForwardStatus): { readonly mark: string; readonly colour: Colour } {
+/** A tick stands for a port that is open, or a program that is ready, nothing else. */
+function signOf({ state }: UnitRow): { readonly mark: string; readonly colour: Colour } {
   if (state === 'down') return { mark: '–', colour: 'dim' }
   if (state === 'waiting') return { mark: '…', colour: 'green' }
   const signs = [
@@ -191,17 +199,26 @@ function signOf({ state }: ForwardStatus): { readonly mark: string; readonly col
   return signs[severity(state)]
 }
 
-function addressText({ openAt, port }: ForwardStatus): string {
-  return openAt[0] ?? `port ${port}`
+function addressText({ openAt, port }: UnitRow): string {
+  return openAt[0] ?? (port === null ? '–' : `port ${port}`)
 }
 
-function restartsText({ restarts, lastRestartAgeMs }: ForwardStatus): string {
+/** Columns that a program's command takes at most. */
+const commandWidth = 30
+
+function targetText({ kind, target }: UnitRow): string {
+  if (target === null) return '–'
+  const text = printable(target)
+  return kind === 'program' && text.length > commandWidth ? `${text.slice(0, commandWidth - 1)}…` : text
+}
+
+function restartsText({ restarts, lastRestartAgeMs }: UnitRow): string {
   return lastRestartAgeMs === null || restarts === 0
     ? String(restarts)
     : `${restarts} (${roughDuration(lastRestartAgeMs)} ago)`
 }
 
-function shortRestartsText({ restarts, lastRestartAgeMs }: ForwardStatus): string {
+function shortRestartsText({ restarts, lastRestartAgeMs }: UnitRow): string {
   return lastRestartAgeMs === null || restarts === 0
     ? String(restarts)
     : `${restarts} (${roughDuration(lastRestartAgeMs).replace(/ (.).*/, '$1')})`
@@ -225,11 +242,11 @@ export function amountText(bytes: number): string {
 /** Lines below a row at most: the whole of it is on the forward's page. */
 const noteLinesShown = 2
 
-function noteLines(forward: ForwardStatus, report: StatusReport, width: number): ForwardLine[] {
+function noteLines(forward: UnitRow, report: StatusReport, width: number): ForwardLine[] {
   const { failingForMs, nextTryInMs } = forward
   const isStray = report.monitor.state === 'RUNNING' && !forward.monitored
-  const told = report.incidents
-    .filter(({ port }) => port === forward.port)
+  const notified = report.incidents
+    .filter((incident) => isAbout(incident, forward))
     .flatMap(({ channels }) => channels)
   const notes = [
     reasonText(forward, report),
@@ -237,7 +254,7 @@ function noteLines(forward: ForwardStatus, report: StatusReport, width: number):
     nextTryInMs === null ? null : solid(`next try in ${duration(nextTryInMs)}`),
     isStray ? 'not monitored' : null,
     forward.advice,
-    told.length === 0 || severity(forward.state) === 0 ? null : toldText(told),
+    notified.length === 0 || severity(forward.state) === 0 ? null : notifiedText(notified),
   ].filter((note) => note !== null)
   if (notes.length === 0) return []
   const lines = wrapLine([{ text: `    ${withLocalTimes(printable(notes.join(' · ')))}` }], width, '    ')
@@ -245,7 +262,7 @@ function noteLines(forward: ForwardStatus, report: StatusReport, width: number):
   return (isWhole ? lines : shortenedTo(noteLinesShown, lines, width)).map((line) => ({ line }))
 }
 
-function reasonText({ reason, orderedDownAt }: ForwardStatus, { takenAt }: StatusReport): string | null {
+function reasonText({ reason, orderedDownAt }: UnitRow, { takenAt }: StatusReport): string | null {
   if (reason === null || orderedDownAt === null) return reason
   const ms = Date.parse(takenAt) - Date.parse(orderedDownAt)
   return Number.isNaN(ms) ? reason : `${reason}, ${duration(Math.max(0, ms))} ago`

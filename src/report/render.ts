@@ -1,11 +1,13 @@
 import { printable } from '../os/printable.ts'
+import type { IncidentStatus, MonitorCause, StatusReport } from '../record/shapes/status-report.ts'
 import { alertChannelsText } from './alert-channels.ts'
 import { incidentText } from './incidents.ts'
 import { detailLines, entryLines } from './render-detail.ts'
 import { summaryLines } from './render-summary.ts'
 import { type ForwardLine, forwardLines, gateLines, stateWord, waitingLines } from './render-table.ts'
-import { type MonitorCause, type StatusReport, severity } from './status.ts'
+import { severity } from './status.ts'
 import { asciiOnly, cutLine, type Line, painted, wrapLine } from './text.ts'
+import { isAbout, unitRows } from './unit-rows.ts'
 
 export interface RenderOptions {
   readonly colour: boolean
@@ -53,13 +55,15 @@ export function statusLines(report: StatusReport, width: number, folded = true):
     .flatMap((section, i) => (i === 0 ? section : [{ line: [] }, ...section]))
 }
 
-/** Open incidents that no row of the table tells of: the forward is well just now, or no longer there. */
-function incidentLines({ incidents, forwards, details }: StatusReport, width: number): Line[] {
-  const isTold = (port: number) =>
-    details.length === 0 && forwards.some((one) => one.port === port && severity(one.state) > 0)
-  const untold = incidents.filter(({ port }) => !isTold(port))
-  if (untold.length === 0) return []
-  const lines = untold.flatMap((incident) =>
+/** Open incidents that no row of the table shows: the forward is well at the moment, or no longer there. */
+function incidentLines(report: StatusReport, width: number): Line[] {
+  const { incidents, details } = report
+  const rows = unitRows(report).filter(({ state }) => severity(state) > 0)
+  const isShown = (incident: IncidentStatus) =>
+    details.length === 0 && rows.some((row) => isAbout(incident, row))
+  const unshown = incidents.filter((incident) => !isShown(incident))
+  if (unshown.length === 0) return []
+  const lines = unshown.flatMap((incident) =>
     wrapLine([{ text: `  ${printable(incidentText(incident))}` }], width, '    '),
   )
   return [[{ text: '  open incidents:', colour: 'bold' }], ...lines]
@@ -76,7 +80,7 @@ function alertLines({ alertChannels }: StatusReport, width: number): Line[] {
   )
 }
 
-/** Where the monitor itself is at fault, its last words may tell why; a forward's reason stands in its row. */
+/** When the monitor itself has a problem, its last log lines may show why; a forward's reason stands in its row. */
 const causesWithLog: ReadonlySet<MonitorCause | null> = new Set<MonitorCause>([
   'died',
   'suspended',
@@ -120,10 +124,12 @@ function stepLines({ next, forwards }: StatusReport, width: number): Line[] {
 }
 
 /** One line for each fact whose change is worth telling, for a log: no ages, which always change. */
-export function renderChanges({ monitor, forwards }: StatusReport): string[] {
+export function renderChanges({ monitor, forwards, programs }: StatusReport): string[] {
   const why = (reason: string | null) => (reason === null ? '' : `: ${printable(reason)}`)
   return [
     `port-watchdog ${monitor.state}${monitor.cause === null ? '' : ` (${monitor.cause})`}`,
-    ...forwards.map(({ name, state, reason }) => `${name} ${stateWord(state)}${why(reason)}`),
+    ...[...forwards, ...programs].map(
+      ({ name, state, reason }) => `${name} ${stateWord(state)}${why(reason)}`,
+    ),
   ]
 }

@@ -1,30 +1,12 @@
 import { duration } from '../os/duration.ts'
-import type { ForwarderHealth } from '../record/forwarder-health.ts'
-import { excessInWords, type LimitedResource, limitedResources, limitInWords } from '../record/limit-words.ts'
-import type { ForwardRecord } from '../record/runtime-state.ts'
-
-/** What a forward uses, and what it may. */
-export interface ResourceStatus {
-  /** What its processes used within the last round; null when nothing of it is limited, or it is not known. */
-  readonly usage: {
-    readonly memoryBytes: number
-    /** In per cent of one core. */
-    readonly cpuPercent: number
-    readonly processes: number
-  } | null
-  /** null when it has none; in each, 0 = no limit. */
-  readonly limits: {
-    readonly memoryBytes: number
-    readonly cpuPercent: number
-    readonly action: 'alert' | 'restart'
-    /** Those that are exceeded, and for how long. */
-    readonly exceeded: readonly { readonly resource: LimitedResource; readonly forMs: number }[]
-  } | null
-}
+import type { ProcessIdentity } from '../process/identity.ts'
+import { excessInWords, limitedResources, limitInWords } from '../record/limit-words.ts'
+import type { UnitRecord } from '../record/shapes/runtime-state.ts'
+import type { ResourceStatus } from '../record/shapes/status-report.ts'
 
 interface ResourceFacts {
-  readonly record: ForwardRecord | undefined
-  readonly health: ForwarderHealth | undefined
+  readonly record: UnitRecord | undefined
+  readonly health: { readonly identity: ProcessIdentity } | undefined
 }
 
 /** `watched`: by a living monitor. */
@@ -34,7 +16,7 @@ interface ResourceTimes {
   readonly watched: boolean
 }
 
-/** What the monitor has measured is of the process that runs, or of nobody. */
+/** The monitor's measurement counts only for the process that runs now. */
 export function resourceStatus({ record, health }: ResourceFacts, times: ResourceTimes): ResourceStatus {
   const isKnown = times.watched && times.sameBoot
   const usage = isKnown ? (record?.usage ?? null) : null
@@ -43,13 +25,19 @@ export function resourceStatus({ record, health }: ResourceFacts, times: Resourc
     usage:
       usage === null || usage.pid !== health?.identity.pid
         ? null
-        : { memoryBytes: usage.memoryBytes, cpuPercent: usage.cpuPercent, processes: usage.processes },
+        : {
+            memoryBytes: usage.memoryBytes,
+            cpuPercent: usage.cpuPercent,
+            ...(usage.openFiles === undefined ? {} : { openFiles: usage.openFiles }),
+            processes: usage.processes,
+          },
     limits: limits && {
       memoryBytes: limits.memory.limit,
       cpuPercent: limits.cpu.limit,
+      ...(limits.openFiles === undefined ? {} : { openFiles: limits.openFiles.limit }),
       action: limits.action,
       exceeded: limitedResources.flatMap((resource) => {
-        const { exceededSince } = limits[resource]
+        const exceededSince = limits[resource]?.exceededSince ?? null
         if (!isKnown || exceededSince === null) return []
         return [{ resource, forMs: Math.max(0, Math.round(times.now - exceededSince)) }]
       }),
@@ -61,8 +49,11 @@ export function resourceStatus({ record, health }: ResourceFacts, times: Resourc
 export function excessInStatus({ usage, limits }: ResourceStatus): string | undefined {
   if (limits === null || limits.exceeded.length === 0) return undefined
   const said = limits.exceeded.map(({ resource, forMs }) => {
-    const limit = resource === 'memory' ? limits.memoryBytes : limits.cpuPercent
-    const amount = resource === 'memory' ? usage?.memoryBytes : usage?.cpuPercent
+    const { limit, amount } = {
+      memory: { limit: limits.memoryBytes, amount: usage?.memoryBytes },
+      cpu: { limit: limits.cpuPercent, amount: usage?.cpuPercent },
+      openFiles: { limit: limits.openFiles ?? 0, amount: usage?.openFiles },
+    }[resource]
     const what =
       amount !== undefined && amount > limit
         ? `uses ${excessInWords(resource, amount, limit)}`

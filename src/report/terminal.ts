@@ -1,7 +1,9 @@
+import type { RenderOptions } from './render.ts'
+
 /** Columns of a report that is not printed on a terminal, or on one that does not say how wide it is. */
 const unknownWidth = 200
 
-/** What of a stream tells how to write on it. */
+/** The properties of a stream that decide how to write on it. */
 export interface Output {
   readonly isTTY?: boolean
   readonly columns?: number | undefined
@@ -9,13 +11,13 @@ export interface Output {
 }
 
 /**
- * Columns to fill. 0 counts as unknown: so wide is a terminal whose size nobody has set (docker exec, ssh -tt, CI), like a pipe.
+ * Columns to fill. 0 counts as unknown: terminals without a known size (docker exec, ssh -tt, CI) and pipes report it.
  */
 export function widthOf({ columns }: Output): number {
   return columns || unknownWidth
 }
 
-/** Rows of a terminal; undefined when nobody knows. */
+/** Rows of a terminal; undefined when unknown. */
 export function rowsOf({ rows }: Output): number | undefined {
   return rows || undefined
 }
@@ -29,4 +31,13 @@ export function wantsColour(stream: Output, environment: NodeJS.ProcessEnv): boo
 export function showsUnicode({ LC_ALL, LC_CTYPE, LANG }: NodeJS.ProcessEnv): boolean {
   const locale = LC_ALL || LC_CTYPE || LANG
   return locale === undefined || locale === '' || /utf-?8/i.test(locale)
+}
+
+/** How a report is printed on a stream. */
+export function looksOf(stream: Output, environment: NodeJS.ProcessEnv): RenderOptions {
+  return {
+    colour: wantsColour(stream, environment),
+    width: widthOf(stream),
+    unicode: showsUnicode(environment),
+  }
 }

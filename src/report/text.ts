@@ -1,4 +1,5 @@
-import stringWidth from 'string-width'
+import { createRequire } from 'node:module'
+import type StringWidth from 'string-width'
 
 /** What a word may be painted with. */
 export type Colour = keyof typeof codes
@@ -21,11 +22,37 @@ interface Cell {
   readonly colour: Colour | undefined
 }
 
-const graphemes = new Intl.Segmenter(undefined, { granularity: 'grapheme' })
+let segmenter: Intl.Segmenter | undefined
+
+function graphemesOf(text: string): Intl.Segments {
+  segmenter ??= new Intl.Segmenter(undefined, { granularity: 'grapheme' })
+  return segmenter.segment(text)
+}
+
+const require = createRequire(import.meta.url)
+
+let stringWidth: typeof StringWidth | undefined
+
+/**
+ * Loaded when a text needs it: string-width's expressions for all emoji take a quarter of a whole `proxy-status`. A Node that cannot
+ * require it (22.0 to 22.11) takes each character for one column.
+ */
+function widthOf(text: string): number {
+  stringWidth ??= loadedWidth()
+  return stringWidth(text)
+}
+
+function loadedWidth(): typeof StringWidth {
+  try {
+    return (require('string-width') as { readonly default: typeof StringWidth }).default
+  } catch {
+    return (text) => Array.from(graphemesOf(text)).length
+  }
+}
 
 /** Columns that a text takes on a terminal: a Chinese character or an emoji takes two. */
 export function columnsOf(text: string): number {
-  return isAscii(text) ? text.length : stringWidth(text)
+  return isPlain(text) ? text.length : widthOf(text)
 }
 
 /** Fills a text with blanks up to so many columns. */
@@ -120,9 +147,9 @@ export function shortenedTo(count: number, lines: readonly Line[], width: number
 
 function cellsOf(line: Line): Cell[] {
   return line.flatMap(({ text, colour }) =>
-    isAscii(text)
+    isPlain(text)
       ? Array.from(text, (one) => ({ text: one, columns: 1, colour }))
-      : Array.from(graphemes.segment(text), ({ segment }) => ({
+      : Array.from(graphemesOf(text), ({ segment }) => ({
           text: segment,
           columns: segment === noBreak ? 1 : columnsOf(segment),
           colour,
@@ -146,8 +173,9 @@ function total(cells: readonly Cell[]): number {
   return cells.reduce((sum, { columns }) => sum + columns, 0)
 }
 
-function isAscii(text: string): boolean {
-  return /^[\x20-\x7e]*$/.test(text)
+/** Whether each code unit is a character of one column: ASCII, and the signs that reports are made with. */
+function isPlain(text: string): boolean {
+  return /^[\x20-\x7e\u00a0✓✗●•»·…–—×→›’▇▄▁░␛]*$/.test(text)
 }
 
 /** A line without its colours. */

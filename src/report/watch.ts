@@ -1,8 +1,8 @@
 import { setTimeout as after } from 'node:timers/promises'
+import { localTime } from '../log/entry.ts'
 import { monotonicMs, wallTime } from '../os/clock.ts'
-import { localTime } from '../record/log-entry.ts'
+import type { StatusReport } from '../record/shapes/status-report.ts'
 import { renderChanges } from './render.ts'
-import type { StatusReport } from './status.ts'
 
 type Look = () => Promise<StatusReport>
 

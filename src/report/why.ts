@@ -1,9 +1,9 @@
+import { localTime } from '../log/entry.ts'
 import { preciseDuration } from '../os/duration.ts'
-import type { ForwardEvent, JournalEntry } from '../record/journal.ts'
-import { localTime } from '../record/log-entry.ts'
+import { decisionOf, type JournalEntry, type UnitDecision } from '../record/shapes/journal.ts'
 import { between } from './history-trace.ts'
 
-type Entry = JournalEntry & ForwardEvent
+type Entry = UnitDecision
 
 /** One line of the story. */
 export interface StoryLine {
@@ -15,10 +15,11 @@ export interface StoryLine {
   readonly did: readonly string[]
 }
 
-/** The last restart of a forward, from the journal. */
+/** The last restart of a unit, from the journal. */
 export interface RestartStory {
   readonly name: string
-  readonly port: number
+  /** Null for a program. */
+  readonly port: number | null
   /** Everything that was seen and decided, from what began it to what ended it. */
   readonly lines: readonly StoryLine[]
   /** From the first line to its being ready; null while it is not. */
@@ -31,23 +32,25 @@ export interface RestartStory {
   readonly standing: string
 }
 
-/** What the journal can tell. */
+/** The journal's answer. */
 export type Why =
   | { readonly kind: 'unknown-forward'; readonly known: readonly string[] }
   | {
       readonly kind: 'no-restart'
       readonly name: string
-      readonly port: number
+      readonly port: number | null
       /** When the journal begins. */
       readonly since: string
       /** When it was last started, not after a failure and not by an order; null when it never was. */
       readonly startedAt: string | null
+      /** From what ended it on, oldest first; missing = it runs, or has never run. */
+      readonly lines?: readonly StoryLine[]
     }
   | { readonly kind: 'restart'; readonly story: RestartStory }
 
 /**
- * Tells why a forward was last started again. Pure.
- * @param asked its name or port.
+ * Explains why a unit was last started again. Pure.
+ * @param asked its name, or the port of a forward.
  * @param nowMonotonicMs now, on the clock that the events were stamped with if `bootId` is theirs.
  */
 export function whyRestarted(
@@ -55,15 +58,17 @@ export function whyRestarted(
   asked: string,
   now: { readonly time: string; readonly monotonicMs: number; readonly bootId: string },
 ): Why {
-  const all = entries.filter((entry): entry is Entry => entry.event === 'forward')
-  const own = all.filter(({ forward, port }) => forward === asked || String(port) === asked)
+  const all = entries.flatMap((entry) => decisionOf(entry) ?? [])
+  const own = all.filter(({ name, port }) => name === asked || (port !== null && String(port) === asked))
   const [first] = own
   if (first === undefined) return { kind: 'unknown-forward', known: knownForwards(all) }
-  const { forward: name, port } = first
+  const { name, port } = first
   const start = own.findLastIndex(isRestart)
   if (start < 0) {
     const startedAt = own.findLast(({ to, from }) => to === 'starting' && from !== to)?.time ?? null
-    return { kind: 'no-restart', name, port, since: first.time, startedAt }
+    const ended = own.at(-1)?.to === 'running' ? -1 : own.findLastIndex(({ from }) => from === 'running')
+    const lines = ended < 0 ? {} : { lines: own.slice(ended).map(lineOf) }
+    return { kind: 'no-restart', name, port, since: first.time, startedAt, ...lines }
   }
   const begin = beginOf(own, start)
   const ready = endOf(own, start)
@@ -89,12 +94,14 @@ export function whyRestarted(
 }
 
 function knownForwards(entries: readonly Entry[]): string[] {
-  return [...new Map(entries.map(({ forward, port }) => [forward, `${forward} (${port})`])).values()]
+  return [
+    ...new Map(entries.map(({ name, port }) => [name, port === null ? name : `${name} (${port})`])).values(),
+  ]
 }
 
 /**
- * A start that follows a failure or an order. That a monitor begins and starts what is not running is none, unless it had been running
- * when nobody watched.
+ * Whether a start is a restart: it follows a failure or an order. A monitor's first start of a forward is none, unless the entry before shows
+ * that the forward had been running.
  */
 function isRestart(entry: Entry, i: number, own: readonly Entry[]): boolean {
   if (isReplacement(entry) || isTakeover(entry, i, own)) return true
@@ -109,7 +116,7 @@ function isReplacement({ from, to, kind, did }: Entry): boolean {
   return from === 'running' && to === 'running' && isBegun && did.length > 0
 }
 
-/** Another one took over that nobody of us had started: one began it by a signal, or on the control socket. */
+/** A successor took over that no monitor had ordered: the handover was begun by a signal, or on the control socket. */
 function isTakeover({ from, to, kind }: Entry, i: number, own: readonly Entry[]): boolean {
   if (kind !== 'started' || from !== 'running' || to !== 'running') return false
   for (let before = i - 1; before >= 0; before--) {
@@ -160,11 +167,14 @@ export function renderWhy(why: Exclude<Why, { kind: 'unknown-forward' }>): strin
     const since = localTime(new Date(why.since))
     const started =
       why.startedAt === null ? '' : ` Its last start was at ${localTime(new Date(why.startedAt))}.`
-    return `${why.name} (port ${why.port}) has not been restarted since the journal begins (${since}), neither after a failure nor by an order.${started}\n`
+    const { lines: ended = [] } = why
+    const shown = ended.slice(-maximumSince).flatMap(toldLine)
+    const notRunning = ended.length === 0 ? '' : `\n${['It is not running:', ...shown].join('\n')}\n`
+    return `${called(why)} has not been restarted since the journal begins (${since}), neither after a failure nor by an order.${started}\n${notRunning}`
   }
   const { story } = why
   const day = localTime(new Date(story.lines[0]?.time ?? 0)).slice(0, 10)
-  const lines = [`${story.name} (port ${story.port}), last restart on ${day}:`, '']
+  const lines = [`${called(story)}, last restart on ${day}:`, '']
   for (const line of story.lines) lines.push(...toldLine(line))
   lines.push('', endInWords(story))
   if (story.since.length === 0) lines.push('Since then: nothing has happened.')
@@ -173,6 +183,10 @@ export function renderWhy(why: Exclude<Why, { kind: 'unknown-forward' }>): strin
     lines.push(`  (${story.since.length - maximumSince} earlier ones left out)`)
   lines.push(`According to the journal, ${story.standing}. proxy-status shows its present state.`)
   return `${lines.join('\n')}\n`
+}
+
+function called({ name, port }: Pick<RestartStory, 'name' | 'port'>): string {
+  return port === null ? name : `${name} (port ${port})`
 }
 
 function endInWords({ tookMs, isHandover }: RestartStory): string {

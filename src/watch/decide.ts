@@ -1,86 +1,42 @@
-import { checked, unseen } from './decide/checked.ts'
-import { died, ended, survived } from './decide/ending.ts'
-import { ordered } from './decide/ordered.ts'
-import { replaced, replaceFailed } from './decide/replacing.ts'
-import { started, startFailed, startTimedOut } from './decide/start-outcome.ts'
 import {
   type Context,
   type Decision,
-  type ForwardState,
   initialLimits,
   type Observation,
+  type UnitState,
 } from './decide/state.ts'
-import { lookForIt } from './decide/supervised.ts'
-import { nothing } from './decide/words.ts'
+import { transition } from './decide/transitions.ts'
 
 /**
- * All judgement about one forward, as a pure function: what is known and what was seen go in, what is known now and what is to be
+ * All judgement about one unit, as a pure function: what is known and what was seen go in, what is known now and what is to be
  * done come out. Time and chance are values. Nothing else starts, ends or counts anything.
  *
- *                    ┌────────────── healthy ──────────────┐
- *                    │                                     ▼
- *   unknown ──dead──▶ starting ──started──▶ running ──order stop──▶ stopping ──▶ down
- *      │                ▲  │       (replace)──▶│ ▲                    │
- *      │ (adopts)       │  │ start failed      │ └─ order restart ────┤
- *      └──healthy──▶ running                   │                      │
- *                       │  ▼            dead   ▼  faulty              │
- *                    backoff ◀──────────── (failure) ──▶ stopping ────┘
- *                    flapping ◀─ too many restarts      blocked ◀─ port taken, or a process that is not proven
+ * Table (`decide/transitions.ts`: phase x observation) -> handler (`looked`, `healthy`, `answered`, `ordered`) -> verbs (`verbs.ts`) ->
+ * effects. A new observation is a row of the table, a new phase a column. The usual ways:
  *
- * A forward whose process systemd runs is watched all the same, but started by systemd alone: every road to `starting` leads to
- * `awaiting` instead, and an order that would end it for good is not carried out.
+ *   unknown ──healthy──▶ running ◀──replaced── running, being replaced (an order, other options, a limit)
+ *      │                   │ ▲                    └──replacement failed──▶ running
+ *      │              dead │ │ started
+ *      │                   ▼ │
+ *      ├──dead──▶ starting, or backoff (waits longer and longer), or flapping (too many restarts) ──due, still dead──▶ starting
+ *      │                   └──start failed──▶ backoff, or blocked when its place is taken
+ *      ├──faulty, or a process left behind──▶ stopping ──ended──▶ starting, backoff, flapping; down when that was ordered
+ *      │                                         └──survived──▶ blocked
+ *      └──not proven to be ours──▶ blocked (looked at every round) ──dead──▶ starting
+ *
+ * An order to stop leads from running to stopping to down; from a phase in which nobody knows whether a process is there to `unknown` with
+ * `stop` (the column `unwanted`), where the look ends what it finds. An order to start looks first, too.
+ *
+ * A unit that depends on others waits in `awaiting` before every start until they are ready; one that runs once goes down when it has done its
+ * work.
+ *
+ * A unit whose process systemd runs is watched all the same, but started by systemd alone: every road to `starting` leads to
+ * `awaiting` instead, from where a look leads to `running`, or to `starting` when its place was given up; an order that would end it for good
+ * is not carried out.
  */
-export function decide(state: ForwardState, observation: Observation, context: Context): Decision {
-  const decision = decideOn(state, observation, context)
+export function decide(state: UnitState, observation: Observation, context: Context): Decision {
+  const decision = transition(state, observation, context)
   if (decision.state.phase.id !== 'down' || decision.state.limits === initialLimits) return decision
   // What is down uses nothing, and what is started after it is new.
-  return { state: { ...decision.state, limits: initialLimits }, effects: decision.effects }
-}
-
-function decideOn(state: ForwardState, observation: Observation, context: Context): Decision {
-  switch (observation.kind) {
-    case 'checked':
-      return checked(state, observation, context)
-    case 'started':
-      return started(state, observation, context)
-    case 'start-failed':
-      return startFailed(state, observation, context)
-    case 'replaced':
-      return replaced(state, observation, context)
-    case 'replace-failed':
-      return replaceFailed(state, observation, context)
-    case 'died':
-      return died(state, observation, context)
-    case 'ended':
-      return ended(state, observation, context)
-    case 'survived':
-      return survived(state, observation, context)
-    case 'unseen':
-      return unseen(state, observation.why, context)
-    case 'woken':
-      return woken(state, context)
-    case 'order':
-      return ordered(state, observation, context)
-  }
-}
-
-function woken(state: ForwardState, context: Context): Decision {
-  switch (state.phase.id) {
-    case 'backoff':
-    case 'flapping':
-      // Somebody else may have started one meanwhile: the look starts it when nobody has.
-      return context.now < state.phase.until ? nothing(state) : { state, effects: [{ kind: 'check' }] }
-    case 'starting':
-      if (context.now < state.phase.deadline) return nothing(state)
-      return startTimedOut(state, context)
-    case 'awaiting':
-      return lookForIt(state, state.phase.until, context)
-    case 'blocked':
-    case 'unknown':
-      return { state, effects: [{ kind: 'check' }] }
-    case 'running':
-    case 'stopping':
-    case 'down':
-      return nothing(state)
-  }
+  return { ...decision, state: { ...decision.state, limits: initialLimits } }
 }

@@ -1,24 +1,31 @@
 import { hasLimits, type ResourceLimits } from '../config/resource-limits.ts'
 import { monotonicMs } from '../os/clock.ts'
-import type { ProcessIdentity } from '../os/process-identity.ts'
-import { processMemory } from '../os/process-memory.ts'
-import { processTable, processTree } from '../os/process-tree.ts'
-import type { ForwarderHealth } from '../record/forwarder-health.ts'
-import type { ResourceUsage } from '../record/runtime-state.ts'
+import { system } from '../os/system.ts'
+import type { ProcessIdentity } from '../process/identity.ts'
+import { processTree } from '../process/tree.ts'
+import type { ResourceUsage } from '../record/shapes/runtime-state.ts'
+import type { RunningProcess } from './unit.ts'
 
-/** What the processes of a forward use at one moment. */
+/** What the processes of a unit use at one moment. */
 export interface Measurement {
   readonly pid: number
   readonly memoryBytes: number
+  /** Undefined = not counted. */
+  readonly openFiles?: number | undefined
   /** CPU ticks used so far, by process: PID and start time. */
   readonly cpuTicks: ReadonlyMap<string, number>
   readonly monotonicMs: number
   readonly wallMs: number
 }
 
-/** A forwarder with its workers; undefined when it is gone, or the system does not tell. */
-function measureUsage(leader: ProcessIdentity, workers: readonly ProcessIdentity[]): Measurement | undefined {
-  const table = processTable()
+/** A process with its workers; undefined when it is gone, or the system does not tell. */
+function measureUsage(
+  leader: ProcessIdentity,
+  workers: readonly ProcessIdentity[],
+  countsFiles: boolean,
+): Measurement | undefined {
+  if (!system.measuresUsage) return undefined
+  const table = system.processTable()
   const led = processTree(leader, table)
   if (led.length === 0) return undefined
   // Workers lead sessions of their own.
@@ -26,14 +33,19 @@ function measureUsage(leader: ProcessIdentity, workers: readonly ProcessIdentity
   const processes = [...new Map(all.map((process) => [process.pid, process])).values()]
   return {
     pid: leader.pid,
-    memoryBytes: processes.reduce((sum, { pid }) => sum + (processMemory(pid) ?? 0), 0),
+    memoryBytes: processes.reduce((sum, { pid }) => sum + (system.memoryOf(pid) ?? 0), 0),
+    ...(countsFiles ? { openFiles: openFilesOf(processes) } : {}),
     cpuTicks: new Map(processes.map(({ pid, startTime, cpuTicks }) => [`${pid} ${startTime}`, cpuTicks])),
     monotonicMs: monotonicMs(),
     wallMs: Date.now(),
   }
 }
 
-/** Clock ticks a second in /proc (USER_HZ): 100 on every architecture that Node runs on. */
+/** One that is gone meanwhile has none. */
+function openFilesOf(processes: readonly { readonly pid: number }[]): number {
+  return processes.reduce((sum, { pid }) => sum + (system.figuresOf(pid).descriptors ?? 0), 0)
+}
+
 const ticksPerSecond = 100
 
 /** Two clocks that go apart by more ms than this, and more than slewing does, between two rounds: the machine slept, or one was set. */
@@ -60,11 +72,12 @@ export function usageBetween(
     pid: now.pid,
     processes: now.cpuTicks.size,
     memoryBytes: now.memoryBytes,
+    ...(now.openFiles === undefined ? {} : { openFiles: now.openFiles }),
     cpuPercent: Math.round((ticks / ticksPerSecond / (elapsedMs / 1000)) * 1000) / 10,
   }
 }
 
-/** Takes a sample of one forward's processes in every round. A look between two rounds takes none. */
+/** Takes a sample of one unit's processes in every round. A look between two rounds takes none. */
 export class UsageMeter {
   #before: Measurement | undefined
   #last: ResourceUsage | undefined
@@ -75,23 +88,22 @@ export class UsageMeter {
   }
 
   /**
-   * Measures a forward that has limits; one without costs nothing here.
-   * @param health of its forwarder; undefined = none runs.
+   * Measures a unit that has limits; one without costs nothing here.
+   * @param process undefined = none runs.
    * @returns the sample that this look made; undefined = none.
    */
   measure(
-    health: ForwarderHealth | undefined,
+    process: RunningProcess | undefined,
     limits: ResourceLimits,
     intervalMs: number,
   ): ResourceUsage | undefined {
-    if (health === undefined || health.draining || !hasLimits(limits)) {
+    if (process === undefined || !hasLimits(limits)) {
       this.#last = undefined
       return undefined
     }
-    // A forwarder of an older version has none.
-    const workers = (health.workers?.processes ?? []).map(({ identity }) => identity)
-    const usage = this.#sample(health.identity, workers, intervalMs)
-    if (usage !== undefined || this.#last?.pid !== health.identity.pid) this.#last = usage
+    const { identity, workers = [] } = process
+    const usage = this.#sample(identity, workers, intervalMs, (limits.openFiles ?? 0) > 0)
+    if (usage !== undefined || this.#last?.pid !== identity.pid) this.#last = usage
     return usage
   }
 
@@ -99,11 +111,12 @@ export class UsageMeter {
     identity: ProcessIdentity,
     workers: readonly ProcessIdentity[],
     intervalMs: number,
+    countsFiles: boolean,
   ): ResourceUsage | undefined {
     const before = this.#before
     const isSame = before?.pid === identity.pid
     if (isSame && monotonicMs() - before.monotonicMs < intervalMs / 2) return undefined
-    const now = measureUsage(identity, workers)
+    const now = measureUsage(identity, workers, countsFiles)
     this.#before = now
     return before === undefined || now === undefined ? undefined : usageBetween(before, now, intervalMs)
   }

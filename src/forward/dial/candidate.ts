@@ -1,7 +1,8 @@
 import { hostAndPort } from '../../os/interfaces.ts'
 import type { StepResult, TargetStep } from '../steps/steps.ts'
 import type { Connected } from './connect-race.ts'
-import { type DialFailure, type DialTarget, isShortage } from './dial.ts'
+import type { DialTarget } from './dial.ts'
+import { type DialFailure, isShortage } from './dial-failure.ts'
 import { TargetRecord } from './target-record.ts'
 
 /** A target began to answer or to fail, or was replaced. */
@@ -29,6 +30,8 @@ type Trial = 'traffic' | 'knock'
 export class Candidate {
   readonly target: DialTarget
   readonly record = new TargetRecord()
+  /** Connections of this process to it, those that are being made among them. */
+  open = 0
   readonly #options: CandidateOptions
   /** What the last look has found. */
   #sockets: string | undefined

@@ -47,6 +47,8 @@ const nextAddressAfterMs = 250
 
 /** Connects to whichever address answers first; attempts run into each other's heels. */
 export class ConnectRace implements Waiter {
+  listedBefore: Waiter | undefined
+  listedAfter: Waiter | undefined
   /** Of the next address, or of the whole race. */
   deadline: number
   readonly #course: RaceCourse

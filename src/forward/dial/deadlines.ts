@@ -1,5 +1,7 @@
+import { type Listed, Roster } from '../roster.ts'
+
 /** Somebody who waits for what mostly comes at once. */
-export interface Waiter {
+export interface Waiter extends Listed<Waiter> {
   /** In ms of `performance.now()`; Infinity = none. Is looked at again and again. */
   readonly deadline: number
   /** Told at every look after it, until it is later or the waiter is removed. */
@@ -9,7 +11,7 @@ export interface Waiter {
 /** Looks are so many ms apart; somebody is told by so much too late. */
 const lookMs = 25
 
-const waiters = new Set<Waiter>()
+const waiters = new Roster<Waiter>()
 let timer: NodeJS.Timeout | undefined
 
 /**

@@ -1,8 +1,6 @@
 import { hostAndPort, withoutZone } from '../../os/interfaces.ts'
 import { isIP } from '../../os/ip-address.ts'
-import type { Shortage } from '../../record/forwarder-health.ts'
 import { isLoopbackHost, loopbackAddresses } from '../listen/listen-plan.ts'
-import { connectFailure } from './connect-failure.ts'
 import {
   type Connected,
   type ConnectFailure,
@@ -11,33 +9,8 @@ import {
   type Span,
 } from './connect-race.ts'
 import { addWaiter, removeWaiter, type Waiter } from './deadlines.ts'
+import { connectFailure, type DialFailure } from './dial-failure.ts'
 import type { NameCache } from './name-cache.ts'
-
-export type DialFailureReason =
-  | 'target-refused'
-  | 'target-timeout'
-  | 'target-error'
-  | 'self-dial'
-  | 'no-route'
-  | Shortage['reason']
-
-/** Whether a dial failed for want of something on this machine: then it says nothing about the target. */
-export function isShortage(reason: DialFailureReason): reason is Shortage['reason'] {
-  return shortages.has(reason)
-}
-
-const shortages: ReadonlySet<string> = new Set<Shortage['reason']>([
-  'descriptors',
-  'source-ports',
-  'memory',
-  'resolver',
-])
-
-export interface DialFailure {
-  readonly reason: DialFailureReason
-  /** What happened at each address, in words. */
-  readonly message: string
-}
 
 export interface DialTarget {
   /** Host name, IP address or `unix:/path`. */
@@ -59,6 +32,8 @@ export interface TargetDialListener {
 
 /** Connects to one target over all its addresses. */
 export class TargetDial implements RaceListener, Waiter {
+  listedBefore: Waiter | undefined
+  listedAfter: Waiter | undefined
   readonly #target: DialTarget
   readonly #names: NameCache
   readonly #span: Span

@@ -1,16 +1,28 @@
+/**
+ * dial/: finds a target that answers.
+ *
+ *   Dialer (all targets, in the order of target-set.ts, again while they refuse) -> TargetDial (dial.ts: one target; name-cache.ts resolves its name)
+ *   -> ConnectRace (one connect after another, the first that succeeds wins) -> open-connection.ts
+ *
+ * A target's `Candidate` holds what is known of it; target-checks.ts looks after targets that nobody uses. dial-failure.ts works out why a
+ * dial failed: a new cause goes there.
+ */
 import type { Socket } from 'node:net'
-import type { Shortage, TargetFacts, TargetState } from '../../record/forwarder-health.ts'
+import type { Instance, Shortage, TargetFacts, TargetState } from '../../record/shapes/forwarder-health.ts'
 import { resetSocket } from '../relay/reset.ts'
 import { runSteps, type StepResult } from '../steps/steps.ts'
 import { Candidate, type CandidateOptions } from './candidate.ts'
 import type { Connected } from './connect-race.ts'
-import { type DialFailure, type DialTarget, isShortage, TargetDial, type TargetDialListener } from './dial.ts'
+import { type DialTarget, TargetDial, type TargetDialListener } from './dial.ts'
+import { type DialFailure, isShortage } from './dial-failure.ts'
 import type { NameCache } from './name-cache.ts'
 import { TargetChecks } from './target-checks.ts'
 import { TargetRecord } from './target-record.ts'
+import { FixedTargets, ProgramTargets, type TargetSet } from './target-set.ts'
 
-/** A connected target, and what it took. */
+/** A connected target, and what it took. The connection that uses it reports its own end: {@link Candidate.open}. */
 export interface Dialled extends Connected {
+  readonly target: { open: number }
   readonly port: number
   /** Attempts that failed before, over all targets. */
   readonly retries: number
@@ -45,8 +57,10 @@ export type PreparedOutcome = (
 ) => void
 
 export interface DialerOptions extends CandidateOptions {
-  /** In order of preference; at least one. */
+  /** In order of preference; at least one, unless there is a `program`. */
   readonly targets: readonly DialTarget[]
+  /** The targets are its processes, which a monitor names; undefined = they stay what they are. */
+  readonly program: { readonly name: string; readonly target: (instance: Instance) => DialTarget } | undefined
   readonly names: NameCache
   /** Over all targets and attempts. 0 = as long as resolver and kernel try. */
   readonly connectTimeoutMs: number
@@ -74,23 +88,43 @@ export function summaryOf(facts: readonly TargetFacts[]): TargetFacts {
 /** Finds a target that answers: in order of preference, those that failed lately last, and again while they refuse. */
 export class Dialer {
   readonly #options: DialerOptions
-  readonly #candidates: readonly Candidate[]
+  readonly #targets: TargetSet
+  readonly #program: ProgramTargets | undefined
   readonly #shortages = new Shortages()
   #checks: TargetChecks | undefined
 
   constructor(options: DialerOptions) {
     this.#options = options
-    this.#candidates = options.targets.map((target) => new Candidate(target, options))
+    const { program, targets } = options
+    this.#program =
+      program &&
+      new ProgramTargets(program.name, (instance) => new Candidate(program.target(instance), options))
+    this.#targets = this.#program ?? new FixedTargets(targets.map((target) => new Candidate(target, options)))
   }
 
   /** Every target, in order of preference. */
   facts(): readonly TargetFacts[] {
-    return this.#candidates.map(({ target: { host, port }, record }) => ({ host, port, ...record.facts() }))
+    return this.#targets.candidates.map(({ target: { host, port }, record }) => {
+      return { host, port, ...record.facts() }
+    })
   }
 
   /** All targets as one: as well as the best of them. */
   summary(): TargetFacts {
-    return summaryOf(this.facts())
+    const best = summaryOf(this.facts())
+    return this.#program?.summary(best) ?? best
+  }
+
+  /** The program whose processes the targets are; undefined = none. */
+  get program(): Pick<ProgramTargets, 'told' | 'facts'> | undefined {
+    return this.#program
+  }
+
+  /** A monitor says which processes of the program are ready. @returns false when that is no news. */
+  setInstances(ready: readonly Instance[]): boolean {
+    if (this.#program?.take(ready) !== true) return false
+    this.#checks?.follow(this.#program.candidates)
+    return true
   }
 
   dial(listener: DialListener): Dialling {
@@ -98,7 +132,7 @@ export class Dialer {
     const dial = new Dial(
       this.#options,
       this.#shortages,
-      this.#inOrder(),
+      this.#targets,
       deadlineOf(now, this.#options.connectTimeoutMs),
       listener,
     )
@@ -114,6 +148,7 @@ export class Dialer {
       notDialled: (failure) => outcome(failure, undefined),
       dialled: (dialled) => {
         const socket = dialled.socket.toSocket('reading').on('error', () => {})
+        socket.once('close', () => dialled.target.open--)
         if (steps.length === 0) return outcome(undefined, socket)
         const { host, retries } = dialled
         runSteps(steps, socket, { host, connection: undefined }, (result) => {
@@ -131,7 +166,7 @@ export class Dialer {
   startChecks(checkMs: number, isInherited: boolean): void {
     this.#checks = new TargetChecks({
       ...this.#options,
-      candidates: this.#candidates,
+      candidates: this.#targets.candidates,
       checkMs,
       isInherited,
       fellShort: (failure) => this.#shortages.noteFailure(failure),
@@ -152,22 +187,13 @@ export class Dialer {
   learn(targets: readonly TargetFacts[]): void {
     for (const facts of targets) {
       const isMeant = ({ target: { host, port } }: Candidate) => host === facts.host && port === facts.port
-      this.#candidates.find(isMeant)?.learn(facts)
+      this.#targets.candidates.find(isMeant)?.learn(facts)
     }
   }
 
   /** What this machine lacks to dial; null = nothing. */
   shortage(): Shortage | null {
     return this.#shortages.current()
-  }
-
-  #inOrder(): readonly Candidate[] {
-    if (this.#candidates.length === 1) return this.#candidates
-    const isAvoided = ({ record }: Candidate) => record.isAvoided
-    return [
-      ...this.#candidates.filter((candidate) => !isAvoided(candidate)),
-      ...this.#candidates.filter(isAvoided),
-    ]
   }
 }
 
@@ -180,7 +206,9 @@ function deadlineOf(startedAt: number, timeoutMs: number): number {
 class Dial implements Dialling, TargetDialListener {
   readonly #options: DialerOptions
   readonly #shortages: Shortages
-  readonly #candidates: readonly Candidate[]
+  readonly #targets: TargetSet
+  /** Those of this turn. */
+  #candidates: readonly Candidate[]
   readonly #listener: DialListener
   readonly #deadline: number
   #next = 0
@@ -195,13 +223,14 @@ class Dial implements Dialling, TargetDialListener {
   constructor(
     options: DialerOptions,
     shortages: Shortages,
-    candidates: readonly Candidate[],
+    targets: TargetSet,
     deadline: number,
     listener: DialListener,
   ) {
     this.#options = options
     this.#shortages = shortages
-    this.#candidates = candidates
+    this.#targets = targets
+    this.#candidates = targets.inOrder()
     this.#listener = listener
     this.#deadline = deadline
   }
@@ -214,13 +243,17 @@ class Dial implements Dialling, TargetDialListener {
     const share = (this.#deadline - now) / (this.#candidates.length - this.#next + 1)
     const span = { from: now, until: now + Math.max(1, share) }
     this.#attemptFrom = now
+    candidate.open++
     this.#attempt = new TargetDial(candidate.target, this.#options.names, span, this)
     this.#attempt.start()
   }
 
   giveUp(): void {
     clearTimeout(this.#timer)
-    this.#attempt?.giveUp()
+    if (this.#attempt === undefined) return
+    this.#attempt.giveUp()
+    this.#attempt = undefined
+    this.#current.open--
   }
 
   slow(): void {
@@ -230,6 +263,7 @@ class Dial implements Dialling, TargetDialListener {
   connected(connected: Connected): void {
     const candidate = this.#current
     const since = this.#attemptFrom
+    this.#attempt = undefined
     candidate.connected(connected, 'traffic')
     this.#shortages.over()
     const { socket, address } = connected
@@ -240,12 +274,15 @@ class Dial implements Dialling, TargetDialListener {
       port,
       retries: this.#attempts,
       host,
+      target: candidate,
       prepared: (result) => candidate.prepared(address, result, 'traffic', since),
     })
   }
 
   failed(failure: DialFailure): void {
     const candidate = this.#current
+    this.#attempt = undefined
+    candidate.open--
     candidate.failed(failure, 'traffic', this.#attemptFrom)
     this.#shortages.noteFailure(failure)
     this.#attempts++
@@ -259,17 +296,24 @@ class Dial implements Dialling, TargetDialListener {
 
   #allFailed(): void {
     if (!this.#mayTryAgain()) return this.#listener.notDialled(this.#summary())
-    this.#next = 0
     this.#failures = []
-    this.#timer = setTimeout(() => this.start(performance.now()), this.#wait)
+    this.#timer = setTimeout(() => this.#startAgain(), this.#wait)
     this.#wait = Math.min(this.#wait * 2, longestRetryMs)
     this.#listener.slow()
+  }
+
+  #startAgain(): void {
+    this.#next = 0
+    this.#candidates = this.#targets.inOrder()
+    this.start(performance.now())
   }
 
   /** A program that restarts refuses for a moment; one that has refused for long is down, and saying so at once is kinder. */
   #mayTryAgain(): boolean {
     const { retryMs } = this.#options
     if (performance.now() + this.#wait >= this.#deadline) return false
+    const { missing } = this.#targets
+    if (this.#candidates.length === 0) return missing === undefined || missing.forMs + this.#wait < retryMs
     return this.#failures.some(
       ({ candidate, failure }) =>
         failure.reason === 'target-refused' && candidate.record.failingForMs + this.#wait < retryMs,
@@ -277,6 +321,9 @@ class Dial implements Dialling, TargetDialListener {
   }
 
   #summary(): NotDialled {
+    const { missing } = this.#targets
+    if (this.#failures.length === 0 && missing !== undefined)
+      return { reason: 'target-not-ready', message: missing.message, retries: 0 }
     const message = this.#failures.map(({ failure }) => failure.message).join('; ')
     const reason = this.#failures[0]?.failure.reason ?? 'target-error'
     return { reason, message, retries: Math.max(0, this.#attempts - 1) }

@@ -1,18 +1,22 @@
 import { realpathSync } from 'node:fs'
 import { basename } from 'node:path'
-import { hostAndPort, isLoopback, isWildcard, machineAddresses, withoutZone } from '../../os/interfaces.ts'
+import type { TcpListener } from '../../os/backend.ts'
 import {
   canonical,
-  firstTcpListener,
-  type TcpListener,
+  hostAndPort,
+  isLoopback,
+  isWildcard,
+  machineAddresses,
   takesConnectionsTo,
-  unixListeners,
-} from '../../os/listener-table.ts'
+  withoutZone,
+} from '../../os/interfaces.ts'
+import { system } from '../../os/system.ts'
 import { runSteps, type TargetStep } from '../steps/steps.ts'
 import type { Candidate } from './candidate.ts'
 import { blindKnockDueAt, type CheckFacts, knockDueAt, lookDueAt } from './check-plan.ts'
 import type { Connected } from './connect-race.ts'
-import { type DialFailure, type DialTarget, selfDial, TargetDial } from './dial.ts'
+import { type DialTarget, selfDial, TargetDial } from './dial.ts'
+import type { DialFailure } from './dial-failure.ts'
 import type { NameCache } from './name-cache.ts'
 
 export interface TargetChecksOptions {
@@ -24,14 +28,14 @@ export interface TargetChecksOptions {
   readonly checkMs: number
   /** This process continues another one's work, and knows what that knew. */
   readonly isInherited: boolean
-  /** Told when this machine lacks what a knock takes. */
+  /** Called when this machine lacks what a test connection needs. */
   readonly fellShort: (failure: DialFailure) => void
 }
 
 /** ms between two looks at what is due; less where checks are more frequent. */
 const tickMs = 1_000
 
-/** Looks take at most one part of so many of the time: by themselves, and when somebody asks again and again. */
+/** Looks take at most one part in so many of the time, also under a flood of questions. */
 const looksShare = 200
 const questionsShare = 50
 
@@ -45,22 +49,34 @@ const slackMs = 50
 const freshLookMs = 200
 
 /**
- * Looks after targets that nobody uses, without harm to them: see check-plan.ts. A target is on this machine when one of its addresses is;
- * then the kernel's table of listeners tells, and nobody connects.
+ * Checks unused targets without harming them: see check-plan.ts. A target is on this machine when one of its addresses is; the kernel's table
+ * of listeners then says whether it listens, without a connection.
  */
 export class TargetChecks {
-  readonly #checks: readonly TargetCheck[]
+  readonly #options: TargetChecksOptions
+  #checks: readonly TargetCheck[]
   readonly #timer: NodeJS.Timeout
 
   constructor(options: TargetChecksOptions) {
+    this.#options = options
     this.#checks = options.candidates.map((candidate) => new TargetCheck(candidate, options))
     this.#timer = setInterval(() => this.#tick(), Math.min(tickMs, options.checkMs))
     this.#tick()
   }
 
-  /** Somebody asks: looks now, where that is free. */
+  /** For a question about the target's state: looks now, where that costs no connection. */
   lookNow(): void {
     for (const check of this.#checks) check.lookNow()
+  }
+
+  /** These are the targets from now on. */
+  follow(candidates: readonly Candidate[]): void {
+    const before = this.#checks
+    this.#checks = candidates.map((candidate) => {
+      return before.find((one) => one.candidate === candidate) ?? new TargetCheck(candidate, this.#options)
+    })
+    for (const check of before) if (!this.#checks.includes(check)) check.giveUp()
+    this.#tick()
   }
 
   close(): void {
@@ -84,7 +100,7 @@ type Sight =
   | { readonly kind: 'self'; readonly failure: DialFailure }
 
 class TargetCheck {
-  readonly #candidate: Candidate
+  readonly candidate: Candidate
   readonly #options: TargetChecksOptions
   readonly #startedAt = performance.now()
   /** It is reached although no look finds it. */
@@ -96,7 +112,7 @@ class TargetCheck {
   #isOver = false
 
   constructor(candidate: Candidate, options: TargetChecksOptions) {
-    this.#candidate = candidate
+    this.candidate = candidate
     this.#options = options
   }
 
@@ -124,16 +140,16 @@ class TargetCheck {
   }
 
   #facts(): CheckFacts {
-    return this.#candidate.record.checkFacts(this.#startedAt, this.#options.isInherited)
+    return this.candidate.record.checkFacts(this.#startedAt, this.#options.isInherited)
   }
 
   #look(): void {
-    const { target } = this.#candidate
+    const { target } = this.candidate
     if (target.literal !== undefined) return this.#seen(this.#sightOf(target.literal))
     this.#isLooking = true
     this.#options.names.resolve(target.host, (_problem, addresses) => {
       this.#isLooking = false
-      // A name that cannot be resolved is the knock's to tell.
+      // The test connection reports a name that cannot be resolved.
       if (!this.#isOver) this.#seen(this.#sightOf(addresses))
     })
   }
@@ -141,20 +157,20 @@ class TargetCheck {
   /** What a look costs depends on the machine: a long one is made less often. */
   #sightOf(addresses: readonly string[]): Sight {
     const began = performance.now()
-    const sight = sightOf(this.#candidate.target, addresses)
+    const sight = sightOf(this.candidate.target, addresses)
     this.#lookMs = performance.now() - began
     return sight
   }
 
   #seen(sight: Sight): void {
-    const { record } = this.#candidate
+    const { record } = this.candidate
     switch (sight.kind) {
       case 'listens':
         this.#isBeyond = false
-        return this.#candidate.listens(sight.address, sight.sockets)
+        return this.candidate.listens(sight.address, sight.sockets)
       case 'self':
         record.lookedInVain()
-        return this.#candidate.missing(sight.failure.message)
+        return this.candidate.missing(sight.failure.message)
       case 'out-of-sight':
         record.lookedInVain()
         return this.#knockWhenDue()
@@ -162,14 +178,14 @@ class TargetCheck {
         record.listensNot()
         if (this.#isBeyond || sight.rest.length > 0) return this.#knockWhenDue()
         if (this.#mayKnockBlind()) return this.#knock('blind')
-        return this.#candidate.missing(nothingListens(this.#candidate.target))
+        return this.candidate.missing(nothingListens(this.candidate.target))
     }
   }
 
   /** A client got through where a look finds nothing: that is to be understood at once. */
   #mayKnockBlind(): boolean {
     const facts = this.#facts()
-    const { knownBy } = this.#candidate.record.facts()
+    const { knownBy } = this.candidate.record.facts()
     if (facts.isUp && knownBy === 'traffic') return true
     return this.#isDue(blindKnockDueAt)
   }
@@ -186,7 +202,7 @@ class TargetCheck {
 
   /** Dials the target, goes the rest of the way, and hangs up. */
   #knock(kind: 'plain' | 'blind'): void {
-    const candidate = this.#candidate
+    const candidate = this.candidate
     const { names, connectTimeoutMs, fellShort } = this.#options
     const from = performance.now()
     const until = connectTimeoutMs === 0 ? Number.POSITIVE_INFINITY : from + connectTimeoutMs
@@ -216,13 +232,13 @@ class TargetCheck {
   #goThroughSteps({ socket, address }: Connected, from: number): void {
     const { steps } = this.#options
     if (steps.length === 0) return socket.destroy()
-    const { target } = this.#candidate
+    const { target } = this.candidate
     const stream = socket.toSocket('reading').on('error', () => {})
     let isDone = false
     const cancel = runSteps(steps, stream, { host: target.host, connection: undefined }, (result) => {
       isDone = true
       this.#cancelKnock = undefined
-      this.#candidate.prepared(address, result, 'knock', from)
+      this.candidate.prepared(address, result, 'knock', from)
       // Not before what the steps have written is out.
       if (result.ok) result.socket.destroySoon()
       else stream.destroy()
@@ -246,7 +262,7 @@ function sightOf(target: DialTarget, addresses: readonly string[]): Sight {
   if (own.length === 0) return { kind: 'out-of-sight' }
   const reaches = ({ address: place }: TcpListener) =>
     own.find((address) => takesConnectionsTo(place, address))
-  const found = firstTcpListener(
+  const found = system.firstTcpListener(
     (listener) => listener.port === target.port && reaches(listener) !== undefined,
   )
   if (found === undefined) return { kind: 'out-of-sight' }
@@ -256,7 +272,7 @@ function sightOf(target: DialTarget, addresses: readonly string[]): Sight {
 
 function unixSight(address: string): Sight {
   const path = address.slice('unix:'.length)
-  const listeners = unixListeners()
+  const listeners = system.unixListeners()
   if (listeners === undefined) return { kind: 'out-of-sight' }
   const real = realPath(path)
   if (real === undefined) return { kind: 'nothing', rest: [] }

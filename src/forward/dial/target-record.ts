@@ -1,4 +1,4 @@
-import type { KnownBy, TargetFacts, TargetState } from '../../record/forwarder-health.ts'
+import type { KnownBy, TargetFacts, TargetState } from '../../record/shapes/forwarder-health.ts'
 import type { CheckFacts } from './check-plan.ts'
 
 /** How long a failure is believed although something listens, in ms: the program may hang, or its certificate be wrong. */
@@ -19,7 +19,7 @@ export interface TargetFailure {
   readonly since: number
 }
 
-/** Remembers what is known of a target, and how. Every dial, a client's or a check's, and every look is told to it. */
+/** Remembers what is known of a target, and from what: every dial, by a client or a check, and every look is recorded here. */
 export class TargetRecord {
   #answeredAt: number | undefined
   #address: string | null = null
@@ -60,7 +60,7 @@ export class TargetRecord {
     this.#isAway(failure.message, by)
   }
 
-  /** A dial that came to nothing for want of something on this machine: nothing is known of the target. */
+  /** A dial failed because this machine lacks something: it says nothing about the target. */
   triedInVain(): void {
     this.#triedAt = performance.now()
     this.#avoidedUntil = this.#triedAt + avoidedMs

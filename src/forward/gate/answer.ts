@@ -19,7 +19,7 @@ import type { TargetFailure } from './target-failure.ts'
 export interface AnswerContext {
   readonly origins: OriginMap
   readonly treatment: BodyTreatment
-  /** Told when the answer cannot be passed on; nothing of it has been sent then. */
+  /** Called when the answer cannot be passed on, before any of it is sent. */
   readonly fail: (failure: TargetFailure) => void
 }
 
@@ -40,7 +40,7 @@ const decoders: Readonly<Record<string, () => Transform>> = {
 
 /**
  * Gives Node the head, which goes out with the first bytes of the body.
- * @returns false when it cannot be passed on, and that was told.
+ * @returns false when it cannot be passed on; `fail` was called.
  */
 export function sendHead(
   { status, reason }: AnswerHead,
@@ -85,7 +85,7 @@ export function sendTranslated(
     delete answer.headers[name]
   const translate =
     context.treatment === 'document' ? documentTranslation(answer, context) : originTranslation(context)
-  // An answer to HEAD has no body: its head is that of the answer to GET, without a length that nobody knows.
+  // An answer to HEAD has no body: its head is that of the answer to GET, without a length, which is not known.
   if (response.req.method === 'HEAD') {
     translate(Buffer.alloc(0))
     received.resume()
@@ -140,7 +140,7 @@ function originTranslation({ origins }: AnswerContext): Translation {
   return (body) => Buffer.from(translateOrigins(body.toString('latin1'), origins), 'latin1')
 }
 
-/** Changes the headers, too: the policy lets the gate's script in, and the type says an encoding that the page told late. */
+/** Changes the headers, too: the policy lets the gate's script in, and the type names an encoding that the page itself names too late. */
 function documentTranslation({ headers }: AnswerHead, { origins }: AnswerContext): Translation {
   const nonce = freshNonce()
   let needsNonce = false

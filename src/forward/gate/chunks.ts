@@ -1,7 +1,7 @@
 /** Takes a chunked body apart (RFC 9112 section 7.1), strictly. Extensions and trailers are dropped. */
 import { longestAnswerHead, MalformedAnswer } from './answer-head.ts'
 
-/** Bytes of a line that tells a chunk's size, its extensions included. */
+/** The longest line with a chunk's size, extensions included, in bytes. */
 const longestSizeLine = 1024
 
 type Part = 'size' | 'data' | 'data-end' | 'trailer' | 'over'
@@ -19,7 +19,7 @@ export class Chunks {
   }
 
   /**
-   * @param tell is told each piece of the body.
+   * @param tell called with each piece of the body.
    * @returns how many of the bytes belong to the body; fewer than all when it is over.
    * @throws MalformedAnswer
    */

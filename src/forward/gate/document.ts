@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
+import { gatePaths } from './login.ts'
 import type { OriginMap } from './origins.ts'
 import { declaredEncoding, scriptPlace } from './page-place.ts'
-import { gatePaths } from './pages.ts'
 
 /** Bytes of a text that is translated; a longer one is passed on as it is. */
 export const longestTranslated = 4 * 1024 * 1024
@@ -9,7 +9,7 @@ export const longestTranslated = 4 * 1024 * 1024
 /** What is to be done with the body of an answer. */
 export type BodyTreatment = 'stream' | 'document' | 'configuration'
 
-/** Where Inspector 2.x tells its page the address of the sandbox for MCP Apps. */
+/** Where the page of Inspector 2.x asks for the address of the sandbox for MCP Apps. */
 const configurationPath = '/api/config'
 
 /** What `Sec-Fetch-Dest` says of a request whose answer becomes a page, in a tab or a frame. */
@@ -64,7 +64,7 @@ interface Encoding {
   readonly begin: number
   /** How the ASCII of a tag is written in it. */
   readonly write: (ascii: string) => string
-  /** True when bytes are told by a mark or a header, so that no `<meta>` is looked for. */
+  /** True when a byte order mark or a header names the encoding, so that no `<meta>` is looked for. */
   readonly isTold: boolean
 }
 

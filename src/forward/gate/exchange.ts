@@ -28,7 +28,7 @@ export interface ExchangePlace {
   /** Opens a new one. The callback is called once. */
   open(done: (error: Error | undefined, connection: TargetConnection | undefined) => void): void
   answered(): void
-  /** Tells the visitor what the target did, if there is still a way to. */
+  /** Shows the visitor what the target did, if an answer is still possible. */
   failed(failure: TargetFailure, request: IncomingMessage, response: ServerResponse): void
 }
 
@@ -142,7 +142,7 @@ export class Exchange implements Asker {
   }
 
   switched(_head: AnswerHead, socket: Socket): void {
-    // An answer to what nobody asked.
+    // The target switched protocols without being asked to.
     socket.destroy()
     this.#connection = undefined
     this.#place.failed({ problem: 'switched', detail: 'it answered 101' }, this.#request, this.#response)

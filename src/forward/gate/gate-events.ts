@@ -1,18 +1,9 @@
-/** What a gate tells whoever keeps the log, as data, and the line that is made of it. Never a token. */
+/** The events that a gate reports, as data, and the log lines made of them. They never hold a token. */
+import type { AccessEvent } from '../../web/guard.ts'
 import { failureWords, type TargetFailure } from './target-failure.ts'
 
 export type GateEvent =
-  | { readonly kind: 'login'; readonly source: string }
-  | {
-      readonly kind: 'wrong-token'
-      readonly source: string
-      /** ms until this source may try again; 0 = now. */
-      readonly waitMs: number
-      /** Wrong tokens of this source, and of others, just before this one that got no line. */
-      readonly untold: number
-    }
-  /** So many wrong tokens came that new sources must wait. */
-  | { readonly kind: 'locked-out'; readonly waitMs: number }
+  | AccessEvent
   | { readonly kind: 'target-fails'; readonly target: string; readonly failure: TargetFailure }
   | { readonly kind: 'target-answers'; readonly target: string }
 
@@ -27,7 +18,8 @@ export function gateLine(event: GateEvent): GateLine {
     case 'login':
       return { level: 'info', message: `Gate: login from ${event.source}`, good: true }
     case 'wrong-token': {
-      const others = event.untold === 0 ? '' : `; ${event.untold} more wrong tokens since the line before`
+      const others =
+        event.suppressed === 0 ? '' : `; ${event.suppressed} more wrong tokens since the line before`
       const wait = event.waitMs === 0 ? '' : `; it must wait ${seconds(event.waitMs)} s`
       return { level: 'warn', message: `Gate: wrong token from ${event.source}${wait}${others}` }
     }

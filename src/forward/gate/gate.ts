@@ -2,8 +2,8 @@
  * The gate: a reverse proxy in front of a forward whose target must not be open, with a login.
  *
  * What it is for: the MCP Inspector starts any program that its visitor names, checks Host and Origin against localhost, and
- * (2.x) writes its own token into the page for whoever loads it. Behind the gate it can be published on a network with its own
- * settings: who has not logged in reaches nothing of it, and who has looks to it like a browser on its own machine.
+ * (2.x) writes its own token into the page for every visitor. Behind the gate it can be published on a network with its own
+ * settings: without a login nothing of it can be reached, and a visitor with one looks to it like a browser on its own machine.
  *
  * Decisions, with their reasons:
  *
@@ -11,16 +11,16 @@
  * - **One login for several ports.** Cookies do not know ports, so the gates of one state directory share token, key and cookie
  *   name, and a login on one holds on all. The price is a cookie's, not ours: other servers on the same host name get to see it
  *   when the browser visits them. So the session is bound to the visitor's address, expires, and is not the token.
- * - **Inspector 1.x calls 6277 from a page on 6274** with a fetch that leaves cookies out. Ways not taken: letting in whoever
- *   brings an `X-MCP-Proxy-Auth` header (the gate cannot know that the token in it is right, and with DANGEROUSLY_OMIT_AUTH it
- *   protects nothing), letting in the address of somebody who is logged in (shared by everybody behind one NAT), and mounting
+ * - **Inspector 1.x calls 6277 from a page on 6274** with a fetch that leaves cookies out. Ways not taken: admitting every
+ *   request with an `X-MCP-Proxy-Auth` header (the gate cannot know that the token in it is right, and with DANGEROUSLY_OMIT_AUTH it
+ *   protects nothing), admitting the address of a visitor who is logged in (shared by all behind one NAT), and mounting
  *   6277 under a path of 6274 (the sandbox of untrusted MCP Apps, which 6277 serves, would share the page's origin). Taken:
  *   a script of the gate in the page asks the browser to send the session to the family's other ports (`page-script.ts`),
  *   preflights of family pages are the target's to answer, and the answer can be read when the target allows it.
  * - **The target's checks stay in force.** Origins are translated port by port, not flattened: a page of the sandbox on 6275
  *   arrives as `http://localhost:6275`, which the Inspector refuses as it would at home.
  * - **Pages from elsewhere are refused** although SameSite=Strict should have kept the cookie from them: another port of this
- *   host is the same site to a browser. Origin, Fetch Metadata and Referer tell them (`requester.ts`); none of them may frame
+ *   host is the same site to a browser. Origin, Fetch Metadata and Referer identify such pages (`web/fetch-metadata.ts`); none of them may frame
  *   what is behind the gate.
  * - **DNS rebinding**: a request is answered only when its Host is an address, localhost, or a name that was given.
  * - **Request smuggling**: Node's strict parser refuses both Content-Length and Transfer-Encoding; the gate writes
@@ -35,33 +35,35 @@ import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { monotonicMs } from '../../os/clock.ts'
 import { hostAndPort } from '../../os/interfaces.ts'
-import type { ForwarderHealth } from '../../record/forwarder-health.ts'
-import { type Access, Guard } from './access.ts'
+import type { ForwarderHealth } from '../../record/shapes/forwarder-health.ts'
+import { isStrangersPage } from '../../web/fetch-metadata.ts'
+import { type Access, Guard } from '../../web/guard.ts'
+import { type DeskRequest, formLimits, LoginDesk } from '../../web/login-desk.ts'
+import type { LoginSecrets } from '../../web/login-secrets.ts'
+import { readBody, sendReply } from '../../web/node-http.ts'
+import { refusal } from '../../web/reply.ts'
 import { bodyTreatment } from './document.ts'
 import type { GateEvent } from './gate-events.ts'
 import type { GateGroup, GateMember } from './group.ts'
 import { forwardedHeaders, rewriteRequestHeaders } from './headers.ts'
-import { isDeskPath, LoginDesk } from './login-desk.ts'
-import { type OriginMap, targetHostHeader, type Visit } from './origins.ts'
+import { gatePaths, gateWords } from './login.ts'
+import { type GateVisit, type OriginMap, targetHostHeader } from './origins.ts'
 import { pageScript } from './page-script.ts'
-import { gatePaths } from './pages.ts'
 import { Reception } from './reception.ts'
-import { refuse, refuseUpgrade, sendText } from './replies.ts'
-import { isStrangersPage } from './requester.ts'
-import type { GateSecrets } from './secrets.ts'
 import { failureWords, type TargetFailure } from './target-failure.ts'
 import { type ConnectTarget, Upstream } from './upstream.ts'
 import { defaultVisitorLimits, type VisitorLimits, Visitors } from './visitors.ts'
+import { refuseUpgrade } from './websocket.ts'
 
 export interface GateOptions {
   readonly member: GateMember
   readonly group: GateGroup
-  readonly secrets: GateSecrets
+  readonly secrets: LoginSecrets
   /** Names, beside addresses and localhost, by which visitors may call this host. */
   readonly hosts: readonly string[]
   readonly sessionMs: number
   readonly connect: ConnectTarget
-  /** Is told what belongs into the log. */
+  /** Called with each event that belongs in the log. */
   readonly tell: (event: GateEvent) => void
   /** What is not given is as in `defaultVisitorLimits`. */
   readonly limits?: Partial<VisitorLimits>
@@ -88,16 +90,21 @@ export class Gate {
   readonly #reception: Reception
   /** Why the last request got no answer of the target; undefined = it got one. */
   #targetFailure: TargetFailure | undefined
-  readonly #failuresToldAt = new Map<TargetFailure['problem'], number>()
-  /** The last thing told of the target is that it fails. */
-  #isFailureTold = false
+  readonly #failuresReportedAt = new Map<TargetFailure['problem'], number>()
+  /** The last event about the target was a failure. */
+  #isFailureReported = false
 
   constructor(options: GateOptions) {
     this.#options = options
     const limits = { ...defaultVisitorLimits, ...options.limits }
     this.#visitors = new Visitors(limits)
     this.#guard = new Guard(options.secrets, options.sessionMs, options.tell)
-    this.#desk = new LoginDesk(this.#guard, options.secrets.tokenPlace)
+    this.#desk = new LoginDesk({
+      guard: this.#guard,
+      tokenPlace: options.secrets.tokenPlace,
+      paths: gatePaths,
+      words: gateWords,
+    })
     const { targetHost, targetPort } = options.member
     const targetName = hostAndPort(targetHost, targetPort)
     this.#targetName = targetName
@@ -107,6 +114,7 @@ export class Gate {
       connect: options.connect,
       targetName,
       isTls: options.member.targetScheme === 'https',
+      withoutOwnCookies: (setCookies) => this.#guard.sessions.withoutOursSet(setCookies),
       outcome: (failure) => this.#targetOutcome(failure),
     })
     this.#server = createServer(
@@ -130,7 +138,7 @@ export class Gate {
 
   /**
    * Takes over a connection of a visitor, plain or TLS, that nothing was read from yet.
-   * @param source the visitor's address, which a PROXY header may have told.
+   * @param source the visitor's address, which may come from a PROXY header.
    */
   accept(socket: Duplex, source: string): void {
     socket.on('error', () => {})
@@ -165,7 +173,7 @@ export class Gate {
   }
 
   /**
-   * Each kind of failure is told once, until the target has answered, and no more than once in a while: a target that fails at one path and
+   * Each kind of failure is reported once until the target has answered, and at most once a minute: a target that fails at one path and
    * answers at the next would fill the log.
    */
   #targetOutcome(failure: TargetFailure | undefined): void {
@@ -174,14 +182,14 @@ export class Gate {
     if (failure?.problem === before?.problem) return
     const target = this.#targetName
     if (failure === undefined) {
-      if (this.#isFailureTold) this.#options.tell({ kind: 'target-answers', target })
-      this.#isFailureTold = false
+      if (this.#isFailureReported) this.#options.tell({ kind: 'target-answers', target })
+      this.#isFailureReported = false
       return
     }
     const now = monotonicMs()
-    if (now - (this.#failuresToldAt.get(failure.problem) ?? Number.NEGATIVE_INFINITY) < quietMs) return
-    this.#failuresToldAt.set(failure.problem, now)
-    this.#isFailureTold = true
+    if (now - (this.#failuresReportedAt.get(failure.problem) ?? Number.NEGATIVE_INFINITY) < quietMs) return
+    this.#failuresReportedAt.set(failure.problem, now)
+    this.#isFailureReported = true
     this.#options.tell({ kind: 'target-fails', target, failure })
   }
 
@@ -206,9 +214,13 @@ export class Gate {
     if (isPreflight(request) && origins.kindOf(request.headers.origin) === 'family') {
       return this.#preflight(request, response, visit)
     }
-    if (isDeskPath(request)) return await this.#desk.serve(request, response, visit)
-    const access = this.#guard.judge(request, visit.source)
-    if (access.kind === 'refused') return this.#desk.turnAway(request, response, visit, access)
+    if (this.#desk.isFor(request)) {
+      const readForm = () => readBody(request, formLimits)
+      return sendReply(response, await this.#desk.answer(deskRequest(request), visit, readForm))
+    }
+    const access = this.#guard.judge(request.headers, visit.source, request.socket)
+    if (access.kind === 'refused')
+      return sendReply(response, this.#desk.turnAway(deskRequest(request), visit, access))
     // A program that brings the token itself means what it asks.
     if (access.by === 'session' && isStrangersPage(request, origins)) return refuseStranger(request, response)
     if (request.url === gatePaths.script) return sendScript(response, origins)
@@ -218,10 +230,10 @@ export class Gate {
   }
 
   /**
-   * A page of the family asks whether it may ask. Browsers send no cookie with that, so nobody is known to have logged in: the target gets
-   * the question alone, without query, body or credentials, and the visitor what it grants.
+   * A page of the family asks whether it may ask. Browsers send no cookie with that, so no login can be checked: the target gets
+   * the question alone, without query, body or credentials, and the visitor gets the grant.
    */
-  #preflight(request: IncomingMessage, response: ServerResponse, visit: Visit): void {
+  #preflight(request: IncomingMessage, response: ServerResponse, visit: GateVisit): void {
     if (hasBody(request)) return refuse(request, response, 400, 'A preflight has no body.')
     this.#upstream.askPreflight(request, response, visit.origins, {
       ...forwardedHeaders(this.#context(visit)),
@@ -229,7 +241,7 @@ export class Gate {
     })
   }
 
-  #pass(request: IncomingMessage, response: ServerResponse, visit: Visit, access: Admitted): void {
+  #pass(request: IncomingMessage, response: ServerResponse, visit: GateVisit, access: Admitted): void {
     const { origins } = visit
     const { origin } = request.headers
     const treatment = bodyTreatment(request)
@@ -259,7 +271,7 @@ export class Gate {
     const visit = this.#reception.receive(request)
     if ('status' in visit) return refuseUpgrade(socket, visit.status, visit.why)
     if (request.method !== 'GET' || hasBody(request)) return refuseUpgrade(socket, 400)
-    const access = this.#guard.judge(request, visit.source)
+    const access = this.#guard.judge(request.headers, visit.source, socket)
     if (access.kind === 'refused') return refuseUpgrade(socket, access.waitMs > 0 ? 429 : 401)
     if (access.by === 'session' && isStrangersPage(request, visit.origins)) return refuseUpgrade(socket, 403)
     this.#rewrite(request, visit, access, 'stream')
@@ -269,7 +281,7 @@ export class Gate {
 
   #rewrite(
     { headers }: IncomingMessage,
-    visit: Visit,
+    visit: GateVisit,
     access: Admitted,
     treatment: ReturnType<typeof bodyTreatment>,
   ): void {
@@ -286,7 +298,7 @@ export class Gate {
     })
   }
 
-  #context({ host, source }: Visit) {
+  #context({ host, source }: GateVisit) {
     return { source, scheme: host.scheme, host: host.host }
   }
 }
@@ -298,7 +310,15 @@ const strangersPage =
 
 function refuseStranger(request: IncomingMessage, response: ServerResponse): void {
   const link = { path: '/', text: 'Open the start page' }
-  refuse(request, response, 403, strangersPage, link)
+  sendReply(response, refusal(request.headers, 403, strangersPage, link))
+}
+
+function refuse({ headers }: IncomingMessage, response: ServerResponse, status: number, why: string): void {
+  sendReply(response, refusal(headers, status, why))
+}
+
+function deskRequest({ method, url, headers, socket }: IncomingMessage): DeskRequest {
+  return { method, url, headers, peer: socket.remoteAddress }
 }
 
 function wantsWebSocket({ headers }: IncomingMessage): boolean {
@@ -326,8 +346,6 @@ function headWithoutUpgrade({ method, url, httpVersion, rawHeaders }: IncomingMe
 }
 
 function sendScript(response: ServerResponse, origins: OriginMap): void {
-  sendText(response, 200, pageScript(origins.familyPorts()), {
-    'content-type': 'text/javascript; charset=utf-8',
-    'cache-control': 'no-store',
-  })
+  const headers = { 'content-type': 'text/javascript; charset=utf-8', 'cache-control': 'no-store' }
+  sendReply(response, { status: 200, headers, body: pageScript(origins.familyPorts()) })
 }

@@ -1,17 +1,21 @@
 import { readdirSync } from 'node:fs'
 import path from 'node:path'
 import { connectControl, holderAfter } from '../../control/client.ts'
+import { removeQuietly, writeFileAtomically } from '../../os/atomic-file.ts'
 import { monotonicMs } from '../../os/clock.ts'
+import { readRegularFile } from '../../os/regular-file.ts'
 import {
   isElsewhere,
   judgeProcess,
   ownIdentity,
   type ProcessIdentity,
   sameProcess,
-} from '../../os/process-identity.ts'
-import { readRegularFile } from '../../os/regular-file.ts'
-import { removeQuietly, writeFileAtomically } from '../../record/atomic-file.ts'
+} from '../../process/identity.ts'
+import { shapeOf } from '../../record/shapes/index.ts'
+import { exactly, number, object, text } from '../../record/shapes/kinds.ts'
+import { processIdentity } from '../../record/shapes/process-identity.ts'
 import { fileNames } from '../../record/state-directory.ts'
+import type { Scheme } from '../../web/hosts.ts'
 
 /** One gated port: where visitors find it, and where its target is. */
 export interface GateMember {
@@ -24,12 +28,22 @@ export interface GateMember {
   readonly targetScheme: Scheme
 }
 
-export type Scheme = 'http' | 'https'
-
 interface Entry extends GateMember {
   readonly group: string
   readonly identity: ProcessIdentity
 }
+
+const gateEntry = shapeOf<Entry>()(
+  object({
+    listenPort: number,
+    scheme: exactly('http', 'https'),
+    targetHost: text,
+    targetPort: number,
+    targetScheme: exactly('http', 'https'),
+    group: text,
+    identity: processIdentity,
+  }),
+)
 
 /** ms for which the members are taken as known. */
 const freshMs = 1_000
@@ -86,7 +100,7 @@ export class GateGroup {
       .filter((entry) => this.#isThere(entry))
   }
 
-  /** Of another PID namespace only the control socket tells: it is asked beside the request, and believed from the next look on. */
+  /** For a process of another PID namespace, only its control socket can show whether it lives: it is asked in the background, for the next look. */
   #isThere({ identity, listenPort }: Entry): boolean {
     if (!isElsewhere(identity)) return ['alive', 'unverifiable'].includes(judgeProcess(identity))
     const socket = path.join(this.#directory, fileNames.forwarderSocket(listenPort))
@@ -114,8 +128,7 @@ function list(directory: string): string[] {
 
 function readEntry(file: string): Entry | undefined {
   try {
-    const entry = JSON.parse(readRegularFile(file)) as Partial<Entry> | null
-    return typeof entry?.identity === 'object' && entry.identity !== null ? (entry as Entry) : undefined
+    return gateEntry.read(JSON.parse(readRegularFile(file)))
   } catch {
     // Gone since it was listed.
     return undefined

@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http'
-import { tokenHeader } from './access.ts'
+import { tokenHeader } from '../../web/guard.ts'
 import { type BodyTreatment, translateOrigins } from './document.ts'
 import type { OriginMap } from './origins.ts'
 import { framePolicy, policySource } from './policy.ts'
@@ -54,7 +54,7 @@ export function rewriteRequestHeaders(headers: IncomingHttpHeaders, context: Req
   }
 }
 
-/** What the target is told of the way here. */
+/** The headers that describe the visitor to the target. */
 export function forwardedHeaders({
   source,
   scheme,
@@ -83,7 +83,7 @@ export function rewriteResponseHeaders(
     readonly origin: string | undefined
     readonly isFamily: boolean
     readonly treatment: BodyTreatment
-    /** The browser tells by the referrer alone which page asks. */
+    /** Only the referrer shows which page asks: the browser sends no Fetch Metadata. */
     readonly hidesReferrer: boolean
   },
 ): void {
@@ -97,7 +97,7 @@ export function rewriteResponseHeaders(
   }
   if (asked.treatment === 'document') {
     const own = headers['content-security-policy']
-    // A page without a referrer could not load its own parts on plain http. Nothing is told to anybody else.
+    // A page without a referrer could not load its own parts on plain http. Other sites still get no referrer.
     if (asked.hidesReferrer && /(^|,)\s*no-referrer\s*$/i.test(String(headers['referrer-policy'] ?? '')))
       headers['referrer-policy'] = 'same-origin'
     headers['content-security-policy'] = [...(own === undefined ? [] : [own]), framePolicy(origins)].join(

@@ -1,14 +1,24 @@
+/**
+ * gate/: the login in front of a target. Loaded only by a forward that has one.
+ *
+ *   visitors.ts (connections and their limits) -> reception.ts (who came, by which name) -> web/ (login, session, stranger's page?)
+ *   -> headers.ts (rewrites the request) -> exchange.ts over a target-connection.ts, or websocket.ts -> answer.ts (translates the answer)
+ *
+ * gate.ts says why it is as it is. What a page must be given goes to page-script.ts, what a target must not see to headers.ts.
+ */
 import type { ForwardOptions } from '../../config/forward-options.ts'
+import { targetProgram } from '../../config/values.ts'
+import type { Scheme } from '../../web/hosts.ts'
+import type { LoginSecrets } from '../../web/login-secrets.ts'
 import type { PreparedOutcome } from '../dial/dialer.ts'
 import { Gate } from './gate.ts'
 import type { GateEvent } from './gate-events.ts'
-import { GateGroup, type Scheme } from './group.ts'
-import type { GateSecrets } from './secrets.ts'
+import { GateGroup } from './group.ts'
 import { DialError } from './target-failure.ts'
 
 export { Gate } from './gate.ts'
 export { GateGroup } from './group.ts'
-export { type GateSecrets, loadSecrets } from './secrets.ts'
+export { loadGateSecrets } from './login.ts'
 
 /**
  * A gate for one forward.
@@ -16,7 +26,7 @@ export { type GateSecrets, loadSecrets } from './secrets.ts'
  */
 export function openGate(
   options: ForwardOptions,
-  secrets: GateSecrets,
+  secrets: LoginSecrets,
   place: { readonly stateDirectory: string; readonly isMember: boolean },
   dial: (outcome: PreparedOutcome) => unknown,
   tell: (event: GateEvent) => void,
@@ -25,7 +35,7 @@ export function openGate(
   const member = {
     listenPort,
     scheme: schemeOf(options.tlsCert !== '' || options.tlsSelfSigned),
-    targetHost,
+    targetHost: targetProgram(targetHost) === undefined ? targetHost : 'localhost',
     targetPort,
     targetScheme: schemeOf(options.targetTls),
   }

@@ -46,10 +46,10 @@ function endOf(html: string, text: string, from: number): number | undefined {
   return found < 0 ? undefined : found + text.length
 }
 
-/** Bytes within which browsers look for a `<meta>` that tells the encoding. */
+/** Bytes within which browsers look for a `<meta>` that names the encoding. */
 const prescanned = 1024
 
-/** The encoding that a page's own `<meta>` tells, by the standard's "prescan a byte stream"; undefined = none. */
+/** The encoding that a page's own `<meta>` names, by the standard's "prescan a byte stream"; undefined = none. */
 export function declaredEncoding(page: string): string | undefined {
   const html = page.slice(0, prescanned)
   for (let at = html.indexOf('<'); at >= 0; at = html.indexOf('<', at)) {
@@ -107,7 +107,7 @@ function metaEncoding(attributes: ReadonlyMap<string, string>): string | undefin
   return encodingOf(match?.[1] ?? match?.[2] ?? match?.[3] ?? '')
 }
 
-/** A `<meta>` in ASCII cannot tell of UTF-16, so that browsers take UTF-8 then. */
+/** A `<meta>` written in ASCII cannot mean UTF-16: browsers then use UTF-8. */
 function encodingOf(label: string): string | undefined {
   try {
     const { encoding } = new TextDecoder(label)

@@ -50,7 +50,7 @@ function isInlineAllowed(sources: readonly string[]): boolean {
  * clicks, since the browser sends it the session.
  */
 export function framePolicy(origins: OriginMap): string {
-  return `frame-ancestors ${["'self'", ...origins.familyOrigins()].map(policySource).join(' ')}`
+  return `frame-ancestors ${["'self'", ...origins.family].map(policySource).join(' ')}`
 }
 
 /** A policy cannot name an IPv6 address (CSP 3, section 2.3.1); any host on that port is the nearest it can say. */

@@ -1,5 +1,6 @@
 /** One connection to the target: requests go out, one after another, and their answers come in. */
 import type { Socket } from 'node:net'
+import { TURN_BYTES, waitForTurn } from '../relay/fast-streams.ts'
 import {
   type AnswerHead,
   type Framing,
@@ -12,7 +13,7 @@ import {
 import { Chunks } from './chunks.ts'
 import { failureOf, isTlsRecord, type TargetFailure } from './target-failure.ts'
 
-/** Who asked is told of the answer: its head, then its body, then its end; or, at any time before the end, that it failed. */
+/** Receives an answer: its head, then its body, then its end; or, at any time before the end, its failure. */
 export interface Asker {
   /** @param whole the body, when all of it is there already: neither `body` nor `end` follows. */
   head(head: AnswerHead, whole: Buffer | undefined): void
@@ -34,6 +35,12 @@ const longestIdleMs = 4_000
 /** ms of age from which a connection is not used again: what the target's name means, or which target serves, may change. */
 const longestAgeMs = 30_000
 
+/**
+ * Bytes that an answer brings before it waits until it is its turn again. Else libuv goes on reading from a target that has more, and everybody
+ * else waits: a new visitor for all answers of those who came before, since libuv accepts one connection in each turn of the event loop.
+ */
+const mostInTurn = 256 * 1024
+
 const nothing = Buffer.alloc(0)
 
 /**
@@ -43,6 +50,7 @@ const nothing = Buffer.alloc(0)
  */
 export class TargetConnection {
   readonly #socket: Socket
+  readonly #received: (head: AnswerHead) => void
   readonly #born = performance.now()
   #state: 'idle' | 'head' | 'body' | 'gone' = 'idle'
   #asker: Asker | undefined
@@ -54,21 +62,34 @@ export class TargetConnection {
   #left = 0
   #chunks: Chunks | undefined
   #isSentWhole = false
+  /** The asker takes no more for now. */
+  #isPaused = false
+  /** Others read before it goes on. */
+  #isWaiting = false
+  #readInTurn = 0
   /** ms for which it may wait for its next request. */
   #reusableMs = 0
   #isUsed = false
   /** Runs on while a request is answered, since that is cheaper than to stop it; it then does nothing. */
   #idleTimer: NodeJS.Timeout | undefined
   #idleMs = 0
-  readonly #onData = (bytes: Buffer) => this.#read(bytes)
+  readonly #onData = (bytes: Buffer) => {
+    this.#read(bytes)
+    this.#readInTurn += bytes.length
+    if (this.#readInTurn >= mostInTurn && this.#state === 'body') this.#letOthersRead()
+  }
   readonly #onEnd = () => this.#ended()
   readonly #onClose = () => this.#lost({ problem: 'closed', detail: 'it closed before its answer' })
   readonly #onError = (error: Error) => this.#lost(failureOf(error))
   readonly #onDrain = () => this.#asker?.drained()
 
-  /** @param socket connected, its handshake done; nobody has read from it or written to it. */
-  constructor(socket: Socket) {
+  /**
+   * @param socket connected, its handshake done; unused so far.
+   * @param received may change the headers of every answer before the asker sees them.
+   */
+  constructor(socket: Socket, received: (head: AnswerHead) => void = () => {}) {
     this.#socket = socket
+    this.#received = received
     socket.setNoDelay(true)
     socket.on('data', this.#onData).on('end', this.#onEnd).on('close', this.#onClose)
     socket.on('error', this.#onError).on('drain', this.#onDrain)
@@ -85,7 +106,7 @@ export class TargetConnection {
   }
 
   /**
-   * Sends the head of a request. Its body follows with `write`, its end is told with `sentWhole`.
+   * Sends the head of a request. Its body follows with `write`; `sentWhole` marks its end.
    * @param head with the empty line that ends it.
    * @param isLast the connection is closed after the answer.
    */
@@ -109,14 +130,22 @@ export class TargetConnection {
   }
 
   pause(): void {
+    this.#isPaused = true
     this.#socket.pause()
   }
 
   resume(): void {
-    this.#socket.resume()
+    this.#isPaused = false
+    if (!this.#isWaiting) this.#socket.resume()
   }
 
-  /** Nobody is told of anything any more. */
+  /** Its turn has come: it may read again. */
+  goOn(): void {
+    this.#isWaiting = false
+    if (!this.#isPaused && this.#state !== 'gone') this.#socket.resume()
+  }
+
+  /** The asker is not called any more. */
   destroy(): void {
     this.#state = 'gone'
     this.#asker = undefined
@@ -124,11 +153,20 @@ export class TargetConnection {
     this.#socket.destroy()
   }
 
+  #letOthersRead(): void {
+    this.#readInTurn = 0
+    if (this.#isWaiting) return
+    this.#isWaiting = true
+    this.#socket.pause()
+    // What a turn may bring to a plain relay takes four times as long here: one answer goes on in each.
+    waitForTurn(this, TURN_BYTES)
+  }
+
   #read(bytes: Buffer): void {
     try {
       if (this.#state === 'head') this.#readHead(bytes)
       else if (this.#state === 'body') this.#readBody(bytes)
-      // Bytes that nobody asked for: whatever they are, they are no answer to the next request.
+      // Unrequested bytes must not be taken for an answer to the next request.
       else this.destroy()
     } catch (error) {
       if (!(error instanceof MalformedAnswer)) throw error
@@ -150,6 +188,7 @@ export class TargetConnection {
     }
     const answer = readAnswerHead(head.toString('latin1', 0, end))
     const rest = head.subarray(end + 4)
+    this.#received(answer)
     if (answer.status === 101) return this.#switch(answer, rest)
     if (answer.status >= 200) return this.#answer(answer, rest)
     if (++this.#provisional > mostProvisional)
@@ -201,6 +240,7 @@ export class TargetConnection {
     if (hasMore || !this.#isSentWhole || this.#reusableMs === 0 || this.#socket.destroyed)
       return this.destroy()
     this.#state = 'idle'
+    this.#isPaused = false
     this.#socket.resume()
     if (this.#idleTimer !== undefined && this.#idleMs === this.#reusableMs)
       return void this.#idleTimer.refresh()
@@ -237,7 +277,7 @@ export class TargetConnection {
   }
 }
 
-/** Told from the first bytes, so that nobody waits for the rest of what is no answer. */
+/** Judges the first bytes, so that the gate does not wait for the rest of what cannot be an answer. */
 function problemOfStart(bytes: Buffer): TargetFailure | undefined {
   if (isTlsRecord(bytes)) return { problem: 'speaks-tls', detail: 'it answered with a TLS record' }
   const start = 'HTTP/'

@@ -1,9 +1,9 @@
-/** Why a target gave no answer that can be passed on: found out here, told on the page, in the log and in the health report. */
+/** Why a target gave no answer that can be passed on, as page, log and health report show it. */
 import type { Socket } from 'node:net'
 import { errorCode, errorText } from '../../os/failure.ts'
 
 export type TargetProblem =
-  /** Nobody listens there. */
+  /** Nothing listens there. */
   | 'refused'
   /** It did not accept, or not answer an upgrade, in time. */
   | 'timed-out'
@@ -18,7 +18,7 @@ export type TargetProblem =
   /** It speaks HTTP, and its answer breaks the rules of it. */
   | 'malformed'
   | 'head-too-long'
-  /** It switched to another protocol, which nobody had asked for. */
+  /** It switched to another protocol without being asked to. */
   | 'switched'
 
 export interface TargetFailure {
@@ -31,7 +31,7 @@ export interface TargetFailure {
 export class DialError extends Error {
   readonly problem: TargetProblem
 
-  /** @param reason as the dialler tells it. */
+  /** @param reason as the dialler reports it. */
   constructor(reason: string, message: string) {
     super(message)
     const problems: Readonly<Record<string, TargetProblem>> = {
@@ -59,7 +59,7 @@ export function failureOf(error: unknown): TargetFailure {
   return { problem: 'unreachable', detail }
 }
 
-/** ms for a target to answer a TLS handshake that tells why it closed. */
+/** ms for a target's answer to the TLS handshake that tests why it closed. */
 const probeMs = 2_000
 
 /** Whether a target that closed a connection without a word expects TLS, as servers of Node do: it is asked for a handshake once. */
@@ -70,7 +70,7 @@ export async function expectsTls(
   return await new Promise((resolve) => {
     connect((_error, socket) => {
       if (socket === undefined) return resolve(false)
-      // Nothing is sent to it, so that it does not matter who it is.
+      // The certificate does not matter: no data is sent.
       const handshake = connectTls({ socket, rejectUnauthorized: false })
       const finish = (isTls: boolean) => {
         clearTimeout(deadline)
@@ -79,7 +79,8 @@ export async function expectsTls(
         resolve(isTls)
       }
       const deadline = setTimeout(() => finish(false), probeMs)
-      handshake.on('error', (error) => finish(/alert/i.test(errorText(error))))
+      // OpenSSL's code of an alert that the other side sent, such as ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE.
+      handshake.on('error', (error) => finish(/_ALERT_/.test(errorCode(error) ?? '')))
       handshake.once('close', () => finish(false)).once('secureConnect', () => finish(true))
     })
   })

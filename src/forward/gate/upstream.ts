@@ -1,11 +1,12 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import { sendReply } from '../../web/node-http.ts'
+import { noticePage } from '../../web/pages.ts'
+import { pageReply, textReply, wantsPage } from '../../web/reply.ts'
 import type { AnswerHead } from './answer-head.ts'
 import { Exchange, type ExchangePlace, type Passage } from './exchange.ts'
 import { preflightHeaders } from './headers.ts'
 import type { OriginMap } from './origins.ts'
-import { noticePage } from './pages.ts'
-import { plainText, sendPage, sendText, wantsPage } from './replies.ts'
 import { requestHead } from './request-head.ts'
 import { TargetConnection } from './target-connection.ts'
 import { expectsTls, failureWords, type TargetFailure } from './target-failure.ts'
@@ -14,7 +15,7 @@ import { passWebSocket } from './websocket.ts'
 /** Connects to the target; the callback is called once. */
 export type ConnectTarget = (done: (error: Error | undefined, socket: Socket | undefined) => void) => void
 
-/** What of a preflight the target is told. */
+/** The headers of a preflight that the target gets. */
 const preflightQuestions = [
   'access-control-request-method',
   'access-control-request-headers',
@@ -28,7 +29,9 @@ export interface UpstreamOptions {
   readonly targetName: string
   /** TLS is spoken with it. */
   readonly isTls: boolean
-  /** Told how each request went: undefined = the target answered. */
+  /** The target's `Set-Cookie` values without those of the gate's own cookies. */
+  readonly withoutOwnCookies: (setCookies: readonly string[]) => string[]
+  /** Called after each request: undefined = the target answered. */
   readonly outcome: (failure: TargetFailure | undefined) => void
 }
 
@@ -39,8 +42,8 @@ interface Kept {
 
 /**
  * Passes requests that were let in to the target. A connection to the target belongs to one connection of a visitor for its whole life:
- * nobody's request ever shares one with another visitor's, so that there is nobody whom a smuggled request or a misplaced answer could
- * reach, and a target that takes a connection for a person (NTLM) is right.
+ * visitors never share one. A smuggled request or a misplaced answer can thus reach no other visitor, and targets that identify a person by
+ * the connection (NTLM) work.
  */
 export class Upstream {
   readonly #upstream: UpstreamOptions
@@ -66,7 +69,7 @@ export class Upstream {
   }
 
   /**
-   * Asks the target what it grants to a page of another port of the family, and tells that.
+   * Asks the target what it grants to a page of another port of the family, and answers the visitor with that.
    * @param headers of the question; what of it is the visitor's is added.
    */
   askPreflight(
@@ -84,14 +87,14 @@ export class Upstream {
     const path = request.url?.split('?')[0] ?? '/'
     const isOver = () => response.destroyed || response.headersSent
     const failed = () => {
-      if (!isOver()) sendText(response, 502, 'The target did not answer.\n', plainText)
+      if (!isOver()) sendReply(response, textReply(502, 'The target did not answer.\n'))
     }
     const answered = (answer: AnswerHead) => {
       if (isOver()) return
       const isGood = answer.status < 300
       const granted = isGood ? preflightHeaders(answer.headers, request.headers, origins) : undefined
       if (granted === undefined)
-        return sendText(response, 403, 'The target does not grant this.\n', plainText)
+        return sendReply(response, textReply(403, 'The target does not grant this.\n'))
       response.writeHead(204, granted)
       response.end()
     }
@@ -125,8 +128,19 @@ export class Upstream {
 
   #open(done: (error: Error | undefined, connection: TargetConnection | undefined) => void): void {
     this.#upstream.connect((error, socket) =>
-      done(error, socket === undefined ? undefined : new TargetConnection(socket)),
+      done(
+        error,
+        socket === undefined ? undefined : new TargetConnection(socket, (head) => this.#dropOwnCookies(head)),
+      ),
     )
+  }
+
+  #dropOwnCookies({ headers }: AnswerHead): void {
+    const given = headers['set-cookie']
+    if (given === undefined) return
+    const kept = this.#upstream.withoutOwnCookies(given)
+    if (kept.length === 0) delete headers['set-cookie']
+    else headers['set-cookie'] = kept
   }
 
   #take(visitor: Socket): TargetConnection | undefined {
@@ -164,12 +178,15 @@ export class Upstream {
     })
   }
 
-  /** Tells the visitor what the target did, and whoever keeps the log. */
+  /** Shows the visitor what the target did, and reports it for the log. */
   #fail(failure: TargetFailure, request: IncomingMessage, response: ServerResponse): void {
     this.#upstream.outcome(failure)
     const { status, title, text } = failureWords(failure, this.#upstream.targetName)
     if (response.headersSent) return void response.destroy()
-    if (wantsPage(request)) sendPage(response, status, noticePage(title, text))
-    else sendText(response, status, `${text}\n`, plainText)
+    const isForPerson = wantsPage(request.headers)
+    sendReply(
+      response,
+      isForPerson ? pageReply(status, noticePage(title, text)) : textReply(status, `${text}\n`),
+    )
   }
 }

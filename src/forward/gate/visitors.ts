@@ -6,7 +6,7 @@
  *   passing    a request or a WebSocket is the target's: what waits for the visitor must be taken bit by bit, and `--idle-timeout` holds
  *   ended      the gate has sent its end: a total time
  *
- * Who has not logged in may neither queue many requests nor collect many answers, which the kernel would have to keep for a visitor who
+ * Without a login, a visitor may neither queue many requests nor collect many answers, which the kernel would have to keep if the visitor
  * never reads.
  */
 import type { Socket } from 'node:net'
@@ -35,7 +35,7 @@ export const defaultVisitorLimits: VisitorLimits = {
   idleMs: 0,
 }
 
-/** Requests that may wait for the answer before theirs; after a login, and before one. Nobody sends so many in good faith. */
+/** Requests that may wait for the answer before theirs; after a login, and before one. No browser sends so many. */
 const mostWaiting = { admitted: 100, others: 10 }
 
 /** Answers on one connection without a login: some 100 kB that the kernel keeps for a visitor who does not read. */

@@ -1,10 +1,9 @@
 /** Passes a WebSocket on: its request to the target, and then bytes both ways. */
-import type { IncomingMessage } from 'node:http'
+import { type IncomingMessage, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { AnswerHead } from './answer-head.ts'
 import { dropHopByHop } from './headers.ts'
-import { refuseUpgrade } from './replies.ts'
 import { requestHead } from './request-head.ts'
 import type { Asker, TargetConnection } from './target-connection.ts'
 import { failureOf, failureWords, type TargetFailure } from './target-failure.ts'
@@ -12,7 +11,7 @@ import { failureOf, failureWords, type TargetFailure } from './target-failure.ts
 export interface WebSocketPlace {
   /** Opens a connection to the target. The callback is called once. */
   readonly open: (done: (error: Error | undefined, connection: TargetConnection | undefined) => void) => void
-  /** Told how it went: undefined = the target answered. */
+  /** Called with the outcome: undefined = the target answered. */
   readonly outcome: (failure: TargetFailure | undefined) => void
   /** The target as a person writes it. */
   readonly targetName: string
@@ -134,8 +133,21 @@ function headText(line: string, headers: AnswerHead['headers']): string {
 }
 
 /**
- * Ends a socket that nothing is read from yet when its visitor goes away. What the visitor sends meanwhile stays in its buffer;
- * a buffer that is told to be readable and is empty is at its end.
+ * Refuses an upgrade; there is no response object for one.
+ * @param why for the person who looks at it with curl; browsers show a page nothing of it.
+ */
+export function refuseUpgrade(socket: Duplex, status: number, why = ''): void {
+  const challenge = status === 401 ? 'WWW-Authenticate: Bearer realm="port-watchdog"\r\n' : ''
+  const body = why === '' ? '' : `${why}\n`
+  const type = body === '' ? '' : 'Content-Type: text/plain; charset=utf-8\r\n'
+  const framing = `Connection: close\r\nContent-Length: ${Buffer.byteLength(body)}`
+  const head = `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${challenge}${type}${framing}\r\n\r\n`
+  socket.end(head + body, () => socket.destroy())
+}
+
+/**
+ * Ends a socket that is not read yet when its visitor goes away. What the visitor sends meanwhile stays in the buffer; `readable` with an
+ * empty buffer means the end.
  */
 function endWhenGone(client: Duplex): () => void {
   const look = () => {

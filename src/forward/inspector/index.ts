@@ -1,5 +1,5 @@
 /**
- * Whether the MCP Inspector answers behind a forward, and what it lets visitors do. Loaded only by a forward whose target has one of the
+ * inspector/: whether the MCP Inspector answers behind a forward, and what it lets visitors do. Loaded only by a forward whose target has one of the
  * Inspector's ports, or that is asked to look (`--inspector`).
  *
  *   target begins to answer, another program took its place (dial/: other listening sockets), or the forward's own addresses changed
@@ -16,7 +16,7 @@ import {
   machineAddresses,
   withoutZone,
 } from '../../os/interfaces.ts'
-import type { InspectorFacts } from '../../record/forwarder-health.ts'
+import type { InspectorFacts } from '../../record/shapes/forwarder-health.ts'
 import type { PreparedOutcome } from '../dial/dialer.ts'
 import { asker } from './ask.ts'
 import { type Door, recognise } from './recognise.ts'
@@ -96,8 +96,8 @@ export class InspectorWatch {
       const door = this.#options.door()
       this.#asked = JSON.stringify(door)
       for (let tries = 1; tries <= mostTries && !this.#isStale; tries++) {
-        const seen = await recognise(asker(this.#options.dial), door).catch(() => 'no answer' as const)
-        if (seen !== 'no answer') {
+        const seen = await recognise(asker(this.#options.dial), door).catch(() => 'no-answer' as const)
+        if (seen !== 'no-answer') {
           if (!this.#isStale) this.#facts = seen
           break
         }

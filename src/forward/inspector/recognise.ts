@@ -1,4 +1,4 @@
-import type { InspectorFacts } from '../../record/forwarder-health.ts'
+import type { InspectorFacts } from '../../record/shapes/forwarder-health.ts'
 import type { Answer, Ask, Asker, NoAnswer } from './ask.ts'
 
 /** How visitors come. */
@@ -17,13 +17,13 @@ const mostOrigins = 8
  * each published address would ask (it answers 403 to an origin it does not allow, 401 to one that lacks the token only); and of 2.x its
  * version, with the token that it gives to everybody who loads the page.
  * What speaks another protocol is asked once.
- * @returns null = what answers is no Inspector; `no answer` = it took no connection.
+ * @returns null = what answers is no Inspector; `no-answer` = it took no connection.
  */
-export async function recognise(asker: Asker, door: Door): Promise<InspectorFacts | null | 'no answer'> {
+export async function recognise(asker: Asker, door: Door): Promise<InspectorFacts | null | 'no-answer'> {
   const plain = await asker.plain('/', html)
   const isHttps = plain === 'closed'
   const page = isHttps ? await asker.secure('/', html) : plain
-  if (page === 'unreachable') return 'no answer'
+  if (page === 'unreachable') return 'no-answer'
   if (typeof page === 'string') return null
   const ask = isHttps ? asker.secure : asker.plain
   if (isInspectorPage(page)) return await ofPage(ask, page, isHttps, door)

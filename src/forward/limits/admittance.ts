@@ -1,5 +1,12 @@
+/**
+ * limits/: which connections go on. The forwarder asks `Admittance` at every accept; several processes of one forward share `SharedLimits`.
+ *
+ *   the monitor's probe? -> admission.ts (networks) -> capacity.ts (room, descriptors) -> source-limits.ts (per source)
+ *
+ * To add a limit: its own file, its place in `Admittance`, a `RefusalReason` and its letters in termination.ts.
+ */
 import type { ForwardOptions } from '../../config/forward-options.ts'
-import type { Connection, Source } from '../connection.ts'
+import type { ConnectionState, Source } from '../connection-state.ts'
 import type { RelaySocket } from '../relay/relay-socket.ts'
 import type { Claim as ProxyClaim } from '../steps/proxy-protocol-in.ts'
 import { type Admission, createAdmission, networks } from './admission.ts'
@@ -35,7 +42,7 @@ export class Admittance {
   /** Undefined = this process serves the forward alone. */
   readonly #shared: LimitKeeper | undefined
   /** What connections have of the limits that are shared. */
-  readonly #claims = new Map<Connection, Claim[]>()
+  readonly #claims = new Map<ConnectionState, Claim[]>()
   readonly #expectedProbes = new Map<number, NodeJS.Timeout>()
 
   /** @param shared keeps the limits of the whole forward; undefined = this process serves the forward alone. */
@@ -81,7 +88,7 @@ export class Admittance {
    * @param isUnix it came to a Unix socket, whose mode says who may connect.
    * @param open connections that are open beside it.
    */
-  mayEnter(connection: Connection, isUnix: boolean, open: number): boolean {
+  mayEnter(connection: ConnectionState, isUnix: boolean, open: number): boolean {
     if (!isUnix && !this.#mayKnock(connection)) return false
     const full = this.capacity.refusal(open)
     if (full === undefined) return true
@@ -93,7 +100,7 @@ export class Admittance {
    * Counts a new connection against the limits, or turns it away.
    * @param granted called once when it is within them: at once, or with other processes of the forward once they have been asked.
    */
-  enter(connection: Connection, isUnix: boolean, granted: () => void): void {
+  enter(connection: ConnectionState, isUnix: boolean, granted: () => void): void {
     // Behind a proxy the source is known, and judged, when the header is there.
     const isLimited = !isUnix && this.#isProxy === undefined
     if (this.#shared !== undefined) {
@@ -104,7 +111,7 @@ export class Admittance {
   }
 
   /** Judges a connection whose PROXY header is there. False when it was turned away. */
-  mayStay(connection: Connection, claim: ProxyClaim): boolean {
+  mayStay(connection: ConnectionState, claim: ProxyClaim): boolean {
     // A check of the proxy's own comes from the proxy, which --accept-proxy names. A Unix socket's mode says who may connect.
     const isAsked = claim !== 'check' && !connection.source.address.startsWith('unix:')
     if (isAsked && !this.#isAdmitted(connection, claim === 'told')) return false
@@ -112,13 +119,13 @@ export class Admittance {
   }
 
   /** Counts a connection against the shared limits of the source that its PROXY header has named, or turns it away. */
-  claimForSource(connection: Connection, granted: () => void): void {
+  claimForSource(connection: ConnectionState, granted: () => void): void {
     if (this.#shared === undefined) return granted()
     this.#claim(this.#shared, connection, { slot: false, source: connection.source.address }, granted)
   }
 
   /** Gives back what a connection that has ended had of the limits. @param open connections that are left. */
-  left(connection: Connection, open: number): void {
+  left(connection: ConnectionState, open: number): void {
     if (connection.countedFor !== undefined) this.#sourceLimits.release(connection.countedFor)
     if (this.#shared !== undefined) {
       for (const claim of this.#claims.get(connection) ?? []) this.#shared.release(claim)
@@ -127,7 +134,7 @@ export class Admittance {
     this.capacity.ended(open)
   }
 
-  #claim(limits: LimitKeeper, connection: Connection, claim: Claim, granted: () => void): void {
+  #claim(limits: LimitKeeper, connection: ConnectionState, claim: Claim, granted: () => void): void {
     limits.claim(claim, (refusal) => {
       if (connection.phase === 'ended') {
         if (refusal === undefined) limits.release(claim)
@@ -139,7 +146,7 @@ export class Admittance {
     })
   }
 
-  #mayKnock(connection: Connection): boolean {
+  #mayKnock(connection: ConnectionState): boolean {
     if (connection.source.address === unknownAddress) return this.#mayComeUnknown(connection)
     if (this.#isProxy === undefined) return this.#isAdmitted(connection)
     if (this.#isProxy(connection.source.address)) return true
@@ -148,7 +155,7 @@ export class Admittance {
   }
 
   /** A client that was gone before its address could be read is let in only where every address is. */
-  #mayComeUnknown(connection: Connection): boolean {
+  #mayComeUnknown(connection: ConnectionState): boolean {
     const { allow, acceptProxy } = this.#options
     if ((this.#isProxy === undefined ? allow : acceptProxy).includes('any')) return true
     connection.refuse('admission', 'it reset the connection before its address could be read')
@@ -156,14 +163,14 @@ export class Admittance {
   }
 
   /** @param isClaimed its address is what a PROXY header says. */
-  #isAdmitted(connection: Connection, isClaimed = false): boolean {
+  #isAdmitted(connection: ConnectionState, isClaimed = false): boolean {
     const { address } = connection.source
     if (isClaimed ? this.#admission.admitsClaimed(address) : this.#admission.admits(address)) return true
     connection.refuse('admission', 'its network is not admitted; --allow names others')
     return false
   }
 
-  #isWithinLimits(connection: Connection): boolean {
+  #isWithinLimits(connection: ConnectionState): boolean {
     const { address } = connection.source
     const limited = this.#sourceLimits.admit(address)
     if (limited === undefined) connection.countedFor = address

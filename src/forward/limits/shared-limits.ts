@@ -1,4 +1,4 @@
-import type { Connection } from '../connection.ts'
+import type { ConnectionState } from '../connection-state.ts'
 import type { ClientStep } from '../steps/steps.ts'
 import type { CapacityEvent } from './capacity.ts'
 import { limitWords, type SourceLimitOptions, SourceLimits, type SourceRefusal } from './source-limits.ts'
@@ -118,7 +118,9 @@ export class SharedLimits {
 }
 
 /** Asks for the source that a PROXY header has named. Whoever is refused has been turned away, and the step does not end. */
-export function claimForSource(claim: (connection: Connection, granted: () => void) => void): ClientStep {
+export function claimForSource(
+  claim: (connection: ConnectionState, granted: () => void) => void,
+): ClientStep {
   return {
     name: 'limits',
     side: 'client',

@@ -1,5 +1,4 @@
-import { unmapped, withoutZone } from '../../os/interfaces.ts'
-import { isIPv6 } from '../../os/ip-address.ts'
+import { sourceNetwork } from '../../os/interfaces.ts'
 
 export interface SourceLimitOptions {
   /** Connections open at once from one source. 0 = no limit. */
@@ -40,7 +39,7 @@ export class SourceLimits {
   admit(address: string): SourceRefusal | undefined {
     if (this.#isOff) return undefined
     const { maxConnectionsPerSource, maxRatePerSource } = this.#options
-    const entry = this.#entry(sourceKey(address))
+    const entry = this.#entry(sourceNetwork(address))
     if (maxConnectionsPerSource > 0 && entry.open >= maxConnectionsPerSource)
       return 'max-connections-per-source'
     if (maxRatePerSource > 0) {
@@ -54,7 +53,7 @@ export class SourceLimits {
 
   release(address: string): void {
     if (this.#isOff) return
-    const key = sourceKey(address)
+    const key = sourceNetwork(address)
     const entry = this.#sources.get(key)
     if (entry === undefined) return
     entry.open--
@@ -96,16 +95,4 @@ export function limitWords(limit: SourceRefusal, options: SourceLimitOptions): s
     case 'max-rate-per-source':
       return `it opens more than ${options.maxRatePerSource} connections a second, the limit of one source`
   }
-}
-
-/** Who counts as one source: an IPv4 address, or the IPv6 /64 that one household or machine is given (RFC 6177). */
-export function sourceKey(source: string): string {
-  const address = withoutZone(unmapped(source))
-  if (!isIPv6(address)) return address
-  const [head = '', tail] = address.toLowerCase().split('::')
-  const front = head === '' ? [] : head.split(':')
-  const back = tail === undefined || tail === '' ? [] : tail.split(':')
-  const zeros = tail === undefined ? 0 : 8 - front.length - back.length
-  const groups = [...front, ...Array<string>(Math.max(0, zeros)).fill('0'), ...back]
-  return `${groups.slice(0, 4).join(':')}::/64`
 }

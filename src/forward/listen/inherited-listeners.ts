@@ -1,7 +1,7 @@
 import { createServer, type Server, type ServerOpts } from 'node:net'
 import { errorCode, errorText, exitCode, Failure } from '../../os/failure.ts'
 import { hostAndPort } from '../../os/interfaces.ts'
-import type { InheritedSocket } from '../../os/socket-activation.ts'
+import type { InheritedSocket } from '../../process/inheritance.ts'
 import type { ListenPlace } from './listen-plan.ts'
 
 /** A server on a socket of somebody else's making, and where it listens. */

@@ -1,7 +1,7 @@
 import { closeSync, linkSync, lstatSync, renameSync, rmSync } from 'node:fs'
 import { createServer, type Server } from 'node:net'
 import { errorCode, errorText } from '../../os/failure.ts'
-import { type Inheritance, isFixed } from '../../os/socket-activation.ts'
+import { type Inheritance, isFixed } from '../../process/inheritance.ts'
 import { BareSocket } from '../relay/bare-socket.ts'
 import { acceptHandles, fileDescriptor, libuv } from '../relay/libuv.ts'
 import { keepAliveSeconds, type RelaySocket } from '../relay/relay-socket.ts'

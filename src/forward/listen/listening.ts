@@ -1,9 +1,15 @@
+/**
+ * listen/: where a forward listens. listen-plan.ts works it out (pure), listeners.ts binds it, and `Listening` repeats that as the
+ * machine's addresses come and go. inherited-listeners.ts takes sockets that systemd, a monitor or the process before has left.
+ *
+ * A new kind of place (like `unix:/path`, unix-listener.ts) gets a file of its own and its case in listeners.ts.
+ */
 import { resolve } from 'node:path'
 import type { ForwardOptions } from '../../config/forward-options.ts'
 import { monotonicMs } from '../../os/clock.ts'
 import { machineAddresses } from '../../os/interfaces.ts'
-import { type Inheritance, isFixed } from '../../os/socket-activation.ts'
-import type { ForwarderHealth } from '../../record/forwarder-health.ts'
+import { type Inheritance, isFixed } from '../../process/inheritance.ts'
+import type { ForwarderHealth } from '../../record/shapes/forwarder-health.ts'
 import type { RelaySocket } from '../relay/relay-socket.ts'
 import { BindReport, failedBindInWords, isUnusableYet, newAddressPatienceMs } from './bind-report.ts'
 import { type ListenPlace, planListeners, reachesListener } from './listen-plan.ts'

@@ -1,13 +1,16 @@
 import type { Socket } from 'node:net'
 import { constants } from 'node:os'
 import { getSystemErrorName } from 'node:util'
+import { EarlyReads } from './early-reads.ts'
+import { type HandleOwner, onread, shutdownDone, tellSoon, writeDone } from './handle-events.ts'
 import {
   fileDescriptor,
-  type HandleAddress,
   hasLostPeer,
   type Libuv,
+  localAddress,
   owner,
-  type ShutdownRequest,
+  remoteAddress,
+  resetsMayBeDisguised,
   socketAround,
   type TcpHandle,
   type WriteRequest,
@@ -20,7 +23,6 @@ import {
   type Sender,
   type SocketAddress,
   type SocketMode,
-  watchedBytes,
 } from './relay-socket.ts'
 import { whenAcknowledged } from './send-queue.ts'
 
@@ -33,7 +35,7 @@ const notConnected = -constants.errno.ENOTCONN
  * a connection that is opened and closed, and of the memory of one that is idle. What it has instead is what a relay needs: reads
  * into buffers of the relay's, one write at a time, and a FIN of its own for each direction.
  */
-export class BareSocket implements RelaySocket {
+export class BareSocket implements RelaySocket, HandleOwner {
   readonly #libuv: Libuv
   readonly #handle: TcpHandle
   #listener: RelaySocketListener | undefined
@@ -76,13 +78,11 @@ export class BareSocket implements RelaySocket {
   }
 
   get remote(): SocketAddress | undefined {
-    const out: HandleAddress = {}
-    return this.#destroyed || this.#handle.getpeername(out) < 0 ? undefined : addressOf(out)
+    return this.#destroyed ? undefined : remoteAddress(this.#handle)
   }
 
   get local(): SocketAddress | undefined {
-    const out: HandleAddress = {}
-    return this.#destroyed || this.#handle.getsockname(out) < 0 ? undefined : addressOf(out)
+    return this.#destroyed ? undefined : localAddress(this.#handle)
   }
 
   get buffered(): number {
@@ -122,7 +122,7 @@ export class BareSocket implements RelaySocket {
   }
 
   watch(): void {
-    this.#early ??= new EarlyReads([])
+    this.#early ??= new EarlyReads()
     if (!this.#early.isFull && !this.#early.fin) this.#readStart()
   }
 
@@ -225,7 +225,6 @@ export class BareSocket implements RelaySocket {
     return socketAround(this.#handle, mode)
   }
 
-  /** How much a read brought, or why it failed; for the handle's callback. */
   readDone(memory: ArrayBuffer | undefined): Buffer | undefined {
     const length = this.#libuv.bytesOrError()
     if (length <= 0) {
@@ -243,12 +242,10 @@ export class BareSocket implements RelaySocket {
     return next
   }
 
-  /** For the request's callback. */
   writeDone(status: number): void {
     this.#sent(status)
   }
 
-  /** For the request's callback. */
   shutdownDone(): void {
     this.#shutdownUnderWay = false
     if (this.#destroyed) return
@@ -295,7 +292,7 @@ export class BareSocket implements RelaySocket {
 
   #finArrived(): void {
     if (this.#listener === undefined) {
-      this.#early ??= new EarlyReads([])
+      this.#early ??= new EarlyReads()
       this.#early.fin = true
       return
     }
@@ -309,7 +306,7 @@ export class BareSocket implements RelaySocket {
   }
 
   #keep(chunk: Buffer): void {
-    this.#early ??= new EarlyReads([])
+    this.#early ??= new EarlyReads()
     const early = this.#early
     early.add(chunk)
     if (early.isFull) this.#readStop()
@@ -320,12 +317,7 @@ export class BareSocket implements RelaySocket {
     const early = this.#early
     const listener = this.#listener
     if (early === undefined || listener === undefined) return
-    for (;;) {
-      if (!this.#flowing || this.#destroyed) return
-      const chunk = early.take()
-      if (chunk === undefined) break
-      listener.received(chunk)
-    }
+    if (!early.tell(listener, () => this.#flowing && !this.#destroyed)) return
     this.#early = undefined
     if (early.error !== undefined) listener.lost(early.error)
     else if (early.fin) this.#finArrived()
@@ -374,7 +366,7 @@ export class BareSocket implements RelaySocket {
     else tellSoon(this)
   }
 
-  /** libuv closes descriptors at once; only its own memory goes later. For {@link tellSoon}. */
+  /** libuv closes descriptors at once; only its own memory goes later. */
   tellClosed(): void {
     if (this.#closed) return
     this.#closed = true
@@ -385,75 +377,8 @@ export class BareSocket implements RelaySocket {
   }
 }
 
-const toBeToldClosed: BareSocket[] = []
-
-/** One microtask tells all that were closed in the same turn, by a promise's way: `queueMicrotask` makes a resource of each. */
-function tellSoon(closed: BareSocket): void {
-  if (toBeToldClosed.push(closed) === 1) void settled.then(tellAllClosed)
-}
-
-function tellAllClosed(): void {
-  for (const socket of toBeToldClosed.splice(0)) socket.tellClosed()
-}
-
-const settled = Promise.resolve()
-
 /** A write that is done at once leaves its request as it was, so that nearly all writes share one. */
 let spareRequest: WriteRequest | undefined
 
-/** libuv 1.52 tells a reset by its name; see {@link hasLostPeer}. */
-const resetsMayBeDisguised = isOlder(process.versions.uv, [1, 52])
-
 /** Who read bytes last, of all sockets. */
 let lastToRead: BareSocket | undefined
-
-function isOlder(version: string, [major, minor]: readonly [number, number]): boolean {
-  const [haveMajor = 0, haveMinor = 0] = version.split('.').map(Number)
-  return haveMajor < major || (haveMajor === major && haveMinor < minor)
-}
-
-function onread(this: TcpHandle, memory: ArrayBuffer | undefined): Buffer | undefined {
-  return (this[owner] as BareSocket).readDone(memory)
-}
-
-function writeDone(this: WriteRequest, status: number): void {
-  this.buffer = undefined
-  ;(this.handle[owner] as BareSocket).writeDone(status)
-}
-
-function shutdownDone(this: ShutdownRequest): void {
-  ;(this.handle[owner] as BareSocket).shutdownDone()
-}
-
-function addressOf({ address, port }: HandleAddress): SocketAddress | undefined {
-  return address === undefined ? undefined : { address, port: port ?? 0 }
-}
-
-/** What a socket has read that is not open yet. */
-class EarlyReads {
-  readonly chunks: Buffer[]
-  bytes = 0
-  fin = false
-  /** What it failed with after it had sent: told when the bytes have been. */
-  error: NodeJS.ErrnoException | undefined
-
-  constructor(chunks: readonly Buffer[]) {
-    this.chunks = [...chunks]
-    for (const chunk of chunks) this.bytes += chunk.length
-  }
-
-  get isFull(): boolean {
-    return this.bytes >= watchedBytes
-  }
-
-  take(): Buffer | undefined {
-    const chunk = this.chunks.shift()
-    this.bytes -= chunk?.length ?? 0
-    return chunk
-  }
-
-  add(chunk: Buffer): void {
-    this.chunks.push(chunk)
-    this.bytes += chunk.length
-  }
-}

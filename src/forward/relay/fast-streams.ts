@@ -76,10 +76,13 @@ export function allowance({ whole, part }: LargeBuffer): Buffer {
  * Readers that have paused until it is their turn again, and how many bytes each may read then. libuv itself reads up to 32 times in a row
  * from whoever fills the buffer each time.
  */
-const waiting: { readonly reader: FastReader; readonly bytes: number }[] = []
+const waiting: { readonly reader: Pick<FastReader, 'goOn'>; readonly bytes: number }[] = []
 
-/** Calls back in the next turn of the event loop, or, when others wait for theirs, in a later one. */
-export function waitForTurn(reader: FastReader, bytes: number): void {
+/**
+ * Calls back in the next turn of the event loop, or, when others wait for theirs, in a later one.
+ * @param bytes of {@link TURN_BYTES} that its turn takes; all of them = it has the turn alone.
+ */
+export function waitForTurn(reader: Pick<FastReader, 'goOn'>, bytes: number): void {
   if (waiting.push({ reader, bytes }) === 1) setImmediate(nextTurn)
 }
 

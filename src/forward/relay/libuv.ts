@@ -1,5 +1,7 @@
 import { type Server, Socket } from 'node:net'
 import { relayVariable } from '../../config/forward-options.ts'
+import { system } from '../../os/system.ts'
+import type { SocketAddress } from './relay-socket.ts'
 
 /**
  * Everything that is taken from the inside of Node: the handles below its sockets, as `net` itself uses them. Node documents
@@ -190,7 +192,7 @@ function areIndices(indices: readonly unknown[], state: unknown): boolean {
   )
 }
 
-function handleOf(socket: Socket | Server): StreamHandle | null | undefined {
+export function handleOf(socket: Socket | Server): StreamHandle | null | undefined {
   return (socket as unknown as { _handle?: StreamHandle | null })._handle
 }
 
@@ -211,9 +213,9 @@ export function acceptHandles(
   if (libuv === undefined || !isTcp(handle as StreamHandle)) return false
   const listening = handle as ListeningHandle
   if (typeof listening.onconnection !== 'function') return false
-  // A connection has these from its listener on Linux, so that they cost no call for each.
+  // Where a connection has these from its listener, they cost no call for each.
   const isInherited =
-    process.platform === 'linux' &&
+    system.inheritsSocketOptions &&
     listening.setNoDelay(true) === 0 &&
     listening.setKeepAlive(true, options.keepAliveSeconds) === 0
   listening.onconnection = (status, client) => {
@@ -257,6 +259,22 @@ export function fileDescriptor(of: Socket | Server | TcpHandle): number | undefi
   return fd === undefined || fd < 0 ? undefined : fd
 }
 
+/** The other end of a connection; undefined when the system does not tell, as after a reset. */
+export function remoteAddress(handle: TcpHandle): SocketAddress | undefined {
+  const out: HandleAddress = {}
+  return handle.getpeername(out) < 0 ? undefined : addressOf(out)
+}
+
+/** This machine's end of a connection. */
+export function localAddress(handle: TcpHandle): SocketAddress | undefined {
+  const out: HandleAddress = {}
+  return handle.getsockname(out) < 0 ? undefined : addressOf(out)
+}
+
+function addressOf({ address, port }: HandleAddress): SocketAddress | undefined {
+  return address === undefined ? undefined : { address, port: port ?? 0 }
+}
+
 /** Bytes of pending writes that the kernel has not taken, finer than `writableLength`; 0 when unknown. */
 export function unsentBytes(socket: Socket): number {
   return handleOf(socket)?.writeQueueSize ?? 0
@@ -269,6 +287,14 @@ export function unsentBytes(socket: Socket): number {
  */
 export function hasLostPeer(handle: StreamHandle | null | undefined): boolean {
   return (handle?.getpeername?.({}) ?? 0) < 0
+}
+
+/** False where libuv tells a reset by its name; see {@link hasLostPeer}. */
+export const resetsMayBeDisguised = isOlder(process.versions.uv, [1, 52])
+
+function isOlder(version: string, [major, minor]: readonly [number, number]): boolean {
+  const [haveMajor = 0, haveMinor = 0] = version.split('.').map(Number)
+  return haveMajor < major || (haveMajor === major && haveMinor < minor)
 }
 
 /** {@link hasLostPeer} of a socket that has not sent its FIN. */

@@ -1,3 +1,11 @@
+/**
+ * relay/: moves bytes between two connected sockets. No logging, allocation or event for a chunk.
+ *
+ *   RelaySocket (bare-socket.ts on the system's handle, or stream-socket.ts around a socket of Node) -> Direction, twice -> Relay
+ *
+ * fast-streams.ts lends large buffers and gives fast streams their turns. libuv.ts holds everything undocumented in Node, checks it before
+ * use, and so decides which kind of socket there is; whatever else touches the inside of Node belongs there.
+ */
 import { isLoopback } from '../../os/interfaces.ts'
 import { COMMON_SIZE, Direction, type DirectionListener, type RelayTotals, type Side } from './direction.ts'
 import { TURN_BYTES, waitForTurn } from './fast-streams.ts'

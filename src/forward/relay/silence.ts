@@ -1,3 +1,5 @@
+import { type Listed, Roster } from '../roster.ts'
+
 /** Somebody whose silence is watched for. */
 export interface Silent {
   /** A number that changes whenever something happens. */
@@ -33,7 +35,7 @@ export function watchSilence(limitMs: number, who: Silent): SilenceWatch {
 
 class Sweep {
   readonly #limitMs: number
-  readonly #watched = new Set<Watched>()
+  readonly #watched = new Roster<Watched>()
   #timer: NodeJS.Timeout | undefined
 
   constructor(limitMs: number) {
@@ -72,7 +74,9 @@ class Sweep {
   }
 }
 
-class Watched implements SilenceWatch {
+class Watched implements SilenceWatch, Listed<Watched> {
+  listedBefore: Watched | undefined
+  listedAfter: Watched | undefined
   readonly who: Silent
   progress: number
   silentLooks = 0

@@ -1,11 +1,11 @@
 import type { ForwardOptions } from '../../config/forward-options.ts'
 import { alpnNames } from '../../config/values.ts'
-import type { Connection } from '../connection.ts'
+import type { CertificateFiles } from '../../web/tls-files.ts'
+import type { ConnectionState } from '../connection-state.ts'
 import { waitForFirstByte } from './first-byte.ts'
 import { type Claim, receiveProxyHeader } from './proxy-protocol-in.ts'
 import { sendProxyHeader } from './proxy-protocol-out.ts'
 import type { ClientStep, TargetStep } from './steps.ts'
-import type { CertificateFiles } from './tls-files.ts'
 import type { CertificateEvent, TlsIn } from './tls-in.ts'
 import type { TlsOut } from './tls-out.ts'
 
@@ -14,7 +14,7 @@ export interface ForwardStepsOptions {
   /** Makes clients speak TLS. */
   readonly certificate: CertificateFiles | undefined
   /** Judges a connection by what its PROXY header claims. False when it was turned away. */
-  readonly admit: (connection: Connection, claim: Claim) => boolean
+  readonly admit: (connection: ConnectionState, claim: Claim) => boolean
   /** Comes right after the PROXY header. */
   readonly afterHeader: ClientStep | undefined
   readonly report: (event: CertificateEvent) => void

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net'
-import type { Connection } from '../connection.ts'
+import type { ConnectionState } from '../connection-state.ts'
 import { type ProxyHeader, parseProxyHeader } from './proxy-protocol.ts'
 import { type ClientStep, type StepDone, watchClient } from './steps.ts'
 
@@ -25,7 +25,7 @@ export function receiveProxyHeader(timeoutMs: number, admit: Admit): ClientStep 
  */
 export type Claim = 'told' | 'untold' | 'check'
 
-type Admit = (connection: Connection, claim: Claim) => boolean
+type Admit = (connection: ConnectionState, claim: Claim) => boolean
 
 /** @param take false ends the step without an outcome. */
 function readHeader(
@@ -63,7 +63,7 @@ function readHeader(
   return stop
 }
 
-function takeAddresses(connection: Connection, header: ProxyHeader, admit: Admit): boolean {
+function takeAddresses(connection: ConnectionState, header: ProxyHeader, admit: Admit): boolean {
   switch (header.kind) {
     case 'addresses':
       connection.source = header.source

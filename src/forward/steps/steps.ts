@@ -1,12 +1,15 @@
-import type { Socket } from 'node:net'
-import type { Connection } from '../connection.ts'
-
 /**
- * Something that must happen on one side of a connection before its bytes are relayed. One small file a step; the forwarder puts
- * them into order once, at its start. A forward without steps pays nothing for them.
+ * steps/: what happens on one side of a connection before its bytes are relayed.
  *
  *   accept -> ClientStep… -> dial -> TargetStep… -> relay
+ *
+ * One small file a step. forward-steps.ts puts them into order once, at the forwarder's start; a forward without steps pays nothing for them.
+ * To add a step: its file, its line in `ForwardSteps.prepare`, its option in config/option-table.ts.
  */
+import type { Socket } from 'node:net'
+import type { ConnectionState } from '../connection-state.ts'
+
+/** Something that must happen on one side of a connection before its bytes are relayed. */
 interface Step<For> {
   /** In logs and access records, in the singular: `PROXY header`, `TLS handshake`. */
   readonly name: string
@@ -23,7 +26,7 @@ interface Step<For> {
 }
 
 /** Runs on the accepted socket, before the target is dialled: PROXY header in, TLS in, wait for the first byte. */
-export interface ClientStep extends Step<Connection> {
+export interface ClientStep extends Step<ConnectionState> {
   readonly side: 'client'
 }
 
@@ -40,7 +43,7 @@ export interface Errand {
   /** The target as it was given: host name, IP address or `unix:/path`. */
   readonly host: string
   /** Undefined = a check, or the gate, whose connections to the target are its own. */
-  readonly connection: Connection | undefined
+  readonly connection: ConnectionState | undefined
 }
 
 export type StepDone = (result: StepResult) => void

@@ -3,18 +3,18 @@ import { constants } from 'node:crypto'
 import { Socket } from 'node:net'
 import { createServer, type Server, TLSSocket } from 'node:tls'
 import { errorText } from '../../os/failure.ts'
-import type { CertificateFacts } from '../../record/forwarder-health.ts'
-import type { Connection } from '../connection.ts'
-import { carrierOf } from '../relay/libuv.ts'
-import { setTransport } from '../relay/reset.ts'
-import type { ClientStep, StepDone, StepFailure } from './steps.ts'
+import type { CertificateFacts } from '../../record/shapes/forwarder-health.ts'
 import {
   type CertificateFiles,
   type CertificateMaterial,
   followFiles,
   readCertificate,
   stampFiles,
-} from './tls-files.ts'
+} from '../../web/tls-files.ts'
+import type { ConnectionState } from '../connection-state.ts'
+import { carrierOf } from '../relay/libuv.ts'
+import { setTransport } from '../relay/reset.ts'
+import type { ClientStep, StepDone, StepFailure } from './steps.ts'
 import { clientProblem } from './tls-words.ts'
 
 export type CertificateEvent =
@@ -153,7 +153,7 @@ function handshakeStep(servers: HandshakeServers, timeoutMs: number): ClientStep
   // Where this Node does not tell which socket a TLS one is made around, the context in which it was made does.
   const carriers =
     carrierOf(new TLSSocket(new Socket())) === undefined ? new AsyncLocalStorage<Socket>() : undefined
-  const waiting = new Map<Socket, { readonly connection: Connection; readonly done: StepDone }>()
+  const waiting = new Map<Socket, { readonly connection: ConnectionState; readonly done: StepDone }>()
   servers.onEnd((tlsSocket, error) => {
     const carrier = carriers === undefined ? carrierOf(tlsSocket) : carriers.getStore()
     const waiter = carrier && waiting.get(carrier)

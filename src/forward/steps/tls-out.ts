@@ -4,10 +4,10 @@ import type { ForwardOptions } from '../../config/forward-options.ts'
 import { alpnNames, unixPath } from '../../config/values.ts'
 import { errorText } from '../../os/failure.ts'
 import { withoutZone } from '../../os/interfaces.ts'
-import type { Connection } from '../connection.ts'
+import { followFiles, readAuthorities, stampFiles } from '../../web/tls-files.ts'
+import type { ConnectionState } from '../connection-state.ts'
 import { setTransport } from '../relay/reset.ts'
 import type { TargetStep } from './steps.ts'
-import { followFiles, readAuthorities, stampFiles } from './tls-files.ts'
 import type { CertificateEvent } from './tls-in.ts'
 import { brokenPromise, type TlsProblem, targetProblem } from './tls-words.ts'
 
@@ -91,7 +91,7 @@ function nameOf(host: string): string {
 /** What the client agreed to, or would like; a gate speaks HTTP/1.1 with its target. */
 function protocolsToOffer(
   { targetAlpn, gate }: TlsOutOptions,
-  connection: Connection | undefined,
+  connection: ConnectionState | undefined,
 ): readonly string[] {
   if (gate !== '') return ['http/1.1']
   if (targetAlpn.length > 0) return alpnNames(targetAlpn)

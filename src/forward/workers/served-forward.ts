@@ -1,5 +1,6 @@
 import type { ForwardOptions } from '../../config/forward-options.ts'
-import type { ConnectionFacts, ForwarderHealth } from '../../record/forwarder-health.ts'
+import type { ConnectionFacts } from '../../record/shapes/control.ts'
+import type { ForwarderHealth, Instance } from '../../record/shapes/forwarder-health.ts'
 import type { Forwarder } from '../forwarder.ts'
 
 type Now<T> = T | Promise<T>
@@ -10,6 +11,8 @@ export interface ServedForward {
   readonly openConnections: number
   health(): Now<ForwarderHealth>
   targets(): ForwarderHealth['targets']
+  instances(): readonly Instance[] | undefined
+  setInstances(ready: readonly Instance[]): void
   connections(): Now<readonly ConnectionFacts[]>
   kill(which: { readonly id: number } | { readonly source: string }): Now<number>
   expectProbe(sourcePort: number): Now<void>

@@ -1,4 +1,10 @@
-import type { ForwarderHealth, TargetFacts } from '../../record/forwarder-health.ts'
+import {
+  type ForwarderHealth,
+  type Instance,
+  type ProgramFacts,
+  sameInstance,
+  type TargetFacts,
+} from '../../record/shapes/forwarder-health.ts'
 import { summaryOf } from '../dial/dialer.ts'
 
 /** What is counted and goes on counting when the process that counted has ended. */
@@ -23,13 +29,17 @@ export function sumHealth(
   const sum = (count: (health: Counted) => number) => all.reduce((total, health) => total + count(health), 0)
   const sumThere = (count: (health: ForwarderHealth) => number) =>
     there.reduce((total, health) => total + count(health), 0)
-  const targets = own.targets.map((target, index) =>
-    freshestOf([target, ...others.flatMap((health) => health.targets[index] ?? [])]),
-  )
+  const targets = own.targets.map((target) => {
+    const isSame = ({ host, port }: TargetFacts) => host === target.host && port === target.port
+    return freshestOf([target, ...others.flatMap((health) => health.targets.find(isSame) ?? [])])
+  })
+  const { host, port } = own.target
   return {
     ...own,
-    target: summaryOf(targets),
+    // Without one there is nothing to sum up.
+    target: targets.length === 0 ? own.target : { ...summaryOf(targets), host, port },
     targets,
+    ...(own.program === undefined ? {} : { program: sumProgram(own.program, others) }),
     shortage: there.find(({ shortage }) => shortage !== null)?.shortage ?? null,
     gate:
       own.gate === null
@@ -52,6 +62,23 @@ export function sumHealth(
       fromClients: sum(({ bytes }) => bytes.fromClients),
       fromTarget: sum(({ bytes }) => bytes.fromTarget),
     },
+  }
+}
+
+/** Connections to each process of a program, over all processes of the forward. */
+function sumProgram(own: ProgramFacts, others: readonly ForwarderHealth[]): ProgramFacts {
+  const all = [own, ...others.flatMap(({ program }) => program ?? [])]
+  const everywhere = all.flatMap(({ ready, leaving }) => [...ready, ...leaving])
+  const openTo = (one: Instance) =>
+    everywhere.filter((other) => sameInstance(one, other)).reduce((sum, { open }) => sum + open, 0)
+  const isReady = (one: Instance) => own.ready.some((ready) => sameInstance(one, ready))
+  const leaving = everywhere.filter((one, at) => {
+    return !isReady(one) && everywhere.findIndex((other) => sameInstance(one, other)) === at
+  })
+  return {
+    ...own,
+    ready: own.ready.map((one) => ({ ...one, open: openTo(one) })),
+    leaving: leaving.map((one) => ({ ...one, open: openTo(one) })).filter(({ open }) => open > 0),
   }
 }
 

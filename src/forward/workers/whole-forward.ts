@@ -1,6 +1,14 @@
+/**
+ * workers/: several processes that serve one forward (`--workers`). The first one is the forward for everybody else. `WorkerPool` starts
+ * and replaces the others, worker.ts runs in them, worker-protocol.ts is what they say to each other, sum-health.ts adds up their figures.
+ *
+ * A new order to workers is a new message of worker-protocol.ts; a new figure of the health report needs its line in sum-health.ts.
+ */
 import type { ForwardOptions } from '../../config/forward-options.ts'
+import type { Log } from '../../log/index.ts'
 import { monotonicMs } from '../../os/clock.ts'
-import type { ConnectionFacts, ForwarderHealth } from '../../record/forwarder-health.ts'
+import type { ConnectionFacts } from '../../record/shapes/control.ts'
+import type { ForwarderHealth, Instance } from '../../record/shapes/forwarder-health.ts'
 import type { Forwarder } from '../forwarder.ts'
 import type { ForwarderEvent } from '../forwarder-events.ts'
 import { SharedLimits } from '../limits/shared-limits.ts'
@@ -9,8 +17,6 @@ import { counted, sumHealth } from './sum-health.ts'
 import { WorkerPool } from './worker-pool.ts'
 import { workerOf } from './worker-protocol.ts'
 import { WorkerRecord } from './worker-record.ts'
-
-type Log = (level: 'info' | 'warn' | 'error', message: string, good?: boolean) => void
 
 /** ms beyond the drain time after which workers that are still there are killed. */
 const drainGraceMs = 2000
@@ -48,6 +54,7 @@ export class WholeForward implements ServedForward {
     this.#pool = new WorkerPool({
       count: forward.workers - 1,
       sockets: () => this.own.sockets(),
+      instances: () => this.own.instances(),
       limits: this.#limits,
       event,
       log,
@@ -106,6 +113,16 @@ export class WholeForward implements ServedForward {
   /** As of the last question about the workers' health. */
   targets(): ForwarderHealth['targets'] {
     return this.own.targets()
+  }
+
+  instances(): readonly Instance[] | undefined {
+    return this.own.instances()
+  }
+
+  /** Each process counts its own connections, and spreads them. */
+  setInstances(ready: readonly Instance[]): void {
+    this.own.setInstances(ready)
+    this.#pool.setInstances(ready)
   }
 
   async connections(): Promise<readonly ConnectionFacts[]> {

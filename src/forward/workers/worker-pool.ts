@@ -1,7 +1,16 @@
 import type { ChildProcess } from 'node:child_process'
-import { firstPassedDescriptor, startProcess } from '../../control/start-process.ts'
-import type { ProcessIdentity } from '../../os/process-identity.ts'
-import type { ForwarderHealth, WorkerFacts } from '../../record/forwarder-health.ts'
+import type { Log } from '../../log/index.ts'
+import { exitCode } from '../../os/failure.ts'
+import type { ProcessIdentity } from '../../process/identity.ts'
+import {
+  describeEnd,
+  describeStartFailure,
+  firstPassedDescriptor,
+  type ProcessStartOutcome,
+  startProcess,
+} from '../../process/start.ts'
+import type { StartReport } from '../../process/start-report.ts'
+import type { ForwarderHealth, Instance, WorkerFacts } from '../../record/shapes/forwarder-health.ts'
 import type { ForwarderEvent } from '../forwarder-events.ts'
 import type { SharedLimits } from '../limits/shared-limits.ts'
 import type { ListeningSocket } from '../listen/listeners.ts'
@@ -19,9 +28,11 @@ export interface PoolOptions {
   readonly count: number
   /** The listening sockets, as they are now. */
   readonly sockets: () => readonly ListeningSocket[]
+  /** Which processes of the program that the forward leads to are ready; undefined = nobody has said. */
+  readonly instances: () => readonly Instance[] | undefined
   readonly limits: SharedLimits
   readonly event: (event: ForwarderEvent) => void
-  readonly log: (level: 'info' | 'warn' | 'error', message: string, good?: boolean) => void
+  readonly log: Log
   /** Told what a worker had counted when it ended. */
   readonly retired: (health: ForwarderHealth) => void
   /** Told whenever a worker was started or has ended, with all that there are. */
@@ -121,6 +132,10 @@ export class WorkerPool {
     return answers.filter((answer) => answer !== undefined)
   }
 
+  setInstances(ready: readonly Instance[]): void {
+    for (const worker of this.#workers) this.#send(worker, { kind: 'instances', ready })
+  }
+
   command(command: WorkerCommand): void {
     if (command === 'close') this.#stopStarting()
     for (const worker of this.#workers) this.#send(worker, { kind: 'command', command })
@@ -178,31 +193,42 @@ export class WorkerPool {
         descriptor: firstPassedDescriptor + index,
         name: place,
       })),
+      instances: this.#options.instances(),
     }
     // The same program with the same words: whoever looks at the process table sees what it belongs to.
     const [node = process.execPath, ...words] = process.argv
     // In a session of its own: whoever ends what a dead forwarder has left behind would cut off what it may finish.
-    const started = startProcess({
+    const start = startProcess({
       program: node,
       words: [...process.execArgv, ...words],
       environment: { ...process.env, [workerVariable]: JSON.stringify(order) },
       output: 'inherit',
-      channel: 'ipc',
-      sockets: sockets.map(({ descriptor }) => descriptor),
+      hasMessages: true,
+      descriptors: sockets.map(({ descriptor }) => descriptor),
+      ready: ({ child }, isOver) => reportOf(child, isOver),
+      withinMs: startMs,
     })
-    if ('notRun' in started) {
-      void started.notRun.then(({ how }) => this.#options.log('error', `A worker ${how}; tried again later`))
+    const running = start.process
+    if (running === undefined) {
+      void start.outcome.then((outcome) => {
+        if (!outcome.ok)
+          this.#options.log.error(`A worker ${describeStartFailure(outcome.failure)}; tried again later`)
+      })
       return false
     }
-    const { child, identity, exited } = started
+    const { child } = running
     const worker: Worker = {
       number,
       child,
-      identity,
+      get identity() {
+        return running.identity
+      },
       startedAt: performance.now(),
       places: placesOf(sockets),
       keeper: this.#options.limits.keeper(),
-      exited: exited.then((how) => this.#exited(worker, how)),
+      exited: Promise.all([running.ended, start.outcome]).then(([end, outcome]) =>
+        this.#exited(worker, outcome.ok ? describeEnd(end) : describeStartFailure(outcome.failure)),
+      ),
       questions: new Map(),
       state: 'starting',
       health: undefined,
@@ -213,6 +239,7 @@ export class WorkerPool {
     child.on('message', (message: FromWorker) => this.#heard(worker, message))
     // What is sent to one that has just died is lost with it.
     child.on('error', () => {})
+    void start.outcome.then((outcome) => this.#started(worker, outcome))
     this.#changed()
     return true
   }
@@ -220,9 +247,8 @@ export class WorkerPool {
   #heard(worker: Worker, message: FromWorker): void {
     switch (message.kind) {
       case 'ready':
-        return this.#ready(worker)
       case 'failed':
-        worker.verdict = `could not start: ${message.message}`
+        // The outcome of its start.
         return
       case 'answer':
         return worker.questions.get(message.id)?.(message.result)
@@ -250,14 +276,12 @@ export class WorkerPool {
     }
   }
 
-  #ready(worker: Worker): void {
+  #started(worker: Worker, outcome: ProcessStartOutcome): void {
+    if (!outcome.ok) return
     if (worker.state === 'starting') worker.state = 'serving'
     const took = Math.round(performance.now() - worker.startedAt)
-    this.#options.log(
-      'info',
-      `Worker ${worker.number} serves as PID ${worker.identity.pid}, after ${took} ms`,
-      true,
-    )
+    const what = `Worker ${worker.number} serves as PID ${worker.identity.pid}, after ${took} ms`
+    this.#options.log.info({ good: true }, what)
     // Those that listen on what was there before have been replaced now.
     const current = placesOf(this.#options.sockets())
     if (worker.places !== current) return
@@ -286,10 +310,10 @@ export class WorkerPool {
     const { log } = this.#options
     const what = `Worker ${worker.number} (PID ${worker.identity.pid}) ${worker.verdict ?? how}`
     // Whoever was to take its place has been started already.
-    if (wasLeaving || this.#isEnding) return log('error', what)
+    if (wasLeaving || this.#isEnding) return log.error(what)
     if (performance.now() - worker.startedAt > provenMs) this.#deathsInRow = 0
     const waitMs = this.#nextWaitMs()
-    log('error', `${what}; another one starts ${waitMs === 0 ? 'now' : `in ${waitMs / 1000} s`}`)
+    log.error(`${what}; another one starts ${waitMs === 0 ? 'now' : `in ${waitMs / 1000} s`}`)
     if (waitMs === 0) this.#fill()
     else this.#fillLater(waitMs)
   }
@@ -302,10 +326,8 @@ export class WorkerPool {
 
   #look(): void {
     for (const worker of this.#workers) {
-      if (worker.state === 'starting') {
-        if (performance.now() - worker.startedAt > startMs)
-          this.#kill(worker, `was not ready in ${startMs / 1000} s`)
-      } else if (worker.missedLooks >= mostMissedLooks) {
+      if (worker.state === 'starting') continue
+      if (worker.missedLooks >= mostMissedLooks) {
         this.#kill(worker, `has not answered for ${(mostMissedLooks * lookMs) / 1000} s and was killed`)
       } else {
         // Counted in looks and not by the clock: this process may have stood still as well.
@@ -361,6 +383,20 @@ export class WorkerPool {
   #changed(): void {
     this.#options.changed([...this.#workers].map(({ identity }) => identity))
   }
+}
+
+/** What a worker says of its start. */
+function reportOf(child: ChildProcess, isOver: AbortSignal): Promise<StartReport> {
+  return new Promise((resolve) => {
+    const hear = (message: FromWorker) => {
+      if (message.kind === 'ready') resolve({ ready: true })
+      if (message.kind === 'failed') {
+        resolve({ ready: false, message: message.message, exitCode: exitCode.internal })
+      }
+    }
+    child.on('message', hear)
+    isOver.addEventListener('abort', () => child.off('message', hear))
+  })
 }
 
 function placesOf(sockets: ReturnType<PoolOptions['sockets']>): string {

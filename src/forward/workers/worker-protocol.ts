@@ -1,4 +1,4 @@
-import type { ForwarderHealth } from '../../record/forwarder-health.ts'
+import type { ForwarderHealth, Instance } from '../../record/shapes/forwarder-health.ts'
 import type { ForwarderEvent } from '../forwarder-events.ts'
 import type { Claim, Refusal } from '../limits/shared-limits.ts'
 
@@ -10,6 +10,8 @@ export interface WorkerOrder {
   readonly number: number
   /** Where the listening sockets are that it was started with. */
   readonly sockets: readonly { readonly descriptor: number; readonly name: string }[]
+  /** Which processes of the program that the forward leads to are ready; missing = nobody has said. */
+  readonly instances?: readonly Instance[] | undefined
 }
 
 /** Reads whether this process is to be a worker, and takes that out of the environment, so that no child takes it for its own. */
@@ -42,6 +44,8 @@ export type ToWorker =
       readonly words: Readonly<Record<string, unknown>>
     }
   | { readonly kind: 'command'; readonly command: WorkerCommand }
+  /** The same, from now on. */
+  | { readonly kind: 'instances'; readonly ready: readonly Instance[] }
   | { readonly kind: 'verdicts'; readonly verdicts: Verdicts }
 
 export type FromWorker =

@@ -1,21 +1,28 @@
 import { existsSync } from 'node:fs'
 import path from 'node:path'
-import { portHolders } from '../../os/port-holder.ts'
+import { removeQuietly, writeFileAtomically } from '../../os/atomic-file.ts'
+import { readRegularFile } from '../../os/regular-file.ts'
 import {
   judgeProcess,
   ownIdentity,
   type ProcessIdentity,
   sameProcess,
   signalProcess,
-} from '../../os/process-identity.ts'
-import { readRegularFile } from '../../os/regular-file.ts'
-import { removeQuietly, writeFileAtomically } from '../../record/atomic-file.ts'
+} from '../../process/identity.ts'
+import { portHolders } from '../../process/port-holder.ts'
+import { shapeOf } from '../../record/shapes/index.ts'
+import { list, object } from '../../record/shapes/kinds.ts'
+import { processIdentity } from '../../record/shapes/process-identity.ts'
 import { demandOwnDirectory } from '../../record/state-directory.ts'
 
 interface Written {
   readonly forwarder: ProcessIdentity
   readonly workers: readonly ProcessIdentity[]
 }
+
+const workerRecord = shapeOf<Written>()(
+  object({ forwarder: processIdentity, workers: list(processIdentity) }),
+)
 
 /** ms that workers have to let go of the port when the process is gone that started them; they need a few. */
 const letGoMs = 500
@@ -95,8 +102,7 @@ export async function endOrphans(file: string, port: number): Promise<void> {
 
 function read(file: string): Written | undefined {
   try {
-    const { forwarder, workers } = JSON.parse(readRegularFile(file)) as Partial<Written>
-    return forwarder === undefined || !Array.isArray(workers) ? undefined : { forwarder, workers }
+    return workerRecord.read(JSON.parse(readRegularFile(file)))
   } catch {
     return undefined
   }

@@ -1,5 +1,6 @@
 import type { ForwardOptions } from '../../config/forward-options.ts'
 import { errorText, exitCode } from '../../os/failure.ts'
+import { certificateFiles } from '../../web/certificate-files.ts'
 import { Forwarder } from '../forwarder.ts'
 import type { ForwarderEvent } from '../forwarder-events.ts'
 import {
@@ -10,7 +11,6 @@ import {
   type Refusal,
 } from '../limits/shared-limits.ts'
 import { ProcessLogs } from '../process-logs.ts'
-import { certificateFiles } from '../steps/certificate-files.ts'
 import {
   type FromWorker,
   idsAfter,
@@ -29,7 +29,7 @@ const logLookMs = 2000
  * as a whole, and answers its questions. When that process is gone it accepts no more: whoever comes next must have the port alone.
  */
 export async function runWorker(
-  { number, sockets }: WorkerOrder,
+  { number, sockets, instances }: WorkerOrder,
   forward: ForwardOptions,
   stateDirectory: string,
 ): Promise<number> {
@@ -46,7 +46,7 @@ export async function runWorker(
       },
       ended: logs.ended,
     },
-    { kind: 'handover', fixed: true, supervisor: null, sockets, predecessors: [] },
+    { kind: 'handover', fixed: true, supervisor: null, sockets, predecessors: [], instances },
     await certificateFiles(forward, stateDirectory),
     { idsAfter: idsAfter(number), limits },
   )
@@ -59,6 +59,8 @@ export async function runWorker(
       case 'command':
         if (message.command === 'reload') logs.reopen()
         return carryOut(message.command, forwarder, ending)
+      case 'instances':
+        return forwarder.setInstances(message.ready)
       case 'verdicts':
         return limits.answered(message.verdicts)
     }
@@ -69,8 +71,8 @@ export async function runWorker(
   })
   try {
     if (forward.gate !== '') {
-      const { loadSecrets } = await import('../gate/index.ts')
-      await forwarder.putUpGate(loadSecrets(stateDirectory, forward.gateTokenFile), stateDirectory, false)
+      const { loadGateSecrets } = await import('../gate/index.ts')
+      await forwarder.putUpGate(loadGateSecrets(stateDirectory, forward.gateTokenFile), stateDirectory, false)
     }
     await forwarder.start()
   } catch (error) {

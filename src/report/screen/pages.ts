@@ -43,12 +43,12 @@ function logLines(directory: string, forward: string | undefined, width: number)
   const sources = chooseSources(logSources(directory), forward)
   const entries = readLogs(sources, { tail: entriesShown, level: 'info', since: undefined })
   const sourceWidth = sources.length === 1 ? 0 : Math.max(0, ...sources.map(({ name }) => name.length))
-  // The newest first: what is on the screen before anybody scrolls is what has just happened.
+  // The newest first: the screen shows the latest events without scrolling.
   return new LogLines(() => ({ width, sourceWidth, milliseconds: false })).lines(entries.reverse())
 }
 
 async function whyLines(directory: string, forward: string | undefined, width: number): Promise<Line[]> {
-  if (forward === undefined) return [[{ text: 'There is no forward to tell of.' }]]
+  if (forward === undefined) return [[{ text: 'There is no forward yet.' }]]
   const now = { time: wallTime(), monotonicMs: monotonicMs(), bootId: bootId() }
   const why = whyRestarted(await readJournal(directory), forward, now)
   if (why.kind === 'unknown-forward') return [[{ text: `The journal has no entry about ${forward} yet.` }]]

@@ -64,7 +64,7 @@ export class TerminalScreen {
   /** Takes the terminal. */
   open(): void {
     if (this.#input !== undefined) {
-      // A lone Escape is told from the beginning of an arrow key by what does not follow.
+      // A lone Escape differs from the beginning of an arrow key by the silence after it.
       emitKeypressEvents(this.#input)
       this.#input.on('keypress', this.#onKey)
       this.#input.once('end', () => this.#events.pressed('quit'))
@@ -72,7 +72,7 @@ export class TerminalScreen {
     }
     this.#output.on('resize', this.#events.resized)
     process.on('exit', this.#restore)
-    // Before Node writes what went wrong: on the other screen nobody would see it.
+    // Before Node prints the error: on the alternate screen it would be lost.
     process.on('uncaughtExceptionMonitor', this.#restore)
     process.on('SIGTSTP', this.#suspend)
     process.on('SIGCONT', this.#resume)

@@ -37,7 +37,7 @@ export interface Page {
   readonly rows: number
 }
 
-/** What a key makes of a view. Pure; `quit` is for the caller. */
+/** The view after a key. Pure; `quit` is for the caller. */
 export function press(view: View, key: Press, page: Page): View {
   const room = roomOf(page)
   const scrolled = (by: number) => ({ ...view, offset: bounded(view.offset + by, page) })

@@ -1,13 +1,16 @@
-// What `proxy-status --watch` shows on a terminal. A key or a look makes another view (view.ts, pure), which is painted in one write;
-// terminal.ts gives the terminal back however this ends. A new page: a name in view.ts, a key in terminal.ts, its lines in `pages`.
+/**
+ * screen/: what `proxy-status --watch` shows on a terminal. A key or a look makes another view (view.ts, pure), which is painted in one
+ * write; terminal.ts gives the terminal back however this ends. A new page is a name in view.ts, a key in terminal.ts and its lines in
+ * pages.ts.
+ */
 import type { ReadStream } from 'node:tty'
+import { localTime } from '../../log/entry.ts'
 import { monotonicMs } from '../../os/clock.ts'
 import { preciseDuration } from '../../os/duration.ts'
 import { errorText } from '../../os/failure.ts'
-import { localTime } from '../../record/log-entry.ts'
+import type { StatusReport } from '../../record/shapes/status-report.ts'
 import { statusLines } from '../render.ts'
 import type { ForwardLine } from '../render-table.ts'
-import type { StatusReport } from '../status.ts'
 import { rowsOf, widthOf } from '../terminal.ts'
 import { asciiOnly, type Line, wrapLine } from '../text.ts'
 import { type Terminal, TerminalScreen } from './terminal.ts'
@@ -40,7 +43,7 @@ const unknownRows = 24
 const looking: readonly ForwardLine[] = [{ line: [{ text: 'looking …', colour: 'dim' }] }]
 
 /**
- * Shows the forwards on a terminal until the signal comes or somebody quits.
+ * Shows the forwards on a terminal until the signal comes or the user quits.
  * @returns the last report; undefined when there was none.
  */
 export async function watchOnScreen(
@@ -120,7 +123,7 @@ class ScreenWatch {
 
   async #linesOf(page: PageName, cursor: string | undefined): Promise<readonly ForwardLine[]> {
     const width = widthOf(this.#options.output)
-    // A key may come before the first look: no forward is known to tell of yet.
+    // A key may come before the first look, when no forward is known yet.
     if (this.#report === undefined) return looking
     if (page === 'list') return statusLines(this.#report, width, false)
     try {

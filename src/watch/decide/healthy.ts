@@ -1,83 +1,139 @@
-import { sameProcess } from '../../os/process-identity.ts'
-import type { ForwarderHealth } from '../../record/forwarder-health.ts'
-import type { ResourceUsage } from '../../record/runtime-state.ts'
-import { judgeLimits } from './limits.ts'
-import { hasTakenOver, mayReplace, replace, takenOver } from './replacing.ts'
-import { staleEffects } from './stale-pid-file.ts'
-import type { Context, Decision, Effect, ForwardPhase, ForwardState, Supervised } from './state.ts'
-import { judgeSupervisedOptions } from './supervised.ts'
-import { judgeTarget } from './target.ts'
-import { alert, good, nothing, prepend, warn } from './words.ts'
+import { sameProcess } from '../../process/identity.ts'
+import type { RunningProcess } from '../unit.ts'
+import type { Reason, Well } from './cause.ts'
+import { judgeDependency } from './dependency.ts'
+import { judgeLimits, limitsNews } from './limits.ts'
+import type { Context, Decision, Effect, In, Looked, Supervised, UnitState } from './state.ts'
+import { alert, clearPidFile, followSuccessor, log, mayReplace, prepend, replace } from './verbs.ts'
 
-/** The forwarder answers and accepts: adopted when it was not known, counted as well, its target judged. */
-export function healthy(
-  state: ForwardState,
-  health: ForwarderHealth,
-  optionsMatch: boolean,
-  stalePidFile: string | undefined,
-  usage: ResourceUsage | undefined,
+/** The process that answers, and how it stands to the one that was known. */
+interface Found {
+  readonly state: In<'running'>
+  readonly effects: readonly Effect[]
+  readonly as: Well['found']
+}
+
+/** It answers and does its work, and was not known to run. */
+export function adopt(
+  state: In<'unknown' | 'backoff' | 'flapping' | 'awaiting' | 'blocked' | 'detached'>,
+  seen: Looked<'healthy'>,
   context: Context,
 ): Decision {
-  const { name, now, policy } = context
-  const effects: Effect[] = []
-  if (stalePidFile !== undefined) effects.push(...staleEffects(stalePidFile, name))
-  const found = findRunning(state, health, context)
-  effects.push(...found.effects)
-  const healthySince = state.healthySince ?? now
+  const { process } = seen.diagnosis
+  const phase = phaseOf(process, context)
+  const effects = [log({ code: 'adopted', pid: process.identity.pid })]
+  return judge(state, { state: { ...state, phase }, effects, as: 'adopted' }, seen, context)
+}
+
+/** It answers and does its work, as before, or another process does in its place. */
+export function judgeRunning(state: In<'running'>, seen: Looked<'healthy'>, context: Context): Decision {
+  return judge(state, findRunning(state, seen.diagnosis.process, context), seen, context)
+}
+
+/** Counts it as well, and judges its dependency, its limits and its options. */
+function judge(before: UnitState, found: Found, seen: Looked<'healthy'>, context: Context): Decision {
+  const { now, policy } = context
+  const { process, dependency, stale } = seen.diagnosis
+  const healthySince = before.healthySince ?? now
   const isReset = now - healthySince >= policy.resetAfterMs
-  effects.push(...recovered(state, context))
-  const supervisor = supervisorNow(state, health)
-  const seen: ForwardState = {
+  const supervisor = supervisorNow(before, process)
+  const depends = judgeDependency(before.dependency, dependency, context)
+  const mayRestart = supervisor === undefined && mayReplace(found.state, now)
+  const limits = judgeLimits(before.limits, seen.usage, mayRestart, context)
+  const state: In<'running'> = {
     ...found.state,
-    supervisor,
+    supervisor: supervisor && { ...supervisor, toldOfOptions: !seen.optionsMatch },
     failures: 0,
     failingSince: undefined,
     lastFault: undefined,
     shortage: undefined,
     healthySince,
-    backoffLevel: isReset ? 0 : state.backoffLevel,
+    backoffLevel: isReset ? 0 : before.backoffLevel,
+    dependency: depends.memory,
+    limits: limits.memory,
   }
-  const withTarget = judgeTarget(seen, health, context)
-  const limited = judgeLimits(withTarget.state, usage, context)
-  const all = [...effects, ...withTarget.effects, ...limited.effects]
-  if (supervisor !== undefined)
-    return prepend(all, judgeSupervisedOptions(limited.state, supervisor, optionsMatch, context))
-  if (optionsMatch || !mayReplace(limited.state.phase, now)) return { state: limited.state, effects: all }
-  return prepend(all, replace(limited.state, 'its options have changed', context))
+  const effects = [
+    ...clearPidFile(stale),
+    ...found.effects,
+    ...recovered(before, context),
+    ...depends.effects,
+    ...limits.effects,
+    ...otherOptions(supervisor, seen.optionsMatch),
+  ]
+  const why: Reason | undefined =
+    limits.restart ?? (mayRestart && !seen.optionsMatch ? { code: 'other-options' } : undefined)
+  const replaced = why && replace(state, why, context)
+  const cause: Well = {
+    code: 'well',
+    found: found.as,
+    before: before.phase.id === 'running' ? before.phase.identity.pid : undefined,
+    hasRecovered: before.failures > 0,
+    dependency: depends.news,
+    limits: limitsNews(before.limits, limits.memory, seen.usage, supervisor?.by, context),
+    replacing: why,
+  }
+  return {
+    ...prepend(effects, replaced ?? { state, effects: [], cause }),
+    cause: isNews(cause) ? cause : quiet,
+  }
 }
 
-/** The process that answers: known, the successor of the one that was known, or met for the first time. */
-function findRunning(state: ForwardState, health: ForwarderHealth, context: Context): Decision {
+const quiet = { code: 'quiet' } as const
+
+/** Counters that rise while a trouble goes on are no news. */
+function isNews({ found, hasRecovered, dependency, limits, replacing }: Well): boolean {
+  const news = [dependency, limits, replacing].some((part) => part !== undefined)
+  return found !== 'known' || hasRecovered || news
+}
+
+function phaseOf({ identity, first, uptimeMs }: RunningProcess, { now }: Context): In<'running'>['phase'] {
+  return { id: 'running', identity, since: now - uptimeMs, first }
+}
+
+/** The process that answers: known, the successor of the one that was known, or another one. */
+function findRunning(state: In<'running'>, process: RunningProcess, context: Context): Found {
   const { phase } = state
-  const { identity, first } = health
-  const since = context.now - health.uptimeMs
-  const met: ForwardPhase = { id: 'running', identity, since, first }
-  if (phase.id !== 'running') {
-    const line = good(`${context.name} is already running (PID: ${identity.pid}), adopted`)
-    return { state: { ...state, phase: met }, effects: [line] }
-  }
+  const { identity, first } = process
   if (phase.identity.pid === identity.pid) {
     const isKnown = first === undefined || (phase.first !== undefined && sameProcess(first, phase.first))
-    return nothing(isKnown ? state : { ...state, phase: { ...phase, first } })
+    return { state: isKnown ? state : { ...state, phase: { ...phase, first } }, effects: [], as: 'known' }
   }
-  if (hasTakenOver(phase, health)) return takenOver(state, identity, since, first, context)
-  const before = phase.identity.pid
-  const line = warn(
-    `${context.name} runs as PID ${identity.pid}: PID ${before} has ended, and somebody started another`,
-  )
-  const restarts = state.restarts + 1
-  return { state: { ...state, phase: met, restarts, lastRestartAt: context.now }, effects: [line] }
+  const met = phaseOf(process, context)
+  if (hasTakenOver(phase, process))
+    return { ...followSuccessor(state, identity, met.since, first), as: 'handed-over' }
+  const line = log({ code: 'other-process', pid: identity.pid, before: phase.identity.pid })
+  return {
+    state: { ...state, phase: met, restarts: state.restarts + 1, lastRestartAt: context.now },
+    effects: [line],
+    as: 'other-process',
+  }
 }
 
-function supervisorNow({ supervisor }: ForwardState, health: ForwarderHealth): Supervised | undefined {
-  // A forwarder of an older version does not say.
-  const by = health.supervisor ?? undefined
+/** Whether the process that answers now has its place by a handover, and not by a new start after the end of the one that was known. */
+function hasTakenOver(
+  known: In<'running'>['phase'],
+  { identity, first, predecessors = [] }: RunningProcess,
+): boolean {
+  if (sameProcess(known.identity, identity)) return false
+  if (first !== undefined && known.first !== undefined) return sameProcess(first, known.first)
+  // One of an older version tells only of those that are still there.
+  return predecessors.some((one) => sameProcess(one, known.identity))
+}
+
+function supervisorNow({ supervisor }: UnitState, process: RunningProcess): Supervised | undefined {
+  const by = process.supervisor ?? undefined
   if (by === undefined || supervisor?.by === by) return by && supervisor
   return { by, toldOfOptions: false }
 }
 
-function recovered(state: ForwardState, { name, policy }: Context): Effect[] {
+/** Only the author of its unit file can change its options: systemd would bring an ended process back as it was. */
+function otherOptions(supervisor: Supervised | undefined, optionsMatch: boolean): Effect[] {
+  if (supervisor === undefined || optionsMatch || supervisor.toldOfOptions) return []
+  return [log({ code: 'other-options-of-supervisor', by: supervisor.by })]
+}
+
+function recovered(state: UnitState, { policy }: Context): Effect[] {
   const isTold = state.failures >= policy.failureThreshold || state.phase.id === 'flapping'
   if (!isTold && state.shortage?.isAlerted !== true) return []
-  return [alert('resolved', 'forward', `${name} works again`)]
+  return [alert('resolved', 'unit', { code: 'recovered' })]
 }

@@ -1,0 +1,127 @@
+import { closeSync, readFileSync } from 'node:fs'
+import { type ForwardOptions, gateTokenVariable, relayVariable } from '../../config/forward-options.ts'
+import { optionWords } from '../../config/option-table.ts'
+import { childEnvironment } from '../../os/child-environment.ts'
+import { errorCode, errorText, exitCode } from '../../os/failure.ts'
+import { packageFile } from '../../os/package-file.ts'
+import { openForAppending } from '../../os/regular-file.ts'
+import { type Shortage, shortageOf } from '../../os/shortage.ts'
+import { type Inheritance, type InheritedSocket, inheritanceVariable } from '../../process/inheritance.ts'
+import { firstPassedDescriptor, type StartFailure, startProcess } from '../../process/start.ts'
+import type { Start, StartOutcome } from '../../watch/unit.ts'
+import type { ForwardFault } from './vocabulary.ts'
+
+const program = packageFile('dist/bin/tcp-proxy.cjs')
+
+/** Program and words of a forwarder with these options. */
+export function forwarderCommand(options: ForwardOptions, stateDirectory: string): [string, ...string[]] {
+  return [process.execPath, program, ...optionWords(options), '--state-dir', stateDirectory]
+}
+
+/**
+ * Starts a forwarder in a session of its own: it outlives the monitor, its terminal and its signals. What it prints goes to its log. Never
+ * throws: what prevents the start is its outcome.
+ * @param prepare makes the state directory when it is gone: without it nothing could be started.
+ * @param sockets held by this process, on which it listens instead of binding: while they are held, a connect to a forwarder that
+ *   has died waits for the next one. None = it binds its own.
+ */
+export function startForwarder(
+  options: ForwardOptions,
+  stateDirectory: string,
+  logFile: string,
+  prepare: () => void,
+  sockets: readonly InheritedSocket[],
+): Start {
+  try {
+    prepare()
+    return run(options, stateDirectory, logFile, sockets)
+  } catch (error) {
+    const system = errorCode(error)
+    return failed({ code: 'not-run', message: errorText(error), system, shortage: shortageOf(system) })
+  }
+}
+
+function run(
+  options: ForwardOptions,
+  stateDirectory: string,
+  logFile: string,
+  sockets: readonly InheritedSocket[],
+): Start {
+  const log = openForAppending(logFile)
+  const [program, ...words] = forwarderCommand(options, stateDirectory)
+  const { process: running, ...start } = startProcess({
+    program,
+    words,
+    environment: { ...forwarderEnvironment(process.env, options), ...inherited(sockets) },
+    output: log,
+    descriptors: sockets.map(({ descriptor }) => descriptor),
+    ready: 'report',
+  })
+  closeSync(log)
+  running?.child.unref()
+  return {
+    get identity() {
+      return running?.identity
+    },
+    outcome: start.outcome.then((outcome) => (outcome.ok ? outcome : failedStart(outcome.failure))),
+    exited: running?.ended ?? Promise.resolve(undefined),
+    abandon: () => start.abandon(),
+  }
+}
+
+function failed(failure: StartFailure): Start {
+  return {
+    identity: undefined,
+    outcome: Promise.resolve(failedStart(failure)),
+    exited: Promise.resolve(undefined),
+    abandon: () => {},
+  }
+}
+
+function failedStart(failure: StartFailure): StartOutcome {
+  const isBlocked = failure.code === 'refused' && failure.exitCode === exitCode.unavailable
+  const fault: ForwardFault = { code: 'start-failed', failure }
+  const isBroken = failure.code === 'ended' && !isProgramWhole()
+  const holder = failure.code === 'refused' ? failure.holder : undefined
+  return { ok: false, fault, isBlocked, holder, shortage: isBroken ? brokenProgram : failure.shortage }
+}
+
+/** What tells a forwarder of the sockets that it gets after its report's descriptor. */
+function inherited(sockets: readonly InheritedSocket[]): NodeJS.ProcessEnv {
+  if (sockets.length === 0) return {}
+  const passed = sockets.map(({ name }, index) => ({ descriptor: firstPassedDescriptor + index, name }))
+  const inheritance: Inheritance = { kind: 'activation', sockets: passed }
+  return { [inheritanceVariable]: JSON.stringify(inheritance) }
+}
+
+/** The last line of the program: scripts/bundle writes it, and a file that is being written does not have it yet. */
+const lastLine = '//# whole\n'
+
+const brokenProgram: Shortage = {
+  kind: 'program',
+  words: `${program} is missing or incomplete; is it being upgraded?`,
+}
+
+function isProgramWhole(): boolean {
+  try {
+    return readFileSync(program, 'utf8').endsWith(lastLine)
+  } catch {
+    return false
+  }
+}
+
+/**
+ * A forwarder gets no variable of a service manager: it must not speak to systemd in the monitor's name. Only a forwarder with a gate gets
+ * the gate's token. Only one that verifies certificates gets NODE_EXTRA_CA_CERTS, because Node reads that file first of all, which takes
+ * 35 ms of every restart.
+ */
+function forwarderEnvironment(
+  environment: NodeJS.ProcessEnv,
+  { gate, gateTokenFile, targetTls }: ForwardOptions,
+): NodeJS.ProcessEnv {
+  return childEnvironment(environment, [
+    relayVariable,
+    ...(gate !== '' && gateTokenFile === '' ? [gateTokenVariable] : []),
+    ...(targetTls ? ['NODE_EXTRA_CA_CERTS'] : []),
+  ])
+}

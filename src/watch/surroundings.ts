@@ -1,0 +1,23 @@
+import type { Log } from '../log/index.ts'
+import type { TroubleSubject } from './decide/state.ts'
+import type { Explanation } from './narrate/journal.ts'
+
+/** What a watcher needs of the world around it. */
+export interface WatcherSurroundings {
+  /** ms between two rounds, as it is configured now. */
+  readonly intervalMs: () => number
+  readonly log: Log
+  readonly alert: (
+    event: 'opened' | 'resolved' | 'flapping',
+    subject: TroubleSubject,
+    message: string,
+  ) => void
+  /** The units that must be ready before this one is started and are not, by their names; missing = none. */
+  readonly waitsFor?: () => readonly string[]
+  /** What the unit is made of has changed, and it is about to be started anew. */
+  readonly renewing?: () => void
+  /** Called after every decision that changed the state. */
+  readonly changed: () => void
+  /** Called after every decision that is news, once it is carried out: a slow disk delays no restart. */
+  readonly journal: (explanation: Explanation) => void
+}
