@@ -1,0 +1,40 @@
+/** What a monitor writes down about its units, in the shapes that readers know. */
+import type { Configuration } from '../config/configuration.ts'
+import type { JournalEvent } from '../record/shapes/journal.ts'
+import type {
+  ForwardRecord,
+  ProgramRecord,
+  RuntimeState,
+  UnitRecord,
+} from '../record/shapes/runtime-state.ts'
+import type { Explanation } from '../watch/narrate/journal.ts'
+import type { Unit } from '../watch/unit.ts'
+import { unitRecord } from '../watch/unit-record.ts'
+import type { UnitWatcher } from '../watch/unit-watcher.ts'
+
+/** The programs of a configuration, as an event of the journal names them. */
+export function programsOf({ programs }: Configuration): { readonly programs?: readonly string[] } {
+  return programs.length === 0 ? {} : { programs: programs.map(({ name }) => name) }
+}
+
+/** Forwards and programs stand by themselves, as their readers know them. */
+export function recordsOf(
+  watchers: readonly UnitWatcher[],
+): Pick<RuntimeState, 'forwards' | 'programs' | 'units'> {
+  // A record holds what its kind of unit adds.
+  const of = <R extends UnitRecord>(isWanted: (kind: string) => boolean) =>
+    watchers.filter(({ unit }) => isWanted(unit.kind)).map((one) => unitRecord(one) as R)
+  const programs = of<ProgramRecord>((kind) => kind === 'program')
+  return {
+    forwards: of<ForwardRecord>((kind) => kind === 'forward'),
+    ...(programs.length > 0 ? { programs } : {}),
+    units: of((kind) => kind !== 'forward' && kind !== 'program'),
+  }
+}
+
+/** A decision about a unit, as the journal holds it. */
+export function eventOf({ id, kind, name, labels: { port } }: Unit, explanation: Explanation): JournalEvent {
+  return kind === 'forward' && port !== undefined
+    ? { event: 'forward', unit: id, forward: name, port, ...explanation }
+    : { event: 'unit', unit: id, name, ...explanation }
+}
