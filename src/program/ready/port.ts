@@ -1,0 +1,86 @@
+import { setTimeout as after } from 'node:timers/promises'
+import { exitCode } from '../../os/failure.ts'
+import { system } from '../../os/system.ts'
+import { ownUid } from '../../os/trusted-path.ts'
+import type { Recognition } from '../../process/ending.ts'
+import type { ProcessIdentity } from '../../process/identity.ts'
+import { findPortHolder, identifyPortHolder, portHolders } from '../../process/port-holder.ts'
+import type { StartedProcess } from '../../process/start.ts'
+import type { StartReport } from '../../process/start-report.ts'
+import type { ProcessSummary } from '../../process/summary.ts'
+import { processTree } from '../../process/tree.ts'
+
+/** ms between two looks at the table of listeners: at first, and for a program that takes its time. */
+const lookEveryMs = 20
+const lookLaterEveryMs = 100
+const quickLooks = 150
+
+/**
+ * Resolves when a process of the program listens on a TCP port, or somebody else does, so that it will not. It does not connect: a program
+ * sees no strange client.
+ */
+export async function portIsReady(
+  port: number,
+  { identity }: StartedProcess,
+  isOurs: Recognition,
+  signal: AbortSignal,
+): Promise<StartReport | undefined> {
+  for (let looks = 0; !signal.aborted; looks++) {
+    const pids = mayBeHeld(port) ? portHolders(port).pids : nobody
+    if (isOwnAmong(pids, identity, isOurs)) return { ready: true }
+    const holder = pids.size === 0 ? undefined : holderOfLoopback(port)
+    if (holder?.pid !== undefined && pids.has(holder.pid)) {
+      return { ready: false, message: takenInWords(port), exitCode: exitCode.unavailable }
+    }
+    await after(looks < quickLooks ? lookEveryMs : lookLaterEveryMs, undefined, { signal }).catch(() => {})
+  }
+  return undefined
+}
+
+const nobody: ReadonlySet<number> = new Set()
+
+function isOwnAmong(pids: ReadonlySet<number>, identity: ProcessIdentity, isOurs: Recognition): boolean {
+  if (pids.size === 0) return false
+  const own = new Set(processTree(identity, system.processTable()).map(({ pid }) => pid))
+  return [...pids].some((pid) => own.has(pid) || isOurs([], pid))
+}
+
+/** The ports on which the program listens, in ascending order. */
+export function portsOf(identity: ProcessIdentity, isOurs: Recognition): readonly number[] {
+  const table = system.processTable()
+  const own = new Set(processTree(identity, table).map(({ pid }) => pid))
+  const outside = table.filter(({ pid }) => !own.has(pid) && isOurs([], pid)).map(({ pid }) => pid)
+  return system.listeningPorts([...own, ...outside])
+}
+
+/** Looks once. @returns what is wrong, in words; undefined = a process of the program listens. */
+export function askPort(port: number, identity: ProcessIdentity, isOurs: Recognition): string | undefined {
+  const isWell = mayBeHeld(port) && isOwnAmong(portHolders(port).pids, identity, isOurs)
+  return isWell ? undefined : `it does not listen on port ${port}`
+}
+
+/** Who listens where a program that binds loopback, or all addresses, could not; undefined = nobody. */
+export function holderOfLoopback(port: number): ProcessSummary | undefined {
+  const holder = mayBeHeld(port) ? findPortHolder(port, '127.0.0.1', '::1') : undefined
+  // A socket of this user that no process has open belongs to one that is just ending.
+  return holder?.pid === undefined && holder?.uid === ownUid() ? undefined : holder
+}
+
+/**
+ * As {@link holderOfLoopback}, once a start has failed, for a person: another tool may see a holder that this process does not.
+ */
+export async function identifyHolderOfLoopback(port: number): Promise<ProcessSummary | undefined> {
+  const seen = holderOfLoopback(port)
+  if (seen?.pid !== undefined || !mayBeHeld(port)) return seen
+  return (await identifyPortHolder(port, '127.0.0.1', system.tcpListeners() === undefined)) ?? seen
+}
+
+/** Without who has it: that is told beside it. */
+export function takenInWords(port: number): string {
+  return `port ${port} is taken`
+}
+
+/** Quick where the system has a table of listeners: who holds one is looked up only when there is one. */
+function mayBeHeld(port: number): boolean {
+  return system.firstTcpListener((listener) => listener.port === port) !== null
+}
