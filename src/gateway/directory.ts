@@ -1,0 +1,154 @@
+import { hashedName, isAllowed, nameSeparator, offeredName } from './names.ts'
+import type { Upstream } from './upstream/index.ts'
+import { type Item, type ListKind, offeredAs } from './upstream/offering.ts'
+
+/** Which server a name stands for, and as what the server knows it. */
+export interface Route {
+  readonly upstream: Upstream
+  readonly name: string
+}
+
+/** One list as clients get it. */
+interface Table {
+  /** The elements as JSON text, joined by commas. */
+  readonly text: string
+  readonly count: number
+  readonly connectors: number
+  readonly routes: ReadonlyMap<string, Route>
+}
+
+/** A connector whose part of a list is missing, and why. */
+export interface Missing {
+  readonly connector: string
+  readonly state: string
+  readonly reason: string | null
+}
+
+const namedKinds: readonly ListKind[] = ['tools', 'prompts']
+
+/**
+ * What some connectors offer together, in one order: that of the configuration, then each server's own. What is listed and what can be called
+ * come from the same table.
+ */
+export class Directory {
+  readonly upstreams: readonly Upstream[]
+  /** Names are `connectorId__name`; false = as the one server has them, and the long form is understood as well. */
+  readonly isPrefixed: boolean
+  readonly #tables = new Map<ListKind, Table>()
+
+  constructor(upstreams: readonly Upstream[], isPrefixed: boolean) {
+    this.upstreams = upstreams
+    this.isPrefixed = isPrefixed
+  }
+
+  /** Something that is offered has changed. */
+  forget(): void {
+    this.#tables.clear()
+  }
+
+  table(kind: ListKind): Table {
+    const known = this.#tables.get(kind)
+    if (known !== undefined) return known
+    const table = this.#build(kind)
+    this.#tables.set(kind, table)
+    return table
+  }
+
+  /** Connectors that have never told what they offer, or are down. */
+  missing(): readonly Missing[] {
+    return this.upstreams
+      .filter((one) => !one.isKnown)
+      .map(({ id, state, problem }) => ({ connector: id, state, reason: problem ?? null }))
+  }
+
+  #build(kind: ListKind): Table {
+    const texts: string[] = []
+    const routes = new Map<string, Route>()
+    const connectors = new Set<Upstream>()
+    const isNamed = namedKinds.includes(kind)
+    for (const upstream of this.upstreams) {
+      for (const item of upstream.offering[kind]) {
+        if (isNamed && !isAllowed(item.key, upstream.connector.tools)) continue
+        const name = this.#nameFor(upstream, item, routes, isNamed)
+        if (name === undefined) continue
+        routes.set(name, { upstream, name: item.key })
+        texts.push(offeredAs(item, name))
+        connectors.add(upstream)
+      }
+    }
+    return { text: texts.join(','), count: texts.length, connectors: connectors.size, routes }
+  }
+
+  /** The name that an item is listed under; the first one of a name wins, the next is listed with a hash; undefined = it is there already. */
+  #nameFor(
+    upstream: Upstream,
+    item: Item,
+    taken: ReadonlyMap<string, Route>,
+    isNamed: boolean,
+  ): string | undefined {
+    if (!isNamed) {
+      // A URI is the server's own and may stand in its texts, too; of the same one twice, the first connector's is listed.
+      return taken.has(item.key) ? undefined : item.key
+    }
+    const name = this.isPrefixed ? offeredName(upstream.id, item.key) : item.key
+    if (!taken.has(name)) return name
+    const hashed = hashedName(upstream.id, item.key)
+    return taken.has(hashed) ? undefined : hashed
+  }
+
+  /** Where a tool or prompt of this name leads; undefined when none is known. */
+  routeOf(kind: 'tools' | 'prompts', name: string): Route | undefined {
+    const { routes } = this.table(kind)
+    const found = routes.get(name)
+    if (found !== undefined || this.isPrefixed) return found
+    for (const route of routes.values()) {
+      if (offeredName(route.upstream.id, route.name) === name) return route
+    }
+    return undefined
+  }
+
+  /** Connectors that a name may belong to whose lists are not known yet. */
+  unknownOwnersOf(name: string): readonly Upstream[] {
+    const pending = this.upstreams.filter((one) => !one.isKnown)
+    if (!this.isPrefixed) return pending
+    return pending.filter(({ id }) => name.startsWith(`${id}${nameSeparator}`))
+  }
+
+  /** The connector whose resource this is: listed, or of one of its templates. Undefined when none says so. */
+  ownerOf(uri: string): Upstream | undefined {
+    const listed = this.table('resources').routes.get(uri)
+    if (listed !== undefined) return listed.upstream
+    for (const [template, { upstream }] of this.table('resourceTemplates').routes) {
+      if (isOfTemplate(template, uri)) return upstream
+    }
+    const able = this.upstreams.filter(({ facts }) => facts?.capabilities.resources !== undefined)
+    return able.length === 1 ? able[0] : undefined
+  }
+
+  count(kind: ListKind): number {
+    return this.table(kind).count
+  }
+}
+
+/** Whether a URI can come of a template (RFC 6570): what stands between its expressions is there, in this order. */
+function isOfTemplate(template: string, uri: string): boolean {
+  const fixed = template.split(/\{[^}]*\}/)
+  const [head = '', ...rest] = fixed
+  if (!uri.startsWith(head)) return false
+  let at = head.length
+  for (const [index, part] of rest.entries()) {
+    if (index === rest.length - 1)
+      return part === '' || (uri.endsWith(part) && uri.length - part.length >= at)
+    const found = uri.indexOf(part, at)
+    if (found < 0) return false
+    at = found + part.length
+  }
+  return uri.length === at
+}
+
+/** For each notification to a client, the kinds of lists whose change it tells. */
+export const changeNotifications: readonly (readonly [method: string, kinds: readonly ListKind[]])[] = [
+  ['notifications/tools/list_changed', ['tools']],
+  ['notifications/prompts/list_changed', ['prompts']],
+  ['notifications/resources/list_changed', ['resources', 'resourceTemplates']],
+]

@@ -1,0 +1,158 @@
+import { connect, createServer, type Socket } from 'node:net'
+import type { Readable, Writable } from 'node:stream'
+import { socketName } from '../../control/socket-path.ts'
+import { removeQuietly } from '../../os/atomic-file.ts'
+import type { GatewayCore } from '../gateway-core.ts'
+import { owner } from '../principal.ts'
+import { serveLines } from './lines.ts'
+
+/**
+ * Clients of this user that come through another process of this package: `mcp-proxy start` without --http finds the gateway that runs and
+ * passes lines through, so that all applications share one set of servers. The first line says which connectors are wanted, the answer is
+ * one line, too, and then the protocol itself begins.
+ */
+
+interface Wish {
+  /** Undefined = all that the gateway serves. */
+  readonly connectors?: readonly string[]
+}
+
+type Reception = { readonly ok: true } | { readonly ok: false; readonly error: string }
+
+/** Takes clients at a socket that only this user can open. @returns what ends it. */
+export async function receiveClients(file: string, core: GatewayCore): Promise<() => void> {
+  // Who holds the gateway's control socket is the only one: what lies there is dead.
+  removeQuietly(file)
+  const sockets = new Set<Socket>()
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    sockets.add(socket)
+    socket.on('error', () => {})
+    socket.once('close', () => sockets.delete(socket))
+    void receive(socket, core)
+  })
+  const name = socketName(file)
+  const umask = process.umask(0o177)
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject)
+      server.listen(name.path, resolve)
+    })
+  } finally {
+    process.umask(umask)
+    name.close()
+  }
+  return () => {
+    server.close()
+    for (const socket of sockets) socket.destroySoon()
+    removeQuietly(file)
+  }
+}
+
+async function receive(socket: Socket, core: GatewayCore): Promise<void> {
+  const first = await firstLine(socket)
+  if (first === undefined) return void socket.destroy()
+  const { connectors } = wishIn(first)
+  const known = core.upstreams.map(({ id }) => id)
+  const unknown = connectors?.find((id) => !known.includes(id))
+  const directory = core.directoryFor({ ...owner, connectors: connectors ?? null })
+  const answer: Reception =
+    unknown !== undefined || directory === undefined
+      ? {
+          ok: false,
+          error: `the gateway that runs does not serve "${unknown ?? ''}"; it serves ${known.join(', ')}`,
+        }
+      : { ok: true }
+  socket.write(`${JSON.stringify(answer)}\n`)
+  if (!answer.ok || directory === undefined) return void socket.end()
+  const session = (unsolicited: (text: string) => boolean) => core.newSession(owner, directory, unsolicited)
+  await serveLines({ session, input: socket, output: socket })
+  socket.end()
+}
+
+function wishIn(line: string): Wish {
+  try {
+    return JSON.parse(line) as Wish
+  } catch {
+    return {}
+  }
+}
+
+/** The first line, without reading on; undefined when there is none. */
+function firstLine(socket: Socket): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    let bytes: Buffer = Buffer.alloc(0)
+    const take = (chunk: Buffer) => {
+      bytes = Buffer.concat([bytes, chunk])
+      const end = bytes.indexOf(10)
+      if (end < 0) return
+      socket.removeListener('data', take)
+      socket.pause()
+      const rest = bytes.subarray(end + 1)
+      if (rest.length > 0) socket.unshift(rest)
+      resolve(bytes.toString('utf8', 0, end))
+    }
+    socket.on('data', take)
+    socket.once('close', () => resolve(undefined))
+  })
+}
+
+/**
+ * Passes lines between this process's client and the gateway that runs.
+ * @returns undefined when no gateway answers there; else what it said, and with `ok` a promise of the end.
+ */
+export async function attach(
+  file: string,
+  wish: Wish,
+  input: Readable,
+  output: Writable,
+): Promise<(Reception & { readonly over?: Promise<'input-ended' | 'gateway-gone'> }) | undefined> {
+  const socket = await connected(file)
+  if (socket === undefined) return undefined
+  socket.write(`${JSON.stringify(wish)}\n`)
+  const line = await firstLine(socket)
+  if (line === undefined) return undefined
+  const said = JSON.parse(line) as Reception
+  if (!said.ok) {
+    socket.destroy()
+    return said
+  }
+  let hasInputEnded = false
+  input.on('data', (chunk: Buffer) => {
+    if (!socket.write(chunk)) input.pause()
+  })
+  socket.on('drain', () => input.resume())
+  input.once('end', () => {
+    hasInputEnded = true
+    socket.end()
+  })
+  socket.on('data', (chunk: Buffer) => {
+    if (!output.write(chunk)) socket.pause()
+  })
+  output.on('drain', () => socket.resume())
+  output.once('error', () => socket.destroy())
+  socket.resume()
+  const over = new Promise<'input-ended' | 'gateway-gone'>((resolve) => {
+    socket.once('close', () => resolve(hasInputEnded ? 'input-ended' : 'gateway-gone'))
+  })
+  return { ok: true, over }
+}
+
+function connected(file: string): Promise<Socket | undefined> {
+  return new Promise((resolve) => {
+    let name: ReturnType<typeof socketName>
+    try {
+      name = socketName(file)
+    } catch {
+      return resolve(undefined)
+    }
+    // Who has sent its last line still gets its answers.
+    const socket = connect({ path: name.path, allowHalfOpen: true })
+    name.close()
+    socket.once('connect', () => {
+      socket.removeAllListeners('error')
+      socket.on('error', () => {})
+      resolve(socket)
+    })
+    socket.once('error', () => resolve(undefined))
+  })
+}

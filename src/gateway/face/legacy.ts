@@ -1,0 +1,187 @@
+import { monotonicMs } from '../../os/clock.ts'
+import type { GatewayCore } from '../gateway-core.ts'
+import { RpcError, rpcCode } from '../protocol/errors.ts'
+import { isRequest, type Message } from '../protocol/message.ts'
+import { legacyRevisions } from '../protocol/revisions.ts'
+import type { Session } from '../session.ts'
+import { accepts, RequestReply } from './reply.ts'
+import { SseStream } from './sse-stream.ts'
+import { refuse, send, type Visit } from './visit.ts'
+
+/** ms without a byte of its client after which a session ends. */
+const idleMs = 5 * 60_000
+
+/** ms between two looks at what is idle. */
+const sweepEveryMs = 15_000
+
+/** Sessions of one principal at once; one more ends the one that was quiet the longest. */
+const mostSessions = 500
+
+/** Messages that wait for a client which has no stream open just now. */
+const mostWaiting = 64
+
+/** What our ids begin with: another one was made up by its client. */
+const idPrefix = 'pw-'
+
+interface Held {
+  readonly session: Session
+  readonly of: string
+  usedAt: number
+  stream: SseStream | undefined
+  waiting: string[]
+}
+
+const notFound = new RpcError(
+  rpcCode.sessionNotFound,
+  'Session not found: it has ended; begin a new one with initialize',
+)
+
+/** Sessions of the older generation, by the id that stands in `Mcp-Session-Id`. */
+export class LegacySessions {
+  readonly #core: GatewayCore
+  readonly #held = new Map<string, Held>()
+  readonly #sweeping: NodeJS.Timeout
+
+  constructor(core: GatewayCore) {
+    this.#core = core
+    this.#sweeping = setInterval(() => this.#sweep(), sweepEveryMs)
+    this.#sweeping.unref()
+  }
+
+  async post(visit: Visit, message: Message): Promise<void> {
+    const { request, response, isLenient } = visit
+    const { headers } = request
+    const takesStreams = accepts(headers.accept, 'text/event-stream')
+    const isBegin = message.method === 'initialize'
+    // What curl and simple programs send: no session, no streams, only a question.
+    const isBare = isLenient && !takesStreams
+    if (!isBare && !(takesStreams && accepts(headers.accept, 'application/json'))) {
+      const what = 'Not Acceptable: Accept must name application/json and text/event-stream'
+      return refuse(response, 406, new RpcError(rpcCode.invalidRequest, what))
+    }
+    const revision = headers['mcp-protocol-version']
+    if (revision !== undefined && !isBegin && !legacyRevisions.some((known) => known === revision)) {
+      const what = `Bad Request: unsupported protocol version ${JSON.stringify(revision)}; known are ${legacyRevisions.join(', ')}`
+      return refuse(response, 400, new RpcError(rpcCode.invalidRequest, what))
+    }
+    if (isBegin) return this.#begin(visit, message, takesStreams)
+    const id = headers['mcp-session-id']
+    const isMadeUp = typeof id === 'string' && !id.startsWith(idPrefix)
+    if (id === undefined || (isBare && isMadeUp)) {
+      if (isBare) return this.#alone(visit, message)
+      const what = 'Bad Request: Mcp-Session-Id header is required'
+      return refuse(response, 400, new RpcError(rpcCode.invalidRequest, what))
+    }
+    const held = this.#find(visit)
+    if (held === undefined) return refuse(response, 404, notFound)
+    held.usedAt = monotonicMs()
+    await reply(held.session, visit, message, takesStreams, {})
+  }
+
+  async #begin(visit: Visit, message: Message, takesStreams: boolean): Promise<void> {
+    const { principal, directory, response } = visit
+    if (!isRequest(message))
+      return refuse(response, 400, new RpcError(rpcCode.invalidRequest, 'initialize needs an id'))
+    const session = this.#core.newSession(principal, directory, (text) => this.#unsolicited(id, text))
+    const id = `${idPrefix}${session.id}`
+    const of = [...this.#held].filter(([, one]) => one.of === principal.id)
+    if (of.length >= mostSessions) {
+      const [oldest] = of.sort(([, a], [, b]) => a.usedAt - b.usedAt)
+      if (oldest !== undefined) this.#end(oldest[0], oldest[1])
+    }
+    this.#held.set(id, { session, of: principal.id, usedAt: monotonicMs(), stream: undefined, waiting: [] })
+    await reply(session, visit, message, takesStreams, { 'mcp-session-id': id })
+  }
+
+  /** A request without a session, answered by itself. */
+  async #alone(visit: Visit, message: Message): Promise<void> {
+    const session = this.#core.newSession(visit.principal, visit.directory, () => false)
+    try {
+      await reply(session, visit, message, false, {})
+    } finally {
+      session.close()
+    }
+  }
+
+  /** The session that a request names: of the same principal and the same view. */
+  #find({ request, principal, directory }: Visit): Held | undefined {
+    const id = request.headers['mcp-session-id']
+    const held = typeof id === 'string' ? this.#held.get(id) : undefined
+    const isSame = held?.of === principal.id && held.session.directory === directory
+    return isSame ? held : undefined
+  }
+
+  #unsolicited(id: string, text: string): boolean {
+    const held = this.#held.get(id)
+    if (held === undefined) return false
+    if (held.stream?.isOpen === true) return held.stream.send(text, false)
+    if (held.waiting.length >= mostWaiting) held.waiting.shift()
+    held.waiting.push(text)
+    return true
+  }
+
+  /** GET: the stream for what belongs to no request. A new one takes the place of the one before. */
+  stream(visit: Visit): void {
+    const { request, response } = visit
+    if (!accepts(request.headers.accept, 'text/event-stream')) {
+      const what = 'Not Acceptable: Accept must name text/event-stream'
+      return refuse(response, 406, new RpcError(rpcCode.invalidRequest, what))
+    }
+    if (request.headers['mcp-session-id'] === undefined) {
+      const what = 'Method Not Allowed: there is a stream for sessions alone'
+      return refuse(response, 405, new RpcError(rpcCode.invalidRequest, what), { allow: 'POST' })
+    }
+    const held = this.#find(visit)
+    if (held === undefined) return refuse(response, 404, notFound)
+    held.stream?.end()
+    held.usedAt = monotonicMs()
+    const stream = new SseStream(response)
+    held.stream = stream
+    for (const text of held.waiting.splice(0)) stream.send(text)
+  }
+
+  end(visit: Visit): void {
+    const { request, response } = visit
+    const id = request.headers['mcp-session-id']
+    if (typeof id !== 'string') {
+      const what = 'Bad Request: Mcp-Session-Id header is required'
+      return refuse(response, 400, new RpcError(rpcCode.invalidRequest, what))
+    }
+    const held = this.#find(visit)
+    if (held === undefined) return refuse(response, 404, notFound)
+    this.#end(id, held)
+    send(response, 200, '{}')
+  }
+
+  #end(id: string, { session, stream }: Held): void {
+    this.#held.delete(id)
+    session.close()
+    stream?.end()
+  }
+
+  #sweep(): void {
+    const now = monotonicMs()
+    for (const [id, held] of this.#held) {
+      // A client that reads its stream is there, and one that waits for an answer.
+      if (held.stream?.isDrained === true || held.session.inFlight > 0) held.usedAt = now
+      if (now - held.usedAt > idleMs) this.#end(id, held)
+    }
+  }
+
+  close(): void {
+    clearInterval(this.#sweeping)
+    for (const [id, held] of this.#held) this.#end(id, held)
+  }
+}
+
+async function reply(
+  session: Session,
+  { response }: Visit,
+  message: Message,
+  takesStreams: boolean,
+  headers: Readonly<Record<string, string>>,
+): Promise<void> {
+  const waiting = new RequestReply(response, takesStreams && isRequest(message), headers)
+  // That the connection ends does not mean that the client gives its request up, says the protocol.
+  waiting.answer(await session.take(message, waiting))
+}

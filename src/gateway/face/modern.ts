@@ -1,0 +1,120 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import type { GatewayCore } from '../gateway-core.ts'
+import { errorText, RpcError, rpcCode } from '../protocol/errors.ts'
+import { isStringAt, stringOf } from '../protocol/json-text.ts'
+import {
+  idOf,
+  isRequest,
+  type Message,
+  metaOf,
+  paramsOf,
+  readMessage,
+  stringParam,
+} from '../protocol/message.ts'
+import { legacyRevisions, metaKey, modernRevision, supportedRevisions } from '../protocol/revisions.ts'
+import { accepts, RequestReply } from './reply.ts'
+import { refuse, send, type Visit } from './visit.ts'
+
+/** What the header `Mcp-Name` repeats, by method. */
+const namedBy: Readonly<Record<string, 'name' | 'uri'>> = {
+  'tools/call': 'name',
+  'prompts/get': 'name',
+  'resources/read': 'uri',
+}
+
+/** Whether a request is of the newer generation: its body says who asks, or its headers say so. */
+export function isModern(headers: IncomingHttpHeaders, message: Message): boolean {
+  const revision = headers['mcp-protocol-version']
+  const isOld = revision === undefined || legacyRevisions.some((known) => known === revision)
+  if (message.method === 'server/discover') return true
+  if (metaOf(message.text, paramsOf(message)).has(metaKey.protocolVersion)) return true
+  return !isOld && message.method !== 'initialize' && headers['mcp-session-id'] === undefined
+}
+
+/** Answers a request that stands alone. That its connection ends is its cancellation. */
+export async function answerModern(visit: Visit, core: GatewayCore, message: Message): Promise<void> {
+  const { request, response, principal, directory } = visit
+  const id = idOf(message)
+  if (!isRequest(message)) {
+    if (message.method !== undefined) return void response.writeHead(202).end()
+    return refuse(
+      response,
+      400,
+      new RpcError(rpcCode.invalidRequest, 'answers are not taken in this revision'),
+    )
+  }
+  const problem = problemOf(request.headers, message)
+  if (problem !== undefined) return send(response, 400, errorText(id, problem))
+  const takesStreams = accepts(request.headers.accept, 'text/event-stream')
+  const session = core.newSession(principal, directory, () => false)
+  const own = new AbortController()
+  const gone = () => own.abort(new Error('the client has gone'))
+  response.once('close', gone)
+  const waiting = new RequestReply(response, takesStreams)
+  try {
+    const answer = await session.take(message, waiting, own)
+    response.removeListener('close', gone)
+    waiting.answer(answer, statusOf(answer))
+  } finally {
+    session.close()
+  }
+}
+
+/** What is wrong with the headers, which must say what the body says. */
+function problemOf(headers: IncomingHttpHeaders, message: Message): RpcError | undefined {
+  const { text, method = '' } = message
+  const meta = metaOf(text, paramsOf(message))
+  const member = meta.get(metaKey.protocolVersion)
+  const said = member !== undefined && isStringAt(text, member) ? stringOf(text, member) : undefined
+  const header = headers['mcp-protocol-version']
+  if (said === undefined) {
+    if (typeof header === 'string' && !supportedRevisions.includes(header)) return unsupported(header)
+    return new RpcError(rpcCode.invalidParams, `_meta must say ${metaKey.protocolVersion}`)
+  }
+  const mismatch = (name: string, what: string) =>
+    new RpcError(rpcCode.headerMismatch, `Header mismatch: ${name} ${what}`)
+  if (header === undefined) return mismatch('MCP-Protocol-Version', 'is missing')
+  if (header !== said) return mismatch('MCP-Protocol-Version', 'says something else than the body')
+  if (said !== modernRevision) return unsupported(said)
+  if (!meta.has(metaKey.clientCapabilities))
+    return new RpcError(rpcCode.invalidParams, `_meta must say ${metaKey.clientCapabilities}`)
+  const methodHeader = headers['mcp-method']
+  if (methodHeader === undefined) return mismatch('Mcp-Method', 'is missing')
+  if (methodHeader !== method) return mismatch('Mcp-Method', 'says something else than the body')
+  const parameter = namedBy[method]
+  const nameHeader = decoded(headers['mcp-name'])
+  if (parameter === undefined) return undefined
+  const name = stringParam(message, parameter)
+  if (nameHeader === undefined) return mismatch('Mcp-Name', 'is missing')
+  return nameHeader === name ? undefined : mismatch('Mcp-Name', 'says something else than the body')
+}
+
+function unsupported(requested: string): RpcError {
+  const data = { supported: supportedRevisions, requested }
+  return new RpcError(rpcCode.unsupportedVersion, 'Unsupported protocol version', data)
+}
+
+/** A header's value: what is not plain ASCII comes as `=?base64?…?=`. */
+function decoded(value: string | readonly string[] | undefined): string | undefined {
+  if (typeof value !== 'string') return undefined
+  const base64 = /^=\?base64\?([A-Za-z0-9+/=]*)\?=$/.exec(value)?.[1]
+  return base64 === undefined ? value : Buffer.from(base64, 'base64').toString('utf8')
+}
+
+/** The status that goes with an answer. */
+function statusOf(answer: string | undefined): number {
+  if (answer === undefined || !answer.includes('"error"')) return 200
+  const { text, error } = readMessage(answer)
+  if (error === undefined) return 200
+  const { code } = JSON.parse(text.slice(error.start, error.end)) as { readonly code?: number }
+  switch (code) {
+    case rpcCode.methodNotFound:
+      return 404
+    case rpcCode.unsupportedVersion:
+    case rpcCode.headerMismatch:
+    case rpcCode.missingCapability:
+      return 400
+    default:
+      return 200
+  }
+}

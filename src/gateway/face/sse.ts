@@ -1,0 +1,75 @@
+import type { GatewayCore } from '../gateway-core.ts'
+import { RpcError, rpcCode } from '../protocol/errors.ts'
+import type { Message } from '../protocol/message.ts'
+import type { Session } from '../session.ts'
+import { SseStream } from './sse-stream.ts'
+import { refuse, send, type Visit } from './visit.ts'
+
+/** Streams of one principal at once. */
+const mostStreams = 100
+
+interface Held {
+  readonly session: Session
+  readonly of: string
+  readonly stream: SseStream
+}
+
+/** Clients of revision 2024-11-05: one stream brings everything, and its first event names where to send. The session is the stream. */
+export class SseSessions {
+  readonly #core: GatewayCore
+  readonly #held = new Map<string, Held>()
+
+  constructor(core: GatewayCore) {
+    this.#core = core
+  }
+
+  /** GET /sse, /sse/ID. @param only the connector that the path names. */
+  open({ response, principal, directory }: Visit, only: string | undefined): void {
+    const count = [...this.#held.values()].filter(({ of }) => of === principal.id).length
+    if (count >= mostStreams) {
+      const what = `this key has ${mostStreams} streams open`
+      return refuse(response, 429, new RpcError(rpcCode.overloaded, what), { 'retry-after': '10' })
+    }
+    const stream = new SseStream(response)
+    const session = this.#core.newSession(principal, directory, (text) => stream.send(text, false))
+    this.#held.set(session.id, { session, of: principal.id, stream })
+    const place = only === undefined ? '/messages' : `/messages/${only}`
+    stream.send(`${place}?sessionId=${session.id}`, true, 'endpoint')
+    response.once('close', () => {
+      this.#held.delete(session.id)
+      session.close()
+    })
+  }
+
+  /** The session that a POST to /messages is for: the one that it names, or the only one of its key. Undefined = it was refused. */
+  find({ request, response, principal, directory }: Visit): Session | undefined {
+    const id = new URL(request.url ?? '', 'http://localhost').searchParams.get('sessionId')
+    const own = [...this.#held.values()].filter(
+      ({ of, session }) =>
+        of === principal.id && session.directory === directory && (id === null || session.id === id),
+    )
+    const [only, ...others] = own
+    if (only !== undefined && others.length === 0) return only.session
+    const isUnclear = only !== undefined
+    const what = isUnclear
+      ? 'several streams are open: name one with ?sessionId='
+      : 'Session not found: open a stream at /sse first'
+    refuse(response, isUnclear ? 400 : 404, new RpcError(rpcCode.sessionNotFound, what))
+    return undefined
+  }
+
+  /** POST /messages, /messages/ID: what comes of it goes to the stream. */
+  post(session: Session, { response }: Visit, message: Message): void {
+    const held = this.#held.get(session.id)
+    if (held === undefined) return
+    const { stream } = held
+    send(response, 202, '{}')
+    void session
+      .take(message, { send: (text) => void stream.send(text) })
+      .then((answer) => answer !== undefined && stream.send(answer))
+  }
+
+  close(): void {
+    for (const { stream } of this.#held.values()) stream.end()
+  }
+}

@@ -1,0 +1,43 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Directory } from '../directory.ts'
+import type { Principal } from '../principal.ts'
+import { errorText, type RpcError } from '../protocol/errors.ts'
+
+/** One request that has passed the door. */
+export interface Visit {
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+  readonly principal: Principal
+  readonly directory: Directory
+  /** A client on this machine is understood although it leaves out what the specification demands. */
+  readonly isLenient: boolean
+}
+
+/** An answer that is an error of HTTP: its body is one of JSON-RPC that belongs to no request. */
+export function refuse(
+  response: ServerResponse,
+  status: number,
+  error: RpcError,
+  more: Readonly<Record<string, string>> = {},
+  id = 'null',
+): void {
+  // An unread body may be on its way.
+  const closing: Record<string, string> = status === 413 || status === 408 ? { connection: 'close' } : {}
+  send(response, status, errorText(id, error), { ...closing, ...more })
+}
+
+export function send(
+  response: ServerResponse,
+  status: number,
+  body: string,
+  more: Readonly<Record<string, string>> = {},
+): void {
+  if (response.headersSent || response.destroyed) return
+  response.writeHead(status, {
+    'content-type': 'application/json',
+    'content-length': Buffer.byteLength(body),
+    'cache-control': 'no-store',
+    ...more,
+  })
+  response.end(body)
+}

@@ -1,0 +1,44 @@
+/** Codes of JSON-RPC and of the Model Context Protocol. */
+export const rpcCode = {
+  parseError: -32_700,
+  invalidRequest: -32_600,
+  methodNotFound: -32_601,
+  invalidParams: -32_602,
+  internalError: -32_603,
+  /** The session is unknown, or has ended. */
+  sessionNotFound: -32_001,
+  /** Revisions up to 2025-11-25. */
+  resourceNotFound: -32_002,
+  /** Revision 2026-07-28: a header says something else than the body. */
+  headerMismatch: -32_020,
+  /** A call needs what its client has not declared. */
+  missingCapability: -32_021,
+  unsupportedVersion: -32_022,
+  /** A connector does not answer: it could not be started, has died or takes too long. */
+  connectorDown: -32_050,
+  /** Who asks may not. */
+  forbidden: -32_051,
+  /** More than this gateway takes at once. */
+  overloaded: -32_052,
+} as const
+
+/** An answer that is an error: `code` is for programs, the sentence for people. */
+export class RpcError extends Error {
+  readonly code: number
+  /** JSON. */
+  readonly data: unknown
+
+  constructor(code: number, message: string, data?: unknown) {
+    super(message)
+    this.code = code
+    this.data = data
+  }
+}
+
+/** @param id as JSON text. */
+export function errorText(
+  id: string,
+  { code, message, data }: Pick<RpcError, 'code' | 'message' | 'data'>,
+): string {
+  return `{"jsonrpc":"2.0","id":${id},"error":${JSON.stringify({ code, message, ...(data === undefined ? {} : { data }) })}}`
+}

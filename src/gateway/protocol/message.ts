@@ -1,0 +1,94 @@
+import {
+  isObjectAt,
+  isStringAt,
+  type Member,
+  membersOf,
+  NotJson,
+  type Span,
+  spliced,
+  stringOf,
+  textOf,
+} from './json-text.ts'
+
+/** One JSON-RPC message, with the places of its parts. Its text goes on as it is, but for what the relay must change. */
+export interface Message {
+  readonly text: string
+  /** Of requests and answers; `null` is an id of an answer, too. */
+  readonly id: Span | undefined
+  /** Of requests and notifications. */
+  readonly method: string | undefined
+  readonly params: Span | undefined
+  /** Of answers: one of both. */
+  readonly result: Span | undefined
+  readonly error: Span | undefined
+}
+
+/**
+ * Reads the envelope of a message.
+ * @throws NotJson when the text is no JSON-RPC message: no object, neither request nor answer, a key of the envelope twice.
+ */
+export function readMessage(text: string): Message {
+  const members = membersOf(text)
+  const method = members.get('method')
+  if (method !== undefined && !isStringAt(text, method)) throw new NotJson(method.start)
+  const message = {
+    text,
+    id: members.get('id'),
+    method: method && stringOf(text, method),
+    params: members.get('params'),
+    result: members.get('result'),
+    error: members.get('error'),
+  }
+  const isAnswer = message.result !== undefined || message.error !== undefined
+  if (message.method === undefined && !(isAnswer && message.id !== undefined)) throw new NotJson(0)
+  return message
+}
+
+/** A request that waits for an answer. */
+export function isRequest({ method, id }: Message): boolean {
+  return method !== undefined && id !== undefined
+}
+
+/** The id as it is written: `1`, `"a"`; `null` when there is none. */
+export function idOf({ text, id }: Message): string {
+  return id === undefined ? 'null' : textOf(text, id)
+}
+
+/** The same message under another id. */
+export function withId({ text, id }: Message, by: string): string {
+  return id === undefined ? text : spliced(text, [{ ...id, by }])
+}
+
+/** On one line, as a stdio connection needs it: in JSON, a line break can stand between values alone. */
+export function onOneLine(text: string): string {
+  return /[\n\r]/.test(text) ? text.replaceAll(/[\n\r]+/g, ' ') : text
+}
+
+/** The members of `params`; none when it is missing or no object. */
+export function paramsOf({ text, params }: Message): ReadonlyMap<string, Member> {
+  return params !== undefined && isObjectAt(text, params) ? membersOf(text, params.start) : new Map()
+}
+
+/** A string among the parameters; undefined when it is missing or no string. */
+export function stringParam(message: Message, name: string): string | undefined {
+  const member = paramsOf(message).get(name)
+  return member !== undefined && isStringAt(message.text, member) ? stringOf(message.text, member) : undefined
+}
+
+/** The members of `_meta` in the parameters or the result at `at`. */
+export function metaOf(text: string, members: ReadonlyMap<string, Member>): ReadonlyMap<string, Member> {
+  const meta = members.get('_meta')
+  return meta !== undefined && isObjectAt(text, meta) ? membersOf(text, meta.start) : new Map()
+}
+
+/** A request, or with `id` undefined a notification. @param params as JSON text. */
+export function messageText(id: string | undefined, method: string, params?: string): string {
+  const idPart = id === undefined ? '' : `"id":${id},`
+  const paramsPart = params === undefined ? '' : `,"params":${params}`
+  return `{"jsonrpc":"2.0",${idPart}"method":${JSON.stringify(method)}${paramsPart}}`
+}
+
+/** @param id and result as JSON text. */
+export function resultText(id: string, result: string): string {
+  return `{"jsonrpc":"2.0","id":${id},"result":${result}}`
+}

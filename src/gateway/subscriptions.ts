@@ -1,0 +1,128 @@
+import type { Directory } from './directory.ts'
+import { rebuilt, textOf, withMembers } from './protocol/json-text.ts'
+import { idOf, type Message, messageText, paramsOf, resultText, stringParam } from './protocol/message.ts'
+import { metaKey } from './protocol/revisions.ts'
+
+interface ListenFilter {
+  readonly toolsListChanged?: boolean
+  readonly promptsListChanged?: boolean
+  readonly resourcesListChanged?: boolean
+  readonly resourceSubscriptions?: readonly string[]
+}
+
+/** A stream of changes that is open, in the newer generation. */
+interface Listener {
+  readonly agreed: ListenFilter
+  /** The member of `params` that says which stream a message is of. */
+  readonly tag: string
+  readonly send: (text: string) => void
+}
+
+const listFlag: Readonly<Record<string, keyof ListenFilter>> = {
+  'notifications/tools/list_changed': 'toolsListChanged',
+  'notifications/prompts/list_changed': 'promptsListChanged',
+  'notifications/resources/list_changed': 'resourcesListChanged',
+}
+
+/** What one client wants to hear of: single resources in the older generation, streams of changes in the newer one. */
+export class Subscriptions {
+  readonly #directory: Directory
+  readonly #followed = new Map<string, () => void>()
+  readonly #listeners = new Set<Listener>()
+
+  constructor(directory: Directory) {
+    this.#directory = directory
+  }
+
+  /** `resources/subscribe`. @returns false when no server has such a resource. */
+  async follow(uri: string): Promise<boolean> {
+    if (this.#followed.has(uri)) return true
+    const upstream = this.#directory.ownerOf(uri)
+    if (upstream === undefined) return false
+    // Before the server is asked: it may tell of the first change at once.
+    this.#followed.set(uri, () => {})
+    try {
+      this.#followed.set(uri, await upstream.follow(uri))
+      return true
+    } catch (error) {
+      this.#followed.delete(uri)
+      throw error
+    }
+  }
+
+  /** `resources/unsubscribe`. */
+  leave(uri: string): void {
+    this.#followed.get(uri)?.()
+    this.#followed.delete(uri)
+  }
+
+  /** `subscriptions/listen`: a stream of changes; its answer is its end. */
+  async listen(message: Message, send: (text: string) => void, signal: AbortSignal): Promise<string> {
+    const { text } = message
+    const id = idOf(message)
+    const member = paramsOf(message).get('notifications')
+    const filter = member === undefined ? {} : (JSON.parse(textOf(text, member)) as ListenFilter)
+    const uris = Array.isArray(filter.resourceSubscriptions) ? filter.resourceSubscriptions.map(String) : []
+    const ends: (() => void)[] = []
+    const granted: string[] = []
+    for (const uri of uris) {
+      const upstream = this.#directory.ownerOf(uri)
+      const end = await upstream?.follow(uri).catch(() => undefined)
+      if (end === undefined) continue
+      ends.push(end)
+      granted.push(uri)
+    }
+    const agreed = {
+      ...(filter.toolsListChanged === true ? { toolsListChanged: true } : {}),
+      ...(filter.promptsListChanged === true ? { promptsListChanged: true } : {}),
+      ...(filter.resourcesListChanged === true ? { resourcesListChanged: true } : {}),
+      ...(granted.length === 0 ? {} : { resourceSubscriptions: granted }),
+    }
+    const tag = `"_meta":{${JSON.stringify(metaKey.subscriptionId)}:${id}}`
+    const listener: Listener = { agreed, tag, send }
+    send(
+      messageText(
+        undefined,
+        'notifications/subscriptions/acknowledged',
+        withMembers(`{"notifications":${JSON.stringify(agreed)}}`, tag),
+      ),
+    )
+    this.#listeners.add(listener)
+    try {
+      await new Promise<void>((resolve) => {
+        if (signal.aborted) resolve()
+        signal.addEventListener('abort', () => resolve(), { once: true })
+      })
+    } finally {
+      this.#listeners.delete(listener)
+      for (const end of ends) end()
+    }
+    return resultText(id, `{"resultType":"complete",${tag}}`)
+  }
+
+  /** A list has changed: streams that want to hear it do. */
+  listChanged(method: string): void {
+    for (const { agreed, tag, send } of this.#listeners) {
+      const flag = listFlag[method]
+      if (flag !== undefined && agreed[flag] === true) send(messageText(undefined, method, `{${tag}}`))
+    }
+  }
+
+  /** A resource has changed. @param unsolicited takes it to a client of the older generation. */
+  updated(message: Message, unsolicited: (text: string) => void): void {
+    const { text, method = '' } = message
+    const uri = stringParam(message, 'uri')
+    if (uri === undefined) return
+    if (this.#followed.has(uri)) unsolicited(text)
+    for (const { agreed, tag, send } of this.#listeners) {
+      if (agreed.resourceSubscriptions?.includes(uri) !== true) continue
+      const params = withMembers(rebuilt(text, paramsOf(message), { drop: ['_meta'] }), tag)
+      send(messageText(undefined, method, params))
+    }
+  }
+
+  close(): void {
+    for (const end of this.#followed.values()) end()
+    this.#followed.clear()
+  }
+}

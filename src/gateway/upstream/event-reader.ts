@@ -1,0 +1,40 @@
+/** Reads Server-Sent Events (WHATWG HTML, 9.2): whole events out of pieces of text. */
+export class EventReader {
+  readonly #longest: number
+  readonly #event: (data: string, type: string) => void
+  #rest = ''
+  #data: string[] = []
+  #length = 0
+  #type = ''
+
+  /** @param longest characters of one event. */
+  constructor(longest: number, event: (data: string, type: string) => void) {
+    this.#longest = longest
+    this.#event = event
+  }
+
+  /** @returns false when an event has grown longer than it may. */
+  feed(text: string): boolean {
+    const lines = (this.#rest + text).split(/\r\n|\n|\r(?!$)/)
+    this.#rest = lines.pop() ?? ''
+    for (const line of lines) this.#line(line)
+    return this.#length + this.#rest.length <= this.#longest
+  }
+
+  #line(line: string): void {
+    if (line === '') {
+      if (this.#data.length > 0) this.#event(this.#data.join('\n'), this.#type || 'message')
+      this.#data = []
+      this.#length = 0
+      this.#type = ''
+      return
+    }
+    const colon = line.indexOf(':')
+    const field = colon < 0 ? line : line.slice(0, colon)
+    const value = colon < 0 ? '' : line.slice(line[colon + 1] === ' ' ? colon + 2 : colon + 1)
+    if (field === 'event') this.#type = value
+    if (field !== 'data') return
+    this.#data.push(value)
+    this.#length += value.length
+  }
+}

@@ -1,0 +1,240 @@
+import type { ClientRequest, IncomingMessage } from 'node:http'
+import { errorCode, errorText as wordsOf } from '../../os/failure.ts'
+import { errorText, RpcError, rpcCode } from '../protocol/errors.ts'
+import { idOf, readMessage } from '../protocol/message.ts'
+import { modernRevision } from '../protocol/revisions.ts'
+import { EventReader } from './event-reader.ts'
+import { bodyOf, HttpExchange } from './http-exchange.ts'
+import { longestMessage } from './limits.ts'
+import { type Sent, SessionLost, type Wire, type WireEvents, type WireFacts } from './wire.ts'
+
+/** ms before the stream of what belongs to no request is opened again, doubled up to the second one. */
+const reopenMs = { first: 1000, most: 60_000 }
+
+/** ms that the end of a session may take. */
+const endTakesMs = 1000
+
+/** Errors of a connection that was never made. */
+const nobodyThere = ['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH']
+
+/** What a header may hold: visible ASCII, blanks between. Anything else is sent in base64. */
+const plainHeader = /^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$/
+
+/** A server that is reached by Streamable HTTP, in either generation. */
+export function httpWire(url: string, headers: Readonly<Record<string, string>>, events: WireEvents): Wire {
+  return new HttpWire(url, headers, events)
+}
+
+class HttpWire implements Wire {
+  readonly #exchange: HttpExchange
+  readonly #headers: Readonly<Record<string, string>>
+  readonly #events: WireEvents
+  readonly #open = new Map<number, ClientRequest>()
+  #revision: string | undefined
+  #session: string | undefined
+  #stream: ClientRequest | undefined
+  #reopening: NodeJS.Timeout | undefined
+  #pauseMs = reopenMs.first
+  #isOver = false
+
+  constructor(url: string, headers: Readonly<Record<string, string>>, events: WireEvents) {
+    this.#exchange = new HttpExchange(new URL(url))
+    this.#headers = headers
+    this.#events = events
+  }
+
+  send(text: string, sent: Sent): void {
+    const { id } = sent
+    if (this.#isOver) {
+      if (id !== undefined)
+        queueMicrotask(() => this.#events.unanswered(id, new Error('the connection is closed')))
+      return
+    }
+    const request = this.#exchange.send({
+      method: 'POST',
+      headers: this.#headersFor(sent),
+      body: text,
+      answered: (response) => void this.#answered(response, sent),
+      failed: (problem) => {
+        // Nobody is there: what was sent has reached nobody, and the next start waits until somebody is.
+        if (nobodyThere.includes(errorCode(problem) ?? ''))
+          return this.#over(new SessionLost(unreachable(problem).message))
+        if (id !== undefined && this.#open.delete(id)) this.#events.unanswered(id, unreachable(problem))
+      },
+    })
+    if (id !== undefined) this.#open.set(id, request)
+  }
+
+  #headersFor({ method, about, id }: Sent): Readonly<Record<string, string>> {
+    // A request before anything is agreed is one of the newer generation, or the opening of the older one.
+    const isModern =
+      this.#revision === modernRevision || (this.#revision === undefined && method === 'server/discover')
+    const revision = isModern ? modernRevision : this.#revision
+    return {
+      ...this.#headers,
+      'content-type': 'application/json',
+      accept: 'application/json, text/event-stream',
+      ...(revision === undefined ? {} : { 'mcp-protocol-version': revision }),
+      ...(this.#session === undefined ? {} : { 'mcp-session-id': this.#session }),
+      ...(isModern && id !== undefined && method !== undefined ? { 'mcp-method': method } : {}),
+      ...(isModern && id !== undefined && about !== undefined ? { 'mcp-name': encoded(about) } : {}),
+    }
+  }
+
+  async #answered(response: IncomingMessage, sent: Sent): Promise<void> {
+    const { id } = sent
+    const status = response.statusCode ?? 0
+    try {
+      if (sent.method === 'initialize' && status === 200) {
+        const session = response.headers['mcp-session-id']
+        if (typeof session === 'string') this.#session = session
+      }
+      const isStream = (response.headers['content-type'] ?? '').startsWith('text/event-stream')
+      if (id === undefined) {
+        response.resume()
+        if (status === 404 && this.#session !== undefined) this.#lost()
+        return
+      }
+      if (status === 200 && isStream) await this.#readStream(response, id)
+      else this.#readBody(await bodyOf(response, longestMessage), status, id)
+    } catch (problem) {
+      if (id !== undefined && this.#open.has(id)) this.#events.unanswered(id, unreachable(problem))
+    } finally {
+      if (id !== undefined) this.#open.delete(id)
+    }
+  }
+
+  #readStream(response: IncomingMessage, exchange: number | undefined): Promise<void> {
+    response.setEncoding('utf8')
+    const reader = new EventReader(longestMessage, (data) => {
+      if (data !== '') this.#events.message(data, exchange)
+    })
+    return new Promise((resolve, reject) => {
+      response.on('data', (text: string) => {
+        if (!reader.feed(text)) response.destroy(new Error('it sent an event that is too long'))
+      })
+      response.once('error', reject)
+      response.once('close', () => {
+        // One that was answered is open no more.
+        if (exchange === undefined) return resolve()
+        this.#events.unanswered(exchange, new Error('its answer was cut off'))
+        resolve()
+      })
+    })
+  }
+
+  #readBody(body: string, status: number, id: number): void {
+    if (status === 404 && this.#session !== undefined) return this.#lost()
+    const own = answerTo(body, id)
+    if (own !== undefined) return this.#events.message(own, id)
+    if (status >= 500) return this.#events.unanswered(id, new Error(`it answers with HTTP ${status}`))
+    const what =
+      status === 401 || status === 403
+        ? `it refuses access (HTTP ${status})`
+        : `it answers with HTTP ${status}`
+    this.#events.message(errorText(String(id), new RpcError(rpcCode.invalidRequest, what)), id)
+  }
+
+  /** The server does not know the session any more: what was sent in it was not done. */
+  #lost(): void {
+    this.#over(new SessionLost('it has ended the session'))
+  }
+
+  abandon(id: number): boolean {
+    this.#open.get(id)?.destroy()
+    this.#open.delete(id)
+    return this.#revision === modernRevision
+  }
+
+  speaks(revision: string): void {
+    this.#revision = revision
+    if (revision !== modernRevision && this.#session !== undefined) this.#openStream()
+  }
+
+  /** What belongs to no request comes on a stream of its own, where the server has one. */
+  #openStream(): void {
+    if (this.#isOver) return
+    const again = () => {
+      if (this.#isOver) return
+      this.#reopening = setTimeout(() => this.#openStream(), this.#pauseMs)
+      this.#reopening.unref()
+      this.#pauseMs = Math.min(reopenMs.most, this.#pauseMs * 2)
+    }
+    const { 'content-type': _, ...headers } = this.#headersFor({ id: undefined, method: undefined })
+    this.#stream = this.#exchange.send({
+      method: 'GET',
+      headers: { ...headers, accept: 'text/event-stream' },
+      answered: (response) => {
+        const status = response.statusCode ?? 0
+        if (status === 200) {
+          this.#pauseMs = reopenMs.first
+          void this.#readStream(response, undefined).then(again, again)
+          return
+        }
+        response.resume()
+        // 405: it has none.
+        if (status === 404) this.#lost()
+        else if (status !== 405) again()
+      },
+      failed: again,
+    })
+  }
+
+  async close(): Promise<void> {
+    const session = this.#session
+    const wasOver = this.#isOver
+    const headers = this.#headersFor({ id: undefined, method: undefined })
+    this.#over(new Error('it was closed'))
+    if (session !== undefined && !wasOver) {
+      await new Promise<void>((resolve) => {
+        const late = setTimeout(() => request.destroy(), endTakesMs)
+        const over = () => {
+          clearTimeout(late)
+          resolve()
+        }
+        const request = this.#exchange.send({
+          method: 'DELETE',
+          headers,
+          answered: (response) => {
+            response.resume()
+            over()
+          },
+          failed: over,
+        })
+      })
+    }
+    this.#exchange.close()
+  }
+
+  #over(problem: Error): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    clearTimeout(this.#reopening)
+    this.#stream?.destroy()
+    this.#events.closed(problem)
+    for (const request of this.#open.values()) request.destroy()
+    this.#open.clear()
+  }
+
+  facts(): WireFacts {
+    return { pid: null, junkLines: 0, lastLines: [] }
+  }
+}
+
+/** The body, when it is an answer to this request. */
+function answerTo(body: string, id: number): string | undefined {
+  try {
+    return idOf(readMessage(body)) === String(id) ? body : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function encoded(value: string): string {
+  const isSafe = plainHeader.test(value) && !/^=\?base64\?.*\?=$/.test(value)
+  return isSafe ? value : `=?base64?${Buffer.from(value).toString('base64')}?=`
+}
+
+function unreachable(problem: unknown): Error {
+  return new Error(`it cannot be reached: ${wordsOf(problem)}`)
+}

@@ -1,0 +1,40 @@
+import { system } from '../../os/system.ts'
+import { endProcesses } from '../../process/ending.ts'
+import { identityOf, ownIdentity } from '../../process/identity.ts'
+
+/** Every process of a connector has it in its environment: which connector, and which gateway started it. */
+export const connectorVariable = 'PORT_WATCHDOG_CONNECTOR'
+
+/** ms from SIGTERM to SIGKILL. */
+const graceMs = 2000
+
+/** What {@link connectorVariable} holds for the processes of one connection of this gateway. */
+export function markOf(connector: string, connection: string): string {
+  const { pid, startTime } = ownIdentity()
+  return `${connector} ${pid}:${startTime} ${connection}`
+}
+
+/**
+ * Ends what the servers of a gateway that was killed have left: most end with their stdin, and this is for the others. Those of a gateway
+ * that runs, and of other users, stay.
+ * @returns the connectors that something was ended of.
+ */
+export async function endLeftovers(): Promise<readonly string[]> {
+  const found = system.processTable().flatMap(({ pid }) => {
+    const mark = pid === process.pid ? undefined : system.environmentOf(pid, connectorVariable)
+    const [, connector = '', gateway = '', startTime] = /^(\S+) (\d+):(\S+) /.exec(mark ?? '') ?? []
+    if (mark === undefined || startTime === undefined) return []
+    const stat = system.processStat(Number(gateway))
+    const isThere = stat === 'unreadable' || (stat !== undefined && stat.startTime === startTime)
+    return isThere ? [] : [{ pid, mark, connector }]
+  })
+  const ended = found.map(async ({ pid, mark, connector }) => {
+    const identity = identityOf(pid)
+    const isOurs = (_words: readonly string[], other: number) =>
+      system.environmentOf(other, connectorVariable) === mark
+    if (identity === undefined || !isOurs([], pid)) return []
+    await endProcesses(identity, graceMs, isOurs)
+    return [connector]
+  })
+  return [...new Set((await Promise.all(ended)).flat())]
+}
