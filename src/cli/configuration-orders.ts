@@ -1,6 +1,6 @@
 /** What `proxy-monitor` does with a configuration without watching anything: --check, --init, --schema, --test-alert. */
+import { existsSync } from 'node:fs'
 import path from 'node:path'
-import { sendTestAlerts, testableChannels } from '../alert/test-alert.ts'
 import type { AlertConfiguration } from '../config/alert-options.ts'
 import {
   type Configuration,
@@ -9,17 +9,31 @@ import {
   type ForwardConfiguration,
 } from '../config/configuration.ts'
 import { configurationFileName } from '../config/find-file.ts'
+import { speaksTls } from '../config/http-options.ts'
 import { InvalidConfiguration, loadConfiguration } from '../config/load.ts'
 import { optionList } from '../config/option-table.ts'
+import {
+  type HealthCondition,
+  type Probe,
+  type ProgramConfiguration,
+  programDefaults,
+  type ReadyCondition,
+} from '../config/program-configuration.ts'
+import type { ResourceLimits } from '../config/resource-limits.ts'
 import { type RestartPolicy, restartDefaults } from '../config/restart-policy.ts'
 import { starterFile } from '../config/starter.ts'
+import { testChannels } from '../orders/monitor-orders.ts'
+import { OrderRefusal } from '../orders/order.ts'
+import { createFileAtomically } from '../os/atomic-file.ts'
 import { preciseDuration } from '../os/duration.ts'
 import { errorText, exitCode, Failure } from '../os/failure.ts'
 import { hostAndPort } from '../os/interfaces.ts'
 import { oneLine } from '../os/printable.ts'
-import { createFileAtomically } from '../record/atomic-file.ts'
+import { missingOf } from '../program/unit/missing.ts'
+import { programVocabulary } from '../program/unit/vocabulary.ts'
 import { limitInWords } from '../record/limit-words.ts'
 import { ownPrograms, shellWord } from '../report/own-programs.ts'
+import { testedText } from './ctl-output.ts'
 
 /** For editors: the schema that lies beside an installed program has no path that a file could name. */
 export async function printSchema(): Promise<number> {
@@ -37,9 +51,10 @@ export async function checkConfiguration(file: string | undefined, gate = ''): P
   try {
     const configuration = file === undefined ? configurationWithoutFile(gate) : await loadConfiguration(file)
     const what = file === undefined ? 'without a file' : `${file} is valid`
-    const { forwards } = configuration
-    process.stdout.write(`${what}: ${countOf(forwards.length)}\n`)
+    process.stdout.write(`${what}: ${countOf(configuration)}\n`)
     for (const line of listing(configuration)) process.stdout.write(`  ${oneLine(line)}\n`)
+    for (const line of missing(configuration))
+      process.stderr.write(`proxy-monitor: warning: ${oneLine(line)}\n`)
     return exitCode.ok
   } catch (error) {
     if (!(error instanceof InvalidConfiguration) || error.problems.length < 2) throw error
@@ -50,13 +65,25 @@ export async function checkConfiguration(file: string | undefined, gate = ''): P
   }
 }
 
-function countOf(forwards: number): string {
-  if (forwards === 0) return 'no forwards: nothing would be watched'
-  return forwards === 1 ? '1 forward' : `${forwards} forwards`
+function countOf({ forwards, programs }: Configuration): string {
+  const counted = (count: number, kind: string) => {
+    return count === 0 ? [] : [count === 1 ? `1 ${kind}` : `${count} ${kind}s`]
+  }
+  const counts = [...counted(forwards.length, 'forward'), ...counted(programs.length, 'program')]
+  return counts.length === 0 ? 'no forwards: nothing would be watched' : counts.join(' and ')
 }
 
-function listing({ forwards, alerts }: Configuration): string[] {
-  return [...forwards.flatMap(forwardLines), ...alertLines(alerts)]
+/** What programs need and do not find on this machine now. It may be there when they are started, so it is no mistake. */
+function missing({ programs }: Configuration): string[] {
+  return programs.flatMap((program) => {
+    const { fault } = programVocabulary(program)
+    return missingOf(program).map((one) => `${program.name}: ${fault(one)}`)
+  })
+}
+
+function listing({ forwards, programs, alerts, http }: Configuration): string[] {
+  const api = http === undefined ? [] : [`HTTP API: ${speaksTls(http) ? 'https' : 'http'}://${http.listen}`]
+  return [...forwards.flatMap(forwardLines), ...programs.flatMap(programLines), ...alertLines(alerts), ...api]
 }
 
 /** A forward, and what is not as it would be by itself. */
@@ -68,15 +95,83 @@ function forwardLines({ name, options, limits, restart }: ForwardConfiguration):
     const told = specification.kind === 'duration' ? preciseDuration(Number(value)) : value
     return [`${key}: ${Array.isArray(told) ? told.join(', ') : told}`]
   })
+  return [
+    `${name}: port ${listenPort} to ${hostAndPort(targetHost, targetPort)}`,
+    ...[...tuned, ...limitLine(limits), ...restartLine(restart)].map((line) => `  ${line}`),
+  ]
+}
+
+/** A program, and what is not as it would be by itself. Of its variables the names: their values may be secrets. */
+function programLines(program: ProgramConfiguration): string[] {
+  const {
+    name,
+    command,
+    cwd,
+    env,
+    envFile,
+    passEnv,
+    ready,
+    health,
+    restart,
+    limits,
+    stop,
+    autostart,
+    oneshot,
+    dependsOn,
+  } = program
+  const { stop: usualStop, readyWithinMs } = programDefaults
+  const { startTimeoutMs, killAfterMs } = restart
+  const variables = Object.keys(env)
+  const usual = {
+    ...restart,
+    startTimeoutMs: restartDefaults.startTimeoutMs,
+    killAfterMs: restartDefaults.killAfterMs,
+  }
+  const lines = [
+    `in: ${cwd}${existsSync(cwd) ? '' : ', which does not exist'}`,
+    ...(variables.length === 0 ? [] : [`env: ${variables.join(', ')}`]),
+    ...(envFile.length === 0 ? [] : [`envFile: ${envFile.join(', ')}`]),
+    ...(passEnv.length === 0 ? [] : [`passEnv: ${passEnv.join(', ')}`]),
+    ...(ready === undefined ? [] : [`ready: ${probeInWords(ready.probe)}`]),
+    ...(health === undefined ? [] : [healthLine(health)]),
+    ...(startTimeoutMs === readyWithinMs ? [] : [`readyWithin: ${preciseDuration(startTimeoutMs)}`]),
+    ...(stop.signal === usualStop.signal && killAfterMs === usualStop.graceMs
+      ? []
+      : [`stop: ${stop.signal}, grace ${preciseDuration(killAfterMs)}`]),
+    ...(dependsOn.length === 0 ? [] : [`dependsOn: ${dependsOn.join(', ')}`]),
+    ...(oneshot ? ['oneshot: true'] : []),
+    ...(autostart ? [] : ['autostart: false']),
+    ...limitLine(limits),
+    ...restartLine(usual),
+  ]
+  return [`${name}: runs ${command.map(shellWord).join(' ')}`, ...lines.map((line) => `  ${line}`)]
+}
+
+function probeInWords(probe: Probe | ReadyCondition['probe']): string {
+  switch (probe.kind) {
+    case 'port':
+      return `port ${probe.port}`
+    case 'http':
+      return probe.url
+    case 'log':
+      return `a line with ${probe.pattern}`
+    case 'command':
+      return probe.command.map(shellWord).join(' ')
+  }
+}
+
+function healthLine({ probe, intervalMs, failureThreshold, action }: HealthCondition): string {
+  const every = `every ${preciseDuration(intervalMs)}`
+  return `health: ${probeInWords(probe)}, ${every}; after ${failureThreshold} failures in a row: ${action}`
+}
+
+function limitLine(limits: ResourceLimits): string[] {
   const limited = [
     limits.memoryBytes > 0 ? [`memory ${limitInWords('memory', limits.memoryBytes)}`] : [],
     limits.cpuPercent > 0 ? [`cpu ${limitInWords('cpu', limits.cpuPercent)}`] : [],
+    (limits.openFiles ?? 0) > 0 ? [`open files ${limits.openFiles}`] : [],
   ].flat()
-  const limit = limited.length === 0 ? [] : [`limits: ${limited.join(', ')}; beyond: ${limits.action}`]
-  return [
-    `${name}: port ${listenPort} to ${hostAndPort(targetHost, targetPort)}`,
-    ...[...tuned, ...limit, ...restartLine(restart)].map((line) => `  ${line}`),
-  ]
+  return limited.length === 0 ? [] : [`limits: ${limited.join(', ')}; beyond: ${limits.action}`]
 }
 
 function restartLine(restart: RestartPolicy): string[] {
@@ -130,20 +225,17 @@ export function writeStarterFile(asked: true | string): number {
   return exitCode.ok
 }
 
-/** Tries the alert channels. @param asked the name of one channel; true = all. */
+/** The order `test-alert` for a configuration that no monitor need run with. @param asked the name of one channel; true = all. */
 export async function testAlerts(file: string | undefined, asked: true | string): Promise<number> {
   const { alerts } = file === undefined ? defaultConfiguration : await loadConfiguration(file)
-  const names = testableChannels(alerts)
-  if (names.length === 0) {
-    const cure = 'add one under alerts.channels, and name the file with --config'
-    throw new Failure(`no alert channel is configured; ${cure}`, exitCode.configuration)
+  try {
+    const { channels } = await testChannels(alerts, asked === true ? undefined : asked)
+    process.stdout.write(testedText({ channels }))
+    return channels.every(({ delivered }) => delivered) ? exitCode.ok : exitCode.unavailable
+  } catch (error) {
+    if (!(error instanceof OrderRefusal)) throw error
+    const { code, message, next } = error.error
+    const wrong = code === 'unknown-channel' ? exitCode.usage : exitCode.configuration
+    throw new Failure(`${message}; ${next}`, wrong)
   }
-  if (asked !== true && !names.includes(asked)) {
-    throw new Failure(`there is no alert channel "${asked}"; there is ${names.join(', ')}`, exitCode.usage)
-  }
-  const tested = await sendTestAlerts(alerts, asked === true ? names : [asked])
-  for (const { name, problem } of tested) {
-    process.stdout.write(`${name}: ${problem === undefined ? 'delivered' : `failed: ${oneLine(problem)}`}\n`)
-  }
-  return tested.some(({ problem }) => problem !== undefined) ? exitCode.unavailable : exitCode.ok
 }

@@ -8,8 +8,9 @@ const [first, ...rest] = process.argv.slice(2)
 const isHelp = first === 'help' && rest.length > 0
 const chosen = words.find(({ word }) => word === (isHelp ? rest[0] : first))
 if (first === '--complete') {
-  const { complete } = await import('./completion.ts')
-  await complete(rest)
+  const { completionsOf } = await import('./completion.ts')
+  const lines = await completionsOf(rest, words)
+  process.stdout.write(lines.map((text) => `${text}\n`).join(''))
 } else if (chosen !== undefined) {
   await chosen.run(isHelp ? ['--help'] : rest)
 } else if (first === undefined) {

@@ -1,10 +1,13 @@
 #!/usr/bin/env node
+import { existsSync } from 'node:fs'
+import path from 'node:path'
 import { parseCount } from '../config/values.ts'
+import type { LogEntry, LogLevel } from '../log/entry.ts'
 import { bootId, monotonicMs, wallTime } from '../os/clock.ts'
 import { exitCode, Failure } from '../os/failure.ts'
 import { printable } from '../os/printable.ts'
 import { readJournal } from '../record/journal.ts'
-import type { LogEntry, LogLevel } from '../record/log-entry.ts'
+import { fileNames } from '../record/state-directory.ts'
 import { readersDirectory } from '../record/usual-directories.ts'
 import { LogFollower, onChange } from '../report/log-follower.ts'
 import { isWorthy, readLogs } from '../report/log-reader.ts'
@@ -13,9 +16,11 @@ import { demandReadable, unreadableLogs } from '../report/readable.ts'
 import { type RenderOptions, toText } from '../report/render.ts'
 import { jsonEntry, LogLines, plainEntry, storyLines } from '../report/render-log.ts'
 import { parseSince } from '../report/since.ts'
-import { showsUnicode, wantsColour, widthOf } from '../report/terminal.ts'
+import { looksOf, widthOf } from '../report/terminal.ts'
 import { renderWhy, whyRestarted } from '../report/why.ts'
 import { argument, newCommand, program, runIfStarted } from './command.ts'
+import type { ProgramLog } from './program-log.ts'
+import { endOfReading } from './run.ts'
 
 interface Options {
   tail?: number
@@ -29,6 +34,9 @@ interface Options {
   stateDir?: string
 }
 
+/** ms between two looks at a program that prints all the time. */
+const followEveryMs = 250
+
 /** Entries shown when nobody says how many. */
 const defaultTail = 50
 
@@ -41,8 +49,14 @@ const levels: Readonly<Record<string, LogLevel>> = {
   err: 'error',
 }
 
-const command = newCommand('proxy-log', 'Show the logs of the monitor and of the forwards (read-only).')
-  .argument('[FORWARD]', 'a forward by name or port, or "monitor" (default: all logs, merged by time)')
+const command = newCommand(
+  'proxy-log',
+  'Show the logs of the monitor and of the forwards, or what a program printed (read-only).',
+)
+  .argument(
+    '[UNIT]',
+    'a forward by name or port, a program, or "monitor" (default: monitor and forwards, merged by time)',
+  )
   .optionsGroup('What to show:')
   .option(
     '-n, --tail <N>',
@@ -57,7 +71,7 @@ const command = newCommand('proxy-log', 'Show the logs of the monitor and of the
   )
   .option('--since <TIME>', 'entries since 10m, 2h, 3d, or a date or time (ISO 8601)', argument(parseSince))
   .option('-f, --follow', 'keep running and print new entries as they come')
-  .option('-w, --why <FORWARD>', 'tell why a forward was last restarted, and nothing else')
+  .option('-w, --why <UNIT>', 'tell why a forward or program was last restarted, and nothing else')
   .optionsGroup('How to show it:')
   .option('-j, --json', 'print one JSON object per line')
   .option('--ms', 'show milliseconds on a terminal')
@@ -80,17 +94,20 @@ Examples:
   proxy-log                            the last ${defaultTail} entries of everything
   proxy-log monitor --level error      what the monitor reported as errors
   proxy-log web --since 2h
+  proxy-log app --follow               what the program app prints
   proxy-log --why web                  what happened, what was done and why
   proxy-log --follow --json | jq .message
 
 Manual: man proxy-log`,
   )
 
-export const proxyLog = program(command, (asked: string | undefined, options: Options) => {
+export const proxyLog = program(command, async (asked: string | undefined, options: Options) => {
   const directory = readersDirectory(options.stateDir)
   demandReadable(directory)
   if (options.why !== undefined) return tellWhy(directory, options.why, options)
   const find = () => logSources(directory)
+  const program = asked === undefined ? undefined : await programLog(directory, asked, find(), options)
+  if (program !== undefined) return showProgram(directory, program, options)
   const sources = chooseSources(find(), asked)
   return options.follow === true
     ? follow(directory, asked === undefined ? find : () => sources, options)
@@ -104,10 +121,44 @@ function show(directory: string, sources: readonly LogSource[], options: Options
   for (const { file } of hidden)
     process.stderr.write(`proxy-log: ${file} cannot be read: permission denied\n`)
   const entries = readLogs(sources, query(options))
-  printer(sources, options)(entries)
+  printer(widthOfNames(sources), options)(entries)
   if (sources.length > 0 && hidden.length === sources.length) return exitCode.noPermission
   if (sources.length === 0) process.stderr.write(`proxy-log: nothing has been logged in ${directory} yet\n`)
   else if (entries.length === 0) process.stderr.write('proxy-log: no entries match\n')
+  return exitCode.ok
+}
+
+/** The output of a program of this name; undefined = there is none, or the name is a forward's. */
+async function programLog(
+  directory: string,
+  asked: string,
+  sources: readonly LogSource[],
+  { level }: Options,
+): Promise<ProgramLog | undefined> {
+  if (sources.some(({ name, port }) => name === asked || String(port) === asked)) return undefined
+  if (!/^[\w.-]+$/.test(asked) || !existsSync(path.join(directory, fileNames.programIndex(asked))))
+    return undefined
+  const { ProgramLog } = await import('./program-log.ts')
+  return new ProgramLog(directory, asked, level)
+}
+
+async function showProgram(directory: string, log: ProgramLog, options: Options): Promise<number> {
+  const print = printer(0, options)
+  const { tail, since } = query(options)
+  const entries = log.read(tail, since)
+  const ended = options.follow === true ? endOfReading() : undefined
+  print(entries)
+  if (ended !== undefined) {
+    // Each line that is printed changes the directory.
+    let lookedAt = 0
+    await untilEnded(ended, directory, () => {
+      const now = performance.now()
+      if (now - lookedAt < followEveryMs) return
+      lookedAt = now
+      print(log.more())
+    })
+  }
+  if (options.follow !== true && entries.length === 0) process.stderr.write('proxy-log: no entries match\n')
   return exitCode.ok
 }
 
@@ -116,7 +167,7 @@ async function tellWhy(directory: string, asked: string, { json, color }: Option
   const why = whyRestarted(await readJournal(directory), asked, now)
   if (why.kind === 'unknown-forward') {
     const known = why.known.length === 0 ? 'it has none yet' : `it has ${why.known.join(', ')}`
-    throw new Failure(`the journal has no forward "${asked}"; ${known}`, exitCode.usage)
+    throw new Failure(`the journal has no forward or program "${asked}"; ${known}`, exitCode.usage)
   }
   if (json === true) process.stdout.write(`${JSON.stringify(why)}\n`)
   else if (!process.stdout.isTTY) process.stdout.write(printable(renderWhy(why)))
@@ -130,21 +181,31 @@ async function follow(
   find: () => readonly LogSource[],
   options: Options,
 ): Promise<number> {
-  const ended = new AbortController()
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => ended.abort())
-  process.stdout.once('error', () => ended.abort())
   const follower = new LogFollower(find)
   const sources = find()
-  const print = printer(sources, options)
+  const print = printer(widthOfNames(sources), options)
+  const ended = endOfReading()
   print(readLogs(sources, query(options), follower.positions))
-  const look = () => print(follower.read().filter((entry) => isWorthy(entry, options.level)))
-  await new Promise<void>((resolve) => {
-    ended.signal.addEventListener('abort', () => resolve())
-    onChange(directory, ended.signal, look)
-    look()
-  })
+  await untilEnded(ended, directory, () =>
+    print(follower.read().filter((entry) => isWorthy(entry, options.level))),
+  )
   follower.close()
   return exitCode.ok
+}
+
+/** Looks at every change of the directory until `ended` is aborted. */
+async function untilEnded(ended: AbortSignal, directory: string, look: () => void): Promise<void> {
+  if (ended.aborted) return
+  await new Promise<void>((resolve) => {
+    ended.addEventListener('abort', () => resolve())
+    onChange(directory, ended, look)
+    look()
+  })
+}
+
+/** Columns for the name of who speaks; none where only one does. */
+function widthOfNames(sources: readonly LogSource[]): number {
+  return sources.length === 1 ? 0 : Math.max(0, ...sources.map(({ name }) => name.length))
 }
 
 function query({ tail, level, since }: Options) {
@@ -152,11 +213,7 @@ function query({ tail, level, since }: Options) {
 }
 
 /** Prints entries one after the other, in the way that suits the reader. */
-function printer(
-  sources: readonly LogSource[],
-  { json, color, ms }: Options,
-): (entries: readonly LogEntry[]) => void {
-  const sourceWidth = sources.length === 1 ? 0 : Math.max(0, ...sources.map(({ name }) => name.length))
+function printer(sourceWidth: number, { json, color, ms }: Options): (entries: readonly LogEntry[]) => void {
   const write = (text: string) => void (text !== '' && process.stdout.write(text))
   if (json === true) return (entries) => write(entries.map(jsonEntry).join(''))
   if (!process.stdout.isTTY) {
@@ -168,11 +225,8 @@ function printer(
 }
 
 function looks(color: boolean): RenderOptions {
-  return {
-    colour: color && wantsColour(process.stdout, process.env),
-    width: widthOf(process.stdout),
-    unicode: showsUnicode(process.env),
-  }
+  const wanted = looksOf(process.stdout, process.env)
+  return { ...wanted, colour: color && wanted.colour }
 }
 
 function parseLevel(text: string) {

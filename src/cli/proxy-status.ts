@@ -1,21 +1,20 @@
 #!/usr/bin/env node
 import { type Parsed, parseDuration } from '../config/values.ts'
 import { exitCode, Failure } from '../os/failure.ts'
+import type { StatusReport } from '../record/shapes/status-report.ts'
 import { readersDirectory } from '../record/usual-directories.ts'
 import { assess } from '../report/assess.ts'
-import { gather, type LookMemory } from '../report/gather.ts'
+import { gather, type LookMemory, type LookOptions } from '../report/gather.ts'
 import { gatherHistory } from '../report/gather-history.ts'
-import { listProcesses, processLines } from '../report/processes.ts'
 import { demandReadable } from '../report/readable.ts'
-import { type RenderOptions, renderStatus, toText } from '../report/render.ts'
-import { historyLines } from '../report/render-history.ts'
-import { pageLines } from '../report/screen/pages.ts'
-import { type WatchSources, watchOnScreen } from '../report/screen/watch-screen.ts'
-import type { StatusReport } from '../report/status.ts'
-import { showsUnicode, wantsColour, widthOf } from '../report/terminal.ts'
-import { isReached, timedOut, type WaitGoal, WaitProgress, waitGoals, whatIsMissing } from '../report/wait.ts'
-import { lookAgain, watchInLines } from '../report/watch.ts'
+import type { WatchSources } from '../report/screen/watch-screen.ts'
+import { looksOf, widthOf } from '../report/terminal.ts'
+import type { Line } from '../report/text.ts'
+import { isReached, timedOut, type WaitGoal, waitGoals } from '../report/wait.ts'
 import { argument, newCommand, program, runIfStarted } from './command.ts'
+import { endOfReading } from './run.ts'
+
+// What lays a report out for people is loaded where it is used: programs that ask for JSON, often again and again, do not wait for it.
 
 interface Options {
   json?: boolean
@@ -41,7 +40,10 @@ const defaultWatchMs = 2000
 const defaultTimeoutMs = 30_000
 
 const command = newCommand('proxy-status', 'Show the status of the forwards and the monitor (read-only).')
-  .argument('[FORWARD...]', 'only these forwards, by name or port, with everything that is known of them')
+  .argument(
+    '[UNIT...]',
+    'only these forwards and programs, by name or port, with everything that is known of them',
+  )
   .optionsGroup('What to show:')
   .option(
     '-w, --watch [TIME]',
@@ -99,30 +101,28 @@ export const proxyStatus = program(command, async (words: string[], options: Opt
   if (options.wait !== undefined) return waitFor(options.wait, directory, asked, options)
   if (options.timeout !== undefined) throw new Failure('--timeout works only with --wait', exitCode.usage)
   if (options.watch !== undefined || options.follow === true) return watch(directory, asked, options)
-  return print(assess(await gather(directory, { asked })), options)
+  return print(assess(await gather(directory, { asked, linesOf: linesIn(directory) })), options)
 })
 
 await runIfStarted(import.meta.url, proxyStatus)
 
+/** Reads what programs printed; what that takes is loaded when a program is asked about. */
+function linesIn(directory: string): NonNullable<LookOptions['linesOf']> {
+  return async (name, count) => (await import('./program-log.ts')).lastEntries(directory, name, count)
+}
+
 async function printHistory(directory: string, asked: readonly string[], options: Options): Promise<number> {
   const history = await gatherHistory(directory, asked)
-  process.stdout.write(
-    options.json === true
-      ? `${JSON.stringify(history, null, 2)}\n`
-      : toText(historyLines(history, widthOf(process.stdout)), looks()),
-  )
-  return exitCode.ok
+  if (options.json === true) return printJson(history)
+  const { historyLines } = await import('../report/render-history.ts')
+  return printLines(historyLines(history, widthOf(process.stdout)))
 }
 
 /** Of all state directories, so that none has to be found. */
 async function printProcesses({ json }: Options): Promise<number> {
+  const { listProcesses, processLines } = await import('../report/processes.ts')
   const list = await listProcesses()
-  const text =
-    json === true
-      ? `${JSON.stringify(list, null, 2)}\n`
-      : toText(processLines(list, widthOf(process.stdout)), looks())
-  process.stdout.write(text)
-  return exitCode.ok
+  return json === true ? printJson(list) : printLines(processLines(list, widthOf(process.stdout)))
 }
 
 async function waitFor(
@@ -131,7 +131,9 @@ async function waitFor(
   asked: readonly string[],
   options: Options,
 ): Promise<number> {
-  const { signal } = endedBySignals()
+  const { lookAgain } = await import('../report/watch.ts')
+  const { WaitProgress, whatIsMissing } = await import('../report/wait-progress.ts')
+  const signal = endOfReading('SIGHUP')
   const progress = new WaitProgress(process.stderr)
   const look = async () => assess(await gather(directory, { asked, withFigures: false }))
   const last = await lookAgain(look, (seen) => isReached(goal, seen), {
@@ -140,22 +142,25 @@ async function waitFor(
     waiting: (report, forMs) => progress.tell(whatIsMissing(goal, report), forMs),
   })
   progress.end()
-  print(assess(await gather(directory, { asked })), options)
+  await print(assess(await gather(directory, { asked, linesOf: linesIn(directory) })), options)
   if (isReached(goal, last)) return exitCode.ok
   process.stderr.write(`proxy-status: not ${goal} in time: ${whatIsMissing(goal, last)}\n`)
   return timedOut
 }
 
 async function watch(directory: string, asked: readonly string[], options: Options): Promise<number> {
-  const { signal } = endedBySignals()
+  const signal = endOfReading('SIGHUP')
   const intervalMs = watchIntervalMs(options)
   const json = options.json === true
   const memory: LookMemory = {}
-  const look = async () => assess(await gather(directory, { asked, memory }))
+  const look = async () => assess(await gather(directory, { asked, memory, linesOf: linesIn(directory) }))
   const { stdout, stdin } = process
   if (!stdout.isTTY || json || process.env.TERM === 'dumb') {
+    const { watchInLines } = await import('../report/watch.ts')
     return watchInLines(look, (text) => stdout.write(text), { json, intervalMs, signal })
   }
+  const { pageLines } = await import('../report/screen/pages.ts')
+  const { watchOnScreen } = await import('../report/screen/watch-screen.ts')
   const { colour, unicode } = looks()
   const pages: WatchSources['pages'] = (page, forward, width) => pageLines(directory, page, forward, width)
   const report = await watchOnScreen(
@@ -166,25 +171,28 @@ async function watch(directory: string, asked: readonly string[], options: Optio
   return report === undefined ? exitCode.ok : print(report, options)
 }
 
-/** Aborted by SIGINT, SIGTERM, and a reader that goes away. */
-function endedBySignals(): AbortController {
-  const ended = new AbortController()
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => ended.abort())
-  process.stdout.once('error', () => ended.abort())
-  return ended
+function looks() {
+  return looksOf(process.stdout, process.env)
 }
 
-function looks(): RenderOptions {
-  return {
-    colour: wantsColour(process.stdout, process.env),
-    width: widthOf(process.stdout),
-    unicode: showsUnicode(process.env),
+async function print(report: StatusReport, { json }: Options): Promise<number> {
+  if (json === true) printJson(report)
+  else {
+    const { renderStatus } = await import('../report/render.ts')
+    process.stdout.write(renderStatus(report, looks()))
   }
+  return report.exitCode
 }
 
-function print(report: StatusReport, { json }: Options): number {
-  process.stdout.write(json === true ? `${JSON.stringify(report, null, 2)}\n` : renderStatus(report, looks()))
-  return report.exitCode
+function printJson(value: object): number {
+  process.stdout.write(`${JSON.stringify(value, null, 2)}\n`)
+  return exitCode.ok
+}
+
+async function printLines(lines: readonly Line[]): Promise<number> {
+  const { toText } = await import('../report/render.ts')
+  process.stdout.write(toText(lines, looks()))
+  return exitCode.ok
 }
 
 function watchIntervalMs({ watch }: Options): number {

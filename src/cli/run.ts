@@ -1,5 +1,7 @@
+import { redactPatterns } from '../log/redaction.ts'
 import { errorCode, errorText, exitCode, Failure } from '../os/failure.ts'
 import { oneLine, printable } from '../os/printable.ts'
+import { chooseSystem } from '../os/system.ts'
 
 let isOutputLog = false
 
@@ -28,10 +30,12 @@ export async function runToEnd(
   process.stderr.on('error', () => {})
   // Node would print it raw, and its text may hold what others have sent: no line of it may look like an entry of the log.
   process.on('uncaughtException', (error) => {
-    process.stderr.write(`${name}: a fault in port-watchdog: ${oneLine(errorText(error))}\n${stackOf(error)}`)
+    const text = `${name}: a fault in port-watchdog: ${oneLine(errorText(error))}\n${stackOf(error)}`
+    process.stderr.write(redactPatterns(text))
     process.exit(exitCode.internal)
   })
   try {
+    await chooseSystem()
     const code = await run()
     process.exitCode = lost === undefined ? code : exitCode.outputLost
   } catch (error) {
@@ -39,6 +43,19 @@ export async function runToEnd(
     if (isVerbose()) process.stderr.write(stackOf(error))
     process.exitCode = error instanceof Failure ? error.exitCode : exitCode.internal
   }
+}
+
+/**
+ * Aborted when a command that goes on telling things is to end: by SIGINT, SIGTERM, or a reader that goes away. To be called before the
+ * first line is printed: its reader may send a signal at once.
+ * @param further signals that mean the same.
+ */
+export function endOfReading(...further: readonly NodeJS.Signals[]): AbortSignal {
+  const ended = new AbortController()
+  const end = () => ended.abort()
+  for (const signal of ['SIGINT', 'SIGTERM', ...further] as const) process.once(signal, end)
+  process.stdout.once('error', end)
+  return ended.signal
 }
 
 /** No line of a stack trace, which goes to a log too, may look like an entry of the log. */

@@ -2,7 +2,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander'
 import { groupOf, optionGroups } from '../config/option-groups.ts'
 import { type OptionSpecification, optionList, parserOf, withDefaults } from '../config/option-table.ts'
 import { parseCount, parsePort, parseTargetHost, unixPath } from '../config/values.ts'
-import { argument, newCommand, repeatable, runProgram } from './command.ts'
+import { argument, newCommand, readAndRun, repeatable } from './command.ts'
 import type { ForwarderWords } from './plain-words.ts'
 
 /** `tcp-proxy` with its help, for words that are not plain ones. */
@@ -112,10 +112,20 @@ export function forwarderWords(
   return { forward: withDefaults(place, given), stateDir: given.stateDir, reportFd: given.reportFd }
 }
 
-/** Reads the words of this process, and runs what they mean or says what is wrong with them. */
-export async function runTcpProxy(run: (words: ForwarderWords) => Promise<number>): Promise<void> {
-  await runProgram({
-    command: tcpProxyCommand(),
-    run: (...words: Parameters<typeof forwarderWords>) => run(forwarderWords(...words)),
-  })
+/** What commander makes of words that are not plain. */
+export type ReadWords =
+  | { readonly isVerbose: boolean; readonly meant: ForwarderWords }
+  /** They ask for help, or are wrong, and that is printed. */
+  | { readonly isVerbose: boolean; readonly exitCode: number }
+
+export async function readWords(words: readonly string[]): Promise<ReadWords> {
+  const command = tcpProxyCommand()
+  let meant: ForwarderWords | undefined
+  const run = (...given: Parameters<typeof forwarderWords>) => {
+    meant = forwarderWords(...given)
+    return 0
+  }
+  const exitCode = await readAndRun({ command, run }, words)
+  const isVerbose = command.opts().verbose === true
+  return meant === undefined ? { isVerbose, exitCode } : { isVerbose, meant }
 }

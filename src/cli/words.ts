@@ -1,24 +1,21 @@
+/**
+ * cli/: the commands. Each file reads its words, calls one room and prints; run.ts turns errors into one line and an exit code.
+ *
+ *   port-watchdog WORD -> `words` -> the command's file (`Program`) -> a room
+ *
+ * A new command is a file with a `Program` and a row of `words`; help, completion and manual pages are made from it. tcp-proxy alone
+ * starts without commander (plain-words.ts), because each restart of a forward waits for it.
+ */
 import { spawn } from 'node:child_process'
 import { constants } from 'node:os'
-import { fileURLToPath } from 'node:url'
-import type { Command } from 'commander'
-import type { Program } from './command.ts'
+import { packageFile } from '../os/package-file.ts'
+import type { WholeProgram, Word } from './command.ts'
 import { readPlainWords } from './plain-words.ts'
 
 /**
  * The words of `port-watchdog`: `port-watchdog status` is `proxy-status`, in the same process, with the same options and exit codes.
  * Help, completion and manual pages are made from this table. To add a word, add a row.
  */
-export interface Word {
-  readonly word: string
-  readonly summary: string
-  /** The program that the word stands for, where it is installed under a name of its own, too. */
-  readonly program?: string
-  /** Its options and arguments, for completion. Undefined when another program reads them. */
-  readonly command?: () => Promise<Command>
-  readonly run: (words: readonly string[]) => Promise<void>
-}
-
 export const words: readonly Word[] = [
   of('start', 'run TCP forwards and restart the ones that die', 'proxy-monitor', async () => {
     return (await import('./proxy-monitor.ts')).proxyMonitor
@@ -29,6 +26,9 @@ export const words: readonly Word[] = [
   of('log', 'show the logs of the monitor and the forwards', 'proxy-log', async () => {
     return (await import('./proxy-log.ts')).proxyLog
   }),
+  of('ctl', 'give orders: start, stop, restart, retry, drain, reload', 'proxy-ctl', async () => {
+    return (await import('./proxy-ctl.ts')).proxyCtl
+  }),
   {
     word: 'forward',
     summary: 'run a single TCP forward',
@@ -36,11 +36,15 @@ export const words: readonly Word[] = [
     command: async () => (await import('./tcp-proxy-command.ts')).tcpProxyCommand(),
     run: runForward,
   },
+  of('mcp', 'serve many MCP servers as one', 'mcp-proxy', async () => {
+    return (await import('./mcp-proxy.ts')).mcpProxy
+  }),
   of('doctor', 'check this machine and the configuration, and name cures', undefined, async () => {
     return (await import('./doctor.ts')).doctor
   }),
   of('completion', 'print shell completion for bash, zsh or fish', undefined, async () => {
-    return (await import('./completion.ts')).completion
+    const { completionOf } = await import('./completion.ts')
+    return completionOf(['port-watchdog', ...words.flatMap(({ program }) => program ?? [])])
   }),
   {
     word: 'install-service',
@@ -49,16 +53,21 @@ export const words: readonly Word[] = [
   },
 ]
 
-function of(word: string, summary: string, name: string | undefined, load: () => Promise<Program>): Word {
+function of(
+  word: string,
+  summary: string,
+  name: string | undefined,
+  load: () => Promise<WholeProgram>,
+): Word {
   return {
     word,
     summary,
     ...(name === undefined ? {} : { program: name }),
     command: async () => (await load()).command,
     run: async (given) => {
-      const { runProgram } = await import('./command.ts')
-      const { command, run } = await load()
-      await runProgram({ command: command.name(`port-watchdog ${word}`), run }, given)
+      const { command, runWith } = await load()
+      command.name(`port-watchdog ${word}`)
+      await runWith(given)
     },
   }
 }
@@ -68,7 +77,7 @@ function of(word: string, summary: string, name: string | undefined, load: () =>
  * words of this process.
  */
 async function runForward(given: readonly string[]): Promise<void> {
-  const file = fileURLToPath(new URL('../../bin/tcp-proxy.cjs', import.meta.url))
+  const file = packageFile('dist/bin/tcp-proxy.cjs')
   process.argv = [process.execPath, file, ...given]
   if (readPlainWords(given) !== undefined) {
     await import(file)
@@ -87,7 +96,7 @@ async function runForward(given: readonly string[]): Promise<void> {
 
 /** A shell script of this package, with the terminal of this process. */
 async function runScript(name: string, given: readonly string[]): Promise<void> {
-  const file = fileURLToPath(new URL(`../../../scripts/${name}`, import.meta.url))
+  const file = packageFile(`scripts/${name}`)
   const child = spawn('bash', [file, ...given], { stdio: 'inherit' })
   process.exitCode = await new Promise<number>((resolve) => {
     child.once('error', (error) => {

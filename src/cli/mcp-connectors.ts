@@ -1,0 +1,216 @@
+/** Commands of `mcp-proxy` about connectors and their tools: call, test, tools, config. */
+import type { ConnectorConfiguration } from '../config/connector-configuration.ts'
+import type { LoadedConnectors } from '../config/load-connectors.ts'
+import type { Parsed } from '../config/values.ts'
+import { exitCode, Failure } from '../os/failure.ts'
+import { oneLine, printable } from '../os/printable.ts'
+import { readersDirectory } from '../record/usual-directories.ts'
+import { argument, filled, type Program } from './command.ts'
+import { connectorsOf, gatewayCommand } from './mcp-command.ts'
+
+interface Options {
+  readonly config?: string
+  readonly stateDir?: string
+  readonly json?: boolean
+}
+
+/** ms that the start of a connector may take. */
+const startTimeoutMs = 60_000
+
+/** Characters of JSON that are about one token for a model. */
+const charactersOfToken = 4
+
+interface Tool {
+  readonly name: string
+  readonly description?: string
+}
+
+interface Content {
+  readonly type: string
+  readonly text?: string
+}
+
+const call: Program = {
+  command: gatewayCommand(
+    'call',
+    'Call a tool. The running gateway is used; without one, the connector is started.',
+  )
+    .argument('<CONNECTOR>', 'its id')
+    .argument('<TOOL>', 'the tool, by the name that the server gives it')
+    .option('--args <JSON>', 'the arguments of the call, as a JSON object', argument(parseObject))
+    .option('--config <FILE>', 'configuration file, or that of an MCP client', filled)
+    .option('-j, --json', 'print the whole result'),
+  run: async (id: string, tool: string, options: Options & { args?: object }) => {
+    const { openOwnClient } = await import('../gateway/own-client.ts')
+    const connector = one(await connectorsOf(options.config), id)
+    const client = await openOwnClient({
+      stateDirectory: readersDirectory(options.stateDir),
+      connectors: [connector],
+      startTimeoutMs,
+    })
+    try {
+      const { offeredName } = await import('../gateway/names.ts')
+      const name = offeredName(connector.id, tool)
+      const result = await client.ask('tools/call', { name, arguments: options.args ?? {} })
+      process.stdout.write(
+        options.json === true ? `${JSON.stringify(result, null, 2)}\n` : contentText(result),
+      )
+      return result.isError === true ? exitCode.orderFailed : exitCode.ok
+    } catch (error) {
+      throw failed(error)
+    } finally {
+      await client.close()
+    }
+  },
+}
+
+const test: Program = {
+  command: gatewayCommand('test', 'Start one connector alone and show what it is and what it offers.')
+    .argument('<CONNECTOR>', 'its id')
+    .option('--config <FILE>', 'configuration file, or that of an MCP client', filled),
+  run: async (id: string, options: Options) => {
+    const { openOwnClient } = await import('../gateway/own-client.ts')
+    const connector = one(await connectorsOf(options.config), id)
+    const began = performance.now()
+    const client = await openOwnClient({
+      stateDirectory: readersDirectory(options.stateDir),
+      connectors: [connector],
+      startTimeoutMs,
+      alone: true,
+    })
+    try {
+      const [upstream] = client.upstreams
+      await upstream?.settled()
+      if (upstream?.facts === undefined || upstream.problem !== undefined) {
+        throw new Failure(
+          `connector '${connector.id}' failed: ${upstream?.problem ?? 'unknown'}`,
+          exitCode.unavailable,
+        )
+      }
+      const { facts, offering } = upstream
+      const { lastLines, junkLines } = upstream.wireFacts()
+      const lines = [
+        `Connector '${connector.id}' ready (${offering.tools.length} tools)`,
+        `  Started in:    ${Math.round(performance.now() - began)} ms`,
+        `  Revision:      ${facts.revision}`,
+        `  Server:        ${oneLine(facts.info ?? 'it does not say')}`,
+        `  Capabilities:  ${Object.keys(facts.capabilities).join(', ') || 'none'}`,
+        `  Prompts:       ${offering.prompts.length}`,
+        `  Resources:     ${offering.resources.length}, templates ${offering.resourceTemplates.length}`,
+        ...(junkLines === 0 ? [] : [`  Junk lines:    ${junkLines} on stdout that are no messages`]),
+        ...lastLines.map((line) => `  stderr: ${line}`),
+      ]
+      process.stdout.write(lines.map((line) => `${line}\n`).join(''))
+      return exitCode.ok
+    } finally {
+      await client.close()
+    }
+  },
+}
+
+const tools: Program = {
+  command: gatewayCommand('tools', 'List the tools that clients are offered.')
+    .option('--count', 'print how many there are, and about how many tokens their descriptions cost a client')
+    .option('--config <FILE>', 'configuration file, or that of an MCP client', filled)
+    .option('-j, --json', 'print them as JSON'),
+  run: async (options: Options & { count?: boolean }) => {
+    const { openOwnClient } = await import('../gateway/own-client.ts')
+    const { connectors } = await connectorsOf(options.config)
+    const client = await openOwnClient({
+      stateDirectory: readersDirectory(options.stateDir),
+      connectors: connectors.filter(({ enabled }) => enabled),
+      startTimeoutMs,
+    })
+    try {
+      const { tools: listed = [], _meta } = await client.ask('tools/list', {})
+      const all = listed as readonly Tool[]
+      if (options.json === true) process.stdout.write(`${JSON.stringify(all, null, 2)}\n`)
+      else process.stdout.write(options.count === true ? countText(all) : listText(all))
+      if (_meta !== undefined)
+        process.stderr.write(`mcp-proxy: some are missing: ${oneLine(JSON.stringify(_meta))}\n`)
+      return exitCode.ok
+    } catch (error) {
+      throw failed(error)
+    } finally {
+      await client.close()
+    }
+  },
+}
+
+const config: Program = {
+  command: gatewayCommand('config', 'Show the connectors as the gateway reads them; secrets are masked.')
+    .argument('<ACTION>', 'view', argument(parseView))
+    .option('--config <FILE>', 'configuration file, or that of an MCP client', filled),
+  run: async (_action: string, options: Options) => {
+    const { connectors, file } = await connectorsOf(options.config)
+    const shown = connectors.map(({ transport, restart: _, ...connector }) => ({
+      ...connector,
+      transport: maskedTransport(transport),
+    }))
+    process.stdout.write(`${JSON.stringify({ file, connectors: shown }, null, 2)}\n`)
+    return exitCode.ok
+  },
+}
+
+export const connectorPrograms: readonly Program[] = [call, test, tools, config]
+
+/** Values of variables and headers are secrets more often than not; what they refer to is none. */
+function maskedTransport(transport: ConnectorConfiguration['transport']): object {
+  const mask = (values: Readonly<Record<string, string>>) =>
+    Object.fromEntries(
+      Object.entries(values).map(([name, value]) => [
+        name,
+        /^\$\{[^}]*\}$/.test(value) ? value : '[redacted]',
+      ]),
+    )
+  if (transport.kind === 'stdio') return { ...transport, env: mask(transport.env) }
+  const url = transport.url.replace(/\?.*$/, '?[redacted]').replace(/\/\/[^/@]*@/, '//[redacted]@')
+  return { ...transport, url, headers: mask(transport.headers) }
+}
+
+function one({ connectors, file }: LoadedConnectors, id: string): ConnectorConfiguration {
+  const found = connectors.find((connector) => connector.id === id || connector.name === id)
+  if (found !== undefined) return { ...found, enabled: true }
+  const known = connectors.map((connector) => connector.id).join(', ') || 'none'
+  throw new Failure(
+    `there is no connector "${oneLine(id)}" in ${oneLine(file)}; it has ${known}`,
+    exitCode.usage,
+  )
+}
+
+function failed(error: unknown): Failure {
+  return new Failure(error instanceof Error ? error.message : String(error), exitCode.orderFailed)
+}
+
+function contentText({ content, ...result }: Readonly<Record<string, unknown>>): string {
+  if (!Array.isArray(content)) return `${JSON.stringify({ content, ...result })}\n`
+  return content
+    .map((part: Content) => `${part.text === undefined ? `[${part.type}]` : printable(part.text)}\n`)
+    .join('')
+}
+
+function listText(all: readonly Tool[]): string {
+  return all.map(({ name, description = '' }) => `${name}  ${oneLine(description).slice(0, 100)}\n`).join('')
+}
+
+function countText(all: readonly Tool[]): string {
+  const tokens = Math.round(JSON.stringify(all).length / charactersOfToken)
+  const many = all.length > 40 ? '; with more than 40 tools, many models choose worse' : ''
+  return `${all.length} tools, about ${tokens} tokens${many}\n`
+}
+
+function parseObject(text: string): Parsed<object> {
+  try {
+    const value: unknown = JSON.parse(text)
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return { ok: true, value }
+  } catch {
+    // Said below.
+  }
+  return { ok: false, problem: `this is not a JSON object such as '{"message":"test"}'` }
+}
+
+function parseView(text: string): Parsed<string> {
+  return text === 'view'
+    ? { ok: true, value: text }
+    : { ok: false, problem: `"${text}" is not an action; write view` }
+}
