@@ -3,7 +3,7 @@ import { createHmac } from 'node:crypto'
 import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
-import { describe, it, type TestContext } from 'node:test'
+import { describe, it, type TestContext } from 'vitest'
 import type { AlertBody } from '../../src/alert/message-text.ts'
 import type { ChannelConfiguration } from '../../src/config/alert-options.ts'
 import { Secret } from '../../src/config/secret.ts'
@@ -37,7 +37,7 @@ function assertNoSecret(room: AlertRoom): void {
   assert.doesNotMatch([...files, ...room.log].join('\n'), /secretsecretsecret|T0123456789|B0123456789/)
 }
 
-describe('a webhook that answers', { timeout: 30_000 }, () => {
+describe('a webhook that answers', () => {
   it('200: has it once, and the channel is well', async (t) => {
     const { room, received } = await deliver(t, [fine])
     assert.equal(received.length, 1)
@@ -127,7 +127,7 @@ describe('a webhook that answers', { timeout: 30_000 }, () => {
   })
 })
 
-describe('a webhook that cannot be reached', { timeout: 30_000 }, () => {
+describe('a webhook that cannot be reached', () => {
   it('connection refused: is tried again until somebody listens', async (t) => {
     const unused = createServer()
     const port = await new Promise<number>((resolve) => {
@@ -157,7 +157,7 @@ describe('a webhook that cannot be reached', { timeout: 30_000 }, () => {
   })
 })
 
-describe('many alerts', { timeout: 30_000 }, () => {
+describe('many alerts', () => {
   it('that waited are delivered as few messages, in order, none lost', async (t) => {
     const receiver = await AlertReceiver.start(t, [{ status: 503, headers: { 'retry-after': '1' } }])
     const room = new AlertRoom(t, { channels: [webhook(receiver.url())] })
@@ -209,7 +209,7 @@ describe('many alerts', { timeout: 30_000 }, () => {
   })
 })
 
-describe('a signed webhook', { timeout: 30_000 }, () => {
+describe('a signed webhook', () => {
   it('can be verified by what is documented', async (t) => {
     const receiver = await AlertReceiver.start(t)
     const room = new AlertRoom(t, {
@@ -227,7 +227,7 @@ describe('a signed webhook', { timeout: 30_000 }, () => {
   })
 })
 
-describe('a command', { timeout: 30_000 }, () => {
+describe('a command', () => {
   function script(room: { directory: string }, text: string): string {
     const file = join(room.directory, 'notify')
     writeFileSync(file, `#!/bin/sh\n${text}\n`)
@@ -294,7 +294,7 @@ describe('a command', { timeout: 30_000 }, () => {
   })
 })
 
-describe('a dead man’s switch', { timeout: 30_000 }, () => {
+describe('a dead man’s switch', () => {
   it('is fetched after rounds, no more often than asked for, and says when an incident is open', async (t) => {
     const receiver = await AlertReceiver.start(t)
     const url = new Secret(receiver.url('/ping/0123456789abcdef'))
@@ -303,7 +303,14 @@ describe('a dead man’s switch', { timeout: 30_000 }, () => {
     await receiver.count(1)
     await until('answered', async () => room.health('ping')?.state === 'ok' || undefined)
     room.open('inspector')
-    const facts = { forward: 'inspector', port: 6274, subject: 'forward', message: '' } as const
+    const facts = {
+      unit: 'forward-6274',
+      forward: 'inspector',
+      port: 6274,
+      subject: 'forward',
+      title: 'inspector',
+      message: '',
+    }
     const counts = { failingForMs: 0, restarts: 0, restartsWhileFailing: 0 }
     room.alerts.roundDone([{ condition: 'failing', facts: { ...facts, ...counts } }])
     const received = await receiver.count(2)
@@ -339,7 +346,7 @@ describe('a dead man’s switch', { timeout: 30_000 }, () => {
   })
 })
 
-describe('a disk that takes nothing', { timeout: 30_000 }, () => {
+describe('a disk that takes nothing', () => {
   it('stops no alert, is said once, and everything is written when it can be', async (t) => {
     const receiver = await AlertReceiver.start(t)
     const room = new AlertRoom(t, { channels: [webhook(receiver.url())] })
@@ -356,7 +363,7 @@ describe('a disk that takes nothing', { timeout: 30_000 }, () => {
   })
 })
 
-describe('what the monitor before has left', { timeout: 30_000 }, () => {
+describe('what the monitor before has left', () => {
   it('is delivered, and what Retry-After asked for still counts', async (t) => {
     const receiver = await AlertReceiver.start(t, [{ status: 429, headers: { 'retry-after': '1' } }])
     const channels = [webhook(receiver.url())]

@@ -1,6 +1,5 @@
-import assert from 'node:assert/strict'
-import { describe, it } from 'node:test'
 import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
 import {
   decideIncidents,
   type Facts,
@@ -10,8 +9,7 @@ import {
   initialIncidents,
   subjectKey,
 } from '../../src/alert/incident.ts'
-import type { IncidentChange, IncidentState } from '../../src/alert/incident-record.ts'
-import type { Moment } from '../../src/alert/moment.ts'
+import type { IncidentChange, IncidentState, Moment } from '../../src/record/shapes/alerts.ts'
 
 const minute = 60_000
 const hour = 60 * minute
@@ -58,8 +56,11 @@ class World {
 }
 
 function facts(overrides: Partial<Facts> = {}): Facts {
+  const { forward = 'inspector' } = overrides
   return {
-    forward: 'inspector',
+    unit: forward,
+    forward,
+    title: forward,
     port: 6274,
     subject: 'forward',
     message: 'inspector is not running (failure #3)',
@@ -94,11 +95,11 @@ describe('an incident', () => {
     world.do(opened({ failingForMs: 20_000, restarts: 9, restartsWhileFailing: 2 }))
     world.pass(40_000)
     const [change] = world.do(resolved({ message: 'works again', restarts: 11 }))
-    assert.deepEqual(world.told, ['opened', 'resolved'])
-    assert.equal(change?.durationMs, 60_000)
-    assert.equal(change?.restarts, 4)
-    assert.equal(change?.incident, world.changes[0]?.incident)
-    assert.deepEqual(world.state.incidents, [])
+    expect(world.told).toStrictEqual(['opened', 'resolved'])
+    expect(change?.durationMs).toBe(60_000)
+    expect(change?.restarts).toBe(4)
+    expect(change?.incident).toBe(world.changes[0]?.incident)
+    expect(world.state.incidents).toStrictEqual([])
   })
 
   it('is not opened twice, and what was never opened is not resolved', () => {
@@ -107,7 +108,7 @@ describe('an incident', () => {
     world.do(opened())
     world.do(opened())
     world.do(seen('failing'))
-    assert.deepEqual(world.told, ['opened'])
+    expect(world.told).toStrictEqual(['opened'])
   })
 
   it('of a forward and of its target are two', () => {
@@ -115,10 +116,11 @@ describe('an incident', () => {
     world.do(opened())
     world.do(opened({ subject: 'target' }))
     world.do(resolved({ subject: 'target' }))
-    assert.deepEqual(
-      world.changes.map(({ subject, event }) => `${subject} ${event}`),
-      ['forward opened', 'target opened', 'target resolved'],
-    )
+    expect(world.changes.map(({ subject, event }) => `${subject} ${event}`)).toStrictEqual([
+      'forward opened',
+      'target opened',
+      'target resolved',
+    ])
   })
 
   it('opened by one monitor is resolved by the next, also after a boot, by what a round sees', () => {
@@ -128,14 +130,14 @@ describe('an incident', () => {
     world.boot()
     world.do(seen('unclear'))
     world.do(seen('well'))
-    assert.deepEqual(world.told, ['opened', 'resolved'])
-    assert.equal(world.changes[1]?.durationMs, hour)
+    expect(world.told).toStrictEqual(['opened', 'resolved'])
+    expect(world.changes[1]?.durationMs).toBe(hour)
   })
 
   it('that news has missed is opened by what a round sees', () => {
     const world = new World()
     world.do(seen('failing'))
-    assert.deepEqual(world.told, ['opened'])
+    expect(world.told).toStrictEqual(['opened'])
   })
 
   it('is resolved when its forward is ended by an order, or not watched any more', () => {
@@ -144,9 +146,9 @@ describe('an incident', () => {
     world.do(seen('ended'))
     world.do(opened())
     world.do({ kind: 'watched', keys: [subjectKey(facts())] })
-    assert.deepEqual(world.told, ['opened', 'resolved', 'opened'])
+    expect(world.told).toStrictEqual(['opened', 'resolved', 'opened'])
     world.do({ kind: 'watched', keys: [] })
-    assert.match(world.changes.at(-1)?.message ?? '', /not watched any more/)
+    expect(world.changes.at(-1)?.message ?? '').toMatch(/not watched any more/)
   })
 
   it('never lasts a negative time when the wall clock was set back over a boot', () => {
@@ -154,7 +156,7 @@ describe('an incident', () => {
     world.do(opened())
     world.boot()
     world.now = { ...world.now, wallMs: world.now.wallMs - hour }
-    assert.equal(world.do(resolved())[0]?.durationMs, 0)
+    expect(world.do(resolved())[0]?.durationMs).toBe(0)
   })
 })
 
@@ -169,14 +171,14 @@ describe('flapping', () => {
       world.pass(minute)
       world.do(flapping())
     }
-    assert.deepEqual(world.told, ['opened', 'flapping'])
+    expect(world.told).toStrictEqual(['opened', 'flapping'])
     world.do(resolved({ restarts: 7 }))
     world.pass(policy.settleMs - 1).do({ kind: 'tick' })
-    assert.deepEqual(world.told, ['opened', 'flapping'])
+    expect(world.told).toStrictEqual(['opened', 'flapping'])
     world.pass(1).do({ kind: 'tick' })
-    assert.deepEqual(world.told, ['opened', 'flapping', 'resolved'])
-    assert.equal(world.changes[2]?.durationMs, 10 * minute, 'until it was well, not until it was believed')
-    assert.equal(world.changes[2]?.restarts, 7)
+    expect(world.told).toStrictEqual(['opened', 'flapping', 'resolved'])
+    expect(world.changes[2]?.durationMs, 'until it was well, not until it was believed').toBe(10 * minute)
+    expect(world.changes[2]?.restarts).toBe(7)
   })
 
   it('begins its settling anew at every failure, also one below the threshold', () => {
@@ -186,7 +188,7 @@ describe('flapping', () => {
     world.pass(policy.settleMs / 2).do(seen('unclear'))
     world.do(seen('well'))
     world.pass(policy.settleMs / 2).do({ kind: 'tick' })
-    assert.deepEqual(world.told, ['opened'])
+    expect(world.told).toStrictEqual(['opened'])
   })
 
   it('is also what comes and goes as whole incidents', () => {
@@ -198,8 +200,8 @@ describe('flapping', () => {
       world.pass(20_000)
     }
     const pairs = policy.flappingIncidents - 1
-    assert.deepEqual(world.told, [...Array(pairs).fill(['opened', 'resolved']).flat(), 'opened'])
-    assert.equal(world.changes.at(-1)?.flapping, true)
+    expect(world.told).toStrictEqual([...Array(pairs).fill(['opened', 'resolved']).flat(), 'opened'])
+    expect(world.changes.at(-1)?.flapping).toBe(true)
   })
 })
 
@@ -208,7 +210,7 @@ describe('reminders', () => {
     const world = new World()
     world.do(opened())
     world.pass(48 * hour).do({ kind: 'tick' })
-    assert.deepEqual(world.told, ['opened'])
+    expect(world.told).toStrictEqual(['opened'])
   })
 
   it('come after 30 min, then doubling, every 6 h at most', () => {
@@ -219,7 +221,7 @@ describe('reminders', () => {
       world.pass(minute)
       if (world.do({ kind: 'tick' }).length > 0) at.push(minutes)
     }
-    assert.deepEqual(at, [30, 90, 210, 450, 810, 1170, 1530])
+    expect(at).toStrictEqual([30, 90, 210, 450, 810, 1170, 1530])
   })
 
   it('come once after a long sleep of the monitor', () => {
@@ -229,7 +231,7 @@ describe('reminders', () => {
     world.pass(24 * hour)
     world.do({ kind: 'tick' })
     world.do({ kind: 'tick' })
-    assert.deepEqual(world.told, ['opened', 'reminder'])
+    expect(world.told).toStrictEqual(['opened', 'reminder'])
   })
 })
 
@@ -237,13 +239,10 @@ describe('grouping', () => {
   it('puts all changes of a round into one message', () => {
     const world = new World({ groupMs: 5000 })
     for (const forward of ['a', 'b', 'c']) world.do(opened({ forward }))
-    assert.deepEqual(world.delivered, [])
+    expect(world.delivered).toStrictEqual([])
     const { messages } = decideIncidents(world.state, { kind: 'tick' }, world.pass(5000).now, world.policy)
-    assert.equal(messages.length, 1)
-    assert.deepEqual(
-      messages[0]?.changes.map(({ forward }) => forward),
-      ['a', 'b', 'c'],
-    )
+    expect(messages.length).toBe(1)
+    expect(messages[0]?.changes.map(({ forward }) => forward)).toStrictEqual(['a', 'b', 'c'])
   })
 
   it('survives a restart within the window', () => {
@@ -252,7 +251,7 @@ describe('grouping', () => {
     world.restart()
     world.boot()
     world.pass(5000).do({ kind: 'tick' })
-    assert.deepEqual(world.delivered, world.changes)
+    expect(world.delivered).toStrictEqual(world.changes)
   })
 })
 
@@ -318,16 +317,17 @@ describe('incidents, whatever happens', () => {
       fc.property(fc.array(happening, { maxLength: 60 }), policies, (steps, overrides) => {
         const world = ended(steps, overrides)
         for (const key of ['forward a', 'target a', 'forward b', 'target b']) {
-          const events = world.changes.filter((change) => subjectKey(change) === key)
+          const events = world.changes.filter((change) => subjectKey({ unit: '', ...change }) === key)
           const words = events.map(({ event }) => event).filter((event) => event !== 'reminder')
-          assert.match(words.join(' '), /^(opened( flapping)? resolved ?)*$/)
+          expect(words.join(' ')).toMatch(/^(opened( flapping)? resolved ?)*$/)
           for (let index = 0; index < events.length; index++) {
             const before = events[index - 1]
             const isNew = events[index]?.event === 'opened'
-            assert.equal(events[index]?.incident !== before?.incident, isNew)
+            expect(events[index]?.incident !== before?.incident).toBe(isNew)
           }
         }
-        for (const { durationMs, restarts } of world.changes) assert.ok(durationMs >= 0 && restarts >= 0)
+        for (const { durationMs, restarts } of world.changes)
+          expect(durationMs >= 0 && restarts >= 0).toBeTruthy()
       }),
       runs,
     )
@@ -337,8 +337,8 @@ describe('incidents, whatever happens', () => {
     fc.assert(
       fc.property(fc.array(happening, { maxLength: 60 }), policies, (steps, overrides) => {
         const world = ended(steps, overrides)
-        assert.deepEqual(world.delivered, world.changes)
-        assert.equal(new Set(world.changes.map(({ id }) => id)).size, world.changes.length)
+        expect(world.delivered).toStrictEqual(world.changes)
+        expect(new Set(world.changes.map(({ id }) => id)).size).toBe(world.changes.length)
       }),
       runs,
     )
@@ -348,7 +348,7 @@ describe('incidents, whatever happens', () => {
     fc.assert(
       fc.property(fc.array(happening, { maxLength: 40 }), policies, (steps, overrides) => {
         const restarted = steps.flatMap((step) => [step, { kind: 'restart' }])
-        assert.deepEqual(ended(restarted, overrides).changes, ended(steps, overrides).changes)
+        expect(ended(restarted, overrides).changes).toStrictEqual(ended(steps, overrides).changes)
       }),
       runs,
     )

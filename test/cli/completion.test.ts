@@ -2,9 +2,13 @@ import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync, symlinkSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { describe, it, type TestContext } from 'node:test'
+import { describe, it, type TestContext } from 'vitest'
+import { completionsOf } from '../../src/cli/completion.ts'
+import { words } from '../../src/cli/words.ts'
 import { commandFile, run, temporaryDirectory } from '../support/children.ts'
-import { echoServer, freePort, withWatched } from '../support/watched.ts'
+import { wellRecord, wellState } from '../support/status-facts.ts'
+import { freePort, skipFor } from '../support/tools.ts'
+import { echoServer, withWatched } from '../support/watched.ts'
 
 /** A shell at a terminal of its own, to be typed at. */
 class Terminal {
@@ -17,7 +21,9 @@ class Terminal {
       env: { ...process.env, TERM: 'dumb', PS1: 'READY> ', PROMPT: 'READY> ', ...environment },
       stdio: ['pipe', 'pipe', 'inherit'],
     })
-    t.after(() => this.#child.kill('SIGKILL'))
+    t.onTestFinished(() => {
+      void this.#child.kill('SIGKILL')
+    })
     this.#child.stdout?.setEncoding('utf8').on('data', (text: string) => {
       this.#shown += text
       for (const look of this.#waiting.splice(0)) look()
@@ -48,16 +54,15 @@ async function installed(t: TestContext, shell: string): Promise<{ folder: strin
   return { folder, PATH: `${folder}:${process.env.PATH}` }
 }
 
-const ask = async (...line: string[]) => {
-  const { stdout } = await run('port-watchdog', ['--complete', ...line])
-  return stdout
-    .split('\n')
-    .slice(0, -1)
-    .map((text) => text.split('\t')[0])
-}
+const valuesOf = (lines: readonly string[]) => lines.map((text) => text.split('\t')[0])
+
+/** What a shell is told, without a process for each question. */
+const ask = async (...line: string[]) => valuesOf(await completionsOf(line, words))
 
 describe('completion', () => {
   it('of commands, options, values, files and folders', async () => {
+    const { code, stdout } = await run('port-watchdog', ['--complete', 'port-watchdog', 'st'])
+    assert.deepEqual([code, valuesOf(stdout.split('\n'))], [0, ['start', 'status', '']])
     assert.deepEqual(await ask('port-watchdog', 'st'), ['start', 'status'])
     assert.deepEqual(await ask('/some/where/proxy-log', '--l'), ['--level'])
     assert.deepEqual(await ask('port-watchdog', 'log', '--level', ''), ['info', 'warn', 'error'])
@@ -69,6 +74,9 @@ describe('completion', () => {
     assert.deepEqual(await ask('proxy-monitor', '--check', ''), [':files'])
     assert.deepEqual(await ask('proxy-status', '--watch', '--js'), ['--json'])
     assert.deepEqual(await ask('port-watchdog', 'completion', ''), ['bash', 'zsh', 'fish'])
+    assert.deepEqual(await ask('proxy-ctl', 're'), ['restart', 'retry', 'reload'])
+    assert.deepEqual(await ask('port-watchdog', 'ctl', 'drain', '--wi'), ['--within'])
+    assert.deepEqual(await ask('proxy-ctl', 'nothing', ''), [])
     assert.deepEqual(await ask('port-watchdog', 'nothing', ''), [])
   })
 
@@ -78,11 +86,40 @@ describe('completion', () => {
       const forward = (name: string, listen: number) => ({ name, listen, target: `localhost:${echo.port}` })
       await watched.monitor([forward('web', await freePort()), forward('wiki', await freePort())])
       const place = ['--state-dir', watched.directory]
+      await watched.statusWhen('both are in the records', ({ forwards }) => forwards.length === 2)
       assert.deepEqual(await ask('port-watchdog', 'status', ...place, 'w'), ['web', 'wiki'])
       assert.deepEqual(await ask('proxy-log', ...place, ''), ['web', 'wiki', 'monitor'])
       assert.deepEqual(await ask('proxy-log', ...place, '--why', 'wi'), ['wiki'])
+      assert.deepEqual(await ask('proxy-ctl', 'restart', ...place, 'w'), ['web', 'wiki'])
+      assert.deepEqual(await ask('port-watchdog', 'ctl', 'stop', ...place, 'web', 'wi'), ['wiki'])
       await echo.close()
     }))
+
+  it('offers no name from the records that a shell would run or that would change the terminal', async (t) => {
+    const { folder, PATH } = await installed(t, 'bash')
+    const hostile = [
+      'w"eb',
+      "w'eb",
+      '$(touch evaluated)',
+      'w`touch evaluated`',
+      'w;id',
+      'w web',
+      '-w',
+      'w\\eb',
+    ]
+    const controls = ['w\n:files', 'w\tb', 'w\u001b]0;title\u0007', 'w\u009b2J', 'w\u202e']
+    const forwards = [...hostile, 'web', ...controls].map((name) => ({ ...wellRecord, name }))
+    writeFileSync(path.join(folder, 'runtime-state.json'), JSON.stringify({ ...wellState, forwards }))
+    assert.deepEqual(await ask('proxy-status', '--state-dir', folder, ''), ['web'])
+    assert.deepEqual(await ask('proxy-status', `--state-dir=${folder}`, ''), ['web'])
+    // As bash gives it.
+    assert.deepEqual(await ask('proxy-status', '--state-dir', '=', folder, ''), ['web'])
+    assert.deepEqual(await ask('proxy-log', '--state-dir', folder, '--why', '$'), [])
+    const bash = new Terminal(t, 'bash --noprofile --norc -i', { PATH, HISTFILE: '/dev/null' })
+    await bash.type(`cd ${folder} && source completion && echo so''urced\n`, /sourced/)
+    await bash.type(`proxy-status --state-dir ${folder} \t`, / web $/)
+    assert.ok(!existsSync(path.join(folder, 'evaluated')))
+  })
 
   it('in bash, without evaluating what was typed', async (t) => {
     const { folder, PATH } = await installed(t, 'bash')
@@ -96,7 +133,7 @@ describe('completion', () => {
     assert.ok(!existsSync(path.join(folder, 'evaluated')))
   })
 
-  it('in zsh', { skip: !hasShell('zsh') && 'zsh is not installed' }, async (t) => {
+  it('in zsh', { skip: skipFor(!hasShell('zsh') && 'zsh is not installed') }, async (t) => {
     const { folder, PATH } = await installed(t, 'zsh')
     const zsh = new Terminal(t, 'zsh -f -i', { PATH, HOME: folder })
     await zsh.type(
@@ -111,7 +148,7 @@ describe('completion', () => {
     assert.ok(!existsSync(path.join(folder, 'evaluated')))
   })
 
-  it('in fish', { skip: !hasShell('fish') && 'fish is not installed' }, async (t) => {
+  it('in fish', { skip: skipFor(!hasShell('fish') && 'fish is not installed') }, async (t) => {
     const { folder, PATH } = await installed(t, 'fish')
     const completed = async (line: string) => {
       const script = `source completion; complete -C '${line}'`
@@ -124,10 +161,7 @@ describe('completion', () => {
         said += text
       })
       await new Promise((resolve) => child.once('close', resolve))
-      return said
-        .split('\n')
-        .slice(0, -1)
-        .map((text) => text.split('\t')[0])
+      return valuesOf(said.split('\n').slice(0, -1))
     }
     assert.deepEqual(await completed('port-watchdog st'), ['start', 'status'])
     assert.deepEqual(await completed('proxy-log --level=w'), ['--level=warn'])

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
-import { describe, it } from 'node:test'
+import { describe, it } from 'vitest'
 import { optionList } from '../../src/config/option-table.ts'
 import { checkout, run } from '../support/tools.ts'
 
@@ -22,6 +22,7 @@ describe('manual pages', async () => {
       'proxy-monitor.1',
       'proxy-status.1',
       'proxy-log.1',
+      'proxy-ctl.1',
     ]) {
       assert.ok(pages.includes(name), name)
     }

@@ -2,9 +2,10 @@ import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { chownSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { describe, it, type TestContext } from 'node:test'
+import { describe, it, type TestContext } from 'vitest'
 import { starterFile } from '../../src/config/starter.ts'
 import { commandFile, temporaryDirectory } from '../support/children.ts'
+import { skipFor } from '../support/tools.ts'
 
 /** Runs proxy-monitor in a folder of its own. */
 function inFolder(t: TestContext) {
@@ -92,7 +93,7 @@ describe('The configuration that nobody names', () => {
   })
 
   it('is not one that another user has put into the current folder', {
-    skip: process.getuid?.() === 0 ? false : 'SKIPPED, NOT TESTED: only root can give files to another user',
+    skip: skipFor(process.getuid?.() !== 0 && 'only root can give files to another user'),
   }, (t) => {
     const { folder, run } = inFolder(t)
     const planted = path.join(folder, 'port-watchdog.yaml')
@@ -166,5 +167,42 @@ alerts:
           new RegExp(`^proxy-monitor: /.*/x\\.yaml: line ${index + 2}: forwards\\[${index}\\].*${key}`, 'm'),
         )
     }
+  })
+})
+
+describe('proxy-monitor --check of programs', () => {
+  it('names what a program will not find, and every mistake beside one with a template', (t) => {
+    const { folder, run } = inFolder(t)
+    const file = path.join(folder, 'port-watchdog.yaml')
+    writeFileSync(
+      file,
+      `programs:
+  - { name: web, command: [no-such-program], envFile: gone.env, actions: { test: { command: [./no-test] } } }
+  - { name: api, command: [node, -v], cwd: nowhere }
+`,
+    )
+    const warned = run('--check')
+    assert.equal(warned.status, 0)
+    assert.deepEqual(warned.stderr.split('\n'), [
+      `proxy-monitor: warning: web: its file of variables ${path.join(folder, 'gone.env')} cannot be read`,
+      'proxy-monitor: warning: web: no-such-program was not found; is it in PATH?',
+      `proxy-monitor: warning: web: ${path.join(folder, 'no-test')} cannot be run: it, or the interpreter in its first line, does not exist`,
+      `proxy-monitor: warning: api: its folder ${path.join(folder, 'nowhere')} does not exist; make it, or correct cwd`,
+      '',
+    ])
+    writeFileSync(
+      file,
+      `programs:
+  - { name: web, template: vitte }
+  - { name: api, comand: [node, -v] }
+  - { name: api, command: [node, -v], autostart: maybe }
+`,
+    )
+    const wrong = run('--check')
+    assert.equal(wrong.status, 78)
+    assert.match(wrong.stderr, /line 2: .*there is no template "vitte"/)
+    assert.match(wrong.stderr, /line 3: .*unknown key "comand" \(did you mean command\?\)/)
+    assert.match(wrong.stderr, /line 4: .*autostart must be true or false/)
+    assert.doesNotMatch(wrong.stderr, /programs\[0\] has no command/)
   })
 })

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync } from 'node:fs'
 import path from 'node:path'
-import { describe, it, type TestContext } from 'node:test'
+import { describe, it, type TestContext } from 'vitest'
 import { temporaryDirectory } from '../support/children.ts'
-import { checkout, type Finished, run } from '../support/tools.ts'
+import { checkout, type Finished, run, step } from '../support/tools.ts'
 
 interface Manifest {
   readonly version: string
@@ -15,7 +15,7 @@ const manifest = JSON.parse(readFileSync(path.join(checkout, 'package.json'), 'u
 const commands = Object.keys(manifest.bin)
 
 const npm = (...words: string[]): Promise<Finished> =>
-  run(['npm', ...words, '--no-audit', '--no-fund', '--fetch-retries=0'], 180_000)
+  run(['npm', ...words, '--no-audit', '--no-fund', '--fetch-retries=0'], 380_000)
 
 /** No registry can be reached from where the test runs. */
 const isOffline = ({ stderr }: Finished) =>
@@ -64,16 +64,17 @@ async function install(t: TestContext): Promise<{ prefix: string; place: string 
   const made = await npm('install', '--global', '--ignore-scripts', '--prefix', prefix, archive)
   if (made.code === 0) return { prefix, place: path.join(prefix, 'lib', 'node_modules', 'port-watchdog') }
   assert.ok(isOffline(made), made.stderr)
-  t.diagnostic('no registry: installed with the dependencies of this checkout')
+  void t.annotate('no registry: installed with the dependencies of this checkout')
   return { prefix, place: await installedByHand(prefix, archive) }
 }
 
-describe('package', () => {
+// npm installs all packages for each archive that it makes of a clone: minutes, beside other tests.
+describe('package', { timeout: 400_000 }, () => {
   it('a package made from a clone without a build has no program', async (t) => {
     const { prefix, place } = await install(t)
     await eachCommandWorks(prefix)
 
-    await t.test('everything that the documentation names is in it, and nothing else', async () => {
+    await step('everything that the documentation names is in it, and nothing else', async () => {
       const needed = [
         'README.md',
         'CHANGELOG.md',
@@ -105,7 +106,7 @@ describe('package', () => {
       assert.ok(bytes < 4 << 20, `${bytes} bytes`)
     })
 
-    await t.test('the services of a user and of the system can be installed from it', async (t) => {
+    await step('the services of a user and of the system can be installed from it', async () => {
       for (const [scope, ...words] of [['user', '--user'], ['system']] as const) {
         const home = temporaryDirectory(t)
         const units = path.join(home, 'units')
@@ -143,7 +144,7 @@ describe('package', () => {
     for (const file of Object.values(manifest.bin))
       assert.ok(listed.stdout.includes(`package/${file}\n`), file)
 
-    await t.test(
+    await step(
       'a global install from git, which npm cannot do yet, leaves nothing behind and says what to do',
       async () => {
         const prefix = path.join(folder, 'prefix')

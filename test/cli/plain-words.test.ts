@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
-import { describe, it } from 'node:test'
 import fc from 'fast-check'
+import { describe, it } from 'vitest'
 import { type ForwarderWords, readPlainWords } from '../../src/cli/plain-words.ts'
 import { forwarderWords, tcpProxyCommand } from '../../src/cli/tcp-proxy-command.ts'
 import { type OptionSpecification, optionList, optionWords } from '../../src/config/option-table.ts'

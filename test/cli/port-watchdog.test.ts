@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
-import { describe, it } from 'node:test'
+import { describe } from 'vitest'
 import { askControl } from '../../src/control/client.ts'
-import type { ForwarderHealth } from '../../src/record/forwarder-health.ts'
+import type { ForwarderHealth } from '../../src/record/shapes/forwarder-health.ts'
 import { run } from '../support/children.ts'
-import { until } from '../support/tools.ts'
-import { askThrough, echoServer, freePort, withWatched } from '../support/watched.ts'
+import { it } from '../support/fixtures.ts'
+import { freePort, until } from '../support/tools.ts'
+import { askThrough, echoServer } from '../support/watched.ts'
 
 const umbrella = (...words: string[]) => run('port-watchdog', words)
 
@@ -40,50 +41,48 @@ describe('port-watchdog', () => {
     assert.match((await umbrella('forward', '--help')).stdout, /^Usage: port-watchdog forward /)
   })
 
-  it('gives each command its options, exit codes and mistakes', () =>
-    withWatched(async (watched) => {
-      const told = await umbrella('status', '--json', '--state-dir', watched.directory)
-      assert.equal(told.code, 3)
-      assert.equal(JSON.parse(told.stdout).exitCode, 3)
-      const mistaken = await umbrella('start', '--confg', 'x')
-      assert.equal(mistaken.code, 64)
-      assert.match(mistaken.stderr, /^port-watchdog start: unknown option '--confg'/)
-      const forward = await umbrella('forward', '1', '2')
-      assert.equal(forward.code, 64)
-      assert.match(forward.stderr, /^port-watchdog forward: TARGET_HOST/)
-    }))
+  it('gives each command its options, exit codes and mistakes', async ({ watched }) => {
+    const told = await umbrella('status', '--json', '--state-dir', watched.directory)
+    assert.equal(told.code, 3)
+    assert.equal(JSON.parse(told.stdout).exitCode, 3)
+    const mistaken = await umbrella('start', '--confg', 'x')
+    assert.equal(mistaken.code, 64)
+    assert.match(mistaken.stderr, /^port-watchdog start: unknown option '--confg'/)
+    const forward = await umbrella('forward', '1', '2')
+    assert.equal(forward.code, 64)
+    assert.match(forward.stderr, /^port-watchdog forward: TARGET_HOST/)
+  })
 
-  it('forwards in its own process, and can be replaced like any forwarder', () =>
-    withWatched(async (watched) => {
-      const echo = await echoServer()
-      const port = await freePort()
-      // `--drain=1s` is what only commander reads.
-      for (const drain of [['--drain', '1s'], ['--drain=1s']]) {
-        const forward = watched.start(
-          'port-watchdog',
-          'forward',
-          String(port),
-          'localhost',
-          String(echo.port),
-          ...drain,
-        )
-        await forward.line(/Listening/)
-        assert.equal(await askThrough(port), 'hello')
-        const socket = watched.file(`tcp_proxy_${port}.sock`)
-        const pid = async () => ((await askControl(socket, 'health')) as ForwarderHealth).identity.pid
-        assert.equal(await pid(), forward.pid)
-        process.kill(forward.pid, 'SIGUSR2')
-        const successor = await until('the replacement', async () => {
-          const now = await pid()
-          return now === forward.pid ? undefined : now
-        })
-        await until('the end of the first process', async () => !forward.isRunning || undefined)
-        assert.equal(await askThrough(port), 'hello')
-        process.kill(successor, 'SIGTERM')
-        await until('the end of the replacement', async () =>
-          (await askThrough(port)) === 'ECONNREFUSED' ? true : undefined,
-        )
-      }
-      await echo.close()
-    }))
+  it('forwards in its own process, and can be replaced like any forwarder', async ({ watched }) => {
+    const echo = await echoServer()
+    const port = await freePort()
+    // `--drain=1s` is what only commander reads.
+    for (const drain of [['--drain', '1s'], ['--drain=1s']]) {
+      const forward = watched.start(
+        'port-watchdog',
+        'forward',
+        String(port),
+        'localhost',
+        String(echo.port),
+        ...drain,
+      )
+      await forward.line(/Listening/)
+      assert.equal(await askThrough(port), 'hello')
+      const socket = watched.file(`tcp_proxy_${port}.sock`)
+      const pid = async () => ((await askControl(socket, 'health')) as ForwarderHealth).identity.pid
+      assert.equal(await pid(), forward.pid)
+      process.kill(forward.pid, 'SIGUSR2')
+      const successor = await until('the replacement', async () => {
+        const now = await pid()
+        return now === forward.pid ? undefined : now
+      })
+      await until('the end of the first process', async () => !forward.isRunning || undefined)
+      assert.equal(await askThrough(port), 'hello')
+      process.kill(successor, 'SIGTERM')
+      await until('the end of the replacement', async () =>
+        (await askThrough(port)) === 'ECONNREFUSED' ? true : undefined,
+      )
+    }
+    await echo.close()
+  })
 })

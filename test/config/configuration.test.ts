@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { describe, it } from 'node:test'
 import { inspect } from 'node:util'
+import { describe, it } from 'vitest'
 import { changeInWords, compareConfigurations } from '../../src/config/compare.ts'
 import { defaultConfiguration } from '../../src/config/configuration.ts'
 import { loadConfiguration } from '../../src/config/load.ts'
@@ -128,8 +128,11 @@ forwards:
       `forwards: [{ name: a, listen: 70000, target: "b:1" }, { name: b, listen: 2 }]\ninterval: []`,
     )
     await refused(/: line 2: forwards\[1\]\.name: a is used twice$/, `forwards: [${least},\n ${least}]`)
-    await refused(/bind.*not an IP address; bind takes/, `forwards: [${least.replace(' }', ', bind: x }')}]`)
-    await refused(/end with a } at line 3, column 1$/, 'forwards:\n  - { name: a\nrest: ]')
+    await refused(
+      /bind.*not an IP address; write one of/,
+      `forwards: [${least.replace(' }', ', bind: x }')}]`,
+    )
+    await refused(/: line 3: .*end with a }$/, 'forwards:\n  - { name: a\nrest: ]')
   })
 
   it('refuses two forwards of one name or one port', async () => {

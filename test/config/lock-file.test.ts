@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { it } from 'node:test'
+import { it } from 'vitest'
 import { checkout } from '../support/tools.ts'
 
 it('Every package of the lock file has a hash, so that npm installs nothing else', () => {

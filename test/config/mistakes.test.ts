@@ -1,8 +1,7 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: this is how people write references to variables.
-import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { describe, it, type TestContext } from 'node:test'
+import { describe, expect, it, type TestContext } from 'vitest'
 import type { ForwardConfiguration } from '../../src/config/configuration.ts'
 import { defaultConfiguration } from '../../src/config/configuration.ts'
 import { conflictsIn } from '../../src/config/conflicts.ts'
@@ -23,10 +22,10 @@ async function refusal(t: TestContext, text: string | Buffer, name?: string): Pr
     await load(t, text, name)
   } catch (error) {
     const { message } = error as Error
-    assert.doesNotMatch(message, /\n/)
+    expect(message).not.toMatch(/\n/)
     return message.replace(/^(the configuration cannot be read: )?\S+:? /, '')
   }
-  return assert.fail('it is taken')
+  return expect.unreachable('it is taken')
 }
 
 const machine = { addresses: ['127.0.0.1', '::1', '10.0.0.5', 'fd00::5'], hostname: 'Box' }
@@ -39,7 +38,7 @@ describe('Forwards that lead to each other', () => {
       (await load(t, text).catch(() => undefined))?.forwards ?? []
     return parsed.length === 0
       ? await refusal(t, text)
-      : conflictsIn(parsed, machine)
+      : conflictsIn(parsed, [], machine)
           .map(({ text }) => text)
           .join()
   }
@@ -81,8 +80,7 @@ describe('Forwards that lead to each other', () => {
     ],
   })) {
     it(`are refused: ${what}`, async (t) => {
-      assert.match(
-        await conflicts(t, ...forwards),
+      expect(await conflicts(t, ...forwards)).toMatch(
         /leads in a circle: a \(forwards\[0\]\) -> .*a \(forwards\[0\]\);/,
       )
     })
@@ -108,7 +106,7 @@ describe('Forwards that lead to each other', () => {
         '{ name: b, listen: 1002, target: "10.9.9.9:1001" }',
       ],
     ]) {
-      assert.equal(await conflicts(t, ...forwards), '', forwards.join())
+      expect(await conflicts(t, ...forwards), forwards.join()).toBe('')
     }
   })
 })
@@ -142,14 +140,14 @@ describe('Places to listen that cannot be taken twice', () => {
   ] as const) {
     it(`are refused with both: ${what}`, async (t) => {
       const text = await refusal(t, `forwards: [${forwards.join(', ')}]`)
-      assert.match(text, /is taken already by/)
-      for (const place of places) assert.ok(text.includes(place), text)
+      expect(text).toMatch(/is taken already by/)
+      for (const place of places) expect(text).toContain(place)
     })
   }
 
   it('are refused: metrics where the target is', async (t) => {
     const text = 'forwards: [{ name: a, listen: 1001, target: "localhost:9", metrics: "127.0.0.1:9" }]'
-    assert.match(await refusal(t, text), /forwards\[0\]\.metrics: 127\.0\.0\.1:9 is the target/)
+    expect(await refusal(t, text)).toMatch(/forwards\[0\]\.metrics: 127\.0\.0\.1:9 is the target/)
   })
 
   it('are taken when they are different', async (t) => {
@@ -176,10 +174,8 @@ describe('A value that looks like a variable and is not replaced', () => {
         ['command[1]', `alerts:\n  channels: [{ type: command, command: [notify, ${quoted}] }]`],
         ['name', `alerts:\n  channels: [{ type: slack, name: ${quoted}, url: "https://a.b/" }]`],
       ] as const) {
-        assert.match(
-          await refusal(t, text),
+        expect(await refusal(t, text), text).toMatch(
           new RegExp(`line 2: \\S*${place.replaceAll(/[[\]]/g, '\\$&')}: .*variable`),
-          text,
         )
       }
     })
@@ -188,13 +184,12 @@ describe('A value that looks like a variable and is not replaced', () => {
   it('is refused where it is a home folder', async (t) => {
     for (const file of ['~/a.log', '~ann/a.log']) {
       const text = `forwards: [{ name: a, listen: 1001, target: "b:1", accessLog: "${file}" }]`
-      assert.match(
-        await refusal(t, text),
+      expect(await refusal(t, text)).toMatch(
         /forwards\[0\]\.accessLog: "~\w*\/a\.log" begins with a home folder/,
       )
     }
     const command = 'alerts: { channels: [{ type: command, command: [~/bin/notify] }] }'
-    assert.match(await refusal(t, command), /command\[0\]: it begins with a home folder/)
+    expect(await refusal(t, command)).toMatch(/command\[0\]: it begins with a home folder/)
   })
 
   it('is refused when a secret is replaced in part only, and the secret is not told', async (t) => {
@@ -206,8 +201,8 @@ describe('A value that looks like a variable and is not replaced', () => {
       '${URL',
     ]) {
       const text = await refusal(t, `alerts:\n  ping: { url: ${JSON.stringify(url)} }`)
-      assert.match(text, /line 2: alerts\.ping\.url: only a variable that is the whole value/)
-      assert.doesNotMatch(text, /geheim|a\.b/)
+      expect(text).toMatch(/line 2: alerts\.ping\.url: only a variable that is the whole value/)
+      expect(text).not.toMatch(/geheim|a\.b/)
     }
   })
 
@@ -225,25 +220,24 @@ describe('A file', () => {
 
   it('may begin with a byte order mark', async (t) => {
     for (const name of ['c.json', 'c.yaml'])
-      assert.equal((await load(t, `\ufeff${least}`, name)).forwards.length, 1)
+      expect((await load(t, `\ufeff${least}`, name)).forwards.length).toBe(1)
   })
 
   it('that is not in UTF-8 is refused in words', async (t) => {
     const text = Buffer.concat([Buffer.from([0xff, 0xfe]), Buffer.from(least, 'utf16le')])
-    assert.match(await refusal(t, text, 'c.json'), /not in UTF-8; save it as UTF-8$/)
+    expect(await refusal(t, text, 'c.json')).toMatch(/not in UTF-8; save it as UTF-8$/)
   })
 
   it('with a key twice is refused, in JSON as in YAML', async (t) => {
     const twice = least.replace('"listen":1001', '"listen":1001,\n"li\\u0073ten":1002')
     for (const name of ['c.json', 'c.yaml']) {
-      assert.match(await refusal(t, twice, name), /^line 2: the key .* appears twice$/)
+      expect(await refusal(t, twice, name)).toMatch(/^line 2: the key .* appears twice$/)
     }
-    assert.equal(await refusal(t, 'interval: 5s\ninterval: 6s\n'), 'line 2: the key interval appears twice')
+    expect(await refusal(t, 'interval: 5s\ninterval: 6s\n')).toBe('line 2: the key interval appears twice')
   })
 
   it('of several YAML documents is refused in words', async (t) => {
-    assert.match(
-      await refusal(t, 'interval: 5s\n---\ninterval: 6s\n'),
+    expect(await refusal(t, 'interval: 5s\n---\ninterval: 6s\n')).toMatch(
       /^line \d: a second YAML document begins here; a/,
     )
   })
@@ -254,32 +248,26 @@ describe('A file', () => {
       'restart: { backoff: 9s }\nalerts: { channels: [{ type: slack, url: "https://a.b/" }] }',
     )
     const restart = { ...restartDefaults, backoffMs: 9_000 }
-    assert.deepEqual(
-      forwards,
-      defaultConfiguration.forwards.map((one) => ({ ...one, restart })),
-    )
-    assert.equal(alerts.channels.length, 1)
-    assert.match(await refusal(t, 'forward: []'), /did you mean forwards\?/)
+    expect(forwards).toStrictEqual(defaultConfiguration.forwards.map((one) => ({ ...one, restart })))
+    expect(alerts.channels.length).toBe(1)
+    expect(await refusal(t, 'forward: []')).toMatch(/did you mean forwards\?/)
   })
 
   it('gives no forward a name that means something else', async (t) => {
     const named = (name: string) =>
       `forwards: [{ name: "${name}", listen: 1001, target: "b:1" }, { name: x, listen: 1002, target: "b:1" }]`
     for (const name of ['1002', '80', 'monitor', 'Monitor', 'alerts']) {
-      assert.match(await refusal(t, named(name)), /forwards\[0\]\.name: .*take another name$/, name)
+      expect(await refusal(t, named(name)), name).toMatch(/forwards\[0\]\.name: .*take another name$/)
     }
     for (const name of ['1001', 'web-1002', 'monitor2']) await load(t, named(name))
   })
 
   it('that --init writes means what there is without one; its examples are right, too', async (t) => {
-    assert.deepEqual(await load(t, starterFile), defaultConfiguration)
+    expect(await load(t, starterFile)).toStrictEqual(defaultConfiguration)
     process.env.SLACK_URL = 'https://a.b/'
     const { forwards, alerts } = await load(t, starterFile.replaceAll(/^#(?! \S)/gm, ''))
-    assert.deepEqual(
-      forwards.map(({ name }) => name),
-      ['web', 'api'],
-    )
-    assert.deepEqual(forwards[0]?.restart, restartDefaults)
-    assert.equal(alerts.channels.length, 2)
+    expect(forwards.map(({ name }) => name)).toStrictEqual(['web', 'api'])
+    expect(forwards[0]?.restart).toStrictEqual(restartDefaults)
+    expect(alerts.channels.length).toBe(2)
   })
 })

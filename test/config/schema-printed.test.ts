@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
-import { it } from 'node:test'
+import { it } from 'vitest'
 import { run } from '../support/children.ts'
 import { checkout } from '../support/tools.ts'
 

@@ -1,6 +1,5 @@
-import assert from 'node:assert/strict'
-import { describe, it } from 'node:test'
 import fc from 'fast-check'
+import { assert, describe, expect, it } from 'vitest'
 import type { ForwardOptions } from '../../src/config/forward-options.ts'
 import { optionList, optionWords, parserOf, withDefaults } from '../../src/config/option-table.ts'
 import {
@@ -19,14 +18,16 @@ import {
 } from '../../src/config/values.ts'
 
 function accepts<T>(parse: (text: string) => Parsed<T>, cases: Readonly<Record<string, T>>) {
-  for (const [text, value] of Object.entries(cases)) assert.deepEqual(parse(text), { ok: true, value }, text)
+  for (const [text, value] of Object.entries(cases))
+    expect(parse(text), text).toStrictEqual({ ok: true, value })
 }
 
 function refuses(parse: (text: string) => Parsed<unknown>, texts: readonly string[]) {
   for (const text of texts) {
     const parsed = parse(text)
-    assert.equal(parsed.ok, false, text)
-    if (!parsed.ok) assert.ok(parsed.problem.length > 10 && !parsed.problem.includes('\n'), parsed.problem)
+    expect(parsed.ok, text).toBe(false)
+    if (!parsed.ok)
+      expect(parsed.problem.length > 10 && !parsed.problem.includes('\n'), parsed.problem).toBeTruthy()
   }
 }
 
@@ -45,7 +46,7 @@ describe('Values', () => {
       ['https://db.example/x', 'db.example 443'],
     ] as const) {
       const parsed = parseTargetHost(text)
-      assert.ok(!parsed.ok && parsed.problem.endsWith(`two words: ${words}`), text)
+      expect(!parsed.ok && parsed.problem.endsWith(`two words: ${words}`), text).toBeTruthy()
     }
   })
 
@@ -127,7 +128,7 @@ describe('Values', () => {
     ]
     fc.assert(
       fc.property(fc.string(), (text) => {
-        for (const parse of parsers) assert.equal(typeof parse(text).ok, 'boolean')
+        for (const parse of parsers) expect(typeof parse(text).ok).toBe('boolean')
       }),
       { numRuns: 2000 },
     )
@@ -145,7 +146,7 @@ describe('Values', () => {
         targetTlsCa: '/etc/ca.pem',
       },
     )
-    assert.deepEqual(parseWords(optionWords(options)), options)
+    expect(parseWords(optionWords(options))).toStrictEqual(options)
   })
 })
 
@@ -167,7 +168,7 @@ function parseWords([
     const end = words.findIndex((word, i) => i > at && word.startsWith('--'))
     const values = words.slice(at + 1, end < 0 ? undefined : end).map((word) => {
       const parsed = parserOf(specification)(word)
-      assert.ok(parsed.ok)
+      assert(parsed.ok)
       return parsed.value
     })
     given[key] = specification.kind === 'list' ? values : values[0]

@@ -13,10 +13,16 @@ import {
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { describe, it } from 'node:test'
 import fc from 'fast-check'
+import { describe, it } from 'vitest'
 import { askControl, connectControl } from '../../src/control/client.ts'
-import { lineSplitter, longestLine, parseAnswer, parseRequest } from '../../src/control/protocol.ts'
+import {
+  ControlRefusal,
+  lineSplitter,
+  longestLine,
+  parseAnswer,
+  parseRequest,
+} from '../../src/control/protocol.ts'
 import {
   type CommandHandlers,
   ControlSocketHeld,
@@ -29,6 +35,9 @@ const handlers: CommandHandlers = {
   add: ({ a, b }) => Number(a) + Number(b),
   fail: () => {
     throw new Error('not today')
+  },
+  refuse: () => {
+    throw new ControlRefusal('starting', 'it is only starting', 'try again')
   },
   later: () => new Promise((resolve) => setImmediate(resolve, 'done')),
   never: () => new Promise(() => {}),
@@ -71,13 +80,45 @@ describe('The control socket', () => {
         sums.map((_, i) => i + 1),
       )
       assert.equal(await client.request('later'), 'done')
-      await assert.rejects(client.request('fail'), /not today/)
-      await assert.rejects(client.request('dance'), /unknown command dance; known are identify, add/)
+      await assert.rejects(client.request('fail'), { code: 'failed', message: 'not today' })
+      const unknown = /unknown command dance; known are identify, add/
+      await assert.rejects(client.request('dance'), { code: 'unknown-command', message: unknown })
+      await assert.rejects(client.request('refuse'), {
+        code: 'starting',
+        message: 'it is only starting; try again',
+        sentence: 'it is only starting',
+        next: 'try again',
+      })
       await assert.rejects(client.request('toString'), /unknown command/)
       await assert.rejects(client.request('never', {}, 20), { code: 'ETIMEDOUT' })
       client.close()
       await client.closed
     }))
+
+  it('says what is wrong with a request: code, sentence and next step', () =>
+    withSocket(async (path) => {
+      assert.deepEqual(JSON.parse(await send(path, '{"id":7,"command":"refuse"}\n')), {
+        id: 7,
+        ok: false,
+        code: 'starting',
+        error: 'it is only starting',
+        next: 'try again',
+      })
+      assert.equal(JSON.parse(await send(path, '[]\n')).code, 'malformed-request')
+    }))
+
+  it('understands the answers of the first versions, which have no code, and codes of a version to come', () => {
+    const codeIn = (error: string, code?: string) => {
+      const answer = parseAnswer(JSON.stringify({ id: 1, ok: false, error, code }))
+      return answer !== undefined && 'ok' in answer && !answer.ok ? answer.code : undefined
+    }
+    assert.equal(codeIn('unknown command hand-over; known are identify, health'), 'unknown-command')
+    assert.equal(codeIn('a replacement is being started already'), 'replacement-under-way')
+    assert.equal(codeIn('this forwarder is ending'), 'ending')
+    assert.equal(codeIn('kill needs the number of a connection'), 'failed')
+    assert.equal(codeIn('unknown command dance', 'failed'), 'failed', 'a code counts before its sentence')
+    assert.equal(codeIn('something new', 'not-yet-thought-of'), 'failed')
+  })
 
   it('tells a second holder who has it', () =>
     withSocket(async (path) => {
@@ -199,7 +240,7 @@ describe('The control socket', () => {
   })
 })
 
-describe('A control socket in whose way something is', { timeout: 20_000 }, () => {
+describe('A control socket in whose way something is', () => {
   const inFolder = async (use: (path: string) => Promise<void>) => {
     const folder = mkdtempSync(join(tmpdir(), 'pw-control-'))
     try {
@@ -250,7 +291,7 @@ it('Whoever asks without reading the answers is not heard until it reads', () =>
     }, reject)
   }))
 
-describe('A control socket whose name is gone', { timeout: 20_000 }, () => {
+describe('A control socket whose name is gone', () => {
   const held = async (use: (path: string, server: Server, folder: string) => Promise<void>) => {
     const folder = mkdtempSync(join(tmpdir(), 'pw-control-'))
     const path = join(folder, 'c.sock')

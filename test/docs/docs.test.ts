@@ -1,15 +1,17 @@
 import assert from 'node:assert/strict'
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { describe, it } from 'node:test'
 import type { Command } from 'commander'
+import { describe, it } from 'vitest'
 import { companions, type Schema } from '../../scripts/manual/configuration-keys.ts'
 import { withTables } from '../../scripts/manual/configuration-markdown.ts'
 import { optionExamples, otherExamples } from '../../scripts/manual/examples.ts'
+import { withOrders } from '../../scripts/manual/http-api-markdown.ts'
 import { umbrella } from '../../src/cli/umbrella.ts'
 import { words } from '../../src/cli/words.ts'
 import { loadConfiguration } from '../../src/config/load.ts'
 import { optionList } from '../../src/config/option-table.ts'
+import { forwardStates } from '../../src/record/shapes/status-report.ts'
 import { fileNames } from '../../src/record/state-directory.ts'
 import { severity } from '../../src/report/status.ts'
 import { temporaryDirectory } from '../support/children.ts'
@@ -68,7 +70,7 @@ const scripts = [
 const knownFlags = (command: string): readonly string[] | undefined => {
   const made = commands.get(command)
   if (made !== undefined) {
-    const flags = made.createHelp().visibleOptions(made)
+    const flags = [made, ...made.commands].flatMap((one) => one.createHelp().visibleOptions(one))
     return flags.flatMap(({ short, long }) => [short, long].filter((flag) => flag !== undefined))
   }
   // It passes on what it does not know.
@@ -84,7 +86,7 @@ const allFlags = new Set([...commands.keys()].flatMap((name) => knownFlags(name)
 
 /** Keys and options of other programs that the guides name. */
 const foreignKeys = new Set(['allowedDevOrigins'])
-const foreignFlags = new Set(['--network', '--ulimit'])
+const foreignFlags = new Set(['--exclude', '--fd', '--network', '--ulimit'])
 
 describe('documentation', () => {
   it('has links that lead somewhere', () => {
@@ -192,18 +194,58 @@ describe('documentation', () => {
     }
     for (const [place, example] of Object.entries(otherExamples)) {
       const [first = '', ...rest] = place.split('.')
-      if (first === 'forwards[]' || place.startsWith('alerts.channels[]') || place.startsWith('alerts.ping.'))
+      if (first === 'programs[]') {
+        const besides: Readonly<Record<string, string>> = {
+          port: 'template: vite',
+          args: 'template: vite',
+          shell: 'command: npm start',
+          group: 'command: [npm, start]\n    user: root',
+        }
+        const how = besides[rest[0] ?? ''] ?? 'command: [npm, start]'
+        const program = `programs:\n  - name: web\n    ${how}\n`
+        const isGiven = rest[0] === 'name' || rest[0] === 'command'
+        const [key = '', below] = rest
+        if (key === 'dependsOn') continue
+        const isOfProbe =
+          ['ready', 'health'].includes(key) && !['port', 'http', 'command', 'log'].includes(below ?? '')
+        const isOfWatch = key === 'watch' && below !== 'files'
+        const beside = isOfProbe ? 'port: 5173, ' : isOfWatch ? 'files: src, ' : ''
+        const line = below === undefined ? `${key}: ${example}` : `${key}: { ${beside}${below}: ${example} }`
+        await accepted(isGiven ? program : `${program}    ${line}\n`)
         continue
+      }
+      if (first === 'connectors' && rest.length > 0) {
+        const [key = ''] = rest
+        const isRemote = ['url', 'headers', 'type'].includes(key)
+        const beside = isRemote ? 'url: "http://localhost:1/sse"' : 'command: [uvx, x]'
+        const isAlone = key === 'url' || key === 'command'
+        await accepted(`connectors:\n  time: { ${isAlone ? '' : `${beside}, `}${key}: ${example} }\n`)
+        continue
+      }
+      const isChecked = ['alerts.channels[]', 'alerts.ping.', 'http.'].some((start) =>
+        place.startsWith(start),
+      )
+      if (first === 'forwards[]' || isChecked) continue
       await accepted(
         rest.length === 0 ? `${first}: ${example}\n` : `${first}:\n  ${rest.join('.')}: ${example}\n`,
       )
     }
+    const http = (...keys: string[]) =>
+      accepted(`http:\n${keys.map((key) => `  ${key}: ${otherExamples[`http.${key}`]}\n`).join('')}`)
+    await http('listen', 'hosts', 'insecure')
+    await http('listen', 'tlsSelfSigned', 'tlsClientCa')
+    await http('listen', 'tlsCert', 'tlsKey')
     const channel = (key: string) => `${key}: ${otherExamples[`alerts.channels[].${key}`]}`
     await accepted(
       `alerts:\n  channels:\n    - { type: webhook, ${channel('name')}, ${channel('url')}, ${channel('secret')} }\n` +
         `    - { type: command, ${channel('command')}, ${channel('environment')} }\n` +
         `  ping: { url: ${otherExamples['alerts.ping.url']}, interval: 5m, fail: true }\n`,
     )
+  })
+
+  it('has the reference of orders that the table has', () => {
+    const page = read('docs/http-api.md')
+    assert.equal(compact(page), compact(withOrders(page)), 'run npm run schema')
   })
 
   it('has the tables of keys that the code has', () => {
@@ -232,7 +274,14 @@ describe('documentation', () => {
       read('docs/operations.md')
         .split(/^## Exit codes$/m)[1]
         ?.split(/^## /m)[0] ?? ''
-    const programs = ['tcp-proxy', 'proxy-monitor', 'proxy-status', 'proxy-log', 'port-watchdog doctor']
+    const programs = [
+      'tcp-proxy',
+      'proxy-monitor',
+      'proxy-status',
+      'proxy-log',
+      'proxy-ctl',
+      'port-watchdog doctor',
+    ]
     for (const program of programs) {
       const own = page.split(/^### /m).find((part) => part.startsWith(`\`${program}\``)) ?? ''
       const told = [...own.matchAll(/^\| (\d+) +\|/gm)].map(([, code]) => Number(code))
@@ -246,10 +295,7 @@ describe('documentation', () => {
         .split(/^## States of a forward$/m)[1]
         ?.split(/^## /m)[0] ?? ''
     const told = [...section.matchAll(/^\| (\S) `(\w+)` /gm)].map(([, sign, state]) => ({ sign, state }))
-    const union =
-      /export type ForwardStatusState =\n([\s\S]*?)\n\n/.exec(read('src/report/status.ts'))?.[1] ?? ''
-    const states = [...union.matchAll(/'(\w+)'/g)].map(([, state = '']) => state)
-    assert.deepEqual(told.map(({ state }) => state).sort(), states.sort())
+    assert.deepEqual(told.map(({ state }) => state).sort(), [...forwardStates].sort())
     for (const { sign, state } of told) {
       const expected = severity(state as Parameters<typeof severity>[0])
       const shown = sign === '✗' ? 2 : sign === '!' ? 1 : 0
@@ -260,8 +306,9 @@ describe('documentation', () => {
   it('names every file of the state directory', () => {
     const page = read('docs/operations.md')
     for (const name of Object.values(fileNames)) {
-      const file = typeof name === 'string' ? name : (name as (part: never) => string)('6274' as never)
-      const shown = file.replace('alert_6274', 'alert_NAME')
+      const file =
+        typeof name === 'string' ? name : (name as (...parts: string[]) => string)('6274', 'stdout')
+      const shown = file.replace(/(alert|program)_6274/, '$1_NAME')
       assert.ok(page.includes(`\`${shown}\``), shown)
     }
   })

@@ -1,6 +1,5 @@
-import assert from 'node:assert/strict'
-import { describe, it } from 'node:test'
-import { newHealth } from '../../src/alert/channel-health.ts'
+import { describe, expect, it } from 'vitest'
+import { newHealth } from '../../src/alert/channel-records.ts'
 import { failed, note, ok, warning } from '../../src/doctor/check.ts'
 import { judgeChannel } from '../../src/doctor/checks/alert-channels.ts'
 import { judgeDescriptors } from '../../src/doctor/checks/descriptors.ts'
@@ -11,59 +10,56 @@ import { judgeNode } from '../../src/doctor/checks/node.ts'
 import { judgePort } from '../../src/doctor/checks/ports.ts'
 import { worstOf } from '../../src/doctor/examine.ts'
 import { renderDiagnosis } from '../../src/doctor/render.ts'
-import { ownIdentity } from '../../src/os/process-identity.ts'
+import { ownIdentity } from '../../src/process/identity.ts'
 
 describe('doctor judges what cannot be made here', () => {
   it('the version of Node', () => {
-    assert.equal(judgeNode('18.20.0').level, 'error')
-    assert.equal(judgeNode('20.18.3').level, 'error')
-    assert.equal(judgeNode('20.19.0').level, 'note')
-    assert.equal(judgeNode('24.1.0').level, 'ok')
+    expect(judgeNode('18.20.0').level).toBe('error')
+    expect(judgeNode('20.18.3').level).toBe('error')
+    expect(judgeNode('20.19.0').level).toBe('note')
+    expect(judgeNode('24.1.0').level).toBe('ok')
   })
 
   it('descriptors and memory', () => {
-    assert.equal(judgeDescriptors(64).level, 'error')
-    assert.equal(judgeDescriptors(Number.MAX_SAFE_INTEGER).level, 'ok')
-    assert.equal(judgeMemory(100 << 20, 3).code, 'memory-short')
-    assert.equal(judgeMemory(200 << 20, 3).level, 'ok')
+    expect(judgeDescriptors(64).level).toBe('error')
+    expect(judgeDescriptors(Number.MAX_SAFE_INTEGER).level).toBe('ok')
+    expect(judgeMemory(100 << 20, 3).code).toBe('memory-short')
+    expect(judgeMemory(200 << 20, 3).level).toBe('ok')
   })
 
   it('a low port, and one held by another user', () => {
     const facts = { name: 'web', port: 80, own: [], localTarget: undefined, targetListens: undefined }
     const claims = [{ address: '0.0.0.0', holder: { pid: undefined, command: 'unknown' } }]
     const found = judgePort({ ...facts, claims, isForbidden: true })
-    assert.deepEqual(
-      found.map(({ code }) => code),
-      ['port-forbidden', 'port-taken'],
-    )
-    assert.match(found[1]?.what ?? '', /^web: 0\.0\.0\.0:80 is held by a process of another user$/)
+    expect(found.map(({ code }) => code)).toStrictEqual(['port-forbidden', 'port-taken'])
+    expect(found[1]?.what ?? '').toMatch(/^web: 0\.0\.0\.0:80 is held by a process of another user$/)
   })
 
   it('alert channels', () => {
     const health = newHealth('hook', 'webhook')
-    assert.equal(judgeChannel(health)[0]?.code, 'channel-untried')
-    assert.equal(judgeChannel({ ...health, state: 'ok' })[0]?.level, 'ok')
-    assert.equal(judgeChannel({ ...health, state: 'retrying', lastError: 'HTTP 500' })[0]?.level, 'warning')
-    assert.equal(judgeChannel({ ...health, state: 'disabled', lastError: 'HTTP 404' })[0]?.level, 'error')
-    assert.deepEqual(
-      judgeChannel({ ...health, state: 'ok', dropped: 2 }).map(({ code }) => code),
-      ['channel', 'alerts-lost'],
-    )
+    expect(judgeChannel(health)[0]?.code).toBe('channel-untried')
+    expect(judgeChannel({ ...health, state: 'ok' })[0]?.level).toBe('ok')
+    expect(judgeChannel({ ...health, state: 'retrying', lastError: 'HTTP 500' })[0]?.level).toBe('warning')
+    expect(judgeChannel({ ...health, state: 'disabled', lastError: 'HTTP 404' })[0]?.level).toBe('error')
+    expect(judgeChannel({ ...health, state: 'ok', dropped: 2 }).map(({ code }) => code)).toStrictEqual([
+      'channel',
+      'alerts-lost',
+    ])
   })
 
   it('a container without an init', () => {
     const facts = { own: ownIdentity(), writer: undefined, bootId: 'b', isContainer: true }
-    assert.equal(judgeNamespaces({ ...facts, first: '/usr/bin/node' })[0]?.code, 'no-init')
-    assert.equal(judgeNamespaces({ ...facts, first: '/sbin/docker-init' })[0]?.level, 'ok')
-    assert.equal(judgeNamespaces({ ...facts, isContainer: false, first: '/bin/bash' })[0]?.level, 'ok')
+    expect(judgeNamespaces({ ...facts, first: '/usr/bin/node' })[0]?.code).toBe('no-init')
+    expect(judgeNamespaces({ ...facts, first: '/sbin/docker-init' })[0]?.level).toBe('ok')
+    expect(judgeNamespaces({ ...facts, isContainer: false, first: '/bin/bash' })[0]?.level).toBe('ok')
   })
 
   it('what ends at a logout', () => {
     const facts = { user: 'ann', hasUserService: false, isStateInRuntime: false, lingers: false }
-    assert.equal(judgeLinger(facts)[0]?.level, 'ok')
-    assert.equal(judgeLinger({ ...facts, hasUserService: true })[0]?.cure, 'loginctl enable-linger ann')
-    assert.equal(judgeLinger({ ...facts, isStateInRuntime: true })[0]?.code, 'state-ends-at-logout')
-    assert.equal(judgeLinger({ ...facts, hasUserService: true, lingers: true })[0]?.level, 'ok')
+    expect(judgeLinger(facts)[0]?.level).toBe('ok')
+    expect(judgeLinger({ ...facts, hasUserService: true })[0]?.cure).toBe('loginctl enable-linger ann')
+    expect(judgeLinger({ ...facts, isStateInRuntime: true })[0]?.code).toBe('state-ends-at-logout')
+    expect(judgeLinger({ ...facts, hasUserService: true, lingers: true })[0]?.level).toBe('ok')
   })
 
   it('the worst finding counts, and every width of a terminal ends', () => {
@@ -73,8 +69,8 @@ describe('doctor judges what cannot be made here', () => {
       warning('c', 'y'),
       failed('d', 'z\u001b[2J'),
     ]
-    assert.equal(worstOf(findings), 'error')
-    assert.equal(worstOf([]), 'ok')
+    expect(worstOf(findings)).toBe('error')
+    expect(worstOf([])).toBe('ok')
     const diagnosis = {
       schemaVersion: 1,
       version: '0',
@@ -87,8 +83,8 @@ describe('doctor judges what cannot be made here', () => {
     } as const
     for (const width of [0, 1, 5, 40, 1000]) {
       const text = renderDiagnosis(diagnosis, { colour: false, width })
-      assert.match(text, /1 error, 1 warning, 1 note/)
-      assert.ok(!text.includes('\u001b'))
+      expect(text).toMatch(/1 error, 1 warning, 1 note/)
+      expect(text.includes('\u001b')).toBe(false)
     }
   })
 })

@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { describe, it, type TestContext } from 'node:test'
 import type { Page } from 'playwright-core'
+import { describe, it, type TestContext } from 'vitest'
 import { openPage, withBrowser } from '../support/browser.ts'
 import { type Inspector, inspector1, inspector2 } from '../support/inspector.ts'
 import { forwardsAre } from '../support/lab-status.ts'
 import { buildLab, type Lab, whyNoLab } from '../support/namespaces.ts'
+import { skipFor, step } from '../support/tools.ts'
 import { command } from '../support/watched.ts'
 
 /*
@@ -16,7 +17,7 @@ import { command } from '../support/watched.ts'
 
 const obstacle = whyNoLab()
 const suite = {
-  skip: obstacle === undefined ? false : `NOT TESTED END TO END: ${obstacle}`,
+  skip: skipFor(obstacle),
   timeout: 300_000,
 }
 
@@ -28,20 +29,20 @@ describe('The MCP Inspector behind gates', suite, () => {
       withLab(t, async (lab) => {
         const gateToken = await startDefaultGates(lab)
         await inspector.start(lab, settings)
-        await t.test('all of it is healthy, without a word about origins or tokens', async () => {
+        await step('all of it is healthy, without a word about origins or tokens', async () => {
           const expected = Object.fromEntries(
             [6274, 6275, 6277].map((port) => [port, inspector.ports.includes(port) ? 'healthy' : 'waiting']),
           )
           const { code, report } = await forwardsAre(expected, lab, join(lab.folder, 'state'))
           assert.deepEqual([code, report.next.filter((step) => !step.startsWith('start your app'))], [0, []])
         })
-        await t.test('nothing of it is reached without a login', () => reachNothing(lab, inspector))
-        await t.test('a program with the token is let in', async () => {
+        await step('nothing of it is reached without a login', () => reachNothing(lab, inspector))
+        await step('a program with the token is let in', async () => {
           const { stdout } = await curl(lab, pageOf(lab), '--header', `Authorization: Bearer ${gateToken}`)
           assert.match(stdout, /<title>MCP Inspector</)
         })
         for (const host of [lab.host.address.ipv4, `[${lab.host.address.ipv6}]`]) {
-          await t.test(`a browser logs in at ${host}, connects the Inspector and lists the tools`, () =>
+          await step(`a browser logs in at ${host}, connects the Inspector and lists the tools`, () =>
             useInspector(lab, inspector, { scheme: 'http', host, gateToken }),
           )
         }
@@ -181,7 +182,7 @@ async function withLab(t: TestContext, use: (lab: Lab) => Promise<void>): Promis
   try {
     await use(lab)
   } catch (error) {
-    t.diagnostic(lab.story())
+    void t.annotate(lab.story())
     throw error
   } finally {
     lab.remove()

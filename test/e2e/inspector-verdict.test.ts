@@ -1,20 +1,21 @@
 import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { describe, it, type TestContext } from 'node:test'
-import { type ForwardStatus, type StatusReport, statusExitCode } from '../../src/report/status.ts'
+import { describe, it, type TestContext } from 'vitest'
+import type { ForwardStatus, StatusReport } from '../../src/record/shapes/status-report.ts'
+import { statusExitCode } from '../../src/report/status.ts'
 import { inspector1, inspector2, selfSignedCertificate } from '../support/inspector.ts'
 import { forwardsAre, statusIn } from '../support/lab-status.ts'
 import { buildLab, type Lab, whyNoLab } from '../support/namespaces.ts'
 import type { Resident } from '../support/resident.ts'
-import { until } from '../support/tools.ts'
+import { skipFor, until } from '../support/tools.ts'
 import { command } from '../support/watched.ts'
 
 /* What `proxy-status` says of a forward in front of the real MCP Inspector. Behind a login: gate.test.ts. */
 
 const obstacle = whyNoLab()
 const suite = {
-  skip: obstacle === undefined ? false : `NOT TESTED END TO END: ${obstacle}`,
+  skip: skipFor(obstacle),
   timeout: 300_000,
 }
 const token = 'the-token-of-the-inspector-itself'
@@ -165,7 +166,7 @@ async function withLab(t: TestContext, use: (lab: Lab, stateDir: string) => Prom
   try {
     await use(lab, join(lab.folder, 'state'))
   } catch (error) {
-    t.diagnostic(lab.story())
+    void t.annotate(lab.story())
     throw error
   } finally {
     lab.remove()

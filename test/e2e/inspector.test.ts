@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { describe, it, type TestContext } from 'node:test'
+import { describe, it, type TestContext } from 'vitest'
 import { statusExitCode } from '../../src/report/status.ts'
 import { openPage, withBrowser } from '../support/browser.ts'
 import {
@@ -15,7 +15,7 @@ import {
 import { forwardsAre, type States, type Status } from '../support/lab-status.ts'
 import { buildLab, type Lab, type LabOptions, whyNoLab } from '../support/namespaces.ts'
 import type { Resident } from '../support/resident.ts'
-import { type Finished, until } from '../support/tools.ts'
+import { type Finished, skipFor, step, until } from '../support/tools.ts'
 import { command } from '../support/watched.ts'
 
 /*
@@ -31,7 +31,7 @@ const inspectorPage = /<title>MCP Inspector</
 const obstacle = whyNoLab()
 if (obstacle !== undefined) process.stderr.write(`\n*** END-TO-END TESTS SKIPPED: ${obstacle} ***\n\n`)
 const suite = {
-  skip: obstacle === undefined ? false : `NOT TESTED END TO END: ${obstacle}`,
+  skip: skipFor(obstacle),
   timeout: 300_000,
 }
 
@@ -59,7 +59,7 @@ describe('The MCP Inspector behind the watched forwards', suite, () => {
 
 /** The whole way of one user: the monitor, the Inspector, the browser, the tools; and then the forward dies. */
 async function useWatchedInspector(
-  t: TestContext,
+  _t: TestContext,
   lab: Lab,
   inspector: Inspector,
   settings: InspectorSettings,
@@ -69,7 +69,7 @@ async function useWatchedInspector(
   const stateDir = join(lab.folder, 'state')
   startProgram(lab, 'proxy-monitor', ['--state-dir', stateDir, ...monitorOptions])
 
-  await step(t, 'before the Inspector starts, its ports are waiting: no fault, no alert', async () => {
+  await step('before the Inspector starts, its ports are waiting: no fault, no alert', async () => {
     const waiting = Object.fromEntries(Object.keys(expected).map((port) => [port, 'waiting']))
     const { report, code } = await forwardsAre(waiting, lab, stateDir)
     assert.equal(code, 0)
@@ -80,13 +80,13 @@ async function useWatchedInspector(
     assert.doesNotMatch(readFileSync(join(stateDir, 'proxy_monitor.log'), 'utf8'), /failure|alert/i)
   })
 
-  await step(t, 'once it has started, they tell what visitors can do', async () => {
+  await step('once it has started, they tell what visitors can do', async () => {
     await inspector.start(lab, settings)
     const { code } = await forwardsAre(expected, lab, stateDir)
     assert.equal(code, Object.values(expected).includes('exposed') ? statusExitCode.degraded : 0)
   })
 
-  await step(t, 'its interface answers allowed origins alone', async () => {
+  await step('its interface answers allowed origins alone', async () => {
     const { url, header } = inspector.apiRequest(lab.host.address.ipv4, settings)
     const askFrom = async (origin: string) => {
       const only = ['--output', '/dev/null', '--write-out', '%{http_code}', '--insecure']
@@ -106,12 +106,11 @@ async function useWatchedInspector(
     }
 
     await step(
-      t,
       'a browser elsewhere opens the page, connects it to the MCP server, lists the tools',
       connectAndList,
     )
 
-    await step(t, 'forwards killed under the browser are back, and so is the page', async () => {
+    await step('forwards killed under the browser are back, and so is the page', async () => {
       const victims = pidsOf(await forwardsAre(expected, lab, stateDir))
       assert.equal(victims.length, Object.keys(expected).length)
       for (const victim of victims) process.kill(victim, 'SIGKILL')
@@ -127,26 +126,12 @@ async function useWatchedInspector(
       await connectAndList()
     })
 
-    await step(t, 'by its IPv6 address, too', async () => {
+    await step('by its IPv6 address, too', async () => {
       const [, ipv6Origin = ''] = settings.origins
       await page.goto(inspector.pageAt(ipv6Origin, settings))
       await connectAndList()
     })
   })
-}
-
-/** One step of a way: when it fails, the way ends there, for the rest could only wait in vain. */
-async function step(t: TestContext, name: string, take: () => Promise<void>): Promise<void> {
-  let failure: { readonly error: unknown } | undefined
-  await t.test(name, async () => {
-    try {
-      await take()
-    } catch (error) {
-      failure = { error }
-      throw error
-    }
-  })
-  if (failure !== undefined) throw new Error(`the step failed: ${name}`, { cause: failure.error })
 }
 
 describe('The MCP Inspector behind one tcp-proxy', suite, () => {
@@ -218,7 +203,7 @@ async function withLab(t: TestContext, options: LabOptions, use: (lab: Lab) => P
   try {
     await use(lab)
   } catch (error) {
-    for (const line of lab.story().split('\n')) t.diagnostic(line)
+    for (const line of lab.story().split('\n')) void t.annotate(line)
     throw error
   } finally {
     lab.remove()

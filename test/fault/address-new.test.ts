@@ -1,13 +1,14 @@
 // An IPv6 address is new: for some seconds, or as long as its link is down, the kernel lets nobody bind it.
 import assert from 'node:assert/strict'
-import { describe, it } from 'node:test'
+import { describe, it } from 'vitest'
 import { BindReport, newAddressPatienceMs } from '../../src/forward/listen/bind-report.ts'
 import { successful } from '../support/bad-wire.ts'
 import { type Lab, whyNoLab } from '../support/namespaces.ts'
+import { skipFor, until } from '../support/tools.ts'
 import { command } from '../support/watched.ts'
 import { inLab, startForwarder } from '../support/wire-room.ts'
 
-const skip = whyNoLab() ?? false
+const skip = skipFor(whyNoLab())
 const address = 'fd77::9'
 
 /** Adds an address that the kernel makes sure of first. */
@@ -17,7 +18,7 @@ async function addAddress(lab: Lab): Promise<void> {
   assert.match(stdout, /tentative/, 'the test comes too late for its fault')
 }
 
-describe('a new IPv6 address', { skip, timeout: 60_000 }, () => {
+describe('a new IPv6 address', { skip }, () => {
   it('is served when the kernel has made sure of it, and nobody is warned of those seconds', () =>
     inLab(async (lab) => {
       const { program, health } = await startForwarder(lab, 6274, 'localhost', '6274')
@@ -61,6 +62,11 @@ describe('a new IPv6 address', { skip, timeout: 60_000 }, () => {
     inLab(async (lab) => {
       const { program } = await startForwarder(lab, 6274, 'localhost', '6274')
       await successful(lab.visitor.run(['ip', 'link', 'set', 'veth0', 'down']))
+      // The kernel tells of it up to a second later, and checks new addresses until then.
+      await until('the link is down', async () => {
+        const { stdout } = await lab.host.run(['ip', 'link', 'show', 'dev', 'veth0'])
+        return stdout.includes('NO-CARRIER') || undefined
+      })
       await addAddress(lab)
       const only = await lab.host.run(
         command('tcp-proxy', '6275', 'localhost', '7000', '--bind', address, '--state-dir', lab.folder),

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { join } from 'node:path'
-import { describe, it } from 'node:test'
-import type { IncidentChange } from '../../src/alert/incident-record.ts'
+import { describe, it } from 'vitest'
 import type { AlertBody } from '../../src/alert/message-text.ts'
+import type { IncidentChange } from '../../src/record/shapes/alerts.ts'
 import { AlertReceiver, fine, type Received } from '../support/alert-receiver.ts'
 import { RunningCommand, temporaryDirectory } from '../support/children.ts'
 import { checkout } from '../support/tools.ts'
@@ -18,7 +18,7 @@ const queuedBy = ({ stdout }: RunningCommand) =>
   [...stdout.matchAll(/^queued (.*)$/gm)].map(([, name = '']) => name)
 
 describe('kill -9 in the middle of the queue', () => {
-  it('loses nothing, and what arrives twice has the same ids', { timeout: 120_000 }, async (t) => {
+  it('loses nothing, and what arrives twice has the same ids', async (t) => {
     const directory = temporaryDirectory(t)
     // Every third request is not answered: it has arrived, and the sender does not know.
     const answers = Array.from({ length: runs * 3 }, (_, index) => (index % 3 === 2 ? 'hang' : fine))
@@ -54,6 +54,6 @@ describe('kill -9 in the middle of the queue', () => {
     assert.equal(new Set(openings).size, openings.length, 'no monitor opened again what another had opened')
     const bodies = new Map(received.map(({ headers, body }) => [String(headers['webhook-id']), body]))
     for (const { headers, body } of received) assert.equal(body, bodies.get(String(headers['webhook-id'])))
-    t.diagnostic(`${runs} kills, ${byId.size} alerts, ${received.length} requests`)
+    void t.annotate(`${runs} kills, ${byId.size} alerts, ${received.length} requests`)
   })
 })

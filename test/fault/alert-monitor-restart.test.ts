@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { describe, it } from 'node:test'
-import type { IncidentChange } from '../../src/alert/incident-record.ts'
+import { describe, it } from 'vitest'
 import type { AlertBody } from '../../src/alert/message-text.ts'
+import type { IncidentChange } from '../../src/record/shapes/alerts.ts'
 import { AlertReceiver, type Received } from '../support/alert-receiver.ts'
 import { Resident } from '../support/resident.ts'
-import { command, echoServer, freePort, type Watched, withWatched } from '../support/watched.ts'
+import { freePort } from '../support/tools.ts'
+import { command, echoServer, type Watched, withWatched } from '../support/watched.ts'
 
 /** What a receiver that goes by ids has heard: a monitor that is killed just when it was told of a success delivers again. */
 function changesOf(received: readonly Received[]): IncidentChange[] {
@@ -29,7 +30,7 @@ function startMonitor(watched: Watched, listen: number, target: number, url: str
 }
 
 describe('kill -9 of the monitor while an incident is open', () => {
-  it('repeats nothing, and the next monitor resolves it', { timeout: 60_000 }, async (t) => {
+  it('repeats nothing, and the next monitor resolves it', async (t) => {
     const receiver = await AlertReceiver.start(t)
     await withWatched(async (watched) => {
       const echo = await echoServer()
@@ -69,7 +70,7 @@ describe('kill -9 of the monitor while an incident is open', () => {
 })
 
 describe('a webhook that refuses', () => {
-  it('shows in proxy-status and its exit code, and its URL nowhere', { timeout: 60_000 }, async (t) => {
+  it('shows in proxy-status and its exit code, and its URL nowhere', async (t) => {
     const path = '/services/T0123456789/B0123456789/secretsecretsecret'
     const receiver = await AlertReceiver.start(t, [{ status: 404, body: `no such hook: ${path}` }])
     await withWatched(async (watched) => {

@@ -1,24 +1,24 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { readFileSync, renameSync, writeFileSync } from 'node:fs'
-import { describe, it } from 'node:test'
+import { describe, it } from 'vitest'
 import { parseJournalLine } from '../../src/record/journal.ts'
 import { forwardersOf, healthyAs, restartsOf, startMonitor } from '../support/monitored.ts'
-import { askThrough, echoServer, freePort, withWatched } from '../support/watched.ts'
+import { freePort } from '../support/tools.ts'
+import { askThrough, echoServer, withWatched } from '../support/watched.ts'
 
 /** Its library reads the offset from a file at every question for the time, so that the clock can be set under a running process. */
 const hasFaketime = spawnSync('faketime', ['--version']).error === undefined
 
 const hour = 3600
 
-describe('The wall clock jumps by an hour', { timeout: 60_000, concurrency: 2 }, () => {
+describe('The wall clock jumps by an hour', { concurrent: true }, () => {
   for (const [words, offset] of [
     ['an hour forward', hour],
     ['an hour back', -hour],
   ] as const) {
     it(`${words} under the monitor: it is noticed and not acted on, and a death is still answered`, async (t) => {
-      if (!hasFaketime)
-        return t.skip('SKIPPED, NOT TESTED: faketime is missing; run scripts/install-test-tools')
+      if (!hasFaketime) return t.skip('faketime is missing; run scripts/install-test-tools')
       await withWatched(async (watched) => {
         const echo = await echoServer()
         const port = await freePort()
@@ -45,7 +45,7 @@ describe('The wall clock jumps by an hour', { timeout: 60_000, concurrency: 2 },
         assert.equal(after.pid, pid)
         assert.equal(after.report.monitor.state, 'RUNNING')
         assert.equal(after.report.exitCode, 0)
-        assert.equal(restartsOf(watched, port), 0)
+        assert.equal(await restartsOf(watched, port), 0)
         const events = readFileSync(watched.file('events.jsonl'), 'utf8')
           .split('\n')
           .flatMap(parseJournalLine)

@@ -3,24 +3,24 @@ import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { type TestContext, test } from 'node:test'
+import { type TestContext, test } from 'vitest'
 import { parseJournalLine } from '../../src/record/journal.ts'
-import type { StatusReport } from '../../src/report/status.ts'
+import type { StatusReport } from '../../src/record/shapes/status-report.ts'
 import { commandFile, RunningCommand, run, temporaryDirectory } from '../support/children.ts'
-import { until } from '../support/tools.ts'
-import { askThrough, echoServer, freePort } from '../support/watched.ts'
+import { freePort, until } from '../support/tools.ts'
+import { askThrough, echoServer } from '../support/watched.ts'
 
 /** A file system of its own, so small that it can be filled; undefined where this user may not mount. */
 function tinyDisk(t: TestContext): string | undefined {
   const directory = mkdtempSync(path.join(tmpdir(), 'pw-disk-'))
   const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=256k,mode=0700', 'tmpfs', directory])
-  t.after(() => {
+  t.onTestFinished(() => {
     if (mounted.status === 0) execFileSync('umount', ['-l', directory])
     rmSync(directory, { recursive: true })
   })
   if (mounted.status === 0) return directory
-  const why = `SKIPPED, NOT TESTED: this user cannot mount a file system (${mounted.error ?? mounted.stderr})`
-  t.diagnostic(why)
+  const why = `this user cannot mount a file system (${mounted.error ?? mounted.stderr})`
+  void t.annotate(why)
   t.skip(why)
   return undefined
 }
@@ -35,13 +35,13 @@ interface Scene {
 /** A monitor with one forward, its records on the tiny disk. */
 async function watchOn(t: TestContext, directory: string): Promise<Scene> {
   const [port, target] = [await freePort(), await echoServer()]
-  t.after(() => target.close())
+  t.onTestFinished(() => target.close())
   const configuration = path.join(temporaryDirectory(t), 'c.json')
   const forwards = [{ name: 'web', listen: port, target: `127.0.0.1:${target.port}` }]
   writeFileSync(configuration, JSON.stringify({ interval: '1s', forwards }))
   const words = ['--config', configuration, '--state-dir', directory, '--stop-forwards']
   const monitor = new RunningCommand(commandFile('proxy-monitor'), words)
-  t.after(async () => {
+  t.onTestFinished(async () => {
     monitor.child.kill('SIGTERM')
     await monitor.ended
   })

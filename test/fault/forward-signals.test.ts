@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import type net from 'node:net'
-import { describe, it } from 'node:test'
+import { describe, it } from 'vitest'
 import { connected, fate, openTarget, roundTrip, silence } from '../support/forward.ts'
 import { startTcpProxy } from '../support/forwarder-process.ts'
 import { receive } from '../support/relay-peers.ts'
 
-describe('signals', { timeout: 60_000 }, () => {
+describe('signals', () => {
   it('SIGTERM under load: whoever is in gets everything, whoever comes is refused, and it ends with 0', async () => {
     const answer = Buffer.alloc(2_000_000, 'answer')
     const target = await openTarget((socket) => {
@@ -94,7 +94,7 @@ describe('signals', { timeout: 60_000 }, () => {
   })
 })
 
-describe('a target', { timeout: 60_000 }, () => {
+describe('a target', () => {
   it('that dies in mid-stream: its clients get what it said and a reset, and its successor serves the next', async () => {
     const program = `require('net').createServer((socket) => { socket.on('error', () => {}); socket.pipe(socket) })
       .listen(Number(process.argv[1]), '127.0.0.1', function () { process.stdout.write(this.address().port + '\\n') })`

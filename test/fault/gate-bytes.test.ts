@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect } from 'node:net'
-import { describe, it } from 'node:test'
+import { describe, it } from 'vitest'
 import { askControl } from '../../src/control/client.ts'
 import { openTarget } from '../support/forward.ts'
 import { startTcpProxy } from '../support/forwarder-process.ts'
 
-describe('A connection at the gate', { timeout: 60_000 }, () => {
+describe('A connection at the gate', () => {
   it('has its bytes counted while it is open, and when it is stopped', async () => {
     const target = await openTarget()
     const forward = await startTcpProxy(`127.0.0.1 ${target.port}`, ['--gate', 'token'])

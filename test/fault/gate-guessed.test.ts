@@ -2,10 +2,11 @@
 import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import { get } from 'node:http'
-import { describe, it } from 'node:test'
+import { describe, it } from 'vitest'
 import type { AlertBody } from '../../src/alert/message-text.ts'
 import { AlertReceiver } from '../support/alert-receiver.ts'
-import { echoServer, freePort, withWatched } from '../support/watched.ts'
+import { freePort } from '../support/tools.ts'
+import { echoServer, withWatched } from '../support/watched.ts'
 
 /** Resolves with the status of the answer to a wrong token. */
 function guess(port: number, localAddress: string): Promise<number> {
@@ -18,7 +19,7 @@ function guess(port: number, localAddress: string): Promise<number> {
   })
 }
 
-describe('Guesses at the token of a gate', { timeout: 60_000 }, () => {
+describe('Guesses at the token of a gate', () => {
   it('are told by the status, and alerted with their source, without the tokens', (t) =>
     withWatched(async (watched) => {
       const receiver = await AlertReceiver.start(t)

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { connect } from 'node:net'
-import { describe, it } from 'node:test'
+import { describe, it } from 'vitest'
 import { askControl } from '../../src/control/client.ts'
 import { LongStream } from '../support/exact-clients.ts'
 import { healthWhen } from '../support/inherited.ts'
@@ -11,8 +11,8 @@ import {
   startMonitor,
   type WantedForward,
 } from '../support/monitored.ts'
-import { until } from '../support/tools.ts'
-import { askThrough, command, echoServer, freePort, type Watched, withWatched } from '../support/watched.ts'
+import { freePort, until } from '../support/tools.ts'
+import { askThrough, command, echoServer, type Watched, withWatched } from '../support/watched.ts'
 
 /** No round comes to help: what is noticed, is noticed by an event. */
 const interval = '10m'
@@ -58,12 +58,12 @@ async function backAfterKill({ watched, port }: Scene, pid: number): Promise<num
   return back.identity.pid
 }
 
-function noFailure({ watched, port }: Scene): void {
+async function noFailure({ watched, port }: Scene): Promise<void> {
   assert.doesNotMatch(watched.log(), /failure #|✗|Stale/)
-  assert.equal(restartsOf(watched, port), 0)
+  assert.equal(await restartsOf(watched, port), 0)
 }
 
-describe('A forwarder that somebody else has replaced, under a monitor', { timeout: 120_000 }, () => {
+describe('A forwarder that somebody else has replaced, under a monitor', () => {
   for (const [kind, options] of [
     ['one process', {}],
     ['two workers', { workers: 2 }],
@@ -77,7 +77,7 @@ describe('A forwarder that somebody else has replaced, under a monitor', { timeo
         await stream.exchange(100)
         const second = await replaceBySignal(all)
         await followed(all, second)
-        noFailure(all)
+        await noFailure(all)
         const third = await backAfterKill(all, second)
         await stream.exchange(100)
         await watched.logLine(/web is not running: PID \d+ .*\(failure #1\)/)
@@ -105,7 +105,7 @@ describe('A forwarder that somebody else has replaced, under a monitor', { timeo
         async () => !forwardersOf(watched, port).includes(first) || undefined,
       )
       await healthyAs(watched, port)
-      noFailure(all)
+      await noFailure(all)
       const why = await watched.run('proxy-log', '--why', 'web')
       assert.match(why.stdout, new RegExp(`PID ${second} took over from PID ${first}: a planned restart`))
       assert.match(why.stdout, /It was a planned restart: the port stayed open\./)
@@ -131,7 +131,7 @@ describe('A forwarder that somebody else has replaced, under a monitor', { timeo
       const [next, last] = [await replaceBySignal(all), await replaceBySignal(all)]
       assert.notEqual(next, last)
       await followed(all, last)
-      noFailure(all)
+      await noFailure(all)
       await stream.exchange(100)
       await backAfterKill(all, last)
       await stream.close()
@@ -177,7 +177,7 @@ describe('A forwarder that somebody else has replaced, under a monitor', { timeo
       const socket = watched.file(`tcp_proxy_${port}.sock`)
       await assert.rejects(askControl(socket, 'hand-over', { run: ['sh', '-c', 'kill -9 $$'] }, 10_000))
       assert.equal((await healthyAs(watched, port)).pid, pid)
-      noFailure(all)
+      await noFailure(all)
     }))
 
   it('in the same moment as the monitor does it for other options: one serves, with the options that are wanted', () =>

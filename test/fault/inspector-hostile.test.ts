@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { createServer as createTcpServer, type Server, type Socket } from 'node:net'
-import { describe, it } from 'node:test'
+import { describe, it } from 'vitest'
 import { startTcpProxy } from '../support/forwarder-process.ts'
 import { listen } from '../support/gate.ts'
 import { until } from '../support/tools.ts'
@@ -71,8 +71,7 @@ const cases: readonly (readonly [string, () => Server])[] = [
 ]
 
 describe('A target that is asked whether it is an MCP Inspector and answers with', {
-  timeout: 120_000,
-  concurrency: 4,
+  concurrent: true,
 }, () => {
   for (const [what, make] of cases) {
     it(`${what} does not end the forwarder, and nothing of it is told`, async (t) => {
@@ -86,8 +85,12 @@ describe('A target that is asked whether it is an MCP Inspector and answers with
       })
       const target = await listen(server)
       const forwarder = await startTcpProxy(`127.0.0.1 ${target}`, ['--inspector'])
-      t.after(() => forwarder.close())
-      t.after(() => server.close())
+      t.onTestFinished(() => {
+        void forwarder.close()
+      })
+      t.onTestFinished(() => {
+        void server.close()
+      })
       await until(
         'it was asked, and the asking has ended',
         async () => (connections > 0 && sockets.size === 0) || undefined,

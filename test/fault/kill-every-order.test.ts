@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect } from 'node:net'
-import { describe, it } from 'node:test'
-import { askThrough, echoServer, freePort, type Watched, withWatched } from '../support/watched.ts'
+import { describe } from 'vitest'
+import { it } from '../support/fixtures.ts'
+import { freePort } from '../support/tools.ts'
+import { askThrough, echoServer, type Watched } from '../support/watched.ts'
 
 type Victim = 'first forwarder' | 'second forwarder' | 'monitor'
 
@@ -17,38 +19,36 @@ const orders: readonly (readonly Victim[])[] = [
 
 describe('kill -9 of the forwarders and the monitor', () => {
   for (const order of orders) {
-    it(`in the order ${order.join(', ')}`, { timeout: 60_000 }, () =>
-      withWatched(async (watched) => {
-        const echo = await echoServer()
-        const ports = [await freePort(), await freePort()] as const
-        const forwards = ports.map((port, i) => ({
-          name: `forward-${i}`,
-          listen: port,
-          target: `localhost:${echo.port}`,
-        }))
-        let monitor = await watched.monitor(forwards)
-        let monitorLives = true
-        await allHealthy(watched)
-        for (const victim of order) {
-          if (victim === 'monitor') {
-            await killMonitor(watched, ports[0], monitor.pid)
-            monitorLives = false
-          } else {
-            const [port, other] = victim === 'first forwarder' ? ports : ([ports[1], ports[0]] as const)
-            await (monitorLives ? killWatched(watched, port, other) : killUnwatched(watched, port))
-          }
+    it(`in the order ${order.join(', ')}`, async ({ watched }) => {
+      const echo = await echoServer()
+      const ports = [await freePort(), await freePort()] as const
+      const forwards = ports.map((port, i) => ({
+        name: `forward-${i}`,
+        listen: port,
+        target: `localhost:${echo.port}`,
+      }))
+      let monitor = await watched.monitor(forwards)
+      let monitorLives = true
+      await allHealthy(watched)
+      for (const victim of order) {
+        if (victim === 'monitor') {
+          await killMonitor(watched, ports[0], monitor.pid)
+          monitorLives = false
+        } else {
+          const [port, other] = victim === 'first forwarder' ? ports : ([ports[1], ports[0]] as const)
+          await (monitorLives ? killWatched(watched, port, other) : killUnwatched(watched, port))
         }
-        const survivors = await watched.forwarders()
-        monitor = await watched.monitor(forwards)
-        await allHealthy(watched)
-        const now = await watched.forwarders()
-        assert.equal(now.length, 2, 'exactly one forwarder a port')
-        for (const pid of survivors) assert.ok(now.includes(pid), 'what survived is adopted, not replaced')
-        for (const port of ports) assert.equal(await askThrough(port), 'hello')
-        await monitor.stop()
-        await echo.close()
-      }),
-    )
+      }
+      const survivors = await watched.forwarders()
+      monitor = await watched.monitor(forwards)
+      await allHealthy(watched)
+      const now = await watched.forwarders()
+      assert.equal(now.length, 2, 'exactly one forwarder a port')
+      for (const pid of survivors) assert.ok(now.includes(pid), 'what survived is adopted, not replaced')
+      for (const port of ports) assert.equal(await askThrough(port), 'hello')
+      await monitor.stop()
+      await echo.close()
+    })
   }
 })
 

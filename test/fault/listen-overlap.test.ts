@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
-import { describe, it } from 'node:test'
+import { describe, it } from 'vitest'
 import { withDefaults } from '../../src/config/option-table.ts'
 import { planListeners } from '../../src/forward/listen/listen-plan.ts'
 import { connected, openForward, openTarget, roundTrip, temporaryFolder } from '../support/forward.ts'
@@ -11,7 +11,7 @@ const machine = [
   { address: '10.0.0.2', family: 4, interfaceName: 'eth0' },
 ] as const
 
-describe('Listening addresses that repeat or cover each other', { timeout: 60_000 }, () => {
+describe('Listening addresses that repeat or cover each other', () => {
   for (const [bind, expected] of [
     [['0.0.0.0', '127.0.0.1'], ['0.0.0.0']],
     [

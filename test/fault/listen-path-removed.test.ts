@@ -4,14 +4,14 @@ import { once } from 'node:events'
 import { chownSync, existsSync, mkdirSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
-import { describe, it } from 'node:test'
+import { describe, it } from 'vitest'
 import { connected, openTarget, roundTrip, temporaryFolder } from '../support/forward.ts'
 import { Resident } from '../support/resident.ts'
-import { until } from '../support/tools.ts'
-import { command, freePort, withWatched } from '../support/watched.ts'
+import { freePort, until } from '../support/tools.ts'
+import { command, withWatched } from '../support/watched.ts'
 import { healthOnce, startWithWorkers } from '../support/workers.ts'
 
-describe('The path of a Unix socket that is listened on', { timeout: 60_000 }, () => {
+describe('The path of a Unix socket that is listened on', () => {
   it('is there again after it was removed, for every process of the forward', async () => {
     const target = await openTarget()
     const folder = temporaryFolder()
@@ -80,7 +80,7 @@ describe('The path of a Unix socket that is listened on', { timeout: 60_000 }, (
     const somebody = ['setpriv', '--reuid=54322', '--regid=54322', '--clear-groups']
     const words = command('tcp-proxy', '1', 'localhost', '2', '--version')
     if (process.getuid?.() !== 0 || spawnSync('setpriv', [...somebody.slice(1), ...words]).status !== 0)
-      return t.skip('SKIPPED, NOT TESTED: it takes root, and a checkout that other users can read')
+      return t.skip('it takes root, and a checkout that other users can read')
     return withWatched(async (watched) => {
       chownSync(watched.directory, 54_322, 54_322)
       const port = await freePort()

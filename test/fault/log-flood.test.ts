@@ -1,21 +1,20 @@
 import assert from 'node:assert/strict'
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { it } from 'node:test'
 import { gunzipSync } from 'node:zlib'
-import { defaultLogLimits, LineLog } from '../../src/record/line-log.ts'
+import { it } from 'vitest'
+import { defaultLogLimits, LineLog } from '../../src/log/line-log.ts'
 import { temporaryDirectory } from '../support/children.ts'
 import { healthyAs, startMonitor } from '../support/monitored.ts'
-import { askThrough, echoServer, freePort, withWatched } from '../support/watched.ts'
+import { freePort } from '../support/tools.ts'
+import { askThrough, echoServer, withWatched } from '../support/watched.ts'
 
 const floodBytes = 150 * 1024 * 1024
 
 /** Bytes a line; a flood is of long ones: stack traces, objects. */
 const lineBytes = 2000
 
-it('Log flood, 150 MB as fast as it goes: the folder never outgrows its limit, and no line that is left is cut', {
-  timeout: 60_000,
-}, async (t) => {
+it('Log flood, 150 MB as fast as it goes: the folder never outgrows its limit, and no line that is left is cut', async (t) => {
   const directory = temporaryDirectory(t)
   const file = path.join(directory, 'tcp_proxy_6274.log')
   const log = new LineLog(file)
@@ -56,29 +55,25 @@ it('Log flood, 150 MB as fast as it goes: the folder never outgrows its limit, a
   for (const [i, line] of left.entries()) {
     assert.equal(line, `${String(first + i).padStart(10, '0')} ${padding}`)
   }
-  t.diagnostic(`${Math.round(floodBytes / 1024 / 1024 / (writing / 1000))} MB/s, ${greatest} bytes at most`)
+  void t.annotate(
+    `${Math.round(floodBytes / 1024 / 1024 / (writing / 1000))} MB/s, ${greatest} bytes at most`,
+  )
 })
 
-it(
-  'Log flood of a forwarder that writes its connections to its log: that log is rotated like any other',
-  {
-    timeout: 60_000,
-  },
-  () =>
-    withWatched(async (watched) => {
-      const echo = await echoServer()
-      const port = await freePort()
-      const log = watched.file(`tcp_proxy_${port}.log`)
-      // Nearly full, so that a few hundred connections are enough.
-      const filling = `${'x'.repeat(1023)}\n`.repeat(defaultLogLimits.maxBytes / 1024 - 8)
-      writeFileSync(log, filling, { mode: 0o600 })
-      const forwards = [{ name: 'one', listen: port, target: `localhost:${echo.port}`, accessLog: '-' }]
-      const monitor = await startMonitor(watched, { forwards, words: ['--stop-forwards'] })
-      await healthyAs(watched, port)
-      for (let connection = 0; connection < 100; connection++) assert.equal(await askThrough(port), 'hello')
-      assert.equal(await monitor.stop(), 0)
-      await echo.close()
-      assert.ok(statSync(log).size < defaultLogLimits.maxBytes)
-      assert.ok(statSync(`${log}.1`).size <= defaultLogLimits.maxBytes)
-    }),
-)
+it('Log flood of a forwarder that writes its connections to its log: that log is rotated like any other', () =>
+  withWatched(async (watched) => {
+    const echo = await echoServer()
+    const port = await freePort()
+    const log = watched.file(`tcp_proxy_${port}.log`)
+    // Nearly full, so that a few hundred connections are enough.
+    const filling = `${'x'.repeat(1023)}\n`.repeat(defaultLogLimits.maxBytes / 1024 - 8)
+    writeFileSync(log, filling, { mode: 0o600 })
+    const forwards = [{ name: 'one', listen: port, target: `localhost:${echo.port}`, accessLog: '-' }]
+    const monitor = await startMonitor(watched, { forwards, words: ['--stop-forwards'] })
+    await healthyAs(watched, port)
+    for (let connection = 0; connection < 100; connection++) assert.equal(await askThrough(port), 'hello')
+    assert.equal(await monitor.stop(), 0)
+    await echo.close()
+    assert.ok(statSync(log).size < defaultLogLimits.maxBytes)
+    assert.ok(statSync(`${log}.1`).size <= defaultLogLimits.maxBytes)
+  }))

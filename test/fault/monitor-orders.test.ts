@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { appendFileSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { describe, it } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
+import { describe, it } from 'vitest'
 import { forwardersOf, healthyAs, startMonitor } from '../support/monitored.ts'
 import { Resident } from '../support/resident.ts'
-import { until } from '../support/tools.ts'
-import { askThrough, command, echoServer, freePort, type Watched, withWatched } from '../support/watched.ts'
+import { freePort, until } from '../support/tools.ts'
+import { askThrough, command, echoServer, type Watched, withWatched } from '../support/watched.ts'
 
 async function oneForward(
   use: (watched: Watched, port: number, target: string) => Promise<void>,
@@ -18,7 +18,7 @@ async function oneForward(
   })
 }
 
-describe('proxy-monitor --stop', { timeout: 60_000 }, () => {
+describe('proxy-monitor --stop', () => {
   it('ends the monitor, says which forwards keep running and how to end them; without a monitor it ends those', () =>
     oneForward(async (watched, port, target) => {
       const monitor = await startMonitor(watched, { forwards: [{ name: 'web', listen: port, target }] })
@@ -32,7 +32,7 @@ describe('proxy-monitor --stop', { timeout: 60_000 }, () => {
       assert.equal(await askThrough(port), 'hello')
       assert.match(
         watched.log(),
-        /Monitor ended by proxy-monitor --stop; these forwards keep running: web; to end them/,
+        /Monitor ended by an order of \S+ \(UID \d+, cli\); these forwards keep running: web; to end them/,
       )
       const all = await watched.run('proxy-monitor', '--stop', '--stop-forwards')
       assert.deepEqual([all.code, /web has ended/.test(all.stdout)], [0, true])
@@ -51,7 +51,7 @@ describe('proxy-monitor --stop', { timeout: 60_000 }, () => {
     }))
 })
 
-describe('SIGHUP', { timeout: 60_000 }, () => {
+describe('SIGHUP', () => {
   it('retries at once what waits, and says so', () =>
     oneForward(async (watched, port, target) => {
       const restart = { flappingRestarts: 1, flappingWindow: '1h', flappingPause: '1h' }
@@ -96,7 +96,7 @@ describe('SIGHUP', { timeout: 60_000 }, () => {
     }))
 })
 
-describe('A configuration file that is written in two halves', { timeout: 60_000 }, () => {
+describe('A configuration file that is written in two halves', () => {
   it('takes effect as a whole: what only the second half names is not touched', () =>
     oneForward(async (watched, port, target) => {
       const other = await freePort()

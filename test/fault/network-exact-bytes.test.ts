@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import net from 'node:net'
-import { describe, it } from 'node:test'
 import fc from 'fast-check'
+import { describe, it } from 'vitest'
 import { exchange, scripts, totalOf } from '../support/exact-bytes.ts'
 import { startTcpProxy } from '../support/forwarder-process.ts'
 import { damaged } from '../support/wire-room.ts'
 
-describe('random pauses, sizes and ends through tcp-proxy', { timeout: 120_000 }, () => {
+describe('random pauses, sizes and ends through tcp-proxy', () => {
   it('both ways at once: every byte arrives, by hash, and is counted', async () => {
     const target = net.createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true })
     target.listen(0, '127.0.0.1')

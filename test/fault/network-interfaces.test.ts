@@ -1,17 +1,17 @@
 import assert from 'node:assert/strict'
-import { describe, it } from 'node:test'
+import { describe, it } from 'vitest'
 import { successful } from '../support/bad-wire.ts'
 import { type Lab, whyNoLab } from '../support/namespaces.ts'
-import { until } from '../support/tools.ts'
+import { skipFor, until } from '../support/tools.ts'
 import { ask, type Hammered, inLab, peer, startForwarder, told } from '../support/wire-room.ts'
 
-const skip = whyNoLab() ?? false
+const skip = skipFor(whyNoLab())
 /** Between two looks at the machine's interfaces, and what a busy machine adds. */
 const followedWithinMs = 2_000 + 4_000
 
 const own = { ipv4: '10.79.0.1', ipv6: 'fd79::1', linkLocal: 'fe80::79:1' }
 
-describe('an interface', { skip, timeout: 120_000 }, () => {
+describe('an interface', { skip }, () => {
   it('added under the same-port rule is served soon, one removed is let go, and nobody on another notices', () =>
     inLab(async (lab) => {
       await peer(lab.host, 'echo', '127.0.0.1', 6274).line(/listening/)
@@ -60,7 +60,7 @@ describe('an interface', { skip, timeout: 120_000 }, () => {
     }))
 })
 
-describe('IPv6', { skip, timeout: 120_000 }, () => {
+describe('IPv6', { skip }, () => {
   it('listener and target: clients get through, and the record names both', () =>
     inLab(async (lab) => {
       const [host, visitor] = [lab.host.address.ipv6, lab.visitor.address.ipv6]
@@ -96,7 +96,7 @@ describe('IPv6', { skip, timeout: 120_000 }, () => {
         assert.equal(await ask(lab.visitor, lab.host.address.ipv4, 6274), 'hello')
         const record = JSON.parse(await program.line(/"code":"--"/)) as { target: string; connectMs: number }
         assert.equal(record.target, `${ipv4}:7000`)
-        assert.ok(record.connectMs >= 240 && record.connectMs < 3_000, `${record.connectMs} ms`)
+        assert.ok(record.connectMs >= 240 && record.connectMs < 4_500, `${record.connectMs} ms`)
       },
       { hostsFile: '127.0.0.1 localhost\nfd78::1 both.test\n10.77.0.2 both.test\n' },
     ))

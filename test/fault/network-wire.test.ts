@@ -1,18 +1,18 @@
 import assert from 'node:assert/strict'
 import { readdirSync } from 'node:fs'
-import { describe, it } from 'node:test'
+import { describe, it } from 'vitest'
 import { layBadWire, successful } from '../support/bad-wire.ts'
 import type { Exchanged } from '../support/exact-bytes.ts'
 import { whyNoLab } from '../support/namespaces.ts'
-import { until } from '../support/tools.ts'
+import { skipFor, until } from '../support/tools.ts'
 import { ask, damaged, inLab, peer, type Streamed, startForwarder, told } from '../support/wire-room.ts'
 
-const skip = whyNoLab() ?? false
+const skip = skipFor(whyNoLab())
 const sound = { loss: 0, delay: 2, jitter: 0 }
 /** After so many retransmissions a kernel gives a silent peer up: 2 to 4 s here instead of its quarter of an hour. */
 const impatient = ['sysctl', '-qw', 'net.ipv4.tcp_retries2=4']
 
-describe('a bad wire', { skip, timeout: 120_000 }, () => {
+describe('a bad wire', { skip }, () => {
   it('that loses, delays and reorders on both sides of the forwarder: every byte arrives, both ways at once', () =>
     inLab(async (lab) => {
       const wire = await layBadWire(lab, { loss: 0.03, delay: 5, jitter: 4 })

@@ -10,15 +10,15 @@ import {
   writeFileSync,
 } from 'node:fs'
 import path from 'node:path'
-import { describe, it, type TestContext } from 'node:test'
+import { describe, it, type TestContext } from 'vitest'
 import { run, temporaryDirectory } from '../support/children.ts'
-import { askThrough, echoServer, freePort, withWatched } from '../support/watched.ts'
+import { freePort, skipFor } from '../support/tools.ts'
+import { askThrough, echoServer, withWatched } from '../support/watched.ts'
 
 /** A user who is neither root nor the one that runs the tests. */
 const stranger = 65_534
 const asRoot = {
-  timeout: 60_000,
-  skip: process.getuid?.() === 0 ? false : 'SKIPPED, NOT TESTED: only root can give files to another user',
+  skip: skipFor(process.getuid?.() !== 0 && 'only root can give files to another user'),
 }
 
 /** A folder of another user with a configuration in it. */

@@ -2,35 +2,35 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { lstatSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
-import { describe, it } from 'node:test'
-import { commandLine, identityOf, judgeProcess } from '../../src/os/process-identity.ts'
+import { describe } from 'vitest'
+import { system } from '../../src/os/system.ts'
+import { identityOf, judgeProcess } from '../../src/process/identity.ts'
+import { it } from '../support/fixtures.ts'
 import { Resident } from '../support/resident.ts'
-import { until } from '../support/tools.ts'
-import { askThrough, echoServer, freePort, type Watched, withWatched } from '../support/watched.ts'
+import { freePort, until } from '../support/tools.ts'
+import { askThrough, echoServer, type Watched } from '../support/watched.ts'
 
 /** Plants a PID file before the monitor starts; whatever it is, the forward must come up and nobody else be hurt. */
 function planted(
   name: string,
   plant: (watched: Watched, file: string) => Promise<() => void | Promise<void>>,
 ): void {
-  it(name, { timeout: 60_000 }, () =>
-    withWatched(async (watched) => {
-      const echo = await echoServer()
-      const port = await freePort()
-      const file = watched.file(`tcp_proxy_${port}.pid`)
-      const unharmed = await plant(watched, file)
-      await watched.monitor([{ name: 'planted', listen: port, target: `localhost:${echo.port}` }])
-      const report = await watched.statusWhen('healthy', ({ forwards }) => forwards[0]?.state === 'healthy')
-      assert.equal(report.exitCode, 0)
-      assert.match(watched.log(), /Stale PID file of planted removed: /)
-      assert.equal(watched.pid(port), report.forwards[0]?.pid)
-      assert.ok(lstatSync(file).isFile())
-      assert.equal(await askThrough(port), 'hello')
-      assert.equal((await watched.forwarders()).length, 1)
-      await unharmed()
-      await echo.close()
-    }),
-  )
+  it(name, async ({ watched }) => {
+    const echo = await echoServer()
+    const port = await freePort()
+    const file = watched.file(`tcp_proxy_${port}.pid`)
+    const unharmed = await plant(watched, file)
+    await watched.monitor([{ name: 'planted', listen: port, target: `localhost:${echo.port}` }])
+    const report = await watched.statusWhen('healthy', ({ forwards }) => forwards[0]?.state === 'healthy')
+    assert.equal(report.exitCode, 0)
+    assert.match(watched.log(), /Stale PID file of planted removed: /)
+    assert.equal(watched.pid(port), report.forwards[0]?.pid)
+    assert.ok(lstatSync(file).isFile())
+    assert.equal(await askThrough(port), 'hello')
+    assert.equal((await watched.forwarders()).length, 1)
+    await unharmed()
+    await echo.close()
+  })
 }
 
 /** A process that has nothing to do with forwards, and a check that it lives. */
@@ -96,24 +96,21 @@ describe('A PID file is there that is not true', () => {
     return () => assert.equal(readFileSync(precious, 'utf8'), `${process.pid}\n`)
   })
 
-  it(
-    'of a process that may be a forwarder: neither signalled nor joined by a second one',
-    { timeout: 60_000 },
-    () =>
-      withWatched(async (watched) => {
-        const port = await freePort()
-        // Called like one of the old scripts, and without an identity to prove it.
-        const old = watched.adopt(new Resident(['bash', '-c', 'exec -a tcp_proxy sleep 600'], {}))
-        const isNamed = async () => commandLine(old.pid)?.includes('tcp_proxy') || undefined
-        await until('the old script to have its name', isNamed)
-        writeFileSync(watched.file(`tcp_proxy_${port}.pid`), `${old.pid}\n`)
-        await watched.monitor([{ name: 'old', listen: port, target: 'localhost:1' }])
-        await watched.logLine(/may be a forwarder, but its identity cannot be verified/)
-        const report = await watched.status()
-        assert.equal(report.forwards[0]?.state, 'unverifiable')
-        assert.equal(report.exitCode, 150)
-        assert.deepEqual(await watched.forwarders(), [])
-        assert.ok(await isNamed(), 'it must survive')
-      }),
-  )
+  it('of a process that may be a forwarder: neither signalled nor joined by a second one', async ({
+    watched,
+  }) => {
+    const port = await freePort()
+    // Called like one of the old scripts, and without an identity to prove it.
+    const old = watched.adopt(new Resident(['bash', '-c', 'exec -a tcp_proxy sleep 600'], {}))
+    const isNamed = async () => system.commandLine(old.pid)?.includes('tcp_proxy') || undefined
+    await until('the old script to have its name', isNamed)
+    writeFileSync(watched.file(`tcp_proxy_${port}.pid`), `${old.pid}\n`)
+    await watched.monitor([{ name: 'old', listen: port, target: 'localhost:1' }])
+    await watched.logLine(/may be a forwarder, but its identity cannot be verified/)
+    const report = await watched.status()
+    assert.equal(report.forwards[0]?.state, 'unverifiable')
+    assert.equal(report.exitCode, 150)
+    assert.deepEqual(await watched.forwarders(), [])
+    assert.ok(await isNamed(), 'it must survive')
+  })
 })

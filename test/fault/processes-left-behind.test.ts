@@ -1,13 +1,15 @@
 import assert from 'node:assert/strict'
-import { describe, it } from 'node:test'
-import { findPortHolder } from '../../src/os/port-holder.ts'
-import { commandLine, identityOf, judgeProcess, type ProcessIdentity } from '../../src/os/process-identity.ts'
-import { processTable } from '../../src/os/process-tree.ts'
+import { pathToFileURL } from 'node:url'
+import { it } from 'vitest'
+import { system } from '../../src/os/system.ts'
+import { identityOf, judgeProcess, type ProcessIdentity } from '../../src/process/identity.ts'
+import { findPortHolder } from '../../src/process/port-holder.ts'
 import { healthyAs, launchMonitor, restartsOf, startMonitor } from '../support/monitored.ts'
-import { until } from '../support/tools.ts'
-import { askThrough, echoServer, freePort, type Watched, withWatched } from '../support/watched.ts'
+import { onEverySystem } from '../support/systems.ts'
+import { compiled, freePort, until } from '../support/tools.ts'
+import { askThrough, echoServer, type Watched, withWatched } from '../support/watched.ts'
 
-const preload = new URL('../support/socket-holding-child.js', import.meta.url)
+const preload = pathToFileURL(compiled('test/support/socket-holding-child.ts'))
 /** What a forwarder starts with: of a monitor's variables it gets those of a list only. */
 const environment = { NODE_OPTIONS: `--import=${preload}` }
 const leaving = { NODE_OPTIONS: `--import=${preload}?leaves` }
@@ -15,8 +17,8 @@ const leaving = { NODE_OPTIONS: `--import=${preload}?leaves` }
 /** The child of a forwarder, when it has become what it is. */
 function childOf(parent: number): Promise<number> {
   return until('a child', async () => {
-    const child = processTable().find((entry) => entry.parent === parent)?.pid
-    return child !== undefined && commandLine(child)?.[0]?.includes('python') ? child : undefined
+    const child = system.processTable().find((entry) => entry.parent === parent)?.pid
+    return child !== undefined && system.commandLine(child)?.[0]?.includes('python') ? child : undefined
   })
 }
 
@@ -32,6 +34,14 @@ interface Setting {
   readonly forwards: readonly { readonly name: string; readonly listen: number; readonly target: string }[]
 }
 
+function endIfThere(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+  }
+}
+
 /** One forward, whose children are taken down whatever happens. */
 async function withChildren(use: (setting: Setting, children: number[]) => Promise<void>): Promise<void> {
   const children: number[] = []
@@ -45,16 +55,17 @@ async function withChildren(use: (setting: Setting, children: number[]) => Promi
       )
     } finally {
       // By then nobody else can have the PID: they live for two minutes.
-      for (const pid of children) if (commandLine(pid)?.[0]?.includes('python')) process.kill(pid, 'SIGKILL')
-      const last = findPortHolder(port, '0.0.0.0')
-      if (last?.pid !== undefined && commandLine(last.pid)?.[0]?.includes('python'))
-        process.kill(last.pid, 'SIGKILL')
+      const last = findPortHolder(port, '0.0.0.0')?.pid
+      for (const pid of last === undefined ? children : [...children, last]) {
+        if (!system.commandLine(pid)?.[0]?.includes('python')) continue
+        endIfThere(pid)
+      }
       await echo.close()
     }
   })
 }
 
-describe('A forwarder that was killed and leaves children behind', { timeout: 120_000 }, () => {
+onEverySystem('A forwarder that was killed and leaves children behind', () => {
   it('in its session, which hold its port and ignore SIGTERM: ended first, named, then it is started again', () =>
     withChildren(async ({ watched, port, forwards }, children) => {
       const restart = { killAfter: '300ms' }
@@ -71,7 +82,7 @@ describe('A forwarder that was killed and leaves children behind', { timeout: 12
       const back = await healthyAs(watched, port, pid)
       children.push(await childOf(back.pid))
       assert.ok(isGone(identity))
-      assert.equal(restartsOf(watched, port), 1)
+      assert.equal(await restartsOf(watched, port), 1)
       assert.equal(await askThrough(port), 'hello')
       const { stdout } = await watched.run('proxy-log', '--why', String(port))
       assert.match(stdout, new RegExp(`seen +PID ${pid} was killed by SIGKILL .*left behind PID ${child} `))
@@ -112,10 +123,8 @@ describe('A forwarder that was killed and leaves children behind', { timeout: 12
     }))
 })
 
-it(
-  'A forwarder is ended by an order: its children, too, and who left and holds its port is named',
-  { timeout: 60_000 },
-  () =>
+onEverySystem('A forwarder is ended by an order', () => {
+  it('with its children, and who left and holds its port is named', () =>
     withChildren(async ({ watched, port, forwards }, children) => {
       const wishes = {
         forwards: forwards.map((one) => ({ ...one, drain: '300ms' })),
@@ -147,5 +156,5 @@ it(
       } = await watched.status()
       assert.equal(one?.state, 'down')
       assert.match(one?.reason ?? '', new RegExp(`its port is still held by PID ${left} `))
-    }),
-)
+    }))
+})

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import net from 'node:net'
-import { describe, it } from 'node:test'
+import { describe, it } from 'vitest'
 import { serializeProxyHeader } from '../../src/forward/steps/proxy-protocol.ts'
 import { type LocalForwarder, openForwarder, openTarget } from '../support/forwarders.ts'
 import { receive, until } from '../support/relay-peers.ts'
@@ -42,7 +42,7 @@ async function withForwarder(
   }
 }
 
-describe('PROXY header', { timeout: 60_000 }, () => {
+describe('PROXY header', () => {
   it('that never comes, or never becomes whole, ends at its deadline', () =>
     withForwarder(150, async (connect, forwarder) => {
       for (const begun of [Buffer.alloc(0), ...headers.map((header) => header.subarray(0, 14))]) {

@@ -3,9 +3,10 @@ import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { join } from 'node:path'
-import { describe, it } from 'node:test'
-import { closed, freePort, openTarget, type Target, Told, temporaryFolder } from '../support/forward.ts'
+import { describe, it } from 'vitest'
+import { closed, openTarget, type Target, Told, temporaryFolder } from '../support/forward.ts'
 import { type ForwarderProcess, startTcpProxy } from '../support/forwarder-process.ts'
+import { freePort, skipFor } from '../support/tools.ts'
 import { healthOnce, servingOf, startWithWorkers } from '../support/workers.ts'
 
 const clients = 200
@@ -16,7 +17,7 @@ const ownAddress =
     .flatMap((addresses) => addresses ?? [])
     .find(({ family, internal }) => family === 'IPv4' && !internal)?.address ?? ''
 const beyondLoopback = {
-  skip: ownAddress === '' ? 'SKIPPED, NOT TESTED: this machine has no IPv4 address but loopback' : false,
+  skip: skipFor(ownAddress === '' && 'this machine has no IPv4 address but loopback'),
 }
 
 /** A target that reads all, and tells the whole of each message that it got, however its connection ended. */
@@ -56,7 +57,7 @@ async function allBeforeAccept(
   forward.child.kill('SIGCONT')
 }
 
-describe('A client that resets before it is accepted', { timeout: 60_000 }, () => {
+describe('A client that resets before it is accepted', () => {
   for (const [where, options, host] of [
     ['a listener on loopback', [], '127.0.0.1'],
     ['loopback, where all addresses are listened on', ['--bind', '0.0.0.0'], '127.0.0.1'],
@@ -143,7 +144,7 @@ describe('A client that resets before it is accepted', { timeout: 60_000 }, () =
   })
 })
 
-describe('A client that sends and resets while its target is dialled', { timeout: 60_000 }, () => {
+describe('A client that sends and resets while its target is dialled', () => {
   for (const listener of ['127.0.0.1', 'unix']) {
     it(`has what it sent delivered when the target answers: ${listener}`, async () => {
       const folder = temporaryFolder()

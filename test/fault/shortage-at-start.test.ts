@@ -2,19 +2,20 @@
 import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
 import { chownSync } from 'node:fs'
-import { describe, it } from 'node:test'
+import { describe, it } from 'vitest'
 import { shortageAtStart, shortageOf } from '../../src/os/shortage.ts'
 import { launchMonitor } from '../support/monitored.ts'
-import { askThrough, command, echoServer, freePort, withWatched } from '../support/watched.ts'
+import { freePort } from '../support/tools.ts'
+import { askThrough, command, echoServer, withWatched } from '../support/watched.ts'
 
 const somebody = 54_322
 
-describe('A forwarder that cannot be started', { timeout: 60_000 }, () => {
+describe('A forwarder that cannot be started', () => {
   it('for want of processes (EAGAIN) counts as no failure, and is back when there are some again', (t) => {
     const asSomebody = ['setpriv', `--reuid=${somebody}`, `--regid=${somebody}`, '--clear-groups']
     const tried = spawnSync('setpriv', [...asSomebody.slice(1), ...command('proxy-monitor', '--version')])
     if (process.getuid?.() !== 0 || tried.status !== 0)
-      return t.skip('SKIPPED, NOT TESTED: it takes root, and a checkout that other users can read')
+      return t.skip('it takes root, and a checkout that other users can read')
     return withWatched(async (watched) => {
       const echo = await echoServer()
       const port = await freePort()

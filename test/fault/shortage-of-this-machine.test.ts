@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
-import { describe, it } from 'node:test'
-import type { ForwarderHealth } from '../../src/record/forwarder-health.ts'
+import { describe, it } from 'vitest'
+import type { ForwarderHealth } from '../../src/record/shapes/forwarder-health.ts'
 import { type Machine, whyNoLab } from '../support/namespaces.ts'
 import type { Resident } from '../support/resident.ts'
+import { skipFor } from '../support/tools.ts'
 import { ask, inLab, type LabForwarder, startForwarder } from '../support/wire-room.ts'
 
 const reason = whyNoLab()
-if (reason !== undefined) console.error(`NOT TESTED, what this machine lacks: ${reason}`)
 
 const keeper = `require('node:net').createServer((s) => s.on('error', () => {}).on('data', (d) => s.write(d))).listen(7000, () => console.log('ready'))`
 
@@ -35,7 +35,9 @@ async function healthWhen(
   }
 }
 
-describe('What this machine lacks is not the target’s failure', { timeout: 120_000, skip: reason }, () => {
+describe('What this machine lacks is not the target’s failure', {
+  skip: skipFor(reason),
+}, () => {
   it('no source port is left: said as that, counted apart, and over with the cause', () =>
     inLab(async (lab) => {
       await target(lab.visitor)

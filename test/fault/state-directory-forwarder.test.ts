@@ -1,4 +1,5 @@
 // The files of a running forwarder are removed, renamed, or somebody else's from one moment to the next.
+
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import {
@@ -13,14 +14,16 @@ import {
   unlinkSync,
 } from 'node:fs'
 import { connect, type Socket } from 'node:net'
-import { describe, it } from 'node:test'
+import { describe, it } from 'vitest'
 import { askControl } from '../../src/control/client.ts'
 import { holdControlSocket } from '../../src/control/server.ts'
-import { isLinux } from '../../src/os/platform.ts'
-import type { ForwarderHealth } from '../../src/record/forwarder-health.ts'
+import type { ForwarderHealth } from '../../src/record/shapes/forwarder-health.ts'
 import { healthWhen } from '../support/inherited.ts'
-import { until } from '../support/tools.ts'
-import { askThrough, echoServer, freePort, type Watched, withWatched } from '../support/watched.ts'
+import { freePort, removeInUse, until } from '../support/tools.ts'
+import { askThrough, echoServer, type Watched, withWatched } from '../support/watched.ts'
+import { servingOf } from '../support/workers.ts'
+
+const isLinux = process.platform === 'linux'
 
 interface Scene {
   readonly watched: Watched
@@ -82,7 +85,7 @@ function answers(file: string, pid: number): Promise<true> {
   return until('the forwarder answers', async () => (await healthOf(file)).identity.pid === pid || undefined)
 }
 
-describe('A running forwarder whose files are removed', { timeout: 120_000 }, () => {
+describe('A running forwarder whose files are removed', () => {
   it('writes each of them again, and lets go of what was deleted', () =>
     withForwarder({ accessLog: '/tmp/pw-access-test.log' }, async ({ watched, port, pid, file }) => {
       const access = '/tmp/pw-access-test.log'
@@ -101,7 +104,7 @@ describe('A running forwarder whose files are removed', { timeout: 120_000 }, ()
 
   it('is found again by the next monitor, which leaves it alone', () =>
     withForwarder({}, async ({ watched, port, pid, file }) => {
-      rmSync(watched.directory, { recursive: true, maxRetries: 5 })
+      removeInUse(watched.directory)
       await answers(file('sock'), pid)
       await there(file('log'))
       const report = await watched.statusWhen('healthy', ({ forwards }) => forwards[0]?.state === 'healthy')
@@ -130,7 +133,7 @@ describe('A running forwarder whose files are removed', { timeout: 120_000 }, ()
       await there(watched.file(`tcp_proxy_${gated}.pid`))
       const secrets = ['gate_token', 'gate_key', `tcp_proxy_${gated}.gate`].map((name) => watched.file(name))
       const before = secrets.map((secret) => readFileSync(secret, 'utf8'))
-      rmSync(watched.directory, { recursive: true, maxRetries: 5 })
+      removeInUse(watched.directory)
       for (const secret of secrets) await there(secret)
       assert.deepEqual(
         secrets.map((secret) => readFileSync(secret, 'utf8')),
@@ -150,10 +153,10 @@ describe('A running forwarder whose files are removed', { timeout: 120_000 }, ()
 
   it('lets its workers find the logs as well', () =>
     withForwarder({ workers: 2, accessLog: '-' }, async ({ watched, port, pid, file }) => {
-      const health = await healthWhen(watched, port, ({ workers }) => workers?.processes.length === 2)
-      const pids = health.workers?.processes.map(({ identity }) => identity.pid) ?? []
+      const health = await healthWhen(watched, port, (now) => servingOf(now).length === 2)
+      const pids = servingOf(health).map(({ identity }) => identity.pid)
       await there(file('workers'))
-      rmSync(watched.directory, { recursive: true, maxRetries: 5 })
+      removeInUse(watched.directory)
       await answers(file('sock'), pid)
       await there(file('workers'))
       if (isLinux) {
@@ -164,7 +167,7 @@ describe('A running forwarder whose files are removed', { timeout: 120_000 }, ()
     }))
 })
 
-describe('A running forwarder that has lost its name', { timeout: 60_000 }, () => {
+describe('A running forwarder that has lost its name', () => {
   it('to another living process leaves it there, and takes it when that one is gone', () =>
     withForwarder({}, async ({ pid, file }) => {
       renameSync(file('sock'), file('sock.aside'))
@@ -179,22 +182,22 @@ describe('A running forwarder that has lost its name', { timeout: 60_000 }, () =
     }))
 
   it('writes nothing into a directory that somebody else has put there', async (t) => {
-    if (process.getuid?.() !== 0) return t.skip('SKIPPED, NOT TESTED: only root can give a directory away')
+    if (process.getuid?.() !== 0) return t.skip('only root can give a directory away')
     await withWatched(async (watched) => {
       const [echo, port] = [await echoServer(), await freePort()]
       const forwarder = watched.start('tcp-proxy', String(port), '127.0.0.1', String(echo.port))
       await forwarder.line(/Listening on/)
       await there(watched.file(`tcp_proxy_${port}.pid`))
-      rmSync(watched.directory, { recursive: true, maxRetries: 5 })
+      removeInUse(watched.directory)
       // In one step: it never sees its directory missing.
       mkdirSync(`${watched.directory}.strange`, { mode: 0o777 })
       chownSync(`${watched.directory}.strange`, 65534, 65534)
-      rmSync(watched.directory, { recursive: true, force: true, maxRetries: 5 })
+      removeInUse(watched.directory)
       renameSync(`${watched.directory}.strange`, watched.directory)
       await forwarder.line(/keeps running without its files: .* belongs to another user/)
       assert.equal(await askThrough(port), 'hello')
       assert.deepEqual(readdirSync(watched.directory), [])
-      rmSync(watched.directory, { recursive: true })
+      removeInUse(watched.directory)
       await answers(watched.file(`tcp_proxy_${port}.sock`), forwarder.pid)
       await there(watched.file(`tcp_proxy_${port}.pid`))
       await echo.close()

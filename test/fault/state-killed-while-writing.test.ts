@@ -3,13 +3,14 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { test } from 'node:test'
-import { fileURLToPath } from 'node:url'
+import { test } from 'vitest'
 import { readRuntimeState, takeOverRuntimeState } from '../../src/record/runtime-state.ts'
 import { temporaryDirectory } from '../support/children.ts'
 import { wellRecord, wellState } from '../support/status-facts.ts'
+import { compiled } from '../support/tools.ts'
 
-const kills = 200
+/** scripts/soak-kills asks for more. */
+const kills = Number(process.env.STATE_KILLS ?? 40)
 
 /** Writes states of 200 forwards as fast as it can; every forward of one state bears the number of that state. */
 const script = (module: string) => `
@@ -24,7 +25,7 @@ const script = (module: string) => `
   }`
 
 function writer(file: string, sequence: number): ChildProcess {
-  const module = fileURLToPath(new URL('../../src/record/runtime-state.js', import.meta.url))
+  const module = compiled('src/record/runtime-state.ts')
   const input = JSON.stringify({
     file,
     state: { ...wellState, sequence },
@@ -48,7 +49,9 @@ function wholeSequence(file: string): number {
   return sequence
 }
 
-test(`state: ${kills} kill -9 while it is written leave the old one or the new one, and no reader ever sees a mixture`, async (t) => {
+test(`state: ${kills} kill -9 while it is written leave the old one or the new one, and no reader ever sees a mixture`, {
+  timeout: 60_000 + kills * 1000,
+}, async (t) => {
   const directory = temporaryDirectory(t)
   const file = path.join(directory, 'runtime-state.json')
   let sequence = 0

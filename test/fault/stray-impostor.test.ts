@@ -1,17 +1,17 @@
 import assert from 'node:assert/strict'
 import { chmodSync, copyFileSync, mkdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { describe, it, type TestContext } from 'node:test'
-import { identityOf } from '../../src/os/process-identity.ts'
+import { describe, it, type TestContext } from 'vitest'
+import { identityOf } from '../../src/process/identity.ts'
 import { temporaryDirectory } from '../support/children.ts'
 import { startMonitor } from '../support/monitored.ts'
 import { Resident } from '../support/resident.ts'
-import { echoServer, freePort, type Watched, withWatched } from '../support/watched.ts'
+import { freePort, skipFor } from '../support/tools.ts'
+import { echoServer, type Watched, withWatched } from '../support/watched.ts'
 
 const stranger = 65_534
 const asRoot = {
-  timeout: 60_000,
-  skip: process.getuid?.() === 0 ? false : 'SKIPPED, NOT TESTED: only root can run processes of another user',
+  skip: skipFor(process.getuid?.() !== 0 && 'only root can run processes of another user'),
 }
 
 /** Listens on the port, and answers on a control socket as a forwarder whose process is another one. */
@@ -77,7 +77,7 @@ describe('A process that only looks like a forwarder of this user', () => {
       }),
   )
 
-  it('(another program that is called tcp-proxy) is left alone', { timeout: 60_000 }, () =>
+  it('(another program that is called tcp-proxy) is left alone', () =>
     withWatched(async (watched) => {
       const port = await freePort()
       const victim = watched.adopt(new Resident(['sleep', '1000'], {}))
@@ -86,10 +86,9 @@ describe('A process that only looks like a forwarder of this user', () => {
       const holder = watched.adopt(new Resident(words, {}))
       await holder.line(/up/)
       await monitorLeavesAlone(watched, port, holder, victim)
-    }),
-  )
+    }))
 
-  it('(its control socket names another process) gets nobody else signalled', { timeout: 60_000 }, (t) =>
+  it('(its control socket names another process) gets nobody else signalled', (t) =>
     withWatched(async (watched) => {
       const port = await freePort()
       const victim = watched.adopt(new Resident(['sleep', '1000'], {}))
@@ -104,6 +103,5 @@ describe('A process that only looks like a forwarder of this user', () => {
       await watched.statusWhen('healthy', ({ forwards }) => forwards[0]?.state === 'healthy', 40_000)
       assert.ok(victim.isRunning)
       await echo.close()
-    }),
-  )
+    }))
 })

@@ -3,8 +3,8 @@ import { randomBytes, X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
 import { copyFileSync, writeFileSync } from 'node:fs'
 import net from 'node:net'
-import { after, before, describe, it } from 'node:test'
 import tls from 'node:tls'
+import { afterAll, beforeAll, describe, it } from 'vitest'
 import type { ForwardOptions } from '../../src/config/forward-options.ts'
 import { acceptTls } from '../../src/forward/steps/tls-in.ts'
 import { Authority, contents, type Pair } from '../support/certificates.ts'
@@ -15,12 +15,12 @@ let authority: Authority
 let stranger: Authority
 let pair: Pair
 
-before(async () => {
+beforeAll(async () => {
   authority = await Authority.create()
   stranger = await Authority.create('Stranger')
   pair = await authority.issueLocal()
 })
-after(() => {
+afterAll(() => {
   authority.remove()
   stranger.remove()
 })
@@ -81,7 +81,7 @@ async function assertServes({ secure, target }: Place, options?: tls.ConnectionO
   assert.equal((await receive(client)).bytes.toString(), 'answer')
 }
 
-describe('A client of a TLS port', { timeout: 60_000 }, () => {
+describe('A client of a TLS port', () => {
   it('that says nothing is ended at the deadline of the handshake', () =>
     withPlace({ options: { tlsHandshakeTimeoutMs: 150 }, certificate: pair }, async (place) => {
       const silent = await place.plain()
@@ -152,7 +152,7 @@ describe('A client of a TLS port', { timeout: 60_000 }, () => {
     }))
 })
 
-describe('A client certificate', { timeout: 60_000 }, () => {
+describe('A client certificate', () => {
   const asked = () => ({ certificate: { ...pair, clientCa: authority.ca.cert } })
 
   async function refusal(client: net.Socket, { event }: LocalForwarder): Promise<string> {
@@ -207,7 +207,7 @@ describe('A client certificate', { timeout: 60_000 }, () => {
     }))
 })
 
-describe('The certificate', { timeout: 60_000 }, () => {
+describe('The certificate', () => {
   const serialOf = (client: tls.TLSSocket) => client.getPeerCertificate().serialNumber
 
   it('is replaced under load: no connection is lost, new ones see the new one', async () => {
@@ -309,7 +309,7 @@ describe('The certificate', { timeout: 60_000 }, () => {
   })
 })
 
-describe('The target’s certificate', { timeout: 60_000 }, () => {
+describe('The target’s certificate', () => {
   function tlsTarget(own: Pair): Promise<LocalTarget> {
     const server = tls.createServer({ ...contents(own), allowHalfOpen: true } as tls.TlsOptions)
     return openTarget(server, 'secureConnection')
@@ -394,7 +394,7 @@ describe('The target’s certificate', { timeout: 60_000 }, () => {
   })
 })
 
-describe('A TLS stream that is cut short', { timeout: 60_000 }, () => {
+describe('A TLS stream that is cut short', () => {
   // Node tells a FIN without close_notify (RFC 8446 section 6.1) as it tells one with it.
   it('by a FIN is passed on as a FIN, and by a reset as a reset', () =>
     withPlace({ certificate: pair }, async ({ forwarder, target, plain, secure }) => {

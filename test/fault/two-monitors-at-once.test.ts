@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { closeSync, openSync, writeSync } from 'node:fs'
-import { describe, it } from 'node:test'
+import { describe, it } from 'vitest'
 import { forwardersOf, monitorCommand } from '../support/monitored.ts'
 import { Resident } from '../support/resident.ts'
-import { until } from '../support/tools.ts'
-import { freePort, withWatched } from '../support/watched.ts'
+import { freePort, until } from '../support/tools.ts'
+import { withWatched } from '../support/watched.ts'
 
-const rounds = Number(process.env.MONITOR_RACES ?? 50)
+const rounds = Number(process.env.MONITOR_RACES ?? 16)
 
 describe('Two monitors started in the same millisecond', () => {
   it(`${rounds} times: one wins, the other ends with 69, one forwarder`, { timeout: rounds * 10_000 }, (t) =>
@@ -44,7 +44,7 @@ describe('Two monitors started in the same millisecond', () => {
         else assert.equal(await winner.stop(), 0)
         if (round % 4 === 3 && copy !== undefined) process.kill(copy, 'SIGKILL')
       }
-      t.diagnostic(`the first of the two won ${wins[0]} times, the second ${wins[1]} times`)
+      void t.annotate(`the first of the two won ${wins[0]} times, the second ${wins[1]} times`)
     }),
   )
 })

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { readFileSync, readlinkSync, writeFileSync } from 'node:fs'
-import { describe, it } from 'node:test'
 import { stripVTControlCharacters } from 'node:util'
+import { describe, it } from 'vitest'
 import { PseudoTerminal } from '../support/pseudo-terminal.ts'
-import { until } from '../support/tools.ts'
-import { command, echoServer, freePort, type Watched, withWatched } from '../support/watched.ts'
+import { freePort, until } from '../support/tools.ts'
+import { command, echoServer, type Watched, withWatched } from '../support/watched.ts'
 
 const alternate = '\u001b[?1049h'
 const main = '\u001b[?1049l'
@@ -33,7 +33,7 @@ function stateOf(pid: number): string | undefined {
   return /\) (\S)/.exec(readFileSync(`/proc/${pid}/stat`, 'utf8'))?.[1]
 }
 
-describe('proxy-status --watch on a terminal', { timeout: 110_000 }, () => {
+describe('proxy-status --watch on a terminal', () => {
   it('shows pages by keys, and leaves what was there before, and the last picture', () =>
     withForwards(async (watched) => {
       const terminal = watching(watched, { after: 'stty -a' })

@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict'
-import { describe, it } from 'node:test'
+import { describe, it } from 'vitest'
 import { successful } from '../support/bad-wire.ts'
 import { whyNoLab } from '../support/namespaces.ts'
-import { until } from '../support/tools.ts'
+import { skipFor, until } from '../support/tools.ts'
 import { ask, type Hammered, inLab, peer, startForwarder, told } from '../support/wire-room.ts'
 import { healthOnce, servingOf } from '../support/workers.ts'
 
-const skip = whyNoLab() ?? false
+const skip = skipFor(whyNoLab())
 const added = '10.79.0.1'
 
-describe('an address that comes and goes, with workers', { skip, timeout: 120_000 }, () => {
+describe('an address that comes and goes, with workers', { skip }, () => {
   it('is served by all processes and let go by all; no connection on another is cut or refused', () =>
     inLab(async (lab) => {
       await peer(lab.host, 'echo', '127.0.0.1', 6274).line(/listening/)

@@ -4,11 +4,12 @@ import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import path from 'node:path'
-import { describe, it } from 'node:test'
+import { describe, it } from 'vitest'
 import { endOrphans } from '../../src/forward/workers/worker-record.ts'
-import { portHolders } from '../../src/os/port-holder.ts'
-import { identityOf, type ProcessIdentity } from '../../src/os/process-identity.ts'
-import { freePort, temporaryFolder } from '../support/forward.ts'
+import { identityOf, type ProcessIdentity } from '../../src/process/identity.ts'
+import { portHolders } from '../../src/process/port-holder.ts'
+import { temporaryFolder } from '../support/forward.ts'
+import { freePort } from '../support/tools.ts'
 
 /** A process that listens and, as one that hangs, never notices anything. */
 async function hungListener(port: number, host: string): Promise<ChildProcess> {
@@ -24,9 +25,9 @@ function proven(pid: number | undefined): ProcessIdentity {
   return identity
 }
 
-describe('A worker that hangs when its forwarder is killed', { timeout: 30_000 }, () => {
+describe('A worker that hangs when its forwarder is killed', () => {
   it('is ended although the target listens on loopback, on the same port', async (t) => {
-    const port = await freePort('127.0.0.1')
+    const port = await freePort()
     const folder = temporaryFolder()
     const target = createServer().listen(port, '127.0.0.1')
     await once(target, 'listening')
@@ -34,7 +35,9 @@ describe('A worker that hangs when its forwarder is killed', { timeout: 30_000 }
     const forwarder = proven(ended.pid)
     await once(ended, 'exit')
     const hung = await hungListener(port, '127.0.0.2')
-    t.after(() => hung.kill('SIGKILL'))
+    t.onTestFinished(() => {
+      void hung.kill('SIGKILL')
+    })
     const exited = once(hung, 'exit')
     assert.deepEqual([...portHolders(port).pids].sort(), [process.pid, hung.pid].sort())
 

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
-import { describe, it } from 'node:test'
-import type { ForwarderHealth } from '../../src/record/forwarder-health.ts'
+import { describe } from 'vitest'
+import type { ForwarderHealth } from '../../src/record/shapes/forwarder-health.ts'
 import { LongStream, RestlessClients } from '../support/exact-clients.ts'
+import { it } from '../support/fixtures.ts'
 import { healthOf } from '../support/inherited.ts'
-import { until } from '../support/tools.ts'
-import { askThrough, echoServer, freePort, type Watched, withWatched } from '../support/watched.ts'
+import { freePort, until } from '../support/tools.ts'
+import { askThrough, echoServer, type Watched, withWatched } from '../support/watched.ts'
 import { allGone, healthOnce, servingOf } from '../support/workers.ts'
 
 interface Served {
@@ -58,7 +59,7 @@ async function streamInEach({ port, when }: Served, processes: number): Promise<
   return streams
 }
 
-describe('A worker that is killed', { timeout: 60_000 }, () => {
+describe('A worker that is killed', () => {
   it('takes its own connections with it and no others, and another takes its place', () =>
     withForward(3, ['--drain', '0'], async (served) => {
       const { port, when, forward } = served
@@ -109,7 +110,7 @@ describe('A worker that is killed', { timeout: 60_000 }, () => {
     }))
 })
 
-describe('A worker that is stopped', { timeout: 60_000 }, () => {
+describe('A worker that is stopped', () => {
   it('is noticed within seconds, killed and replaced; new clients are served all the while', () =>
     withForward(3, ['--drain', '0'], async (served) => {
       const { port, when, forward } = served
@@ -121,9 +122,9 @@ describe('A worker that is stopped', { timeout: 60_000 }, () => {
       const clients = new RestlessClients(port, 3, 1000)
       try {
         await clients.after(100)
-        await allGone([stopped], 8000)
+        await allGone([stopped])
         const took = performance.now() - began
-        assert.ok(took > 3000 && took < 8000, `${took} ms`)
+        assert.ok(took > 3000 && took < 15_000, `${took} ms`)
         await when('replaced', (health) => servingOf(health).length === 3)
         await clients.after(20)
       } finally {
@@ -138,7 +139,7 @@ describe('A worker that is stopped', { timeout: 60_000 }, () => {
     }))
 })
 
-describe('A worker that hangs while it finishes its connections', { timeout: 60_000 }, () => {
+describe('A worker that hangs while it finishes its connections', () => {
   it('is killed and counted, and nobody says that another one starts: that one is there already', () =>
     withForward(2, ['--drain', '60s'], async (served) => {
       const { port, when, forward } = served
@@ -151,7 +152,7 @@ describe('A worker that hangs while it finishes its connections', { timeout: 60_
         return now.length === 2 && !now.some(({ number }) => number === leaving.number)
       })
       process.kill(leaving.identity.pid, 'SIGSTOP')
-      await allGone([leaving], 8000)
+      await allGone([leaving])
       const line = await forward.line(new RegExp(`Worker ${leaving.number} .* has not answered for 4 s`))
       assert.doesNotMatch(line, /another one starts/)
       const { workers } = await when('counted', (health) => health.workers?.lost === 1)
@@ -165,9 +166,9 @@ describe('A worker that hangs while it finishes its connections', { timeout: 60_
     }))
 })
 
-describe('A forwarder with workers that is killed', { timeout: 60_000 }, () => {
+describe('A forwarder with workers that is killed', () => {
   it('leaves no worker behind that accepts: the port is free at once, and what was open may finish', () =>
-    withForward(3, ['--drain', '3s'], async (served) => {
+    withForward(3, ['--drain', '4s'], async (served) => {
       const { watched, port, words, forward, when } = served
       const streams = await streamInEach(served, 3)
       const before = servingOf(await when('all', () => true))
@@ -178,13 +179,13 @@ describe('A forwarder with workers that is killed', { timeout: 60_000 }, () => {
       await until('nobody accepts', async () =>
         (await askThrough(port)) === 'ECONNREFUSED' ? true : undefined,
       )
-      assert.ok(performance.now() - began < 1000, 'let go of within a second')
+      assert.ok(performance.now() - began < 3500, 'let go of before the drain time is over')
       // Within the drain time, however long the next one takes to start.
       for (const [number, stream] of streams) if (number !== 0) await stream.exchange(1000)
       const next = watched.start('tcp-proxy', ...words)
       await next.line(/Listening on/)
       assert.equal(await askThrough(port), 'hello')
-      await allGone(before, 8000)
+      await allGone(before)
       const now = servingOf(
         await when('the next one and its workers', (health) => servingOf(health).length === 3),
       )
@@ -209,7 +210,7 @@ describe('A forwarder with workers that is killed', { timeout: 60_000 }, () => {
     }))
 })
 
-describe('A forwarder with workers that is told to end', { timeout: 60_000 }, () => {
+describe('A forwarder with workers that is told to end', () => {
   it('waits for the connections of all processes, takes no new ones, and leaves nobody', () =>
     withForward(3, ['--drain', '20s'], async (served) => {
       const { watched, port, forward, when } = served
@@ -235,7 +236,7 @@ describe('A forwarder with workers that is told to end', { timeout: 60_000 }, ()
       const began = performance.now()
       process.kill(served.forward.pid, 'SIGTERM')
       assert.equal(await served.forward.ended(), 0)
-      assert.ok(performance.now() - began < 3000)
+      assert.ok(performance.now() - began < 15_000)
       for (const stream of streams.values()) await assert.rejects(stream.exchange(10))
     }))
 
@@ -254,7 +255,7 @@ describe('A forwarder with workers that is told to end', { timeout: 60_000 }, ()
     }))
 })
 
-describe('A forwarder with workers that is replaced', { timeout: 120_000 }, () => {
+describe('A forwarder with workers that is replaced', () => {
   it('by SIGUSR2, time and again: nobody is refused or reset, and streams go on in the processes they are in', () =>
     withForward(2, [], async (served) => {
       const { watched, port, forward, when } = served
@@ -283,59 +284,60 @@ describe('A forwarder with workers that is replaced', { timeout: 120_000 }, () =
     }))
 })
 
-describe('A forwarder with workers under the monitor', { timeout: 120_000 }, () => {
-  it('is healthy round after round, whoever accepts the probe, and back at once when it is killed', () =>
-    withWatched(async (watched) => {
-      const echo = await echoServer()
-      const port = await freePort()
-      const configuration = watched.file('configuration.json')
-      writeFileSync(
-        configuration,
-        JSON.stringify({
-          interval: '1s',
-          forwards: [{ name: 'one', listen: port, target: `localhost:${echo.port}`, workers: 3 }],
-        }),
-      )
-      const monitor = watched.start('proxy-monitor', '--config', configuration)
-      await monitor.line(/Monitor started/)
-      const health = () => healthOf(watched, port)
-      const before = await healthOnce({ health }, 'all serve', (one) => servingOf(one).length === 3)
-      const clients = new RestlessClients(port, 2, 100)
-      try {
-        // Rounds are counted by the monitor itself.
-        const rounds = async (count: number) => {
-          const seen = new Set<number>()
-          await until(
-            `${count} rounds`,
-            async () => {
-              const { forwards } = await watched.status()
-              assert.equal(forwards[0]?.state, 'healthy')
-              seen.add(Math.round((performance.now() - (forwards[0]?.lastCheckAgeMs ?? 0)) / 1000))
-              return seen.size >= count ? true : undefined
-            },
-            60_000,
-          )
-        }
-        await rounds(15)
-      } finally {
-        await clients.stop()
+describe('A forwarder with workers under the monitor', () => {
+  it('is healthy round after round, whoever accepts the probe, and back at once when it is killed', async ({
+    watched,
+  }) => {
+    const echo = await echoServer()
+    const port = await freePort()
+    const configuration = watched.file('configuration.json')
+    writeFileSync(
+      configuration,
+      JSON.stringify({
+        interval: '1s',
+        forwards: [{ name: 'one', listen: port, target: `localhost:${echo.port}`, workers: 3 }],
+      }),
+    )
+    const monitor = watched.start('proxy-monitor', '--config', configuration)
+    await monitor.line(/Monitor started/)
+    const health = () => healthOf(watched, port)
+    const before = await healthOnce({ health }, 'all serve', (one) => servingOf(one).length === 3)
+    const clients = new RestlessClients(port, 2, 100)
+    try {
+      // Rounds are counted by the monitor itself.
+      const rounds = async (count: number) => {
+        const seen = new Set<number>()
+        await until(
+          `${count} rounds`,
+          async () => {
+            const { forwards } = await watched.status()
+            assert.equal(forwards[0]?.state, 'healthy')
+            seen.add(Math.round((performance.now() - (forwards[0]?.lastCheckAgeMs ?? 0)) / 1000))
+            return seen.size >= count ? true : undefined
+          },
+          60_000,
+        )
       }
-      assert.deepEqual([...clients.outcomes.keys()], ['exact'])
-      assert.doesNotMatch(watched.log(), /failure #/)
-      const { connections } = await health()
-      assert.equal(connections.refused['target-refused'], 0)
-      process.kill(before.identity.pid, 'SIGKILL')
-      await watched.logLine(/failure #1/)
-      const after = await healthOnce(
-        { health },
-        'back with all workers',
-        (one) => one.identity.pid !== before.identity.pid && servingOf(one).length === 3,
-      )
-      await allGone(servingOf(before), 15_000)
-      const shown = await watched.run('proxy-status', 'one')
-      for (const { identity } of servingOf(after))
-        assert.match(shown.stdout, new RegExp(`\\b${identity.pid}\\b`))
-      await monitor.stop()
-      await echo.close()
-    }))
+      await rounds(15)
+    } finally {
+      await clients.stop()
+    }
+    assert.deepEqual([...clients.outcomes.keys()], ['exact'])
+    assert.doesNotMatch(watched.log(), /failure #/)
+    const { connections } = await health()
+    assert.equal(connections.refused['target-refused'], 0)
+    process.kill(before.identity.pid, 'SIGKILL')
+    await watched.logLine(/failure #1/)
+    const after = await healthOnce(
+      { health },
+      'back with all workers',
+      (one) => one.identity.pid !== before.identity.pid && servingOf(one).length === 3,
+    )
+    await allGone(servingOf(before), 15_000)
+    const shown = await watched.run('proxy-status', 'one')
+    for (const { identity } of servingOf(after))
+      assert.match(shown.stdout, new RegExp(`\\b${identity.pid}\\b`))
+    await monitor.stop()
+    await echo.close()
+  })
 })

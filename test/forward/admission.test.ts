@@ -1,10 +1,11 @@
 // Which sources --allow admits: families apart, and by claim less than by socket.
 import assert from 'node:assert/strict'
-import { describe, it } from 'node:test'
+import { describe, it } from 'vitest'
 import { parseNetwork } from '../../src/config/values.ts'
 import { createAdmission, networks } from '../../src/forward/limits/admission.ts'
 import { machineAddresses } from '../../src/os/interfaces.ts'
 import { buildLab, whyNoLab } from '../support/namespaces.ts'
+import { skipFor } from '../support/tools.ts'
 import { command } from '../support/watched.ts'
 
 const value = (text: string) => {
@@ -47,7 +48,7 @@ describe('--allow', () => {
 
 const obstacle = whyNoLab()
 
-describe('A proxy on another machine', { skip: obstacle ?? false, timeout: 60_000 }, () => {
+describe('A proxy on another machine', { skip: skipFor(obstacle) }, () => {
   it('gets its own health checks through, and clients that it does not name only as --allow says', async () => {
     const lab = buildLab()
     try {

@@ -2,12 +2,12 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import http2 from 'node:http2'
 import net from 'node:net'
-import { after, before, describe, it } from 'node:test'
 import tls from 'node:tls'
 import fc from 'fast-check'
+import { afterAll, beforeAll, describe, it } from 'vitest'
 import { contradictionIn } from '../../src/config/contradiction.ts'
 import type { ForwardOptions } from '../../src/config/forward-options.ts'
-import { withDefaults } from '../../src/config/option-table.ts'
+import { flagOf, withDefaults } from '../../src/config/option-table.ts'
 import { parseClientHello } from '../../src/forward/steps/client-hello.ts'
 import { Authority, contents, type Pair } from '../support/certificates.ts'
 import { type LocalForwarder, openForwarder } from '../support/forwarders.ts'
@@ -15,11 +15,11 @@ import { run } from '../support/tools.ts'
 
 let authority: Authority
 let pair: Pair
-before(async () => {
+beforeAll(async () => {
   authority = await Authority.create()
   pair = await authority.issueLocal()
 })
-after(() => authority.remove())
+afterAll(() => authority.remove())
 
 interface Web {
   readonly port: number
@@ -118,7 +118,7 @@ async function agreed(
   }
 }
 
-describe('ALPN', { timeout: 60_000 }, () => {
+describe('ALPN', () => {
   it('with TLS on both sides the client is answered what the target chooses', async () => {
     const offers = [['h2', 'http/1.1'], ['http/1.1', 'h2'], ['h2'], ['http/1.1']]
     for (const web of ['h2', 'h2 and http/1.1', 'http/1.1'] as const) {
@@ -235,7 +235,7 @@ describe('ALPN', { timeout: 60_000 }, () => {
 
   it('the options are refused where they mean nothing', () => {
     const place = { listenPort: 1, targetHost: 'localhost', targetPort: 2 }
-    const wrong = (given: Record<string, unknown>) => contradictionIn(withDefaults(place, given))
+    const wrong = (given: Record<string, unknown>) => contradictionIn(withDefaults(place, given), flagOf)
     assert.match(wrong({ tlsAlpn: ['h2'] }) ?? '', /--tls-alpn needs a certificate/)
     assert.match(wrong({ targetAlpn: ['h2'] }) ?? '', /--target-alpn needs --target-tls/)
     assert.match(wrong({ gate: 'token', targetTls: true, targetAlpn: ['h2'] }) ?? '', /HTTP\/1\.1 only/)

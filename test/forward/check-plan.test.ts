@@ -1,6 +1,5 @@
-import assert from 'node:assert/strict'
-import { describe, it } from 'node:test'
 import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
 import { blindKnockDueAt, type CheckFacts, knockDueAt, lookDueAt } from '../../src/forward/dial/check-plan.ts'
 
 const day = 86_400_000
@@ -48,30 +47,24 @@ function knocksUntil(
 
 describe('When a target is looked at', () => {
   it('one that answers is knocked at once, and never again', () => {
-    assert.deepEqual(
-      knocksUntil(365 * day, () => 'answers'),
-      [0],
-    )
+    expect(knocksUntil(365 * day, () => 'answers')).toStrictEqual([0])
   })
 
   it('one that is reached and then fails is knocked at less than 100 times in two months', () => {
     const knocks = knocksUntil(60 * day, () => 'fails-later')
-    assert.ok(knocks.length < 100, String(knocks.length))
+    expect(knocks.length < 100, String(knocks.length)).toBeTruthy()
     const pauses = knocks.slice(1).map((at, index) => at - (knocks[index] ?? 0))
-    assert.ok(pauses.every((pause, index) => pause >= (pauses[index - 1] ?? checkMs)))
+    expect(pauses.every((pause, index) => pause >= (pauses[index - 1] ?? checkMs))).toBeTruthy()
   })
 
   it('one that refuses is knocked at after 1, 2, 4 and then every 5 s', () => {
-    assert.deepEqual(
-      knocksUntil(17_000, () => 'refuses'),
-      [0, 1_000, 3_000, 7_000, 12_000, 17_000],
-    )
+    expect(knocksUntil(17_000, () => 'refuses')).toStrictEqual([0, 1_000, 3_000, 7_000, 12_000, 17_000])
   })
 
   it('what the forwarder before this one knew is not asked for at the start', () => {
-    assert.equal(knockDueAt({ ...untried, isInherited: true }, checkMs), checkMs)
+    expect(knockDueAt({ ...untried, isInherited: true }, checkMs)).toBe(checkMs)
     const known = { ...untried, isInherited: true, isKnown: true, isUp: true }
-    assert.equal(knockDueAt(known, checkMs), Number.POSITIVE_INFINITY)
+    expect(knockDueAt(known, checkMs)).toBe(Number.POSITIVE_INFINITY)
   })
 
   it('whatever happened: never at one that is up, always after a pause, and later after each harm', () =>

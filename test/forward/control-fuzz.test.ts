@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import net from 'node:net'
-import { after, before, describe, it } from 'node:test'
 import fc from 'fast-check'
+import { afterAll, beforeAll, describe, it } from 'vitest'
 import { optionList, optionWords, parserOf, withDefaults } from '../../src/config/option-table.ts'
 import {
   type Parsed,
@@ -21,18 +21,24 @@ import {
   parseTargetHost,
 } from '../../src/config/values.ts'
 import { askControl } from '../../src/control/client.ts'
-import { lineSplitter, longestLine, parseAnswer, parseRequest } from '../../src/control/protocol.ts'
+import {
+  ControlRefusal,
+  lineSplitter,
+  longestLine,
+  parseAnswer,
+  parseRequest,
+} from '../../src/control/protocol.ts'
 import { openTarget, type Target } from '../support/forward.ts'
 import { type ForwarderProcess, startTcpProxy } from '../support/forwarder-process.ts'
 
-describe('the control socket', { timeout: 120_000 }, () => {
+describe('the control socket', () => {
   let target: Target
   let forwarder: ForwarderProcess
-  before(async () => {
+  beforeAll(async () => {
     target = await openTarget()
     forwarder = await startTcpProxy(`127.0.0.1 ${target.port}`)
   })
-  after(async () => {
+  afterAll(async () => {
     await forwarder.close()
     await target.close()
   })
@@ -150,7 +156,11 @@ describe('the control protocol’s parsers', () => {
     fc.assert(
       fc.property(fc.oneof(fc.string(), fc.json()), (line) => {
         const request = parseRequest(line)
-        assert.ok(typeof request === 'string' ? request.length > 0 : typeof request.command === 'string')
+        assert.ok(
+          request instanceof ControlRefusal
+            ? request.message.length > 0
+            : typeof request.command === 'string',
+        )
         parseAnswer(line)
       }),
     )

@@ -1,20 +1,21 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import net from 'node:net'
-import { describe, it } from 'node:test'
+import { describe, it } from 'vitest'
 import { isSelfConnected } from '../../src/forward/dial/connect-race.ts'
 import { interleaveFamilies } from '../../src/forward/dial/dial.ts'
 import { type Lookup, NameCache, nameCacheDefaults } from '../../src/forward/dial/name-cache.ts'
 import { StreamSocket } from '../../src/forward/relay/stream-socket.ts'
 import { openBlackHole } from '../support/black-hole.ts'
 import { type DnsBehaviour, type DnsServer, openDnsServer } from '../support/dns-server.ts'
-import { fate, freePort, roundTrip, silence } from '../support/forward.ts'
+import { fate, roundTrip, silence } from '../support/forward.ts'
 import { openedForEachTest } from '../support/opened.ts'
+import { freePort } from '../support/tools.ts'
 
 const { kept, close, target, forward } = openedForEachTest()
 const dns = async (behaviour: DnsBehaviour): Promise<DnsServer> => kept(await openDnsServer(behaviour))
 
-describe('several targets', { timeout: 30_000 }, () => {
+describe('several targets', () => {
   it('takes the next when one refuses, and the one that failed last of all for a while', async () => {
     const port = await freePort()
     const second = await target()
@@ -77,7 +78,7 @@ describe('several targets', { timeout: 30_000 }, () => {
   })
 })
 
-describe('a target that is away', { timeout: 30_000 }, () => {
+describe('a target that is away', () => {
   it('is waited for while it restarts: the client notices nothing', async () => {
     const port = await freePort()
     const forwarded = await forward({ host: '127.0.0.1', port })
@@ -121,17 +122,17 @@ describe('a target that is away', { timeout: 30_000 }, () => {
 
   it('sC: does not answer, and its silence stalls nobody else', async () => {
     const blackHole = kept(await openBlackHole())
-    const forwarded = await forward({ host: '127.0.0.1', port: blackHole.port }, { connectTimeout: 600 })
+    const forwarded = await forward({ host: '127.0.0.1', port: blackHole.port }, { connectTimeout: 1500 })
     const to = { port: forwarded.port, host: '127.0.0.1' }
     const began = performance.now()
     assert.deepEqual(await Promise.all([fate(to), fate(to)]), ['ECONNRESET', 'ECONNRESET'])
-    assert.ok(performance.now() - began < 1100)
+    assert.ok(performance.now() - began < 2900)
     const records = await forwarded.records.count(2)
     assert.deepEqual(
       records.map(({ code }) => code),
       ['sC', 'sC'],
     )
-    assert.match(records[0]?.reason ?? '', /did not answer within 0\.6 s$/)
+    assert.match(records[0]?.reason ?? '', /did not answer within 1\.5 s$/)
   })
 
   it('CC: a client that resets is noticed though the target is silent', async () => {
@@ -145,7 +146,7 @@ describe('a target that is away', { timeout: 30_000 }, () => {
   })
 })
 
-describe('names', { timeout: 30_000 }, () => {
+describe('names', () => {
   it('fail, heal and change, and clients follow', async () => {
     const server = await dns('servfail')
     const port = await freePort()
@@ -186,7 +187,7 @@ describe('names', { timeout: 30_000 }, () => {
     client.end()
     const [record] = await forwarded.records.count(1)
     assert.equal(record?.target, `127.0.0.2:${blackHole.port}`)
-    assert.ok((record?.connectMs ?? 0) >= 240 && (record?.connectMs ?? 0) < 3_000)
+    assert.ok((record?.connectMs ?? 0) >= 240 && (record?.connectMs ?? 0) < 4_500)
   })
 
   it('a resolver that hangs stalls only who needs it', async () => {
@@ -270,7 +271,7 @@ describe('names', { timeout: 30_000 }, () => {
   })
 })
 
-describe('a socket that met itself', { timeout: 60_000 }, () => {
+describe('a socket that met itself', () => {
   it('is known for what it is', async () => {
     const socket = await selfConnected()
     assert.equal(isSelfConnected(new StreamSocket(socket), socket.remotePort ?? 0), true)
@@ -285,7 +286,12 @@ describe('a socket that met itself', { timeout: 60_000 }, () => {
 
 /** Binding to the port that is dialled is what the kernel does by chance when it picks a source port. */
 async function selfConnected(): Promise<net.Socket> {
-  const port = await freePort()
+  // One of those that the kernel gives away: no other is suspected.
+  const server = net.createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as net.AddressInfo
+  server.close()
+  await once(server, 'close')
   const socket = net.connect({ host: '127.0.0.1', port, localAddress: '127.0.0.1', localPort: port })
   await once(socket, 'connect')
   return socket

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { describe, it } from 'node:test'
+import { describe, it } from 'vitest'
 import type { AccessRecord } from '../../src/forward/access-record.ts'
 import { resetSocket } from '../../src/forward/relay/reset.ts'
-import { closed, type Forward, fate, freePort, roundTrip, silence } from '../support/forward.ts'
+import { closed, type Forward, fate, roundTrip, silence } from '../support/forward.ts'
 import { openedForEachTest } from '../support/opened.ts'
 import { receive } from '../support/relay-peers.ts'
+import { freePort } from '../support/tools.ts'
 
 const { target, forward } = openedForEachTest()
 
@@ -21,7 +22,7 @@ async function turnsAway({ port }: { readonly port: number }): Promise<void> {
   assert.equal(await fate({ host: '127.0.0.1', port }), 'ECONNRESET')
 }
 
-describe('a connection’s end', { timeout: 30_000 }, () => {
+describe('a connection’s end', () => {
   it('is told whole when both sides finished', async () => {
     const to = await target()
     const forwarded = await forward(to)
@@ -213,7 +214,7 @@ describe('a connection’s end', { timeout: 30_000 }, () => {
   })
 })
 
-describe('a forward into itself', { timeout: 30_000 }, () => {
+describe('a forward into itself', () => {
   // With a target on loopback the other loopback address is tried as well, and there nobody listens.
   const seen = { '0.0.0.0': 'IC', localhost: 'SC', '127.0.0.1': 'SC', '::ffff:127.0.0.1': 'SC' }
   for (const [host, code] of Object.entries(seen)) {

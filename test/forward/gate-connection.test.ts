@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { connect, type Socket } from 'node:net'
-import { after, before, beforeEach, describe, it } from 'node:test'
+import { afterAll, beforeAll, beforeEach, describe, it } from 'vitest'
 import { WebSocketServer } from 'ws'
 import { type GateUnderTest, listen, logIn, startGate } from '../support/gate.ts'
 import { run, until } from '../support/tools.ts'
@@ -18,7 +18,7 @@ let holdsBack = false
 /** Most connections to the target at once. */
 let most = 0
 
-before(async () => {
+beforeAll(async () => {
   target = createServer((request, response) => {
     seen.push(request)
     most = Math.max(most, gate.open.target.size)
@@ -43,7 +43,7 @@ beforeEach(() => {
   holdsBack = false
   most = 0
 })
-after(async () => {
+afterAll(async () => {
   await gate.close()
   target.closeAllConnections()
   target.close()

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { createServer, type Server } from 'node:http'
 import { connect, type Socket } from 'node:net'
-import { after, before, describe, it } from 'node:test'
+import { afterAll, beforeAll, describe, it } from 'vitest'
 import { type GateSettings, type GateUnderTest, listen, logIn, startGate } from '../support/gate.ts'
 import { until } from '../support/tools.ts'
 
@@ -12,7 +12,7 @@ describe('A visitor of a gate', () => {
   /** Requests that the target saw. */
   let asked = 0
 
-  before(async () => {
+  beforeAll(async () => {
     target = createServer((request, response) => {
       asked++
       if (request.url === '/silent') return void response.writeHead(200).flushHeaders()
@@ -31,7 +31,7 @@ describe('A visitor of a gate', () => {
     })
     targetPort = await listen(target)
   })
-  after(() => {
+  afterAll(() => {
     target.closeAllConnections()
     target.close()
   })

@@ -1,7 +1,7 @@
 // What a request is must be the same for the gate and for its target: no header unseen, no body without its length, no coding unknown.
 import assert from 'node:assert/strict'
 import { connect, createServer, type Server } from 'node:net'
-import { after, before, beforeEach, describe, it } from 'node:test'
+import { afterAll, beforeAll, beforeEach, describe, it } from 'vitest'
 import { ask, type GateUnderTest, listen, logIn, startGate } from '../support/gate.ts'
 
 for (const isKept of [false, true])
@@ -13,7 +13,7 @@ for (const isKept of [false, true])
     let seen: string[] = []
     let answer = ''
 
-    before(async () => {
+    beforeAll(async () => {
       target = createServer((socket) => {
         let index: number | undefined
         socket.on('error', () => {}).setEncoding('latin1')
@@ -32,7 +32,7 @@ for (const isKept of [false, true])
       seen = []
       answer = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok'
     })
-    after(async () => {
+    afterAll(async () => {
       await gate.close()
       target.close()
     })

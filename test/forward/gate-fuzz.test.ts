@@ -1,22 +1,22 @@
 import assert from 'node:assert/strict'
 import { createServer, type Server } from 'node:http'
 import { connect } from 'node:net'
-import { after, before, describe, it } from 'node:test'
 import fc from 'fast-check'
+import { afterAll, beforeAll, describe, it } from 'vitest'
 import { ask, type GateUnderTest, listen, logIn, startGate } from '../support/gate.ts'
 
 /*
  * Whatever a visitor sends, the gate goes on, and nothing of it reaches the target without a login. An error that nobody
  * handles anywhere in the gate ends this process, and so the test.
  */
-describe('A gate under fire', { timeout: 120_000 }, () => {
+describe('A gate under fire', () => {
   let target: Server
   let reached = 0
   let smuggled = 0
   let gate: GateUnderTest
   let cookie: string
 
-  before(async () => {
+  beforeAll(async () => {
     target = createServer((request, response) => {
       reached++
       if (request.url === '/smuggled') smuggled++
@@ -26,7 +26,7 @@ describe('A gate under fire', { timeout: 120_000 }, () => {
     gate = await startGate(await listen(target))
     cookie = await logIn(gate)
   })
-  after(async () => {
+  afterAll(async () => {
     await gate.close()
     target.close()
   })

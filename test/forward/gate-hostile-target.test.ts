@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { describe, it } from 'node:test'
+import { describe, it } from 'vitest'
 import { GateGroup } from '../../src/forward/gate/index.ts'
 import { ask, listen, startGate } from '../support/gate.ts'
 
@@ -23,7 +23,7 @@ async function statusOf(answer: string, headers: Readonly<Record<string, string>
   }
 }
 
-describe('A gate before a target that speaks no HTTP worth passing on', { timeout: 20_000 }, () => {
+describe('A gate before a target that speaks no HTTP worth passing on', () => {
   for (const answer of [
     'HTTP/1.1 000 OK\r\nContent-Length: 0\r\n\r\n',
     'HTTP/1.1 200 O\u0001K\r\nContent-Length: 0\r\n\r\n',

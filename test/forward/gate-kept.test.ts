@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict'
 import { Agent, createServer as createHttpServer, type Server as HttpServer } from 'node:http'
 import { connect, createServer, type Server, type Socket } from 'node:net'
-import { after, before, beforeEach, describe, it } from 'node:test'
 import fc from 'fast-check'
+import { afterAll, beforeAll, beforeEach, describe, it } from 'vitest'
 import { framingOf, MalformedAnswer, readAnswerHead, reusableMs } from '../../src/forward/gate/answer-head.ts'
 import { Chunks } from '../../src/forward/gate/chunks.ts'
 import { requestHead } from '../../src/forward/gate/request-head.ts'
@@ -12,7 +12,7 @@ import { until } from '../support/tools.ts'
 
 const ok = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'
 
-describe('A connection to the target', { timeout: 60_000 }, () => {
+describe('A connection to the target', () => {
   let target: Server
   let gate: GateUnderTest
   let cookie: string
@@ -22,7 +22,7 @@ describe('A connection to the target', { timeout: 60_000 }, () => {
   /** What a request on a connection that has carried so many before is answered with; undefined = with a reset. */
   let answer: (before: number, path: string) => string | undefined = () => ok
 
-  before(async () => {
+  beforeAll(async () => {
     target = createServer((socket) => {
       const mine: string[] = []
       seen.push(mine)
@@ -55,7 +55,7 @@ describe('A connection to the target', { timeout: 60_000 }, () => {
     sockets = []
     answer = () => ok
   })
-  after(async () => {
+  afterAll(async () => {
     await gate.close()
     target.close()
   })
@@ -190,16 +190,16 @@ describe('A connection to the target', { timeout: 60_000 }, () => {
   })
 })
 
-describe('A visitor who was let in on this connection before', { timeout: 60_000 }, () => {
+describe('A visitor who was let in on this connection before', () => {
   let target: HttpServer
   let gate: GateUnderTest
   const agent = new Agent({ keepAlive: true, maxSockets: 1 })
 
-  before(async () => {
+  beforeAll(async () => {
     target = createHttpServer((_request, response) => response.end('ok'))
     gate = await startGate(await listen(target), { sessionMs: 1_500 })
   })
-  after(async () => {
+  afterAll(async () => {
     agent.destroy()
     await gate.close()
     target.close()

@@ -1,13 +1,14 @@
 // What the gate changes in a page, and what a real browser makes of it: the gate's script runs first, and nothing that was text becomes code.
 import assert from 'node:assert/strict'
 import { createServer, type OutgoingHttpHeaders, type Server } from 'node:http'
-import { after, before, describe, it } from 'node:test'
 import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib'
 import type { Browser, Page } from 'playwright-core'
+import { afterAll, beforeAll, describe, it } from 'vitest'
 import { declaredEncoding, scriptPlace } from '../../src/forward/gate/page-place.ts'
 import { letScriptIn } from '../../src/forward/gate/policy.ts'
-import { launchBrowser, whyNoBrowser } from '../support/browser.ts'
+import { launchBrowser, visitUrl, whyNoBrowser } from '../support/browser.ts'
 import { ask, type GateUnderTest, listen, logIn, startGate } from '../support/gate.ts'
+import { skipFor } from '../support/tools.ts'
 
 const accept = 'text/html,application/xhtml+xml'
 
@@ -117,7 +118,7 @@ describe('A page behind a gate', () => {
   }
   let browser: Browser | undefined
 
-  before(async () => {
+  beforeAll(async () => {
     target = createServer((request, response) => {
       if (request.url === '/own.js') return void response.end('window.own = true')
       if (request.url !== '/') return void response.writeHead(404).end()
@@ -128,7 +129,7 @@ describe('A page behind a gate', () => {
     cookie = await logIn(gate)
     if (whyNoBrowser() === undefined) browser = await launchBrowser()
   })
-  after(async () => {
+  afterAll(async () => {
     await browser?.close()
     await gate.close()
     target.close()
@@ -182,7 +183,7 @@ describe('A page behind a gate', () => {
     assert.equal(headers['content-security-policy'], "img-src 'self', frame-ancestors 'self'")
   })
 
-  describe('in Chromium', { skip: whyNoBrowser() ?? false }, () => {
+  describe('in Chromium', { skip: skipFor(whyNoBrowser()) }, () => {
     /** What ran, and what the browser made of the page. */
     const facts = `({
       script: crypto.randomUUID !== undefined && window.fetch.toString().includes('plainFetch'),
@@ -194,7 +195,8 @@ describe('A page behind a gate', () => {
       const [name = '', value = ''] = cookie.split('=')
       await context.addCookies([{ name, value, domain: '127.0.0.1', path: '/', sameSite: 'Strict' }])
       const page: Page = await context.newPage()
-      await page.goto(`http://127.0.0.1:${gate.port}/`)
+      page.setDefaultTimeout(60_000)
+      await visitUrl(page, `http://127.0.0.1:${gate.port}/`)
       const found = (await page.evaluate(facts)) as Record<string, unknown>
       await context.close()
       return found

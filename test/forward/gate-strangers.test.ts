@@ -4,12 +4,12 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer, type IncomingMessage, type OutgoingHttpHeaders, type Server } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { after, before, beforeEach, describe, it } from 'node:test'
 import type { Browser, Page } from 'playwright-core'
+import { afterAll, beforeAll, beforeEach, describe, it } from 'vitest'
 import { isLoopback, machineAddresses } from '../../src/os/interfaces.ts'
 import { launchBrowser, whyNoBrowser } from '../support/browser.ts'
 import { ask, type GateUnderTest, listen, logIn, startGate } from '../support/gate.ts'
-import { until } from '../support/tools.ts'
+import { skipFor, until } from '../support/tools.ts'
 
 /** An address to which browsers send no Fetch Metadata on plain http. */
 const lan = machineAddresses().find(({ address, family }) => family === 4 && !isLoopback(address))?.address
@@ -19,7 +19,7 @@ describe('A page of another port of the host', () => {
   let gate: GateUnderTest
   let cookie: string
   let seen: IncomingMessage[] = []
-  before(async () => {
+  beforeAll(async () => {
     target = createServer((request, response) => {
       seen.push(request)
       response.end('done')
@@ -30,7 +30,7 @@ describe('A page of another port of the host', () => {
   beforeEach(() => {
     seen = []
   })
-  after(async () => {
+  afterAll(async () => {
     await gate.close()
     target.close()
   })
@@ -98,12 +98,12 @@ describe('Through a gate on plain http', () => {
   })
 })
 
-describe('In Chromium', { skip: whyNoBrowser() ?? false, timeout: 120_000 }, () => {
+describe('In Chromium', { skip: skipFor(whyNoBrowser()) }, () => {
   let browser: Browser
-  before(async () => {
+  beforeAll(async () => {
     browser = await launchBrowser()
   })
-  after(() => browser.close())
+  afterAll(() => browser.close())
 
   /** A page where this gate's visitor is logged in. */
   const openAt = async (url: string, cookie: string): Promise<Page> => {
@@ -135,7 +135,7 @@ describe('In Chromium', { skip: whyNoBrowser() ?? false, timeout: 120_000 }, () 
 addEventListener('load', async () => {
   document.forms[0].submit()
   await fetch('${at('/fetch')}', { mode: 'no-cors', credentials: 'include', headers: { accept: 'text/html' } }).catch(() => {})
-  await new Promise((resolve) => { frames[1].frameElement?.addEventListener('load', resolve); setTimeout(resolve, 3000) })
+  await new Promise((resolve) => { document.querySelector('[name=second]').addEventListener('load', resolve); setTimeout(resolve, 3000) })
   fetch('/finished')
 })
 </script>`)

@@ -6,7 +6,7 @@ import { createServer, type IncomingMessage, request, type Server, type ServerRe
 import type { Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { after, before, describe, it } from 'node:test'
+import { afterAll, beforeAll, describe, it } from 'vitest'
 import { WebSocket, WebSocketServer } from 'ws'
 import { ask, type GateUnderTest, listen, logIn, startGate } from '../support/gate.ts'
 import { until } from '../support/tools.ts'
@@ -16,8 +16,10 @@ describe('WebSockets through a gate', () => {
   let sockets: WebSocketServer
   let gate: GateUnderTest
   let cookie: string
+  /** The target's end of each, by the path that its visitor asked for. */
+  const accepted = new Map<string, WebSocket>()
 
-  before(async () => {
+  beforeAll(async () => {
     target = createServer((_request, response) => response.end())
     sockets = new WebSocketServer({ noServer: true, maxPayload: 64 * 1024 * 1024 })
     target.on('upgrade', (request, socket, head) => {
@@ -27,6 +29,7 @@ describe('WebSockets through a gate', () => {
       // Never answered.
       if (request.url === '/silent') return void socket.on('error', () => {})
       sockets.handleUpgrade(request, socket, head, (client) => {
+        accepted.set(request.url ?? '', client)
         client.on('message', (data, isBinary) => client.send(data, { binary: isBinary }))
         client.on('error', () => {})
       })
@@ -34,7 +37,7 @@ describe('WebSockets through a gate', () => {
     gate = await startGate(await listen(target))
     cookie = await logIn(gate)
   })
-  after(async () => {
+  afterAll(async () => {
     for (const client of sockets.clients) client.terminate()
     await gate.close()
     target.close()
@@ -49,8 +52,11 @@ describe('WebSockets through a gate', () => {
     return answer.statusCode
   }
   const nothingOpen = () =>
-    until('every socket to be closed', async () =>
-      gate.open.visitors.size === 0 && gate.open.target.size === 0 ? true : undefined,
+    until(
+      'every socket to be closed',
+      async () => (gate.open.visitors.size === 0 && gate.open.target.size === 0 ? true : undefined),
+      // ws itself gives the other side 30 s to answer a close.
+      60_000,
     )
 
   it('are let in with a session alone, and not from the pages of others', async () => {
@@ -88,22 +94,24 @@ describe('WebSockets through a gate', () => {
     await nothingOpen()
   })
 
-  it('leave nothing open after a thousand of them, however they end', { timeout: 60_000 }, async () => {
-    const endings: readonly ((client: WebSocket) => void)[] = [
+  it('leave nothing open after a thousand of them, however they end', async () => {
+    // Each ends its own: the end of one that is still being opened would be a failure to open.
+    const endings: readonly ((client: WebSocket, path: string) => void)[] = [
       (client) => client.close(),
       (client) => client.terminate(),
       (client) => client.send('bye', () => client.terminate()),
       // From the target's side: as it should, and as it should not.
-      (client) => client.send('x', () => [...sockets.clients].at(-1)?.close()),
-      (client) => client.send('x', () => [...sockets.clients].at(-1)?.terminate()),
+      (client, path) => client.send('x', () => accepted.get(path)?.close()),
+      (client, path) => client.send('x', () => accepted.get(path)?.terminate()),
     ]
     for (let round = 0; round < 20; round++) {
       await Promise.all(
         Array.from({ length: 50 }, async (_, index) => {
-          const client = open()
+          const path = `/${round}-${index}`
+          const client = open(path)
           client.on('error', () => {})
           await once(client, 'open')
-          endings[index % endings.length]?.(client)
+          endings[index % endings.length]?.(client, path)
         }),
       )
       for (const client of sockets.clients) client.close()
@@ -118,7 +126,7 @@ describe('Event streams through a gate', () => {
   let cookie: string
   let streams: ServerResponse[] = []
 
-  before(async () => {
+  beforeAll(async () => {
     target = createServer((incoming, response) => {
       const isPage = incoming.url === '/page'
       response.writeHead(200, { 'content-type': isPage ? 'text/html' : 'text/event-stream' })
@@ -129,7 +137,7 @@ describe('Event streams through a gate', () => {
     gate = await startGate(await listen(target))
     cookie = await logIn(gate)
   })
-  after(async () => {
+  afterAll(async () => {
     await gate.close()
     target.closeAllConnections()
     target.close()
@@ -203,7 +211,7 @@ describe('Two gates of one state directory', () => {
   let seen: IncomingMessage[] = []
   let granted: string | undefined
 
-  before(async () => {
+  beforeAll(async () => {
     directory = mkdtempSync(join(tmpdir(), 'pw-gate-'))
     target = createServer((incoming, response) => {
       seen.push(incoming)
@@ -214,7 +222,7 @@ describe('Two gates of one state directory', () => {
     page = await startGate(port, { stateDirectory: directory })
     proxy = await startGate(port, { stateDirectory: directory })
   })
-  after(async () => {
+  afterAll(async () => {
     await page.close()
     await proxy.close()
     target.close()

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { createServer as createHttps } from 'node:https'
 import { createServer, type Server, type Socket } from 'node:net'
-import { describe, it } from 'node:test'
+import { describe, it } from 'vitest'
 import { type GateEvent, gateLine } from '../../src/forward/gate/gate-events.ts'
 import { Authority, contents } from '../support/certificates.ts'
 import { ask, type GateUnderTest, listen, startGate } from '../support/gate.ts'
@@ -38,7 +38,7 @@ async function visit(
   }
 }
 
-describe('A target behind a gate', { timeout: 60_000 }, () => {
+describe('A target behind a gate', () => {
   for (const [what, target, title, cure] of [
     ['that does not listen', () => undefined, 'The target is not running', /Start the program/],
     ['that speaks TLS and closes', tlsTarget, 'The target speaks TLS', /Add --target-tls/],

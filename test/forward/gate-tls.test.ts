@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs'
 import { createServer, type IncomingMessage, type Server } from 'node:http'
 import { createServer as createSecureServer } from 'node:https'
 import { dirname, join } from 'node:path'
-import { after, before, beforeEach, describe, it } from 'node:test'
+import { afterAll, beforeAll, beforeEach, describe, it } from 'vitest'
 import { WebSocket, WebSocketServer } from 'ws'
 import { Authority, contents, type Pair } from '../support/certificates.ts'
 import { type ForwarderProcess, startTcpProxy } from '../support/forwarder-process.ts'
@@ -15,18 +15,18 @@ import { run } from '../support/tools.ts'
 let authority: Authority
 let pair: Pair
 
-before(async () => {
+beforeAll(async () => {
   authority = await Authority.create()
   pair = await authority.issueLocal()
 })
-after(() => authority.remove())
+afterAll(() => authority.remove())
 
 for (const [side, isClientTls, isTargetTls] of [
   ['its visitors', true, false],
   ['its target', false, true],
   ['both', true, true],
 ] as const) {
-  describe(`A gate that speaks TLS with ${side}`, { timeout: 60_000 }, () => {
+  describe(`A gate that speaks TLS with ${side}`, () => {
     let target: Server
     let targetOrigin: string
     let forwarder: ForwarderProcess
@@ -35,7 +35,7 @@ for (const [side, isClientTls, isTargetTls] of [
     let seen: IncomingMessage[] = []
     let location = ''
 
-    before(async () => {
+    beforeAll(async () => {
       target = isTargetTls ? createSecureServer(contents(pair)) : createServer()
       target.on('request', (request: IncomingMessage, response) => {
         seen.push(request)
@@ -62,7 +62,7 @@ for (const [side, isClientTls, isTargetTls] of [
       seen = []
       location = ''
     })
-    after(async () => {
+    afterAll(async () => {
       await forwarder.close()
       target.closeAllConnections()
       target.close()

@@ -14,11 +14,8 @@ import { createServer, type IncomingMessage, type Server } from 'node:http'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { after, before, beforeEach, describe, it } from 'node:test'
-import { Attempts } from '../../src/forward/gate/attempts.ts'
-import { loadSecrets } from '../../src/forward/gate/index.ts'
-import { localPath } from '../../src/forward/gate/login-desk.ts'
-import { Sessions, sourceNetwork } from '../../src/forward/gate/session.ts'
+import { afterAll, beforeAll, beforeEach, describe, it } from 'vitest'
+import { loadGateSecrets } from '../../src/forward/gate/index.ts'
 import { sha256 } from '../../src/forward/gate/sha256.ts'
 import { ask, type GateUnderTest, listen, logIn, sendForm, startGate } from '../support/gate.ts'
 import { checkout, run } from '../support/tools.ts'
@@ -36,7 +33,7 @@ describe('A gate', () => {
   /** '' = what was sent. */
   let bodyWith = ''
 
-  before(async () => {
+  beforeAll(async () => {
     target = createServer((request, response) => {
       seen.push(request)
       response.writeHead(200, { 'content-type': 'text/plain', ...answerWith })
@@ -52,7 +49,7 @@ describe('A gate', () => {
     answerWith = {}
     bodyWith = ''
   })
-  after(async () => {
+  afterAll(async () => {
     await gate.close()
     target.close()
   })
@@ -135,24 +132,6 @@ describe('A gate', () => {
         /^port_watchdog_[0-9a-f]{8}=1\.[^;]+; Max-Age=60; Path=\/; HttpOnly; SameSite=Strict$/,
       )
       assert.ok(!set.includes(gate.secrets.token))
-    })
-
-    it('leads to a path of this host alone', () => {
-      for (const [asked, path] of [
-        ['/', '/'],
-        ['/a/b?c=d#e', '/a/b?c=d#e'],
-        ['https://evil.example/', '/'],
-        ['//evil.example/', '/'],
-        ['/\\evil.example/', '/'],
-        ['/.//evil.example/', '/'],
-        ['/\t/evil.example', '/'],
-        ['javascript:alert(1)', '/'],
-        ['evil', '/'],
-        ['', '/'],
-        ['/.port-watchdog/logout', '/'],
-      ] as const) {
-        assert.equal(localPath(asked), path, asked)
-      }
     })
 
     it('says that a token is wrong, and then that it is too much', async () => {
@@ -403,59 +382,6 @@ describe('A gate', () => {
   })
 })
 
-describe('Sessions', () => {
-  const secrets = {
-    token: 'a-token-of-sixteen',
-    isGuessable: true,
-    tokenPlace: 'x',
-    key: Buffer.alloc(32, 7),
-    cookieName: 'n',
-  }
-  const pairOf = (setCookie: string) => setCookie.split(';')[0] ?? ''
-
-  it('hold until they expire, for the machine they were given to', () => {
-    let now = 1_000_000
-    const sessions = new Sessions(secrets, 1000, () => now)
-    const cookie = pairOf(sessions.issue('10.0.0.1', false))
-    assert.ok(sessions.admits(cookie, '10.0.0.1'))
-    assert.ok(sessions.admits(`n=junk; ${cookie}`, '::ffff:10.0.0.1'))
-    assert.ok(!sessions.admits(cookie, '10.0.0.2'))
-    now += 1000
-    assert.ok(!sessions.admits(cookie, '10.0.0.1'))
-  })
-
-  it('are found behind any number of cookies of the same name', () => {
-    const sessions = new Sessions(secrets, 1000, () => 5)
-    const planted = Array.from(
-      { length: 250 },
-      () => `n=1.${'z'.repeat(9)}.${'A'.repeat(16)}.${'A'.repeat(43)}`,
-    )
-    assert.ok(sessions.admits([...planted, pairOf(sessions.issue('10.0.0.1', false))].join('; '), '10.0.0.1'))
-    assert.match(sessions.issue('10.0.0.1', true), /^__Host-n=.*; Path=\/; .*; Secure$/)
-    assert.equal(sessions.withoutOurs('__Secure-n=1; __Host-n=2; n=3; a=b'), 'a=b')
-  })
-
-  it('fail with any character changed, and with another key', () => {
-    const sessions = new Sessions(secrets, 1000, () => 5)
-    const cookie = pairOf(sessions.issue('10.0.0.1', true))
-    for (let at = 2; at < cookie.length; at++) {
-      const changed = cookie.slice(0, at) + (cookie[at] === 'A' ? 'B' : 'A') + cookie.slice(at + 1)
-      assert.ok(!sessions.admits(changed, '10.0.0.1'), changed)
-    }
-    const others = new Sessions({ ...secrets, key: Buffer.alloc(32, 8) }, 1000, () => 5)
-    assert.ok(!others.admits(cookie, '10.0.0.1'))
-    assert.match(sessions.issue('10.0.0.1', true), /; Secure$/)
-  })
-
-  it('know a machine by its IPv4 address or its IPv6 network', () => {
-    assert.equal(sourceNetwork('::ffff:10.0.0.1'), '10.0.0.1')
-    assert.equal(sourceNetwork('fd77::1'), sourceNetwork('fd77:0:0:0:1:2:3:4'))
-    assert.equal(sourceNetwork('fe80::1%eth0'), sourceNetwork('FE80::2'))
-    assert.notEqual(sourceNetwork('fd77:0:0:1::1'), sourceNetwork('fd77::1'))
-    assert.notEqual(sourceNetwork('2001:db8:1:2::1'), sourceNetwork('2001:db8:1:3::1'))
-  })
-})
-
 describe('The SHA-256 that pages get', () => {
   it('is the one that everybody has', () => {
     for (const length of [0, 1, 3, 55, 56, 57, 63, 64, 65, 119, 120, 1000, 100_000]) {
@@ -466,45 +392,16 @@ describe('The SHA-256 that pages get', () => {
   })
 })
 
-describe('Attempts', () => {
-  it('make a source wait twice as long each time, a minute at most, and begin anew after a success', () => {
-    let now = 0
-    const attempts = new Attempts(() => now)
-    const waits: number[] = []
-    for (let failure = 0; failure < 14; failure++) {
-      attempts.failed('10.0.0.1')
-      waits.push(attempts.waitMs('10.0.0.1'))
-      now += waits.at(-1) ?? 0
-    }
-    assert.deepEqual(waits.slice(0, 10), [0, 0, 0, 0, 1000, 2000, 4000, 8000, 16_000, 32_000])
-    assert.equal(Math.max(...waits), 60_000)
-    assert.equal(attempts.waitMs('10.0.0.2'), 0)
-    attempts.succeeded('10.0.0.1')
-    assert.equal(attempts.waitMs('10.0.0.1'), 0)
-  })
-
-  it('are limited in total, but not for those who have been in before', () => {
-    let now = 0
-    const attempts = new Attempts(() => now)
-    attempts.succeeded('10.9.9.9')
-    for (let source = 0; source < 60; source++) attempts.failed(`10.0.0.${source}`)
-    assert.ok(attempts.waitMs('10.1.1.1') > 0)
-    assert.equal(attempts.waitMs('10.9.9.9'), 0)
-    now += 60_000
-    assert.equal(attempts.waitMs('10.1.1.1'), 0)
-  })
-})
-
 describe('The secrets of a state directory', () => {
   let directory: string
-  before(() => {
+  beforeAll(() => {
     directory = mkdtempSync(join(tmpdir(), 'pw-gate-'))
   })
-  after(() => rmSync(directory, { recursive: true }))
+  afterAll(() => rmSync(directory, { recursive: true }))
 
   it('are made once, for this user alone, with nothing left lying about', () => {
-    const first = loadSecrets(directory, '')
-    assert.deepEqual(loadSecrets(directory, ''), first)
+    const first = loadGateSecrets(directory, '')
+    assert.deepEqual(loadGateSecrets(directory, ''), first)
     assert.ok(first.token.length >= 32)
     assert.deepEqual(readdirSync(directory).sort(), ['gate_key', 'gate_token'])
     for (const name of readdirSync(directory))
@@ -515,9 +412,9 @@ describe('The secrets of a state directory', () => {
   it('are the same for all who start at once', async () => {
     const own = join(directory, 'at-once')
     mkdirSync(own)
-    const secrets = join(checkout, 'dist', 'src', 'forward', 'gate', 'secrets.js')
-    const script = `import(${JSON.stringify(secrets)}).then(({ loadSecrets }) => {
-      const { token, key } = loadSecrets(${JSON.stringify(own)}, '')
+    const secrets = join(checkout, 'dist', 'src', 'forward', 'gate', 'login.js')
+    const script = `import(${JSON.stringify(secrets)}).then(({ loadGateSecrets }) => {
+      const { token, key } = loadGateSecrets(${JSON.stringify(own)}, '')
       console.log(token, key.toString('hex'))
     })`
     const all = await Promise.all(Array.from({ length: 8 }, () => run([process.execPath, '-e', script])))
@@ -530,26 +427,26 @@ describe('The secrets of a state directory', () => {
     const own = join(directory, 'damaged')
     mkdirSync(own)
     writeFileSync(join(own, 'gate_key'), 'short\n')
-    assert.throws(() => loadSecrets(own, ''), /gate_key is damaged; empty it/)
+    assert.throws(() => loadGateSecrets(own, ''), /gate_key is damaged; empty it/)
   })
 
   it('take a token of one’s own, unless it is too short', () => {
     const file = join(directory, 'mine')
     writeFileSync(file, 'a-token-of-my-own\n', { mode: 0o600 })
-    const own = loadSecrets(directory, file)
+    const own = loadGateSecrets(directory, file)
     assert.equal(own.token, 'a-token-of-my-own')
-    assert.notEqual(own.cookieName, loadSecrets(directory, '').cookieName)
+    assert.notEqual(own.cookieName, loadGateSecrets(directory, '').cookieName)
     writeFileSync(file, 'short')
-    assert.throws(() => loadSecrets(directory, file), /16 to 512/)
-    assert.throws(() => loadSecrets(directory, join(directory, 'none')), /cannot be read/)
+    assert.throws(() => loadGateSecrets(directory, file), /16 to 512/)
+    assert.throws(() => loadGateSecrets(directory, join(directory, 'none')), /cannot be read/)
     for (const mode of [0o644, 0o640, 0o604]) {
       const told = join(directory, 'told')
       writeFileSync(told, 'a-token-of-my-own\n')
       chmodSync(told, mode)
       // A file of root's may be read by its group.
       const isRoots = process.geteuid?.() === 0
-      if (isRoots && mode === 0o640) assert.equal(loadSecrets(directory, told).token, 'a-token-of-my-own')
-      else assert.throws(() => loadSecrets(directory, told), /other users can read .*; chmod 600 /)
+      if (isRoots && mode === 0o640) assert.equal(loadGateSecrets(directory, told).token, 'a-token-of-my-own')
+      else assert.throws(() => loadGateSecrets(directory, told), /other users can read .*; chmod 600 /)
     }
   })
 })

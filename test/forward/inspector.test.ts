@@ -2,11 +2,12 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { createServer as createHttpServer } from 'node:http'
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
-import { describe, it, type TestContext } from 'node:test'
+import { describe, it, type TestContext } from 'vitest'
 import { asker } from '../../src/forward/inspector/ask.ts'
 import { recognise } from '../../src/forward/inspector/recognise.ts'
 import { healthOf, healthWhen } from '../support/inherited.ts'
-import { freePort, withWatched } from '../support/watched.ts'
+import { freePort } from '../support/tools.ts'
+import { withWatched } from '../support/watched.ts'
 
 type Dial = Parameters<typeof asker>[0]
 
@@ -44,7 +45,7 @@ describe('Recognising an MCP Inspector', () => {
   it('tells a target that takes no connection from one that is no Inspector', async () => {
     const refuse: Dial = (outcome) =>
       outcome({ reason: 'target-refused', message: 'refused', retries: 0 }, undefined)
-    assert.equal(await recognise(asker(refuse), door), 'no answer')
+    assert.equal(await recognise(asker(refuse), door), 'no-answer')
   })
 
   it('reads no more than it needs of an answer without an end', async (t) => {
@@ -91,10 +92,14 @@ async function target(t: TestContext, server: Server) {
   server.on('connection', (socket) => {
     visits++
     socket.on('error', () => {})
-    t.after(() => socket.destroy())
+    t.onTestFinished(() => {
+      void socket.destroy()
+    })
   })
   server.listen(0, '127.0.0.1')
-  t.after(() => server.close())
+  t.onTestFinished(() => {
+    void server.close()
+  })
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo
   const dial: Dial = (outcome) => {

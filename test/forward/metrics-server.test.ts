@@ -1,14 +1,16 @@
 // The health server stays reachable whatever visitors do with their connections, and tells strangers no more than they need.
+
 import assert from 'node:assert/strict'
 import { request } from 'node:http'
 import { connect, type Socket } from 'node:net'
-import { describe, it } from 'node:test'
+import { describe, it } from 'vitest'
 import { createAdmission } from '../../src/forward/limits/admission.ts'
 import { serveMetrics } from '../../src/forward/metrics-server.ts'
+import { plainLog } from '../../src/log/index.ts'
 import { isLoopback, machineAddresses } from '../../src/os/interfaces.ts'
-import type { ForwarderHealth } from '../../src/record/forwarder-health.ts'
-import { closed, freePort, openForward } from '../support/forward.ts'
-import { until } from '../support/tools.ts'
+import type { ForwarderHealth } from '../../src/record/shapes/forwarder-health.ts'
+import { closed, openForward } from '../support/forward.ts'
+import { freePort, until } from '../support/tools.ts'
 
 /** An address of this machine that is not loopback; its connections come from itself. */
 const ownAddress = machineAddresses().find(
@@ -28,7 +30,7 @@ async function withServer(
     health,
     admission: createAdmission(['any']),
     hosts: ['box.lan'],
-    log: () => isUp(),
+    log: plainLog(() => isUp()),
   })
   await up
   const ask = (options: object = {}) =>
@@ -52,7 +54,7 @@ async function withServer(
   }
 }
 
-describe('The health server', { timeout: 90_000 }, () => {
+describe('The health server', () => {
   const silent = async (count: number, host: string, port: number, text = ''): Promise<Socket[]> => {
     const sockets = Array.from({ length: count }, () =>
       connect({ host, port, allowHalfOpen: true }, function (this: Socket) {
@@ -61,7 +63,9 @@ describe('The health server', { timeout: 90_000 }, () => {
         .on('error', () => {})
         .pause(),
     )
-    await Promise.all(sockets.map((socket) => new Promise((resolve) => socket.once('connect', resolve))))
+    const settled = (socket: Socket) =>
+      new Promise((resolve) => socket.once('connect', resolve).once('close', resolve))
+    await Promise.all(sockets.map(settled))
     return sockets
   }
 
@@ -82,6 +86,27 @@ describe('The health server', { timeout: 90_000 }, () => {
           // They read only now, so that their ends are seen; the server has ended its side without that.
           for (const socket of sockets) socket.once('end', () => socket.end()).resume()
           await Promise.all(sockets.map(closed))
+        }
+      },
+    )
+    forward.close()
+  })
+
+  it('answers a newcomer of a source that keeps more slow connections open than it may have', async () => {
+    const forward = await openForward({ host: '127.0.0.1', port: 1 })
+    await withServer(
+      () => forward.forwarder.health(),
+      async (ask, port) => {
+        for (const host of ['127.0.0.1', ...(ownAddress === undefined ? [] : [ownAddress])]) {
+          const from = { host, localAddress: host }
+          const sockets = await silent(200, host, port, 'GET /livez HTTP/1.1\r\n')
+          const left = () => sockets.filter(({ destroyed }) => !destroyed).length
+          for (const socket of sockets) socket.resume()
+          for (let question = 0; question < 5; question++) {
+            assert.equal((await ask(from)).status, 200, host)
+          }
+          await until('the oldest are ended', async () => left() <= 64 || undefined)
+          for (const socket of sockets) socket.destroy()
         }
       },
     )

@@ -1,6 +1,5 @@
-import assert from 'node:assert/strict'
-import { describe, test } from 'node:test'
 import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
 import { Prefixes } from '../../src/forward/relay/prefixes.ts'
 
 describe('Prefixes', () => {
@@ -22,9 +21,9 @@ describe('Prefixes', () => {
             continue
           }
           const view = prefixes.of(next.length)
-          assert.equal(view.length, next.length)
-          assert.equal(view.buffer, buffer.buffer)
-          assert.equal(view.byteOffset, buffer.byteOffset)
+          expect(view.length).toBe(next.length)
+          expect(view.buffer).toBe(buffer.buffer)
+          expect(view.byteOffset).toBe(buffer.byteOffset)
         }
       }),
     )
@@ -32,6 +31,6 @@ describe('Prefixes', () => {
 
   test('the same length again is the same view', () => {
     const prefixes = new Prefixes(Buffer.alloc(300))
-    assert.equal(prefixes.of(60), prefixes.of(60))
+    expect(prefixes.of(60)).toBe(prefixes.of(60))
   })
 })

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import net from 'node:net'
-import { describe, it } from 'node:test'
+import { describe, it } from 'vitest'
 import type { ForwardOptions } from '../../src/config/forward-options.ts'
 import {
   parseProxyHeader,
@@ -52,7 +52,7 @@ const trusting = { acceptProxy: ['127.0.0.1/32'] }
 const source = { address: '10.1.2.3', port: 5555 }
 const destination = { address: '10.9.9.9', port: 443 }
 
-describe('PROXY header from the client', { timeout: 60_000 }, () => {
+describe('PROXY header from the client', () => {
   for (const version of ['v1', 'v2'] as const) {
     const header = serializeProxyHeader(version, source, destination)
 
@@ -199,7 +199,7 @@ describe('PROXY header from the client', { timeout: 60_000 }, () => {
     }))
 })
 
-describe('PROXY header to the target', { timeout: 60_000 }, () => {
+describe('PROXY header to the target', () => {
   for (const version of ['v1', 'v2'] as const) {
     it(`${version}: comes before the first byte, also to a target that speaks first`, () =>
       withPlace({ sendProxy: version }, async ({ connect, target, forwarder }) => {

@@ -1,6 +1,5 @@
-import assert from 'node:assert/strict'
-import { describe, it } from 'node:test'
 import fc from 'fast-check'
+import { assert, describe, expect, it } from 'vitest'
 import {
   longestHeader,
   type ProxyHeader,
@@ -28,7 +27,7 @@ function parseText(text: string): ProxyParse {
 }
 
 function headerOf(parsed: ProxyParse): ProxyHeader {
-  assert.equal(parsed.kind, 'header', JSON.stringify(parsed))
+  expect(parsed.kind, JSON.stringify(parsed)).toBe('header')
   return parsed.kind === 'header' ? parsed.header : { kind: 'unknown' }
 }
 
@@ -41,18 +40,17 @@ const ipv4Addresses: ProxyHeader = {
 
 describe('PROXY protocol version 1', () => {
   it('reads the lines of the specification', () => {
-    assert.deepEqual(
-      headerOf(parseText('PROXY TCP4 192.0.2.1 198.51.100.2 56324 443\r\nGET /')),
+    expect(headerOf(parseText('PROXY TCP4 192.0.2.1 198.51.100.2 56324 443\r\nGET /'))).toStrictEqual(
       ipv4Addresses,
     )
-    assert.deepEqual(headerOf(parseText('PROXY TCP6 2001:db8::1 ::1 0 65535\r\n')), {
+    expect(headerOf(parseText('PROXY TCP6 2001:db8::1 ::1 0 65535\r\n'))).toStrictEqual({
       kind: 'addresses',
       source: { address: '2001:db8::1', port: 0 },
       destination: { address: '::1', port: 65535 },
     })
-    assert.deepEqual(headerOf(parseText('PROXY UNKNOWN\r\n')), { kind: 'unknown' })
+    expect(headerOf(parseText('PROXY UNKNOWN\r\n'))).toStrictEqual({ kind: 'unknown' })
     const longest = 'ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff'
-    assert.deepEqual(headerOf(parseText(`PROXY UNKNOWN ${longest} ${longest} 65535 65535\r\n`)), {
+    expect(headerOf(parseText(`PROXY UNKNOWN ${longest} ${longest} 65535 65535\r\n`))).toStrictEqual({
       kind: 'unknown',
     })
   })
@@ -81,65 +79,64 @@ describe('PROXY protocol version 1', () => {
     'PROXY  TCP4 192.0.2.1 192.0.2.2 1 2\r\n',
   ]
   for (const line of wrongLines) {
-    it(`refuses ${JSON.stringify(line)}`, () => assert.equal(parseText(line).kind, 'wrong'))
+    it(`refuses ${JSON.stringify(line)}`, () => expect(parseText(line).kind).toBe('wrong'))
   }
 
   it('takes 107 bytes and not one more, and waits for no more than those', () => {
     const line = (length: number) => `PROXY UNKNOWN ${'x'.repeat(length - 16)}\r\n`
-    assert.equal(line(107).length, 107)
-    assert.equal(parseText(line(107)).kind, 'header')
-    assert.equal(parseText(line(108)).kind, 'wrong')
-    assert.equal(parseText(line(108).slice(0, 106)).kind, 'more')
-    assert.equal(parseText(line(108).slice(0, 107)).kind, 'wrong')
+    expect(line(107).length).toBe(107)
+    expect(parseText(line(107)).kind).toBe('header')
+    expect(parseText(line(108)).kind).toBe('wrong')
+    expect(parseText(line(108).slice(0, 106)).kind).toBe('more')
+    expect(parseText(line(108).slice(0, 107)).kind).toBe('wrong')
   })
 })
 
 describe('PROXY protocol version 2', () => {
   it('reads IPv4, IPv6, Unix, unspecified and LOCAL', () => {
-    assert.deepEqual(headerOf(parseProxyHeader(v2(0x21, 0x11, ipv4Block))), ipv4Addresses)
-    assert.deepEqual(headerOf(parseProxyHeader(v2(0x21, 0x12, ipv4Block))), ipv4Addresses)
+    expect(headerOf(parseProxyHeader(v2(0x21, 0x11, ipv4Block)))).toStrictEqual(ipv4Addresses)
+    expect(headerOf(parseProxyHeader(v2(0x21, 0x12, ipv4Block)))).toStrictEqual(ipv4Addresses)
     const ipv6Block = Buffer.from(`20010db8${'0'.repeat(23)}1${'0'.repeat(31)}10001ffff`, 'hex')
-    assert.deepEqual(headerOf(parseProxyHeader(v2(0x21, 0x21, ipv6Block))), {
+    expect(headerOf(parseProxyHeader(v2(0x21, 0x21, ipv6Block)))).toStrictEqual({
       kind: 'addresses',
       source: { address: '2001:db8::1', port: 1 },
       destination: { address: '::1', port: 65535 },
     })
-    assert.deepEqual(headerOf(parseProxyHeader(v2(0x21, 0x31, Buffer.alloc(216)))), { kind: 'unknown' })
-    assert.deepEqual(headerOf(parseProxyHeader(v2(0x21, 0x00, Buffer.alloc(0)))), { kind: 'unknown' })
-    assert.deepEqual(headerOf(parseProxyHeader(v2(0x20, 0x00, Buffer.alloc(0)))), { kind: 'local' })
+    expect(headerOf(parseProxyHeader(v2(0x21, 0x31, Buffer.alloc(216))))).toStrictEqual({ kind: 'unknown' })
+    expect(headerOf(parseProxyHeader(v2(0x21, 0x00, Buffer.alloc(0))))).toStrictEqual({ kind: 'unknown' })
+    expect(headerOf(parseProxyHeader(v2(0x20, 0x00, Buffer.alloc(0))))).toStrictEqual({ kind: 'local' })
     // Family and addresses of LOCAL are to be ignored.
-    assert.deepEqual(headerOf(parseProxyHeader(v2(0x20, 0x11, ipv4Block))), { kind: 'local' })
-    assert.deepEqual(headerOf(parseProxyHeader(v2(0x20, 0xff, Buffer.from('junk')))), { kind: 'local' })
+    expect(headerOf(parseProxyHeader(v2(0x20, 0x11, ipv4Block)))).toStrictEqual({ kind: 'local' })
+    expect(headerOf(parseProxyHeader(v2(0x20, 0xff, Buffer.from('junk'))))).toStrictEqual({ kind: 'local' })
   })
 
   it('refuses other versions, commands, families and lengths as soon as it can tell', () => {
     const early = (...bytes: number[]) =>
       parseProxyHeader(Buffer.concat([signature, Buffer.from(bytes)])).kind
-    assert.equal(early(0x11), 'wrong')
-    assert.equal(early(0x31), 'wrong')
-    assert.equal(early(0x22), 'wrong')
-    assert.equal(early(0x21), 'more')
-    for (const family of [0x01, 0x10, 0x13, 0x20, 0x41]) assert.equal(early(0x21, family), 'wrong')
-    assert.equal(early(0x21, 0x11, 0, 11), 'wrong')
-    assert.equal(early(0x21, 0x21, 0, 35), 'wrong')
-    assert.equal(early(0x21, 0x31, 0, 215), 'wrong')
-    assert.equal(early(0x21, 0x11, 0xff, 0xff), 'wrong')
-    assert.equal(early(0x21, 0x00, 0xff, 0xff), 'wrong')
+    expect(early(0x11)).toBe('wrong')
+    expect(early(0x31)).toBe('wrong')
+    expect(early(0x22)).toBe('wrong')
+    expect(early(0x21)).toBe('more')
+    for (const family of [0x01, 0x10, 0x13, 0x20, 0x41]) expect(early(0x21, family)).toBe('wrong')
+    expect(early(0x21, 0x11, 0, 11)).toBe('wrong')
+    expect(early(0x21, 0x21, 0, 35)).toBe('wrong')
+    expect(early(0x21, 0x31, 0, 215)).toBe('wrong')
+    expect(early(0x21, 0x11, 0xff, 0xff)).toBe('wrong')
+    expect(early(0x21, 0x00, 0xff, 0xff)).toBe('wrong')
     const longest = longestHeader - 16
-    assert.equal(early(0x21, 0x00, longest >> 8, longest & 0xff), 'more')
-    assert.equal(early(0x21, 0x00, (longest + 1) >> 8, (longest + 1) & 0xff), 'wrong')
+    expect(early(0x21, 0x00, longest >> 8, longest & 0xff)).toBe('more')
+    expect(early(0x21, 0x00, (longest + 1) >> 8, (longest + 1) & 0xff)).toBe('wrong')
   })
 
   it('walks over TLVs to their very end', () => {
     const alpn = tlv(0x01, Buffer.from('h2'))
     const parse = (...tlvs: Buffer[]) => parseProxyHeader(v2(0x21, 0x11, Buffer.concat([ipv4Block, ...tlvs])))
-    assert.deepEqual(
-      headerOf(parse(alpn, tlv(0x04, Buffer.alloc(300)), tlv(0xe0, Buffer.alloc(0)))),
+    expect(headerOf(parse(alpn, tlv(0x04, Buffer.alloc(300)), tlv(0xe0, Buffer.alloc(0))))).toStrictEqual(
       ipv4Addresses,
     )
-    assert.equal(parse(alpn, Buffer.from([1])).kind, 'wrong')
-    assert.equal(parse(alpn, Buffer.from([1, 0])).kind, 'wrong')
-    assert.equal(parse(alpn, Buffer.from([1, 0, 2, 0])).kind, 'wrong')
+    expect(parse(alpn, Buffer.from([1])).kind).toBe('wrong')
+    expect(parse(alpn, Buffer.from([1, 0])).kind).toBe('wrong')
+    expect(parse(alpn, Buffer.from([1, 0, 2, 0])).kind).toBe('wrong')
   })
 
   it('checks a checksum that is there', () => {
@@ -153,32 +150,31 @@ describe('PROXY protocol version 2', () => {
       return header
     }
     const right = withChecksum(0x21, 0x11, ipv4Block)
-    assert.deepEqual(headerOf(parseProxyHeader(right)), ipv4Addresses)
+    expect(headerOf(parseProxyHeader(right))).toStrictEqual(ipv4Addresses)
     const checksumType = 16 + ipv4Block.length
     for (let at = 16; at < right.length; at++) {
       // Another type, and there is no checksum any more.
       if (at === checksumType) continue
       const damaged = Buffer.from(right)
       damaged[at] = (damaged[at] ?? 0) ^ 0x10
-      assert.equal(parseProxyHeader(damaged).kind, 'wrong', `byte ${at}`)
+      expect(parseProxyHeader(damaged).kind, `byte ${at}`).toBe('wrong')
     }
     const local = withChecksum(0x20, 0x00, Buffer.alloc(0))
-    assert.equal(parseProxyHeader(local).kind, 'header')
+    expect(parseProxyHeader(local).kind).toBe('header')
     local[20] = (local[20] ?? 0) ^ 1
-    assert.equal(parseProxyHeader(local).kind, 'wrong')
+    expect(parseProxyHeader(local).kind).toBe('wrong')
     const twice = v2(0x21, 0x11, Buffer.concat([ipv4Block, tlv(3, Buffer.alloc(4)), tlv(3, Buffer.alloc(4))]))
-    assert.equal(parseProxyHeader(twice).kind, 'wrong')
-    assert.equal(
-      parseProxyHeader(v2(0x21, 0x11, Buffer.concat([ipv4Block, tlv(3, Buffer.alloc(3))]))).kind,
+    expect(parseProxyHeader(twice).kind).toBe('wrong')
+    expect(parseProxyHeader(v2(0x21, 0x11, Buffer.concat([ipv4Block, tlv(3, Buffer.alloc(3))]))).kind).toBe(
       'wrong',
     )
   })
 
   it('has the CRC-32C of RFC 3720', () => {
-    assert.equal(crc32c(Buffer.from('123456789')), 0xe3069283)
-    assert.equal(crc32c(Buffer.alloc(32)), 0x8a9136aa)
-    assert.equal(crc32c(Buffer.alloc(32, 0xff)), 0x62a8ab43)
-    assert.equal(crc32c(Buffer.from(Array.from({ length: 32 }, (_, index) => index))), 0x46dd794e)
+    expect(crc32c(Buffer.from('123456789'))).toBe(0xe3069283)
+    expect(crc32c(Buffer.alloc(32))).toBe(0x8a9136aa)
+    expect(crc32c(Buffer.alloc(32, 0xff))).toBe(0x62a8ab43)
+    expect(crc32c(Buffer.from(Array.from({ length: 32 }, (_, index) => index)))).toBe(0x46dd794e)
   })
 })
 
@@ -197,15 +193,14 @@ describe('PROXY protocol, both versions', () => {
         (form, [source, destination], after) => {
           const header = serializeProxyHeader(form, source, destination)
           for (let split = 0; split < header.length; split++) {
-            assert.equal(parseProxyHeader(header.subarray(0, split)).kind, 'more', `at ${split}`)
+            expect(parseProxyHeader(header.subarray(0, split)).kind, `at ${split}`).toBe('more')
           }
           const parsed = parseProxyHeader(Buffer.concat([header, after]))
-          assert.equal(parsed.kind === 'header' && parsed.length, header.length)
+          expect(parsed.kind === 'header' && parsed.length).toBe(header.length)
           const told = headerOf(parsed)
-          assert.ok(told.kind === 'addresses')
+          assert(told.kind === 'addresses')
           // The same address may be written in several ways; what matters is that it comes out as it went in.
-          assert.deepEqual(
-            serializeProxyHeader('v2', told.source, told.destination),
+          expect(serializeProxyHeader('v2', told.source, told.destination)).toStrictEqual(
             serializeProxyHeader('v2', source, destination),
           )
         },
@@ -217,22 +212,22 @@ describe('PROXY protocol, both versions', () => {
   it('writes one family: a client on IPv4 at a forward on IPv6, zones and mapped addresses', () => {
     const line = (source: string, destination: string) =>
       serializeProxyHeader('v1', { address: source, port: 1 }, { address: destination, port: 2 }).toString()
-    assert.equal(line('::ffff:192.0.2.1', '::ffff:192.0.2.2'), 'PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n')
-    assert.equal(line('192.0.2.1', '2001:db8::2'), 'PROXY TCP6 ::ffff:192.0.2.1 2001:db8::2 1 2\r\n')
-    assert.equal(line('fe80::1%eth0', 'fe80::2%eth0'), 'PROXY TCP6 fe80::1 fe80::2 1 2\r\n')
-    assert.equal(line('', ''), 'PROXY UNKNOWN\r\n')
+    expect(line('::ffff:192.0.2.1', '::ffff:192.0.2.2')).toBe('PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n')
+    expect(line('192.0.2.1', '2001:db8::2')).toBe('PROXY TCP6 ::ffff:192.0.2.1 2001:db8::2 1 2\r\n')
+    expect(line('fe80::1%eth0', 'fe80::2%eth0')).toBe('PROXY TCP6 fe80::1 fe80::2 1 2\r\n')
+    expect(line('', '')).toBe('PROXY UNKNOWN\r\n')
     const mixed = serializeProxyHeader(
       'v2',
       { address: '192.0.2.1', port: 1 },
       { address: '2001:db8::2', port: 2 },
     )
     const told = headerOf(parseProxyHeader(mixed))
-    assert.equal(told.kind === 'addresses' && told.source.address, '::ffff:192.0.2.1')
+    expect(told.kind === 'addresses' && told.source.address).toBe('::ffff:192.0.2.1')
   })
 
   it('says of its own connections that they are its own', () => {
-    assert.deepEqual(headerOf(parseProxyHeader(serializeOwnHeader('v1'))), { kind: 'unknown' })
-    assert.deepEqual(headerOf(parseProxyHeader(serializeOwnHeader('v2'))), { kind: 'local' })
+    expect(headerOf(parseProxyHeader(serializeOwnHeader('v1')))).toStrictEqual({ kind: 'unknown' })
+    expect(headerOf(parseProxyHeader(serializeOwnHeader('v2')))).toStrictEqual({ kind: 'local' })
   })
 
   const garbage = fc.oneof(
@@ -258,12 +253,12 @@ describe('PROXY protocol, both versions', () => {
         let before: ProxyParse = { kind: 'more' }
         for (let length = 0; length <= bytes.length; length++) {
           const now = parseProxyHeader(bytes.subarray(0, length))
-          if (before.kind !== 'more') assert.equal(now.kind, before.kind)
-          if (now.kind === 'header') assert.ok(now.length <= Math.min(length, longestHeader))
+          if (before.kind !== 'more') expect(now.kind).toBe(before.kind)
+          if (now.kind === 'header') expect(now.length <= Math.min(length, longestHeader)).toBeTruthy()
           before = now
         }
         const end = parseProxyHeader(Buffer.concat([bytes, Buffer.alloc(longestHeader)]))
-        assert.notEqual(end.kind, 'more')
+        expect(end.kind).not.toBe('more')
       }),
       { numRuns: 2000 },
     )
@@ -276,7 +271,7 @@ describe('PROXY protocol, both versions', () => {
         if (parsed.kind !== 'header' || parsed.header.kind !== 'addresses') return
         const { source, destination } = parsed.header
         const again = parseProxyHeader(serializeProxyHeader('v1', source, destination))
-        assert.equal(again.kind, 'header')
+        expect(again.kind).toBe('header')
       }),
       { numRuns: 2000 },
     )

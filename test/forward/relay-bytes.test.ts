@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
-import { describe, it } from 'node:test'
 import fc from 'fast-check'
+import { describe, it } from 'vitest'
 import { play, type Script, scripts, totalOf } from '../support/exact-bytes.ts'
 import { openBench, type Way, ways } from '../support/relay-peers.ts'
 
-describe('the bytes of a relay', { timeout: 120_000 }, () => {
+describe('the bytes of a relay', () => {
   for (const way of Object.keys(ways) as Way[]) {
     it(`arrive unchanged and in order, whatever the pace, ${way}`, async () => {
       const bench = await openBench(way)

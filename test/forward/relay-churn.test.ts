@@ -1,7 +1,7 @@
 // Random connections through real forwarders, both ends scripted: long by CHURN_SECONDS, the same again by CHURN_SEED.
 import assert from 'node:assert/strict'
 import net, { type Socket } from 'node:net'
-import { describe, it } from 'node:test'
+import { describe, it } from 'vitest'
 import type { AccessRecord } from '../../src/forward/access-record.ts'
 import { resetSocket } from '../../src/forward/relay/reset.ts'
 import { openBlackHole } from '../support/black-hole.ts'
@@ -165,7 +165,7 @@ function judge(pairs: readonly Pair[], records: readonly AccessRecord[], mustFin
       say('a reset of the client looked like its end')
     if (client?.gotFinFirst && target?.didReset) say('a reset of the target looked like its end')
     if (target?.gotFinFirst && target.received !== client?.sent) say('a FIN came before all bytes')
-    if (client?.gotFin && target?.finished && client.received !== target.sent)
+    if (client?.finIsCertain && target?.finished && client.received !== target.sent)
       say('a FIN came before all bytes')
     const finishes =
       script.client.ending === 'fin' && script.target.ending === 'fin' && script.leavesAfter === undefined
@@ -188,7 +188,7 @@ function judge(pairs: readonly Pair[], records: readonly AccessRecord[], mustFin
   const odd = ids.find((id, index) => id !== index + 1)
   if (odd !== undefined) problems.push(`record ${odd} is told twice, or the one before is missing`)
   for (const record of records) {
-    if (record.totalMs > 20_000) problems.push(`it hung: ${JSON.stringify(record)}`)
+    if (record.totalMs > 60_000) problems.push(`it hung: ${JSON.stringify(record)}`)
   }
   return problems
 }

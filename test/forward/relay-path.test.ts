@@ -1,27 +1,27 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { describe, it } from 'node:test'
-import { fileURLToPath } from 'node:url'
+import { pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
+import { describe, it } from 'vitest'
 import { relayVariable } from '../../src/config/forward-options.ts'
 import { choose, type RelayPath } from '../../src/forward/relay/libuv.ts'
 import { openTarget } from '../support/forward.ts'
 import { startTcpProxy } from '../support/forwarder-process.ts'
+import { compiled, passedWith } from '../support/tools.ts'
 import { withWatched } from '../support/watched.ts'
 
-const inside = new URL('../../src/forward/relay/libuv.js', import.meta.url)
+const inside = pathToFileURL(compiled('src/forward/relay/libuv.ts'))
 
 /** The way that a process goes in which `before` has run first. */
 async function pathAfter(before: string, environment: NodeJS.ProcessEnv = {}): Promise<RelayPath> {
   const code = `${before}; console.log(JSON.stringify((await import('${inside}')).relayPath))`
-  const { NODE_TEST_CONTEXT: _, ...own } = process.env
   const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', code], {
-    env: { ...own, ...environment },
+    env: { ...process.env, ...environment },
   })
   return JSON.parse(stdout) as RelayPath
 }
 
-describe('The way by which bytes are relayed', { timeout: 60_000 }, () => {
+describe('The way by which bytes are relayed', () => {
   it('is the bare one on a Node that is tested with it, and not on others unless that is asked for', () => {
     for (const node of ['20.19.0', '22.1.0', '24.0.0', '26.0.0']) {
       assert.deepEqual(choose(undefined, node).path, { kind: 'bare', reason: null })
@@ -79,16 +79,17 @@ describe('The way by which bytes are relayed', { timeout: 60_000 }, () => {
   })
 })
 
-describe('A Node that does not tell which socket a TLS one is made around', { timeout: 120_000 }, () => {
+describe('A Node that does not tell which socket a TLS one is made around', () => {
   it('speaks TLS with clients all the same', async () => {
     const hide =
       "import tls from 'node:tls';Object.defineProperty(tls.TLSSocket.prototype,'_parent',{set(){},get(){return null}})"
-    const { NODE_TEST_CONTEXT: _, ...own } = process.env
-    const env = { ...own, NODE_OPTIONS: `--import "data:text/javascript,${encodeURIComponent(hide)}"` }
-    const path = fileURLToPath(new URL('tls.test.js', import.meta.url))
-    const words = ['--test', '--test-reporter=tap', '--test-name-pattern=brings a long answer back', path]
-    const { stdout } = await promisify(execFile)(process.execPath, words, { env })
-    assert.match(stdout, /^# fail 0$/m)
-    assert.doesNotMatch(stdout, /^# pass 0$/m)
+    const options = `--import "data:text/javascript,${encodeURIComponent(hide)}"`
+    const passed = await passedWith(
+      options,
+      'test/forward/tls.test.ts',
+      '--testNamePattern',
+      'brings a long answer back',
+    )
+    assert.ok(passed > 0)
   })
 })

@@ -3,12 +3,13 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
-import { describe, it } from 'node:test'
+import { describe, it } from 'vitest'
 import { COMMON_SIZE } from '../../src/forward/relay/direction.ts'
 import { LARGE_BYTES, TURN_BYTES } from '../../src/forward/relay/fast-streams.ts'
-import { freePort } from '../support/forward.ts'
+
 import { type Way, ways } from '../support/relay-peers.ts'
 import { openRelayProcess } from '../support/relay-processes.ts'
+import { freePort } from '../support/tools.ts'
 
 const MIB = 2 ** 20
 

@@ -6,8 +6,8 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { describe, it } from 'node:test'
 import { promisify } from 'node:util'
+import { describe, it } from 'vitest'
 import { COMMON_SIZE, type Side } from '../../src/forward/relay/direction.ts'
 import { LARGE_BYTES } from '../../src/forward/relay/fast-streams.ts'
 import { libuv } from '../../src/forward/relay/libuv.ts'
@@ -21,7 +21,7 @@ import {
   ways,
 } from '../support/relay-peers.ts'
 
-const options = { timeout: 60_000 }
+const options = { timeout: 120_000 }
 
 async function withBench(way: Way, use: (bench: Bench) => Promise<void>): Promise<void> {
   const bench = await openBench(way)

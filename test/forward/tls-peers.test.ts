@@ -6,24 +6,25 @@ import { copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import net, { type AddressInfo } from 'node:net'
 import path from 'node:path'
-import { after, before, describe, it } from 'node:test'
+import { afterAll, beforeAll, describe } from 'vitest'
 import { Authority, type Pair } from '../support/certificates.ts'
+import { it } from '../support/fixtures.ts'
 import { openForwarder, openTarget } from '../support/forwarders.ts'
 import { receive } from '../support/relay-peers.ts'
 import { Resident } from '../support/resident.ts'
-import { run, until } from '../support/tools.ts'
-import { freePort, type Watched, withWatched } from '../support/watched.ts'
+import { checkout, freePort, run, skipFor, until } from '../support/tools.ts'
+import type { Watched } from '../support/watched.ts'
 
 let authority: Authority
 let pair: Pair
 
-before(async () => {
+beforeAll(async () => {
   authority = await Authority.create()
   pair = await authority.issueLocal()
 })
-after(() => authority.remove())
+afterAll(() => authority.remove())
 
-const options = { timeout: 60_000 }
+const options = { timeout: 120_000 }
 
 /** Where Debian keeps daemons is not in everybody's PATH. */
 function installed(name: string): string | undefined {
@@ -89,40 +90,39 @@ describe('TLS with clients of others', options, () => {
     })
   }
 
-  it('SIGHUP changes what openssl s_client sees; a connection goes on', () =>
-    withWatched(async (watched) => {
-      const target = await openTarget()
-      const own = await authority.issueLocal()
-      const next = await authority.issueLocal()
-      const port = await freePort()
-      const words = [
-        String(port),
-        '127.0.0.1',
-        String(target.port),
-        '--bind',
-        '127.0.0.1',
-        '--target-check',
-        '0',
-      ]
-      const forwarder = watched.start('tcp-proxy', ...words, '--tls-cert', own.cert, '--tls-key', own.key)
-      await forwarder.line(/Listening on/)
-      const long = new Resident(['openssl', 's_client', '-quiet', '-connect', `127.0.0.1:${port}`], {})
-      const socket = await target.next()
-      socket.write('before\n')
-      await long.line(/before/)
-      const before = await serial(port)
-      copyFileSync(next.cert, own.cert)
-      copyFileSync(next.key, own.key)
-      process.kill(watched.pid(port), 'SIGHUP')
-      await until('the new certificate', async () => ((await serial(port)) !== before ? true : undefined))
-      socket.write('after\n')
-      await long.line(/after/)
-      writeFileSync(own.key, 'broken')
-      process.kill(watched.pid(port), 'SIGHUP')
-      await forwarder.line(/kept: .* holds no private key/)
-      await long.stop()
-      await target.close()
-    }))
+  it('SIGHUP changes what openssl s_client sees; a connection goes on', async ({ watched }) => {
+    const target = await openTarget()
+    const own = await authority.issueLocal()
+    const next = await authority.issueLocal()
+    const port = await freePort()
+    const words = [
+      String(port),
+      '127.0.0.1',
+      String(target.port),
+      '--bind',
+      '127.0.0.1',
+      '--target-check',
+      '0',
+    ]
+    const forwarder = watched.start('tcp-proxy', ...words, '--tls-cert', own.cert, '--tls-key', own.key)
+    await forwarder.line(/Listening on/)
+    const long = new Resident(['openssl', 's_client', '-quiet', '-connect', `127.0.0.1:${port}`], {})
+    const socket = await target.next()
+    socket.write('before\n')
+    await long.line(/before/)
+    const before = await serial(port)
+    copyFileSync(next.cert, own.cert)
+    copyFileSync(next.key, own.key)
+    process.kill(watched.pid(port), 'SIGHUP')
+    await until('the new certificate', async () => ((await serial(port)) !== before ? true : undefined))
+    socket.write('after\n')
+    await long.line(/after/)
+    writeFileSync(own.key, 'broken')
+    process.kill(watched.pid(port), 'SIGHUP')
+    await forwarder.line(/kept: .* holds no private key/)
+    await long.stop()
+    await target.close()
+  })
 })
 
 async function serial(port: number): Promise<string> {
@@ -134,38 +134,37 @@ async function serial(port: number): Promise<string> {
 }
 
 describe('A certificate made for this machine', options, () => {
-  it('is made once, kept, good for curl, and made anew when it is broken', () =>
-    withWatched(async (watched) => {
-      const target = await httpTarget()
-      const port = await freePort()
-      const file = watched.file('tls_self_signed.pem')
-      const start = async () => {
-        const words = [
-          String(port),
-          '127.0.0.1',
-          String(target.port),
-          '--tls-self-signed',
-          '--bind',
-          '127.0.0.1',
-        ]
-        const forwarder = watched.start('tcp-proxy', ...words)
-        await forwarder.line(/Certificate in use: .*DNS:localhost.*IP Address:127\.0\.0\.1/)
-        await forwarder.line(/Listening on/)
-        for (const host of ['localhost', '127.0.0.1']) {
-          const { stdout, stderr } = await run(['curl', '-sS', '--cacert', file, `https://${host}:${port}/x`])
-          assert.equal(stdout, 'you asked for /x', stderr)
-        }
-        await forwarder.stop()
-        return new X509Certificate(readFileSync(file)).fingerprint256
+  it('is made once, kept, good for curl, and made anew when it is broken', async ({ watched }) => {
+    const target = await httpTarget()
+    const port = await freePort()
+    const file = watched.file('tls_self_signed.pem')
+    const start = async () => {
+      const words = [
+        String(port),
+        '127.0.0.1',
+        String(target.port),
+        '--tls-self-signed',
+        '--bind',
+        '127.0.0.1',
+      ]
+      const forwarder = watched.start('tcp-proxy', ...words)
+      await forwarder.line(/Certificate in use: .*DNS:localhost.*IP Address:127\.0\.0\.1/)
+      await forwarder.line(/Listening on/)
+      for (const host of ['localhost', '127.0.0.1']) {
+        const { stdout, stderr } = await run(['curl', '-sS', '--cacert', file, `https://${host}:${port}/x`])
+        assert.equal(stdout, 'you asked for /x', stderr)
       }
-      const first = await start()
-      assert.equal(await start(), first)
-      const certificate = new X509Certificate(readFileSync(file))
-      assert.equal(certificate.ca, false)
-      writeFileSync(file, 'broken')
-      assert.notEqual(await start(), first)
-      await target.close()
-    }))
+      await forwarder.stop()
+      return new X509Certificate(readFileSync(file)).fingerprint256
+    }
+    const first = await start()
+    assert.equal(await start(), first)
+    const certificate = new X509Certificate(readFileSync(file))
+    assert.equal(certificate.ca, false)
+    writeFileSync(file, 'broken')
+    assert.notEqual(await start(), first)
+    await target.close()
+  })
 })
 
 describe('Plain TCP', options, () => {
@@ -181,7 +180,7 @@ describe('Plain TCP', options, () => {
       const after = process.moduleLoadList.filter((name) => / (_?tls|_tls_wrap|_tls_common)$/.test(name))
       console.log(JSON.stringify({ before, after }))
       process.exit()`
-    const dist = path.resolve(import.meta.dirname, '..', '..')
+    const dist = path.join(checkout, 'dist')
     const { stdout, stderr } = await run([process.execPath, '--input-type=module', '-e', script, dist])
     assert.deepEqual(JSON.parse(stdout || '{}'), { before: [], after: [] }, stderr)
   })
@@ -201,110 +200,107 @@ async function startHaproxy(watched: Watched, port: number, lines: readonly stri
   await until(`HAProxy: ${resident.output}`, isUp)
 }
 
-describe('HAProxy', { ...options, skip: needsHaproxy }, () => {
+describe('HAProxy', { ...options, skip: skipFor(needsHaproxy) }, () => {
   const forms = ['send-proxy', 'send-proxy-v2', 'send-proxy-v2 proxy-v2-options crc32c,unique-id']
   for (const form of forms) {
-    it(`is believed: ${form}`, () =>
-      withWatched(async (watched) => {
-        const target = await openTarget()
-        const forwarder = await openForwarder(target.port, {
-          acceptProxy: ['127.0.0.1/32'],
-          allow: ['127.0.0.0/8'],
-          sendProxy: 'v1',
-        })
-        const port = await freePort()
-        await startHaproxy(watched, port, [
-          `bind 127.0.0.1:${port}`,
-          `server us 127.0.0.1:${forwarder.port} ${form}`,
-        ])
-        // HAProxy was asked once whether it is up; that connection may have come through.
-        const client = net.connect({
-          port,
-          host: '127.0.0.1',
-          localAddress: '127.0.0.7',
-          allowHalfOpen: true,
-        })
-        client.end('question')
-        let text = ''
-        while (!text.includes('question')) {
-          const socket = await target.next()
-          text = (await receive(socket)).bytes.toString()
-          socket.end('answer')
-        }
-        assert.match(
-          text,
-          new RegExp(`^PROXY TCP4 127\\.0\\.0\\.7 127\\.0\\.0\\.1 ${client.localPort} ${port}\r\nquestion$`),
-        )
-        assert.equal((await receive(client)).bytes.toString(), 'answer')
-        await forwarder.close()
-        await target.close()
-      }))
-  }
-
-  for (const version of ['v1', 'v2'] as const) {
-    it(`believes us: ${version}, behind its own TLS`, () =>
-      withWatched(async (watched) => {
-        const target = await httpTarget()
-        const port = await freePort()
-        const both = watched.file('both.pem')
-        writeFileSync(both, readFileSync(pair.cert, 'utf8') + readFileSync(pair.key, 'utf8'), { mode: 0o600 })
-        // Hands on in a header of version 1 what it was told.
-        const told = await openTarget()
-        await startHaproxy(watched, port, [
-          `bind 127.0.0.1:${port} accept-proxy ssl crt ${both}`,
-          `server it 127.0.0.1:${told.port} send-proxy`,
-        ])
-        const forwarder = await openForwarder(port, {
-          sendProxy: version,
-          targetTls: true,
-          targetTlsCa: authority.ca.cert,
-          targetTlsName: 'localhost',
-        })
-        const client = net.connect({
-          port: forwarder.port,
-          host: '127.0.0.1',
-          localAddress: '127.0.0.8',
-          allowHalfOpen: true,
-        })
-        client.write('question')
-        const socket = await told.next()
-        const [bytes] = (await once(socket, 'data')) as [Buffer]
-        assert.match(
-          bytes.toString(),
-          new RegExp(`^PROXY TCP4 127\\.0\\.0\\.8 127\\.0\\.0\\.1 ${client.localPort} ${forwarder.port}\r\n`),
-        )
-        socket.end('answer')
-        assert.equal((await receive(client)).bytes.toString(), 'answer')
-        client.destroy()
-        await forwarder.close()
-        await told.close()
-        await target.close()
-      }))
-  }
-
-  it('as a TLS client with a certificate gets through', () =>
-    withWatched(async (watched) => {
+    it(`is believed: ${form}`, async ({ watched }) => {
       const target = await openTarget()
-      const own = await authority.issue({ name: 'haproxy' })
-      const both = watched.file('client.pem')
-      writeFileSync(both, readFileSync(own.cert, 'utf8') + readFileSync(own.key, 'utf8'), { mode: 0o600 })
-      const forwarder = await openForwarder(target.port, {}, { ...pair, clientCa: authority.ca.cert })
+      const forwarder = await openForwarder(target.port, {
+        acceptProxy: ['127.0.0.1/32'],
+        allow: ['127.0.0.0/8'],
+        sendProxy: 'v1',
+      })
       const port = await freePort()
-      const verify = `ssl verify required ca-file ${authority.ca.cert} verifyhost localhost crt ${both}`
       await startHaproxy(watched, port, [
         `bind 127.0.0.1:${port}`,
-        `server us 127.0.0.1:${forwarder.port} ${verify}`,
+        `server us 127.0.0.1:${forwarder.port} ${form}`,
       ])
-      const client = net.connect({ port, host: '127.0.0.1', allowHalfOpen: true })
+      // HAProxy was asked once whether it is up; that connection may have come through.
+      const client = net.connect({
+        port,
+        host: '127.0.0.1',
+        localAddress: '127.0.0.7',
+        allowHalfOpen: true,
+      })
       client.end('question')
       let text = ''
-      while (text !== 'question') {
+      while (!text.includes('question')) {
         const socket = await target.next()
         text = (await receive(socket)).bytes.toString()
         socket.end('answer')
       }
+      assert.match(
+        text,
+        new RegExp(`^PROXY TCP4 127\\.0\\.0\\.7 127\\.0\\.0\\.1 ${client.localPort} ${port}\r\nquestion$`),
+      )
       assert.equal((await receive(client)).bytes.toString(), 'answer')
       await forwarder.close()
       await target.close()
-    }))
+    })
+  }
+
+  for (const version of ['v1', 'v2'] as const) {
+    it(`believes us: ${version}, behind its own TLS`, async ({ watched }) => {
+      const target = await httpTarget()
+      const port = await freePort()
+      const both = watched.file('both.pem')
+      writeFileSync(both, readFileSync(pair.cert, 'utf8') + readFileSync(pair.key, 'utf8'), { mode: 0o600 })
+      // Hands on in a header of version 1 what it was told.
+      const told = await openTarget()
+      await startHaproxy(watched, port, [
+        `bind 127.0.0.1:${port} accept-proxy ssl crt ${both}`,
+        `server it 127.0.0.1:${told.port} send-proxy`,
+      ])
+      const forwarder = await openForwarder(port, {
+        sendProxy: version,
+        targetTls: true,
+        targetTlsCa: authority.ca.cert,
+        targetTlsName: 'localhost',
+      })
+      const client = net.connect({
+        port: forwarder.port,
+        host: '127.0.0.1',
+        localAddress: '127.0.0.8',
+        allowHalfOpen: true,
+      })
+      client.write('question')
+      const socket = await told.next()
+      const [bytes] = (await once(socket, 'data')) as [Buffer]
+      assert.match(
+        bytes.toString(),
+        new RegExp(`^PROXY TCP4 127\\.0\\.0\\.8 127\\.0\\.0\\.1 ${client.localPort} ${forwarder.port}\r\n`),
+      )
+      socket.end('answer')
+      assert.equal((await receive(client)).bytes.toString(), 'answer')
+      client.destroy()
+      await forwarder.close()
+      await told.close()
+      await target.close()
+    })
+  }
+
+  it('as a TLS client with a certificate gets through', async ({ watched }) => {
+    const target = await openTarget()
+    const own = await authority.issue({ name: 'haproxy' })
+    const both = watched.file('client.pem')
+    writeFileSync(both, readFileSync(own.cert, 'utf8') + readFileSync(own.key, 'utf8'), { mode: 0o600 })
+    const forwarder = await openForwarder(target.port, {}, { ...pair, clientCa: authority.ca.cert })
+    const port = await freePort()
+    const verify = `ssl verify required ca-file ${authority.ca.cert} verifyhost localhost crt ${both}`
+    await startHaproxy(watched, port, [
+      `bind 127.0.0.1:${port}`,
+      `server us 127.0.0.1:${forwarder.port} ${verify}`,
+    ])
+    const client = net.connect({ port, host: '127.0.0.1', allowHalfOpen: true })
+    client.end('question')
+    let text = ''
+    while (text !== 'question') {
+      const socket = await target.next()
+      text = (await receive(socket)).bytes.toString()
+      socket.end('answer')
+    }
+    assert.equal((await receive(client)).bytes.toString(), 'answer')
+    await forwarder.close()
+    await target.close()
+  })
 })

@@ -3,11 +3,11 @@ import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { chmodSync } from 'node:fs'
 import net from 'node:net'
-import { after, before, describe, it } from 'node:test'
 import tls from 'node:tls'
+import { afterAll, beforeAll, describe, it } from 'vitest'
 import type { ForwardOptions } from '../../src/config/forward-options.ts'
 import { carrierOf } from '../../src/forward/relay/libuv.ts'
-import { readCertificate } from '../../src/forward/steps/tls-files.ts'
+import { readCertificate } from '../../src/web/tls-files.ts'
 import { Authority, contents, type Pair } from '../support/certificates.ts'
 import { type LocalForwarder, type LocalTarget, openForwarder, openTarget } from '../support/forwarders.ts'
 import { receive, until } from '../support/relay-peers.ts'
@@ -15,11 +15,11 @@ import { receive, until } from '../support/relay-peers.ts'
 let authority: Authority
 let pair: Pair
 
-before(async () => {
+beforeAll(async () => {
   authority = await Authority.create()
   pair = await authority.issueLocal()
 })
-after(() => authority.remove())
+afterAll(() => authority.remove())
 
 interface Line {
   readonly client: net.Socket
@@ -62,7 +62,7 @@ function openTlsTarget(isTls: boolean, given: tls.TlsOptions = contents(pair)): 
 }
 
 for (const which of Object.keys(legs) as Legs[]) {
-  describe(`TLS ${which}`, { timeout: 60_000 }, () => {
+  describe(`TLS ${which}`, () => {
     it('carries both ways at once, byte for byte, and ends each way by itself', () =>
       withLine(which, async ({ client, target }) => {
         const up = randomBytes(20_000_000)

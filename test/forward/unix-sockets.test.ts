@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, lstatSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, it } from 'node:test'
+import { afterEach, beforeEach, describe, it } from 'vitest'
 import { resetSocket } from '../../src/forward/relay/reset.ts'
 import { fate, roundTrip, temporaryFolder } from '../support/forward.ts'
 import { openedForEachTest } from '../support/opened.ts'
@@ -18,7 +18,7 @@ afterEach(() => folder.remove())
 
 const modeOf = (path: string) => (lstatSync(path).mode & 0o777).toString(8)
 
-describe('a Unix socket as listener', { timeout: 30_000 }, () => {
+describe('a Unix socket as listener', () => {
   it('is its owner’s alone, is counted and told like any other, and goes with the forwarder', async () => {
     const path = join(folder.path, 'in.sock')
     const forwarded = await forward(await target(), { listenUnix: [path] })
@@ -78,7 +78,7 @@ describe('a Unix socket as listener', { timeout: 30_000 }, () => {
   })
 })
 
-describe('a Unix socket as target', { timeout: 30_000 }, () => {
+describe('a Unix socket as target', () => {
   it('gets the bytes, half-closed too', async () => {
     const path = join(folder.path, 'app.sock')
     const forwarded = await forward(await target(undefined, { path }))

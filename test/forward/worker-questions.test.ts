@@ -1,16 +1,17 @@
 import assert from 'node:assert/strict'
-import { describe, it } from 'node:test'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
+import { describe, it } from 'vitest'
 import { SharedLimits } from '../../src/forward/limits/shared-limits.ts'
 import { WorkerPool } from '../../src/forward/workers/worker-pool.ts'
+import { plainLog } from '../../src/log/index.ts'
 import { openForward, openTarget, temporaryFolder } from '../support/forward.ts'
 import { tcpProxy, until } from '../support/tools.ts'
 
 setFlagsFromString('--expose-gc')
 const collectGarbage = runInNewContext('gc') as () => void
 
-describe('Questions to a worker', { timeout: 60_000 }, () => {
+describe('Questions to a worker', () => {
   it('leave nothing behind in the process that asks, however long the worker lives', async () => {
     const target = await openTarget()
     const folder = temporaryFolder()
@@ -22,10 +23,11 @@ describe('Questions to a worker', { timeout: 60_000 }, () => {
     process.argv = [process.execPath, tcpProxy, ...words, '--state-dir', folder.path]
     const pool = new WorkerPool({
       count: 1,
+      instances: () => undefined,
       sockets: () => forwarder.sockets(),
       limits: new SharedLimits(forwarder.options, () => {}),
       event: () => {},
-      log: () => {},
+      log: plainLog(() => {}),
       retired: () => {},
       changed: () => {},
     })

@@ -4,13 +4,15 @@ import { readFileSync } from 'node:fs'
 import { createServer, request } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
 import { dirname, join } from 'node:path'
-import { describe, it } from 'node:test'
 import { connect as connectTls } from 'node:tls'
+import { describe } from 'vitest'
+import { it } from '../support/fixtures.ts'
 import { closed, connected, openTarget, roundTrip } from '../support/forward.ts'
 import type { ForwarderProcess } from '../support/forwarder-process.ts'
 import { healthWhen, withSockets } from '../support/inherited.ts'
 import { Resident } from '../support/resident.ts'
-import { askThrough, command, echoServer, freePort, withWatched } from '../support/watched.ts'
+import { freePort } from '../support/tools.ts'
+import { askThrough, command, echoServer } from '../support/watched.ts'
 import { allGone, healthOnce, servingOf, startWithWorkers } from '../support/workers.ts'
 
 /** Does something many times at once, until every process has had a part in it. */
@@ -24,7 +26,7 @@ async function inEveryProcess(
   }
 }
 
-describe('every process of a forward with workers', { timeout: 60_000 }, () => {
+describe('every process of a forward with workers', () => {
   it('speaks TLS with the same certificate', async () => {
     const target = await openTarget()
     const forward = await startWithWorkers(`127.0.0.1 ${target.port}`, 3, ['--tls-self-signed'])
@@ -147,30 +149,29 @@ describe('every process of a forward with workers', { timeout: 60_000 }, () => {
     }
   })
 
-  it('accepts from sockets that a service manager holds, which outlive them all', () =>
-    withWatched(async (watched) => {
-      const echo = await echoServer()
-      const port = await freePort()
-      const words = [
-        String(port),
-        'localhost',
-        String(echo.port),
-        '--workers',
-        '2',
-        '--state-dir',
-        watched.directory,
-      ]
-      const passed = withSockets('listening4', ['127.0.0.1'], port, command('tcp-proxy', ...words))
-      const forward = watched.adopt(new Resident(passed, {}))
-      const health = () => healthWhen(watched, port)
-      const { listen } = await healthOnce({ health }, 'both serve', (one) => servingOf(one).length === 2)
-      assert.deepEqual(listen.addresses, [{ address: '127.0.0.1', port, origin: 'activation' }])
-      await inEveryProcess({ health }, async () => {
-        assert.equal(await askThrough(port), 'hello')
-      })
-      assert.equal(await forward.stop(), 0)
-      await echo.close()
-    }))
+  it('accepts from sockets that a service manager holds, which outlive them all', async ({ watched }) => {
+    const echo = await echoServer()
+    const port = await freePort()
+    const words = [
+      String(port),
+      'localhost',
+      String(echo.port),
+      '--workers',
+      '2',
+      '--state-dir',
+      watched.directory,
+    ]
+    const passed = withSockets('listening4', ['127.0.0.1'], port, command('tcp-proxy', ...words))
+    const forward = watched.adopt(new Resident(passed, {}))
+    const health = () => healthWhen(watched, port)
+    const { listen } = await healthOnce({ health }, 'both serve', (one) => servingOf(one).length === 2)
+    assert.deepEqual(listen.addresses, [{ address: '127.0.0.1', port, origin: 'activation' }])
+    await inEveryProcess({ health }, async () => {
+      assert.equal(await askThrough(port), 'hello')
+    })
+    assert.equal(await forward.stop(), 0)
+    await echo.close()
+  })
 
   it('serves a Unix socket, which stays when a worker ends and when the forwarder is replaced', async () => {
     const target = await openTarget()

@@ -2,22 +2,15 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import { join } from 'node:path'
-import { describe, it } from 'node:test'
+import { describe, it } from 'vitest'
 import { askControl } from '../../src/control/client.ts'
-import type { ConnectionFacts, WorkerFacts } from '../../src/record/forwarder-health.ts'
-import {
-  closed,
-  connected,
-  fate,
-  freePort,
-  openTarget,
-  roundTrip,
-  temporaryFolder,
-} from '../support/forward.ts'
-import { run } from '../support/tools.ts'
+import type { ConnectionFacts } from '../../src/record/shapes/control.ts'
+import type { WorkerFacts } from '../../src/record/shapes/forwarder-health.ts'
+import { closed, connected, fate, openTarget, roundTrip, temporaryFolder } from '../support/forward.ts'
+import { compiled, freePort, run } from '../support/tools.ts'
 import { healthOnce, servingOf, startWithWorkers } from '../support/workers.ts'
 
-describe('a forward with workers', { timeout: 60_000 }, () => {
+describe('a forward with workers', () => {
   it('shares its clients out, and counts, lists and ends them as one', async () => {
     const target = await openTarget()
     const forward = await startWithWorkers(`127.0.0.1 ${target.port}`, 3)
@@ -194,7 +187,7 @@ describe('a forward with workers', { timeout: 60_000 }, () => {
   })
 
   it('refuses numbers of workers that make no sense', async () => {
-    const program = join(import.meta.dirname, '..', '..', 'src', 'cli', 'tcp-proxy.js')
+    const program = compiled('src/cli/tcp-proxy.ts')
     for (const number of ['0', '65', '-1', 'many']) {
       const { code, stderr } = await run([
         process.execPath,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
-import { describe, it } from 'node:test'
+import { describe, it } from 'vitest'
 import { checkout, run } from '../support/tools.ts'
 
 const script = `import(${JSON.stringify(join(checkout, 'dist', 'src', 'os', 'container-console.js'))})

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { syncBuiltinESMExports } from 'node:module'
 import os from 'node:os'
-import { it } from 'node:test'
+import { it } from 'vitest'
 import { machineAddresses } from '../../src/os/interfaces.ts'
 
 it('The machine keeps the addresses it had while no descriptor is left to ask the kernel with', () => {

@@ -12,14 +12,15 @@ import {
   writeFileSync,
 } from 'node:fs'
 import path from 'node:path'
-import { describe, it, type TestContext } from 'node:test'
+import { describe, it, type TestContext } from 'vitest'
 import { openForAppending, readRegularFile, readTrustedFile } from '../../src/os/regular-file.ts'
 import { distrustCure, distrustOf, distrustText, mapsUser } from '../../src/os/trusted-path.ts'
 import { temporaryDirectory } from '../support/children.ts'
+import { skipFor } from '../support/tools.ts'
 
 /** A user who is neither root nor the one that runs the tests. */
 const stranger = 65_534
-const asRoot = { skip: process.getuid?.() === 0 ? false : 'only root can give files to another user' }
+const asRoot = { skip: skipFor(process.getuid?.() !== 0 && 'only root can give files to another user') }
 
 function file(t: TestContext): string {
   const made = path.join(temporaryDirectory(t), 'folder', 'file')
@@ -163,7 +164,9 @@ describe('A file that another user makes in a folder of everybody just after its
     const script = `const fs = require('node:fs'); console.log('up')
       for (;;) { fs.writeFileSync(${JSON.stringify(planted)}, 'planted'); fs.unlinkSync(${JSON.stringify(planted)}) }`
     const planter = spawn(process.execPath, ['--eval', script], { uid: stranger, gid: stranger })
-    t.after(() => planter.kill('SIGKILL'))
+    t.onTestFinished(() => {
+      void planter.kill('SIGKILL')
+    })
     await once(planter.stdout, 'data')
     for (let tries = 0; tries < 20_000; tries++) {
       assert.throws(() => readTrustedFile(planted), { code: /^(?:ENOENT|EUNTRUSTED)$/ })

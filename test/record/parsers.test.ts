@@ -1,6 +1,5 @@
-import assert from 'node:assert/strict'
-import { test } from 'node:test'
 import fc from 'fast-check'
+import { expect, test } from 'vitest'
 import { parseDesiredState } from '../../src/record/desired-state.ts'
 import { parseJournalLine } from '../../src/record/journal.ts'
 import { parsePidFile } from '../../src/record/pid-file.ts'
@@ -21,16 +20,16 @@ test('any text is a state or is said to be none', () => {
       (text) => parseRuntimeState(text).kind === 'corrupt' || text.includes('schemaVersion'),
     ),
   )
-  assert.deepEqual(parseRuntimeState(''), { kind: 'corrupt', why: 'it is empty' })
-  assert.deepEqual(parseRuntimeState('\u0000'.repeat(400)), { kind: 'corrupt', why: 'it is not JSON' })
-  assert.deepEqual(parseRuntimeState('{"schemaVersion":9}'), { kind: 'newer', schemaVersion: 9 })
-  assert.deepEqual(parseRuntimeState(JSON.stringify(wellState)), { kind: 'read', state: wellState })
+  expect(parseRuntimeState('')).toStrictEqual({ kind: 'corrupt', why: 'it is empty' })
+  expect(parseRuntimeState('\u0000'.repeat(400))).toStrictEqual({ kind: 'corrupt', why: 'it is not JSON' })
+  expect(parseRuntimeState('{"schemaVersion":9}')).toStrictEqual({ kind: 'newer', schemaVersion: 9 })
+  expect(parseRuntimeState(JSON.stringify(wellState))).toStrictEqual({ kind: 'read', state: wellState })
 })
 
 test('a state that is cut anywhere is corrupt, never half believed', () => {
   const whole = JSON.stringify(wellState, null, 1)
   for (let length = 0; length < whole.length; length++) {
-    assert.equal(parseRuntimeState(whole.slice(0, length)).kind, 'corrupt')
+    expect(parseRuntimeState(whole.slice(0, length)).kind).toBe('corrupt')
   }
 })
 
@@ -52,19 +51,19 @@ test('any text in a PID file is a process, or is said to be none', () => {
   fc.assert(
     fc.property(texts, (text) => {
       const file = parsePidFile(text, 7)
-      if (file.kind === 'legacy') assert.ok(Number.isSafeInteger(file.pid) && file.pid > 0)
-      else assert.ok(file.kind === 'invalid' || file.kind === 'identified')
+      if (file.kind === 'legacy') expect(Number.isSafeInteger(file.pid) && file.pid > 0).toBeTruthy()
+      else expect(file.kind === 'invalid' || file.kind === 'identified').toBeTruthy()
     }),
   )
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 0x7fff_ffff }), (pid) => {
       const text = `${pid}\n${JSON.stringify(identity(pid))}\n`
-      assert.deepEqual(parsePidFile(text, 7), { kind: 'identified', identity: identity(pid), inode: 7 })
-      assert.deepEqual(parsePidFile(`${pid}\n`, 7), { kind: 'legacy', pid, inode: 7 })
+      expect(parsePidFile(text, 7)).toStrictEqual({ kind: 'identified', identity: identity(pid), inode: 7 })
+      expect(parsePidFile(`${pid}\n`, 7)).toStrictEqual({ kind: 'legacy', pid, inode: 7 })
     }),
   )
   for (const text of ['0', '-1', '1e3', '12 13', '4294967296', '\n42'])
-    assert.equal(parsePidFile(text, 7).kind, 'invalid')
+    expect(parsePidFile(text, 7).kind).toBe('invalid')
 })
 
 test('any line is an event or none', () => {
@@ -76,12 +75,14 @@ test('any line is an event or none', () => {
     event: 'monitor-stopped',
     reason: 'SIGTERM',
   }
-  assert.deepEqual(parseJournalLine(JSON.stringify(line)), [line])
-  assert.deepEqual(parseJournalLine(JSON.stringify({ ...line, event: 'of a version to come' })), [])
+  expect(parseJournalLine(JSON.stringify(line))).toStrictEqual([line])
+  expect(parseJournalLine(JSON.stringify({ ...line, event: 'of a version to come' }))).toStrictEqual([])
 })
 
 test('what is wanted is read back, and a damaged file wants everything up', () => {
   fc.assert(fc.property(texts, (text) => parseDesiredState(text).size === 0))
   const down = { inspector: { since: '2026-11-21T01:00:00.000Z', why: 'ordered' } }
-  assert.deepEqual([...parseDesiredState(JSON.stringify({ schemaVersion: 1, down }))], Object.entries(down))
+  expect([...parseDesiredState(JSON.stringify({ schemaVersion: 1, down }))]).toStrictEqual(
+    Object.entries(down),
+  )
 })

@@ -1,9 +1,8 @@
-import assert from 'node:assert/strict'
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { describe, it } from 'node:test'
-import { ownIdentity } from '../../src/os/process-identity.ts'
+import { describe, expect, it } from 'vitest'
+import { ownIdentity } from '../../src/process/identity.ts'
 import { writePidFile } from '../../src/record/pid-file.ts'
 import { homeDirectory, readersDirectory, writersDirectory } from '../../src/record/usual-directories.ts'
 
@@ -41,27 +40,29 @@ describe('The state directory of a command that writes', () => {
   it('is the one asked for, systemd’s, that of XDG_STATE_HOME, or in the home', () =>
     withPlaces((folder) => {
       process.env.STATE_DIRECTORY = '/var/lib/a:/var/lib/b'
-      assert.equal(writersDirectory('/srv/x').directory, '/srv/x')
-      assert.equal(writersDirectory(undefined).directory, '/var/lib/a')
+      expect(writersDirectory('/srv/x').directory).toBe('/srv/x')
+      expect(writersDirectory(undefined).directory).toBe('/var/lib/a')
       delete process.env.STATE_DIRECTORY
-      assert.equal(writersDirectory(undefined).directory, path.join(folder, 'state', 'port-watchdog'))
+      expect(writersDirectory(undefined).directory).toBe(path.join(folder, 'state', 'port-watchdog'))
       for (const unset of [undefined, '', 'relative']) {
         if (unset === undefined) delete process.env.XDG_STATE_HOME
         else process.env.XDG_STATE_HOME = unset
         const own = path.join(folder, 'home', '.local', 'state', 'port-watchdog')
-        assert.equal(writersDirectory(undefined).directory, own)
+        expect(writersDirectory(undefined).directory).toBe(own)
       }
     }))
 
   it('is made nowhere by asking for its name', () =>
     withPlaces((folder) => {
       writersDirectory(undefined)
-      assert.equal(existsSync(path.join(folder, 'state', 'port-watchdog')), false)
+      expect(existsSync(path.join(folder, 'state', 'port-watchdog'))).toBe(false)
     }))
 
   it('is refused when it is empty, as from a variable that is not set', () => {
     for (const find of [writersDirectory, readersDirectory]) {
-      assert.throws(() => find(''), { exitCode: 64, message: /--state-dir/ })
+      expect(() => find('')).toThrow(
+        expect.objectContaining({ exitCode: 64, message: expect.stringContaining('--state-dir') }),
+      )
     }
   })
 
@@ -71,12 +72,12 @@ describe('The state directory of a command that writes', () => {
       mkdirSync(old, { mode: 0o700 })
       writePidFile(path.join(old, 'tcp_proxy_6274.pid'))
       const { directory, note } = writersDirectory(undefined)
-      assert.equal(directory, old)
-      assert.match(note ?? '', /Going on in .*run\/port-watchdog, because .* still runs there/)
-      assert.equal(readersDirectory(undefined), old)
+      expect(directory).toBe(old)
+      expect(note ?? '').toMatch(/Going on in .*run\/port-watchdog, because .* still runs there/)
+      expect(readersDirectory(undefined)).toBe(old)
       const gone = { ...ownIdentity(), startTime: '1' }
       writeFileSync(path.join(old, 'tcp_proxy_6274.pid'), `${gone.pid}\n${JSON.stringify(gone)}\n`)
-      assert.deepEqual(writersDirectory(undefined), {
+      expect(writersDirectory(undefined)).toStrictEqual({
         directory: path.join(folder, 'state', 'port-watchdog'),
         note: undefined,
       })
@@ -88,13 +89,13 @@ describe('The state directory of a command that writes', () => {
       chmodSync(path.join(folder, 'home'), 0o500)
       delete process.env.XDG_STATE_HOME
       const own = path.join(folder, 'tmp', `port-watchdog-${process.getuid?.()}`)
-      assert.equal(writersDirectory(undefined).directory, own)
+      expect(writersDirectory(undefined).directory).toBe(own)
     }))
 
   it('does not depend on a home that is not there', () =>
     withPlaces(() => {
       process.env.HOME = '/nonexistent'
-      assert.notEqual(homeDirectory(), '/nonexistent')
+      expect(homeDirectory()).not.toBe('/nonexistent')
     }))
 })
 
@@ -102,17 +103,17 @@ describe('The state directory of a command that reads', () => {
   it('is the one in which something runs, before others with records', () =>
     withPlaces((folder) => {
       const usual = recordsIn(path.join(folder, 'state', 'port-watchdog'))
-      assert.equal(readersDirectory(undefined), usual)
+      expect(readersDirectory(undefined)).toBe(usual)
       const old = recordsIn(path.join(folder, 'tmp', `port-watchdog-${process.getuid?.()}`))
-      assert.equal(readersDirectory(undefined), usual)
+      expect(readersDirectory(undefined)).toBe(usual)
       writePidFile(path.join(old, 'tcp_proxy_6274.pid'))
-      assert.equal(readersDirectory(undefined), old)
+      expect(readersDirectory(undefined)).toBe(old)
     }))
 
   it('is none that somebody else has put into the temp folder', () =>
     withPlaces((folder) => {
       const elsewhere = recordsIn(path.join(folder, 'elsewhere'))
       symlinkSync(elsewhere, path.join(folder, 'tmp', `port-watchdog-${process.getuid?.()}`))
-      assert.equal(readersDirectory(undefined), path.join(folder, 'state', 'port-watchdog'))
+      expect(readersDirectory(undefined)).toBe(path.join(folder, 'state', 'port-watchdog'))
     }))
 })

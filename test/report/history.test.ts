@@ -1,7 +1,6 @@
-import assert from 'node:assert/strict'
-import { test } from 'node:test'
 import fc from 'fast-check'
-import type { ForwardEvent, JournalEntry, JournalEvent } from '../../src/record/journal.ts'
+import { assert, expect, test } from 'vitest'
+import type { ForwardEvent, JournalEntry, JournalEvent } from '../../src/record/shapes/journal.ts'
 import { type History, historyOf, type Period, recentDays, recentWeeks } from '../../src/report/history.ts'
 import { historyLines } from '../../src/report/render-history.ts'
 import { columnsOf, plain } from '../../src/report/text.ts'
@@ -58,7 +57,7 @@ const started = (ms: number, previousSeenAt: number | null = null) =>
 const day = 86_400_000
 const today = (entries: readonly JournalEntry[], watchedUntil = noon): Period => {
   const period = historyOf({ entries, now: noon, watchedUntil }).forwards[0]?.days.at(-1)
-  assert.ok(period)
+  assert(period)
   return period
 }
 
@@ -71,17 +70,14 @@ test('one failure: how long it was down, and how long the recovery took', () => 
     at(noon - 28 * minute, forward('started', 'starting', 'running', { failures: 1 })),
   ]
   const { upMs, downMs, unknownMs, failures, meanTimeToRecoveryMs, availability } = today(entries)
-  assert.deepEqual(
-    { upMs, downMs, unknownMs, failures, meanTimeToRecoveryMs },
-    {
-      upMs: 58 * minute,
-      downMs: 2 * minute,
-      unknownMs: 0,
-      failures: 1,
-      meanTimeToRecoveryMs: 2 * minute,
-    },
-  )
-  assert.equal(availability, 58 / 60)
+  expect({ upMs, downMs, unknownMs, failures, meanTimeToRecoveryMs }).toStrictEqual({
+    upMs: 58 * minute,
+    downMs: 2 * minute,
+    unknownMs: 0,
+    failures: 1,
+    meanTimeToRecoveryMs: 2 * minute,
+  })
+  expect(availability).toBe(58 / 60)
 })
 
 test('a monitor that was killed: the time until the next one is unknown, not up', () => {
@@ -91,11 +87,11 @@ test('a monitor that was killed: the time until the next one is unknown, not up'
     started(noon - 10 * minute, noon - 50 * minute),
     at(noon - 10 * minute, forward('adopted', 'unknown', 'running')),
   ]
-  assert.equal(today(entries).upMs, 20 * minute)
+  expect(today(entries).upMs).toBe(20 * minute)
   const [first] = entries
-  assert.ok(first)
+  assert(first)
   const forgotten = [first, ...entries.slice(1, 2), started(noon - 10 * minute, null)]
-  assert.equal(today(forgotten).upMs, 0, 'without a sign of life only the events count')
+  expect(today(forgotten).upMs, 'without a sign of life only the events count').toBe(0)
 })
 
 test('a monitor that is gone now: nothing is known since its last sign of life', () => {
@@ -103,18 +99,18 @@ test('a monitor that is gone now: nothing is known since its last sign of life',
     started(noon - 60 * minute),
     at(noon - 60 * minute, forward('adopted', 'unknown', 'running')),
   ]
-  assert.equal(today(entries, noon - 40 * minute).upMs, 20 * minute)
+  expect(today(entries, noon - 40 * minute).upMs).toBe(20 * minute)
 })
 
 test('sleep, and events that were lost, are unknown', () => {
   const up = [started(noon - 60 * minute), at(noon - 60 * minute, forward('adopted', 'unknown', 'running'))]
   const from = new Date(noon - 50 * minute).toISOString()
   const slept = [...up, at(noon - 20 * minute, { event: 'monitor-gap', from, reason: 'it slept' })]
-  assert.equal(today(slept).upMs, 30 * minute)
+  expect(today(slept).upMs).toBe(30 * minute)
   const lost = [...up, at(noon - 20 * minute, { event: 'events-lost', from, count: 3 })]
-  assert.equal(today(lost).upMs, 10 * minute)
+  expect(today(lost).upMs).toBe(10 * minute)
   const told = [...lost, at(noon - 20 * minute, forward('noticed', 'running', 'running'))]
-  assert.equal(today(told).upMs, 30 * minute)
+  expect(today(told).upMs).toBe(30 * minute)
 })
 
 test('what somebody ordered down is no failure', () => {
@@ -125,7 +121,13 @@ test('what somebody ordered down is no failure', () => {
     at(noon - 30 * minute, forward('ended', 'stopping', 'down')),
   ]
   const { upMs, downMs, wantedDownMs, failures, availability } = today(entries)
-  assert.deepEqual([upMs, downMs, wantedDownMs, failures, availability], [30 * minute, 0, 30 * minute, 0, 1])
+  expect([upMs, downMs, wantedDownMs, failures, availability]).toStrictEqual([
+    30 * minute,
+    0,
+    30 * minute,
+    0,
+    1,
+  ])
 })
 
 test('a forward that is no longer configured has no more history, not one of being down', () => {
@@ -137,8 +139,8 @@ test('a forward that is no longer configured has no more history, not one of bei
     at(noon - 30 * minute + 5, forward('ended', 'stopping', 'down')),
   ]
   const { upMs, wantedDownMs, unknownMs } = today(entries)
-  assert.deepEqual([upMs, unknownMs], [30 * minute, 30 * minute - wantedDownMs])
-  assert.ok(wantedDownMs <= 5)
+  expect([upMs, unknownMs]).toStrictEqual([30 * minute, 30 * minute - wantedDownMs])
+  expect(wantedDownMs).toBeLessThanOrEqual(5)
 })
 
 test('a failure that goes on while the monitor is replaced counts once', () => {
@@ -150,7 +152,7 @@ test('a failure that goes on while the monitor is replaced counts once', () => {
     at(noon - 29 * minute, forward('starting', 'unknown', 'starting', { failures: 1 })),
     at(noon - 28 * minute, forward('started', 'starting', 'running', { failures: 1 })),
   ]
-  assert.equal(today(entries).failures, 1)
+  expect(today(entries).failures).toBe(1)
 })
 
 test('a target that is away counts apart from its forward', () => {
@@ -161,17 +163,48 @@ test('a target that is away counts apart from its forward', () => {
     at(noon - 25 * minute, forward('target-up', 'running', 'running')),
   ]
   const { upMs, failures, targetFailures, targetDownMs } = today(entries)
-  assert.deepEqual([upMs, failures, targetFailures, targetDownMs], [60 * minute, 0, 1, 5 * minute])
+  expect([upMs, failures, targetFailures, targetDownMs]).toStrictEqual([60 * minute, 0, 1, 5 * minute])
+})
+
+test('an app that never ran makes its forward waiting, not up; journals of earlier versions say it otherwise', () => {
+  for (const target of ['waiting', 'unknown'] as const) {
+    const entries = [
+      started(noon - 180 * minute),
+      at(noon - 180 * minute, forward('starting', 'unknown', 'starting', { target })),
+      at(noon - 180 * minute, forward('started', 'starting', 'running', { target })),
+      at(noon - 120 * minute, forward('died', 'running', 'starting', { target, failures: 1 })),
+      at(noon - 119 * minute, forward('started', 'starting', 'running', { target, failures: 1 })),
+    ]
+    const { upMs, waitingMs, downMs, unknownMs, failures, meanTimeToRecoveryMs, availability } =
+      today(entries)
+    expect([upMs, waitingMs, downMs, unknownMs]).toStrictEqual([0, 179 * minute, minute, 0])
+    expect([failures, meanTimeToRecoveryMs, availability]).toStrictEqual([1, minute, 0])
+    const history = historyOf({ entries: entries.slice(0, 3), now: noon, watchedUntil: noon })
+    expect(history.forwards[0]?.hours.slice(-4)).toStrictEqual(['unknown', 'waiting', 'waiting', 'waiting'])
+    const text = renderHistory(history, 120)
+    expect(text).toMatch(/AVAILABLE.*WAITING/)
+    expect(text).toMatch(/ – .* 3 h/)
+    expect(text).not.toMatch(/100 %|unknown\n/)
+    const answers = [
+      ...entries.slice(0, 3),
+      at(noon - 60 * minute, forward('target-up', 'running', 'running')),
+    ]
+    expect([today(answers).upMs, today(answers).waitingMs]).toStrictEqual([60 * minute, 120 * minute])
+  }
 })
 
 test('six weeks are told, each from Monday on', () => {
   const weeks = recentWeeks(noon, 6)
-  assert.deepEqual(
-    weeks.map(({ from }) => new Date(from).toISOString().slice(0, 10)),
-    ['2026-10-12', '2026-10-19', '2026-10-26', '2026-11-02', '2026-11-09', '2026-11-16'],
-  )
-  assert.equal(weeks.at(-1)?.to, noon)
-  assert.equal(recentDays(noon, 7).length, 7)
+  expect(weeks.map(({ from }) => new Date(from).toISOString().slice(0, 10))).toStrictEqual([
+    '2026-10-12',
+    '2026-10-19',
+    '2026-10-26',
+    '2026-11-02',
+    '2026-11-09',
+    '2026-11-16',
+  ])
+  expect(weeks.at(-1)?.to).toBe(noon)
+  expect(recentDays(noon, 7).length).toBe(7)
   const failed = noon - 30 * day
   const entries = [
     started(failed - minute),
@@ -180,18 +213,15 @@ test('six weeks are told, each from Monday on', () => {
     at(failed + 100, forward('started', 'starting', 'running', { failures: 1 })),
   ]
   const history = historyOf({ entries, now: noon, watchedUntil: noon })
-  assert.deepEqual(
-    history.forwards[0]?.weeks.map(({ failures }) => failures),
-    [0, 1, 0, 0, 0, 0],
-  )
+  expect(history.forwards[0]?.weeks.map(({ failures }) => failures)).toStrictEqual([0, 1, 0, 0, 0, 0])
   const text = renderHistory(history, 80)
-  assert.match(text, /web has not failed this week; last failure 2026-10-22 12:00:00: saw\s+died/)
+  expect(text).toMatch(/web has not failed this week; last failure 2026-10-22 12:00:00: saw\s+died/)
   const away = [
     ...entries.slice(0, 2),
     at(noon - 50, forward('target-down', 'running', 'running', { target: 'silent' })),
   ]
   const ofTarget = renderHistory(historyOf({ entries: away, now: noon, watchedUntil: noon }), 200)
-  assert.match(ofTarget, /^web has not failed; its target was away once this week\n/)
+  expect(ofTarget).toMatch(/^web has not failed; its target was away once this week\n/)
 })
 
 test('no time is counted before a forward was first seen, and a week says nothing that its day has said', () => {
@@ -202,10 +232,10 @@ test('no time is counted before a forward was first seen, and a week says nothin
   ]
   const history = historyOf({ entries, now: noon, watchedUntil: noon })
   const [web] = history.forwards
-  assert.deepEqual([web?.days.at(-1)?.unknownMs, web?.weeks.at(-1)?.unknownMs], [0, 0])
+  expect([web?.days.at(-1)?.unknownMs, web?.weeks.at(-1)?.unknownMs]).toStrictEqual([0, 0])
   const text = renderHistory(history, 100)
-  assert.doesNotMatch(text, /week of/)
-  assert.match(text, / {2}24 h {2}·{23}▇ {2}7 days {2}·{6}▇\n/)
+  expect(text).not.toMatch(/week of/)
+  expect(text).toMatch(/ {2}24 h {2}·{23}▇ {2}7 days {2}·{6}▇\n/)
   const more = historyOf({
     entries: [
       started(noon - day),
@@ -216,8 +246,8 @@ test('no time is counted before a forward was first seen, and a week says nothin
     now: noon,
     watchedUntil: noon,
   })
-  assert.match(renderHistory(more, 100), /week of 11-16/)
-  assert.match(renderHistory(more, 100), / {2}24 h {2}▇{22}▄▇ {2}7 days {2}·{5}▇▄\n/)
+  expect(renderHistory(more, 100)).toMatch(/week of 11-16/)
+  expect(renderHistory(more, 100)).toMatch(/ {2}24 h {2}▇{22}▄▇ {2}7 days {2}·{5}▇▄\n/)
 })
 
 const events: fc.Arbitrary<JournalEvent> = fc.oneof(
@@ -245,7 +275,7 @@ const events: fc.Arbitrary<JournalEvent> = fc.oneof(
         'blocked',
         'down',
       ),
-      target: fc.constantFrom<ForwardEvent['target']>('unknown', 'answers', 'silent'),
+      target: fc.constantFrom<ForwardEvent['target']>('unknown', 'waiting', 'answers', 'silent'),
       failures: fc.nat(5),
     })
     .map(({ kind, from, to, ...more }) => forward(kind, from, to, more)),
@@ -276,16 +306,18 @@ test('whatever the events, and however the clock was set: the parts of a period 
       })
       for (const { days, weeks, since } of history.forwards) {
         for (const period of [...days, ...weeks]) {
-          const { upMs, downMs, wantedDownMs, unknownMs, availability } = period
+          const { upMs, waitingMs, downMs, wantedDownMs, unknownMs, availability } = period
           // Nothing is counted before the forward was first seen.
           const from = Math.max(Date.parse(period.from), Date.parse(since))
           const whole = Math.max(0, Date.parse(period.to) - from)
-          for (const part of [upMs, downMs, wantedDownMs, unknownMs]) assert.ok(part >= 0 && part <= whole)
-          assert.equal(upMs + downMs + wantedDownMs + unknownMs, whole)
-          assert.ok(availability === null || (availability >= 0 && availability <= 1))
+          for (const part of [upMs, waitingMs, downMs, wantedDownMs, unknownMs])
+            expect(part >= 0 && part <= whole).toBeTruthy()
+          expect(upMs + waitingMs + downMs + wantedDownMs + unknownMs).toBe(whole)
+          expect(availability === null || (availability >= 0 && availability <= 1)).toBeTruthy()
         }
       }
-      for (const line of renderHistory(history, 60).split('\n')) assert.ok(columnsOf(line) <= 60, line)
+      for (const line of renderHistory(history, 60).split('\n'))
+        expect(columnsOf(line) <= 60, line).toBeTruthy()
     }),
   )
 })
@@ -312,7 +344,7 @@ test('in order, time before the first event and after the last sign of life is u
         }
         const end = ms + rest
         const { upMs, downMs } = today(entries, end)
-        assert.equal(upMs + downMs, end - begin)
+        expect(upMs + downMs).toBe(end - begin)
       },
     ),
   )
@@ -360,12 +392,10 @@ test('the story of a restart: what was seen, decided and done, how long it took,
   ]
   const now = { time: new Date(noon).toISOString(), monotonicMs: 1e9, bootId: 'b' }
   const why = whyRestarted(entries, '8080', now)
-  assert.equal(why.kind, 'restart')
+  expect(why.kind).toBe('restart')
   if (why.kind !== 'restart') return
-  assert.equal(why.story.tookMs, 2129)
-  assert.equal(
-    renderWhy(why),
-    `web (port 8080), last restart on 2026-11-21:
+  expect(why.story.tookMs).toBe(2129)
+  expect(renderWhy(why)).toBe(`web (port 8080), last restart on 2026-11-21:
 
   11:30:00.000  seen     PID 41 was killed by SIGKILL after 30 min
                 decided  start it again in 2.0 s, because restart 2 in a row
@@ -382,8 +412,7 @@ Since then:
   11:30:02.140  seen     PID 42 is well
                 decided  count it as well again
 According to the journal, it runs (PID 42), ready 29 min 57 s ago. proxy-status shows its present state.
-`,
-  )
+`)
   const again = [
     ...entries,
     at(noon - 20 * minute, forward('order', 'running', 'stopping')),
@@ -393,25 +422,27 @@ According to the journal, it runs (PID 42), ready 29 min 57 s ago. proxy-status 
     at(noon - 9 * minute, forward('started', 'starting', 'running', { pid: 43 })),
   ]
   const before = whyRestarted(again, 'web', now)
-  assert.ok(before.kind === 'restart')
-  assert.deepEqual(before.story.lines, why.story.lines, 'a plain start is no restart')
-  assert.equal(before.story.standing, 'it runs (PID 43), ready 9 min ago')
+  assert(before.kind === 'restart')
+  expect(before.story.lines, 'a plain start is no restart').toStrictEqual(why.story.lines)
+  expect(before.story.standing).toBe('it runs (PID 43), ready 9 min ago')
   const onlyStarted = whyRestarted(again.slice(-5), 'web', now)
-  assert.ok(onlyStarted.kind === 'no-restart')
-  assert.match(
-    renderWhy(onlyStarted),
+  assert(onlyStarted.kind === 'no-restart')
+  expect(renderWhy(onlyStarted)).toMatch(
     /^web \(port 8080\) has not been restarted since .*, neither after a failure nor by an order\. Its last start was at 2026-11-21 11:50:00\./,
   )
   const unwatched = [...again.slice(0, 1), ...again.slice(-3)]
-  assert.equal(whyRestarted(unwatched, 'web', now).kind, 'restart', 'it died while nobody watched')
+  expect(whyRestarted(unwatched, 'web', now).kind, 'it died while nobody watched').toBe('restart')
   const replaced = [
     ...again,
     at(noon - 5 * minute, forward('order', 'running', 'running', { did: ['start number 4, beside'] })),
     at(noon - 5 * minute + 300, forward('started', 'running', 'running', { pid: 44 })),
   ]
   const replacement = whyRestarted(replaced, 'web', now)
-  assert.ok(replacement.kind === 'restart')
-  assert.deepEqual([replacement.story.lines.length, replacement.story.tookMs], [2, 300])
-  assert.equal(whyRestarted(entries.slice(0, 1), 'web', now).kind, 'no-restart')
-  assert.deepEqual(whyRestarted(entries, 'other', now), { kind: 'unknown-forward', known: ['web (8080)'] })
+  assert(replacement.kind === 'restart')
+  expect([replacement.story.lines.length, replacement.story.tookMs]).toStrictEqual([2, 300])
+  expect(whyRestarted(entries.slice(0, 1), 'web', now).kind).toBe('no-restart')
+  expect(whyRestarted(entries, 'other', now)).toStrictEqual({
+    kind: 'unknown-forward',
+    known: ['web (8080)'],
+  })
 })

@@ -1,7 +1,6 @@
-import assert from 'node:assert/strict'
-import { describe, it } from 'node:test'
-import type { ForwarderHealth, InspectorFacts } from '../../src/record/forwarder-health.ts'
-import type { ForwardRecord, RuntimeState } from '../../src/record/runtime-state.ts'
+import { describe, expect, it } from 'vitest'
+import type { ForwarderHealth, InspectorFacts } from '../../src/record/shapes/forwarder-health.ts'
+import type { ForwardRecord, RuntimeState } from '../../src/record/shapes/runtime-state.ts'
 import { assess } from '../../src/report/assess.ts'
 import type { StatusFacts } from '../../src/report/facts.ts'
 import { judgeInspector } from '../../src/report/inspector-verdict.ts'
@@ -26,9 +25,11 @@ describe('A forward in front of an MCP Inspector', () => {
   it('is exposed where the Inspector hands its token to every visitor, or asks for none', () => {
     for (const token of ['handed-out', 'not-asked-for'] as const) {
       const verdict = judge({ token })
-      assert.equal(verdict?.state, 'exposed')
-      assert.match(verdict?.reason ?? '', /anybody who reaches http:\/\/192\.0\.2\.2:6274 can start programs/)
-      assert.equal(verdict?.allowedOrigins, undefined)
+      expect(verdict?.state).toBe('exposed')
+      expect(verdict?.reason ?? '').toMatch(
+        /anybody who reaches http:\/\/192\.0\.2\.2:6274 can start programs/,
+      )
+      expect(verdict?.allowedOrigins).toBe(undefined)
     }
   })
 
@@ -42,9 +43,13 @@ describe('A forward in front of an MCP Inspector', () => {
         { origin: 'http://[2001:db8::2]:6274', allowed: false },
       ],
     })
-    assert.equal(verdict?.state, 'degraded')
-    assert.match(verdict?.reason ?? '', /^connecting from http:\/\/192\.0\.2\.2:6274 fails with 403/)
-    assert.deepEqual(verdict?.allowedOrigins, [origin, 'http://[2001:db8::2]:6274', 'http://localhost:6274'])
+    expect(verdict?.state).toBe('degraded')
+    expect(verdict?.reason ?? '').toMatch(/^connecting from http:\/\/192\.0\.2\.2:6274 fails with 403/)
+    expect(verdict?.allowedOrigins).toStrictEqual([
+      origin,
+      'http://[2001:db8::2]:6274',
+      'http://localhost:6274',
+    ])
   })
 
   it('is healthy where connecting works at one address, and names those where it does not', () => {
@@ -54,26 +59,25 @@ describe('A forward in front of an MCP Inspector', () => {
     ]
     const inspector: InspectorFacts = { ...page, generation: 1, token: 'kept', version: null, origins }
     const [forward] = assess({ ...wellFacts, forwards: [answeringForward({ inspector })] }).forwards
-    assert.deepEqual(
-      [forward?.state, forward?.reason],
-      ['healthy', 'MCP Inspector 1.x does not allow the origin http://[2001:db8::2]:6274'],
-    )
+    expect([forward?.state, forward?.reason]).toStrictEqual([
+      'healthy',
+      'MCP Inspector 1.x does not allow the origin http://[2001:db8::2]:6274',
+    ])
   })
 
   it('tells that the page of 2.x needs a secure context', () => {
-    assert.match(judge({ token: 'kept' })?.reason ?? '', /https or localhost only/)
-    assert.equal(
-      judge({ token: 'kept', origins: [{ origin: 'https://192.0.2.2:6274', allowed: true }] }),
+    expect(judge({ token: 'kept' })?.reason ?? '').toMatch(/https or localhost only/)
+    expect(judge({ token: 'kept', origins: [{ origin: 'https://192.0.2.2:6274', allowed: true }] })).toBe(
       undefined,
     )
   })
 
   it('is well behind a login, on loopback alone, and without an Inspector', () => {
     const gate = { kind: 'token', tokenPlace: 'the file gate_token', logins: 0, failedAttempts: 0 } as const
-    assert.equal(judge({}, { gate }), undefined)
-    assert.equal(judge({ origins: [] }), undefined)
-    assert.equal(judge(null), undefined)
-    assert.equal(judge({ generation: 1, token: 'kept' }), undefined)
+    expect(judge({}, { gate })).toBe(undefined)
+    expect(judge({ origins: [] })).toBe(undefined)
+    expect(judge(null)).toBe(undefined)
+    expect(judge({ generation: 1, token: 'kept' })).toBe(undefined)
   })
 })
 
@@ -84,33 +88,36 @@ describe('The cure for an Inspector that lets everybody in', () => {
 
   it('is a command where no configuration file is used', () => {
     const { next, forwards } = written({ configuration: null }, { directoryOption: ' --state-dir /srv/s' })
-    assert.deepEqual(next, [
+    expect(next).toStrictEqual([
       'proxy-monitor --stop --state-dir /srv/s && proxy-monitor --gate token --state-dir /srv/s   ' +
         '(puts a login in front of inspector-proxy)',
     ])
-    assert.equal(forwards[0]?.advice, null)
+    expect(forwards[0]?.advice).toBe(null)
   })
 
   it('is a line of the file where one is used', () => {
     const { next } = written({ configuration: '/etc/pw.yaml' })
-    assert.deepEqual(next, [
+    expect(next).toStrictEqual([
       'put a login in front: write gate: token in /etc/pw.yaml for each forward of the Inspector',
     ])
   })
 
   it('is another installation of a service without a file', () => {
     const { next } = written({ configuration: null, serviceManager: 'systemd' })
-    assert.match(next[0] ?? '', /install-systemd --config FILE$/)
+    expect(next[0] ?? '').toMatch(/install-systemd --config FILE$/)
   })
 
   it('is a word of tcp-proxy where no monitor knows the forward', () => {
     const { next } = assess({ ...wellFacts, forwards: [{ ...forward(), record: undefined }] })
-    assert.ok(next.includes('put a login in front: start the forward with --gate token'), next.join('\n'))
+    expect(
+      next.includes('put a login in front: start the forward with --gate token'),
+      next.join('\n'),
+    ).toBeTruthy()
   })
 
   it('is counted as what it is, not among the degraded', () => {
     const { summary } = written({})
-    assert.deepEqual([summary.exposed, summary.degraded, summary.healthy], [1, 0, 0])
+    expect([summary.exposed, summary.degraded, summary.healthy]).toStrictEqual([1, 0, 0])
   })
 })
 
@@ -118,7 +125,7 @@ describe('A monitor that died with a login in front of the default forwards', ()
   it('is to be started with that login again', () => {
     const writer = { ...wellState.writer, configuration: null, gate: 'token' }
     const { next } = assess(monitorFacts({ writer }, { writerVerdict: 'gone' }))
-    assert.equal(next[0], `proxy-monitor --state-dir ${wellFacts.stateDirectory} --gate token`)
+    expect(next[0]).toBe(`proxy-monitor --state-dir ${wellFacts.stateDirectory} --gate token`)
   })
 })
 
@@ -138,7 +145,7 @@ describe('The address to open in front of an Inspector', () => {
           }),
         ],
       }).forwards[0]?.openAt
-    assert.deepEqual(openAt(true), ['https://192.0.2.2:7002'])
-    assert.deepEqual(openAt(false), ['http://192.0.2.2:7002'])
+    expect(openAt(true)).toStrictEqual(['https://192.0.2.2:7002'])
+    expect(openAt(false)).toStrictEqual(['http://192.0.2.2:7002'])
   })
 })

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import { appendFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { type TestContext, test } from 'node:test'
 import { gzipSync } from 'node:zlib'
 import fc from 'fast-check'
-import { LineLog } from '../../src/record/line-log.ts'
-import { formatForPeople, type LogEntry, type LogLevel } from '../../src/record/log-entry.ts'
+import { type TestContext, test } from 'vitest'
+import { formatForPeople, type LogEntry, type LogLevel } from '../../src/log/entry.ts'
+import { LineLog } from '../../src/log/line-log.ts'
 import { readLogs, splitBackwards } from '../../src/report/log-reader.ts'
 import { logSources } from '../../src/report/log-source.ts'
 import { directoryFailure } from '../../src/report/readable.ts'
@@ -217,7 +217,7 @@ test('short options do what the long ones do', async (t) => {
   const { code, stdout } = await run('proxy-log', ['-j', '-v', '--state-dir', directory])
   assert.deepEqual([code, messages(stdout).length], [0, 6])
   const why = await run('proxy-log', ['-w', '6274', '--state-dir', directory])
-  assert.match(why.stderr, /the journal has no forward "6274"/)
+  assert.match(why.stderr, /the journal has no forward or program "6274"/)
 })
 
 test('on a terminal: the date once a day, clock, sign and name, and words below words', () => {

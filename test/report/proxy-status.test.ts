@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { type TestContext, test } from 'node:test'
+import { type TestContext, test } from 'vitest'
 import { z } from 'zod'
+import type { StatusReport } from '../../src/record/shapes/status-report.ts'
 import type { History } from '../../src/report/history.ts'
-import type { StatusReport } from '../../src/report/status.ts'
 import { commandFile, RunningCommand, run, temporaryDirectory } from '../support/children.ts'
-import { checkout } from '../support/tools.ts'
-import { echoServer, freePort } from '../support/watched.ts'
+import { checkout, freePort } from '../support/tools.ts'
+import { echoServer } from '../support/watched.ts'
 
 interface Scene {
   readonly directory: string
@@ -20,14 +20,14 @@ interface Scene {
 async function scene(t: TestContext): Promise<Scene> {
   const directory = temporaryDirectory(t)
   const [port, target] = [await freePort(), await echoServer()]
-  t.after(() => target.close())
+  t.onTestFinished(() => target.close())
   const configuration = path.join(directory, 'c.json')
   const forwards = [{ name: 'web', listen: port, target: `127.0.0.1:${target.port}` }]
   writeFileSync(configuration, JSON.stringify({ interval: '1s', forwards }))
   const state = ['--state-dir', path.join(directory, 'state')]
   const words = ['--config', configuration, '--stop-forwards', ...state]
   const monitor = new RunningCommand(commandFile('proxy-monitor'), words)
-  t.after(async () => {
+  t.onTestFinished(async () => {
     monitor.child.kill('SIGTERM')
     await monitor.ended
   })
@@ -97,7 +97,7 @@ test('--wait gives up after its time, with 124 and what is missing', async (t) =
     '--wait',
     'running',
     '--timeout',
-    '300ms',
+    '1500ms',
     '--state-dir',
     directory,
   ])

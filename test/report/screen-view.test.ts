@@ -1,7 +1,6 @@
-import assert from 'node:assert/strict'
-import { test } from 'node:test'
 import { stripVTControlCharacters } from 'node:util'
 import fc from 'fast-check'
+import { expect, test } from 'vitest'
 import { pressOf } from '../../src/report/screen/terminal.ts'
 import {
   firstView,
@@ -29,40 +28,40 @@ const shown = (view: typeof firstView, page: Page) => picture(view, page, option
 test('the cursor goes through the forwards, stays on the screen, and stays on its forward after the next look', () => {
   const page = list(20, 10)
   let view = settled(firstView, page)
-  assert.equal(view.cursor, 'app-0')
+  expect(view.cursor).toBe('app-0')
   for (let i = 1; i < 20; i++) {
     view = press(view, 'down', page)
-    assert.equal(view.cursor, `app-${i}`)
-    assert.ok(shown(view, page).includes(`› app-${i} healthy`), shown(view, page).join('\n'))
+    expect(view.cursor).toBe(`app-${i}`)
+    expect(shown(view, page).includes(`› app-${i} healthy`), shown(view, page).join('\n')).toBeTruthy()
   }
-  assert.equal(press(view, 'down', page).cursor, 'app-19')
+  expect(press(view, 'down', page).cursor).toBe('app-19')
   const fewer = { ...page, lines: page.lines.filter(({ forward }) => forward !== 'app-3') }
-  assert.equal(settled(view, fewer).cursor, 'app-19')
-  assert.equal(settled(view, list(5, 10)).cursor, 'app-0', 'it is gone')
+  expect(settled(view, fewer).cursor).toBe('app-19')
+  expect(settled(view, list(5, 10)).cursor, 'it is gone').toBe('app-0')
   for (let i = 0; i < 25; i++) view = press(view, 'up', page)
-  assert.deepEqual([view.cursor, view.offset], ['app-0', 0])
-  assert.equal(shown(view, page)[0], 'summary')
+  expect([view.cursor, view.offset]).toStrictEqual(['app-0', 0])
+  expect(shown(view, page)[0]).toBe('summary')
 })
 
 test('what does not fit is paged, and the last row says how much is left', () => {
   const page = list(20, 10)
   let view = settled(firstView, page)
-  assert.match(shown(view, page).at(-1) ?? '', /^33 more lines below · q quit$/)
+  expect(shown(view, page).at(-1) ?? '').toMatch(/^33 more lines below · q quit$/)
   view = press(view, 'page-down', page)
-  assert.equal(view.offset, 9)
+  expect(view.offset).toBe(9)
   view = press(view, 'last', page)
-  assert.equal(shown(view, page).at(-1), 'q quit')
-  assert.equal(press(press(view, 'first', page), 'page-up', page).offset, 0)
+  expect(shown(view, page).at(-1)).toBe('q quit')
+  expect(press(press(view, 'first', page), 'page-up', page).offset).toBe(0)
 })
 
 test('pages open on the chosen forward and Esc goes back', () => {
   const page = list(3, 10)
   const chosen = press(settled(firstView, page), 'down', page)
-  assert.deepEqual(press(chosen, 'open', page), { page: 'forward', cursor: 'app-1', offset: 0 })
+  expect(press(chosen, 'open', page)).toStrictEqual({ page: 'forward', cursor: 'app-1', offset: 0 })
   for (const key of ['log', 'why', 'history'] as const) {
     const opened = press(chosen, key, page)
-    assert.deepEqual(opened, { page: key, cursor: 'app-1', offset: 0 })
-    assert.deepEqual(press(opened, 'back', page), { ...chosen, offset: 0 })
+    expect(opened).toStrictEqual({ page: key, cursor: 'app-1', offset: 0 })
+    expect(press(opened, 'back', page)).toStrictEqual({ ...chosen, offset: 0 })
   }
 })
 
@@ -90,25 +89,25 @@ test('whatever is pressed, and however large the terminal is: a picture of so ma
         const page = list(forwards, rows)
         view = settled(press(view, key, page), page)
         const drawn = picture(view, page, { ...options, width })
-        assert.equal(drawn.length, Math.max(2, rows))
-        for (const row of drawn) assert.ok(columnsOf(row) <= width)
+        expect(drawn.length).toBe(Math.max(2, rows))
+        for (const row of drawn) expect(columnsOf(row) <= width).toBeTruthy()
       }
     }),
   )
 })
 
 test('a frame is one text that clears what was there before, without a newline in the last row', () => {
-  assert.equal(frame(['a', 'b']), '\u001b[Ha\u001b[K\r\nb\u001b[K\u001b[J')
+  expect(frame(['a', 'b'])).toBe('\u001b[Ha\u001b[K\r\nb\u001b[K\u001b[J')
   const coloured = picture(settled(firstView, list(1, 5)), list(1, 5), { ...options, colour: true })
-  assert.ok(coloured.some((row) => row.includes('\u001b[7m')))
-  assert.equal(stripVTControlCharacters(coloured[2] ?? ''), '✓ app-0 healthy')
+  expect(coloured.some((row) => row.includes('\u001b[7m'))).toBeTruthy()
+  expect(stripVTControlCharacters(coloured[2] ?? '')).toBe('✓ app-0 healthy')
 })
 
 test('keys', () => {
-  assert.equal(pressOf({ name: 'q' }), 'quit')
-  assert.equal(pressOf({ name: 'c', ctrl: true }), 'quit')
-  assert.equal(pressOf({ name: 'l', ctrl: true }), undefined)
-  assert.equal(pressOf({ name: 'escape' }), 'back')
-  assert.equal(pressOf({ name: 'toString' }), undefined)
-  assert.equal(pressOf({}), undefined)
+  expect(pressOf({ name: 'q' })).toBe('quit')
+  expect(pressOf({ name: 'c', ctrl: true })).toBe('quit')
+  expect(pressOf({ name: 'l', ctrl: true })).toBe(undefined)
+  expect(pressOf({ name: 'escape' })).toBe('back')
+  expect(pressOf({ name: 'toString' })).toBe(undefined)
+  expect(pressOf({})).toBe(undefined)
 })

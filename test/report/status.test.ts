@@ -1,20 +1,19 @@
-import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { test } from 'node:test'
 import { stripVTControlCharacters } from 'node:util'
+import { assert, expect, test } from 'vitest'
 import { z } from 'zod'
-import { newHealth } from '../../src/alert/channel-health.ts'
-import type { ProcessVerdict } from '../../src/os/process-identity.ts'
-import type { InspectorFacts } from '../../src/record/forwarder-health.ts'
+import { newHealth } from '../../src/alert/channel-records.ts'
+import type { ProcessVerdict } from '../../src/process/identity.ts'
+import type { InspectorFacts } from '../../src/record/shapes/forwarder-health.ts'
+import type { ProgramRecord } from '../../src/record/shapes/runtime-state.ts'
+import type { ForwardStatusState } from '../../src/record/shapes/status-report.ts'
 import { assess } from '../../src/report/assess.ts'
-import type { StatusFacts } from '../../src/report/facts.ts'
+import type { ProgramFacts, StatusFacts } from '../../src/report/facts.ts'
 import { ownPrograms } from '../../src/report/own-programs.ts'
 import { renderStatus } from '../../src/report/render.ts'
-import type { ForwardStatusState } from '../../src/report/status.ts'
 import { columnsOf } from '../../src/report/text.ts'
 import { temporaryDirectory } from '../support/children.ts'
-import { matchesGolden } from '../support/golden.ts'
 import {
   answeringForward,
   forwardFacts,
@@ -93,6 +92,10 @@ const forwards: Readonly<Record<ForwardStatusState, StatusFacts>> = {
   blocked: forwardFacts(
     silentForward(undefined, { phase: 'blocked', reason: 'the port is taken by PID 990 (node server.js)' }),
   ),
+  // Only programs are.
+  detached: forwardFacts(
+    silentForward(undefined, { phase: 'detached', reason: 'PID 7 is gone and has left PID 8 (node)' }),
+  ),
   hung: forwardFacts(silentForward({ pid, verdict: 'alive' }, {}, 'silent')),
   suspended: forwardFacts(silentForward({ pid, verdict: 'stopped' }, {}, 'silent')),
   dead: forwardFacts(silentForward({ pid, verdict: 'gone' })),
@@ -106,6 +109,13 @@ const forwards: Readonly<Record<ForwardStatusState, StatusFacts>> = {
 /** Every state of the monitor. */
 const monitors: Readonly<Record<string, StatusFacts>> = {
   'never-ran': { ...wellFacts, reading: { kind: 'missing' }, writerVerdict: undefined, forwards: [] },
+  starting: {
+    ...wellFacts,
+    reading: { kind: 'missing' },
+    writerVerdict: undefined,
+    startingMonitor: { pid: 77, version: null, startedAt: null },
+    forwards: [],
+  },
   ended: monitorFacts(
     { stopped: { at: '2026-11-21T00:59:00.000Z', reason: 'SIGTERM' } },
     { writerVerdict: 'gone' },
@@ -169,9 +179,11 @@ const incidents: StatusFacts = {
   openIncidents: (['target', 'memory'] as const).map((subject, i) => ({
     incident: {
       id: `3f2a91c0-${i + 1}`,
+      unit: 'forward-6277',
       forward: 'inspector-proxy',
       port: 6277,
       subject,
+      title: '',
       message:
         subject === 'target'
           ? 'Target localhost:6277 of inspector-proxy does not answer: refused (failure #3); the forwarder works, the target must be started'
@@ -212,9 +224,8 @@ const detailed: StatusFacts = {
           time: '2026-11-21T00:59:56.100Z',
           monotonicMs: now - 4900,
           bootId: 'this-boot',
-          event: 'forward',
           kind: 'target-down',
-          forward: 'inspector-proxy',
+          name: 'inspector-proxy',
           port: 6277,
           from: 'running',
           to: 'running',
@@ -310,6 +321,33 @@ const many: StatusFacts = {
   alertChannels: [],
 }
 
+/** Programs alone: one that is well, one whose health fails and is only alerted, one whose output tells why it ends. */
+const onlyPrograms: StatusFacts = {
+  ...wellFacts,
+  forwards: [],
+  programFacts: [
+    programFacts('web', {}),
+    programFacts('api', { unwell: { problem: 'http://127.0.0.1:4000/ does not answer', failures: 3 } }),
+    programFacts('worker', {
+      phase: 'backoff',
+      identity: null,
+      reason: 'it ended with exit code 1 before it was ready; it said: Error: boom',
+      cause: { code: 'start-failed', isInOutput: true },
+      nextTryAt: now + 4000,
+      failures: 4,
+    }),
+  ],
+}
+
+function programFacts(name: string, record: Partial<ProgramRecord>): ProgramFacts {
+  const { port: _, target: __, health: ___, ...unit } = wellRecord
+  const ofProgram = { name, command: `node ${name}.js`, readyPort: 4000, autostart: true, health: null }
+  const whole: ProgramRecord = { ...unit, ...ofProgram, ...record }
+  const process =
+    whole.identity === null ? undefined : ({ identity: whole.identity, verdict: 'alive' } as const)
+  return { record: whole, process, wantedDown: undefined }
+}
+
 const cases: readonly (readonly [string, StatusFacts])[] = [
   ['many', many],
   ...Object.entries(forwards).map(([name, facts]) => [`forward-${name}`, facts] as const),
@@ -330,62 +368,85 @@ const cases: readonly (readonly [string, StatusFacts])[] = [
     'ended-with-forwards',
     { ...(monitors.ended ?? wellFacts), forwards: [silentForward(undefined, { phase: 'down' })] },
   ],
+  [
+    'monitor-starting-again',
+    monitorFacts(
+      { stopped: { at: '2026-11-21T00:59:00.000Z', reason: 'SIGTERM' } },
+      {
+        writerVerdict: 'gone',
+        startingMonitor: { pid: 77, version: '0.1.0', startedAt: '2026-11-21T01:00:00.000Z' },
+        forwards: [silentForward({ pid, verdict: 'gone' }, { phase: 'down' })],
+      },
+    ),
+  ],
+  [
+    'first-round',
+    monitorFacts(
+      {
+        lastRoundAt: null,
+        lastRound: null,
+        writer: { ...wellState.writer, startedAtMonotonicMs: now - 500 },
+      },
+      { forwards: [silentForward(undefined, { phase: 'unknown' })] },
+    ),
+  ],
   ['asked-for', detailed],
   ['over-limit', overLimit],
   ['open-incidents', incidents],
   ['slow-round', monitorFacts({ lastRound: { ms: 6200, forwards: 300 } })],
   ['workers', withWorkers],
+  ['programs', onlyPrograms],
 ]
 
 for (const [name, facts] of cases) {
-  test(`golden: ${name}, as text and as JSON that satisfies the schema`, () => {
+  test(`golden: ${name}, as text and as JSON that satisfies the schema`, async () => {
     const report = assess(facts)
     const json = JSON.parse(JSON.stringify(report)) as unknown
     const checked = schema.safeParse(json)
-    assert.ok(checked.success, checked.success ? '' : JSON.stringify(checked.error.issues, null, 1))
-    matchesGolden(`status/${name}.json`, `${JSON.stringify(report, null, 2)}\n`)
+    expect(checked.success, checked.success ? '' : JSON.stringify(checked.error.issues, null, 1)).toBeTruthy()
+    await expect(`${JSON.stringify(report, null, 2)}\n`).toMatchFileSnapshot(`../golden/status/${name}.json`)
     const pictures = [120, 80, 40].map(
       (width) => `--- ${width} columns\n${renderStatus(report, { colour: false, width })}`,
     )
-    matchesGolden(`status/${name}.txt`, pictures.join('\n'))
+    await expect(pictures.join('\n')).toMatchFileSnapshot(`../golden/status/${name}.txt`)
   })
 
   test(`nothing is wider than the terminal: ${name}`, () => {
     for (const width of [...Array.from({ length: 130 }, (_, i) => i + 1), 200, 1000]) {
       const text = renderStatus(assess(facts), { colour: false, width })
       const tooWide = text.split('\n').filter((line) => columnsOf(line) > width)
-      assert.deepEqual(tooWide, [], `at ${width} columns`)
+      expect(tooWide, `at ${width} columns`).toStrictEqual([])
     }
   })
 }
 
 test('each made-up state is the one it is meant to be', () => {
-  for (const [state, facts] of Object.entries(forwards)) assert.equal(assess(facts).forwards[0]?.state, state)
-  for (const [cause, facts] of Object.entries(monitors)) assert.equal(assess(facts).monitor.cause, cause)
+  for (const [state, facts] of Object.entries(forwards)) expect(assess(facts).forwards[0]?.state).toBe(state)
+  for (const [cause, facts] of Object.entries(monitors)) expect(assess(facts).monitor.cause).toBe(cause)
 })
 
 test('on a narrow terminal what matters stays, and no time is torn apart', () => {
   const at = (width: number, facts = forwards.unreachable ?? wellFacts) =>
     renderStatus(assess(facts), { colour: false, width })
-  assert.match(at(150), /NAME +STATE +OPEN AT +TARGET +LAST 24 H +OPEN +IN +OUT +RESTARTS/)
-  assert.match(at(80), /NAME +STATE +OPEN AT +OPEN +RESTARTS/)
-  assert.match(at(60), /NAME +STATE +OPEN AT/)
-  assert.match(at(40), /NAME +STATE +PORT\n✗ inspector-proxy +unreachable +6277/)
-  assert.match(at(20), /✗ inspector-proxy\n {2}unreachable\n/)
+  expect(at(150)).toMatch(/NAME +STATE +OPEN AT +TARGET +LAST 24 H +OPEN +IN +OUT +RESTARTS/)
+  expect(at(80)).toMatch(/NAME +STATE +OPEN AT +OPEN +RESTARTS/)
+  expect(at(60)).toMatch(/NAME +STATE +OPEN AT/)
+  expect(at(40)).toMatch(/NAME +STATE +PORT\n✗ inspector-proxy +unreachable +6277/)
+  expect(at(20)).toMatch(/✗ inspector-proxy\n {2}unreachable\n/)
   for (const width of [40, 60, 80]) {
-    assert.match(at(width, monitors.ended), /ended by SIGTERM at\s+2026-11-21 00:59:00/)
+    expect(at(width, monitors.ended)).toMatch(/ended by SIGTERM at\s+2026-11-21 00:59:00/)
   }
 })
 
 test('ten faulty forwards fit on 45 rows of 120 columns, each reason once', () => {
   const text = renderStatus(assess(many), { colour: false, width: 120 })
-  assert.ok(text.split('\n').length <= 45, text)
+  expect(text.split('\n').length <= 45, text).toBeTruthy()
   for (let i = 0; i < 10; i++) {
-    assert.equal(text.match(new RegExp(`127.0.0.1:${3000 + i} refused`, 'g'))?.length, 1)
-    assert.equal(text.match(new RegExp(`start your app on localhost:${3000 + i}`, 'g'))?.length, 1)
+    expect(text.match(new RegExp(`127.0.0.1:${3000 + i} refused`, 'g'))?.length).toBe(1)
+    expect(text.match(new RegExp(`start your app on localhost:${3000 + i}`, 'g'))?.length).toBe(1)
   }
-  assert.match(text, /1 healthy · 2 waiting · 10 down {3}state: /)
-  assert.match(text, /… waiting for an app on localhost:6275 \(inspector-sandbox\), localhost:6277/)
+  expect(text).toMatch(/1 healthy · 2 waiting · 10 down {3}state: /)
+  expect(text).toMatch(/… waiting for an app on localhost:6275 \(inspector-sandbox\), localhost:6277/)
 })
 
 test('the columns stand where they stood at the last look, whatever the ages and rates are', () => {
@@ -399,15 +460,15 @@ test('the columns stand where they stood at the last look, whatever the ages and
   const headers = [0, 999, 59_000, 80_000, 3_540_000, 36_000_000].flatMap((age) =>
     [0, 1, 999, 12_000].map((rate) => header(age, rate)),
   )
-  assert.equal(new Set(headers).size, 1, headers.join('\n'))
+  expect(new Set(headers).size, headers.join('\n')).toBe(1)
 })
 
 test('the bar has a cell for each hour, in ASCII, too', () => {
   const report = assess(wellFacts)
-  assert.match(renderStatus(report, { colour: false, width: 120 }), / ·{18}▇▇▄▁▇▇ /)
+  expect(renderStatus(report, { colour: false, width: 120 })).toMatch(/ ·{18}▇▇▄▁▇▇ /)
   const ascii = renderStatus(report, { colour: true, width: 120, unicode: false })
-  assert.doesNotMatch(ascii, /\P{ASCII}/u)
-  assert.match(stripVTControlCharacters(ascii), /\+ inspector-proxy +healthy.* \|{18}##=_## /)
+  expect(ascii).not.toMatch(/\P{ASCII}/u)
+  expect(stripVTControlCharacters(ascii)).toMatch(/\+ inspector-proxy +healthy.* \|{18}##=_## /)
 })
 
 test('an alert channel that fails is not "all is well", and something can be done', () => {
@@ -419,10 +480,9 @@ test('an alert channel that fails is not "all is well", and something can be don
     lastError: 'HTTP 500',
   } as const
   const report = assess({ ...wellFacts, alertChannels: [health] })
-  assert.equal(report.exitCode, 151)
-  assert.match(report.next.join(), /proxy-monitor --config '\/etc\/port watchdog.yaml' --test-alert hook /)
-  assert.match(
-    renderStatus(report, { colour: false, width: 120 }),
+  expect(report.exitCode).toBe(151)
+  expect(report.next.join()).toMatch(/proxy-monitor --config '\/etc\/port watchdog.yaml' --test-alert hook /)
+  expect(renderStatus(report, { colour: false, width: 120 })).toMatch(
     /alerts: hook failing, 2 queued \(HTTP 500\)/,
   )
 })
@@ -433,29 +493,30 @@ test('the address to open can be pasted: a URL where it is HTTP, no wildcard, wh
   const addresses = (...all: string[]) =>
     all.map((address) => ({ address, port: 8080, origin: 'bound' as const }))
   const listen = { ...wellHealth.listen, port: 8080 }
-  assert.deepEqual(open({ listen: { ...listen, addresses: addresses('::') } }), [
+  expect(open({ listen: { ...listen, addresses: addresses('::') } })).toStrictEqual([
     '192.0.2.7:8080',
     '[2001:db8::7]:8080',
     '127.0.0.1:8080',
     '[::1]:8080',
   ])
-  assert.deepEqual(
+  expect(
     open({ listen: { ...listen, addresses: addresses('127.0.0.1', 'fe80::1%eth0', '10.0.0.5') } }),
-    ['10.0.0.5:8080', '127.0.0.1:8080'],
-  )
+  ).toStrictEqual(['10.0.0.5:8080', '127.0.0.1:8080'])
   const gate = { kind: 'token' as const, tokenPlace: '/x', logins: 0, failedAttempts: 0 }
   const certificate = { subject: 'CN=x', names: '', validFrom: '', validTo: '', fingerprint: '' }
   const tls = { certificate, target: null }
-  assert.deepEqual(open({ listen: { ...listen, addresses: addresses('10.0.0.5') }, gate, tls }), [
+  expect(open({ listen: { ...listen, addresses: addresses('10.0.0.5') }, gate, tls })).toStrictEqual([
     'https://10.0.0.5:8080',
   ])
-  assert.deepEqual(open({ listen: { ...listen, addresses: addresses('10.0.0.5') }, tls }), ['10.0.0.5:8080'])
-  assert.deepEqual(open({}), ['http://192.0.2.7:6277', 'http://[2001:db8::7]:6277'])
+  expect(open({ listen: { ...listen, addresses: addresses('10.0.0.5') }, tls })).toStrictEqual([
+    '10.0.0.5:8080',
+  ])
+  expect(open({})).toStrictEqual(['http://192.0.2.7:6277', 'http://[2001:db8::7]:6277'])
 })
 
 test('the schema refuses what the report never says', () => {
   const report = JSON.parse(JSON.stringify(assess(wellFacts))) as Record<string, unknown>
-  assert.equal(schema.safeParse(report).success, true)
+  expect(schema.safeParse(report).success).toBe(true)
   for (const wrong of [
     { ...report, schemaVersion: 2 },
     { ...report, exitCode: 2 },
@@ -463,7 +524,7 @@ test('the schema refuses what the report never says', () => {
     { ...report, forwards: [{}] },
     { ...report, monitor: { ...(report.monitor as object), state: 'FINE' } },
   ]) {
-    assert.equal(schema.safeParse(wrong).success, false, JSON.stringify(wrong))
+    expect(schema.safeParse(wrong).success, JSON.stringify(wrong)).toBe(false)
   }
 })
 
@@ -472,7 +533,7 @@ test('colour changes nothing but colour', () => {
     const plain = renderStatus(assess(facts), { colour: false, width: 80 })
     const coloured = renderStatus(assess(facts), { colour: true, width: 80 })
     // biome-ignore lint/suspicious/noControlCharactersInRegex: the escape sequence of a colour.
-    assert.equal(coloured.replaceAll(/\u001b\[\d+m/g, ''), plain)
+    expect(coloured.replaceAll(/\u001b\[\d+m/g, '')).toBe(plain)
   }
 })
 
@@ -495,6 +556,7 @@ test('no combination of monitor, process, control and record calls healthy what 
     'backoff',
     'flapping',
     'blocked',
+    'detached',
     'down',
   ] as const
   for (const monitor of [wellFacts, ...Object.values(monitors)]) {
@@ -504,12 +566,12 @@ test('no combination of monitor, process, control and record calls healthy what 
           const process = verdict === undefined ? undefined : { pid, verdict }
           const report = assess({ ...monitor, forwards: [silentForward(process, { phase }, control)] })
           const [forward] = report.forwards
-          assert.ok(forward !== undefined)
-          assert.ok(!['healthy', 'waiting', 'unreachable', 'degraded'].includes(forward.state))
-          assert.equal(forward.reason === null, false, `${forward.state} without a reason`)
-          assert.equal(report.exitCode === 0, monitor === wellFacts && forward.state === 'down')
+          assert(forward !== undefined)
+          expect(!['healthy', 'waiting', 'unreachable', 'degraded'].includes(forward.state)).toBeTruthy()
+          expect(forward.reason === null, `${forward.state} without a reason`).toBe(false)
+          expect(report.exitCode === 0).toBe(monitor === wellFacts && forward.state === 'down')
           if (verdict === 'alive' || verdict === 'stopped' || verdict === 'unverifiable') {
-            assert.ok(['hung', 'suspended', 'unverifiable'].includes(forward.state), forward.state)
+            expect(['hung', 'suspended', 'unverifiable'].includes(forward.state), forward.state).toBeTruthy()
           }
         }
       }
@@ -522,72 +584,72 @@ test('what needs a living monitor is not said without one', () => {
     if (cause === 'records' || cause === 'configuration') continue
     const forward = silentForward(undefined, { phase: 'backoff', reason: 'it died', nextTryAt: now + 1000 })
     const [status] = assess({ ...monitor, forwards: [forward] }).forwards
-    assert.equal(status?.state, 'dead')
-    assert.equal(status?.nextTryInMs, null)
+    expect(status?.state).toBe(cause === 'starting' ? 'starting' : 'dead')
+    expect(status?.nextTryInMs).toBe(null)
   }
 })
 
 test('a forward that somebody wants down is down, not dead, without a monitor too', () => {
   const died = { ...(monitors.died ?? wellFacts), forwards: [silentForward(undefined, { phase: 'down' })] }
-  assert.equal(assess(died).forwards[0]?.state, 'down')
+  expect(assess(died).forwards[0]?.state).toBe('down')
 })
 
 test('times of an earlier boot are no ages', () => {
   const report = assess(monitors.rebooted ?? wellFacts)
-  assert.equal(report.forwards[0]?.lastCheckAgeMs, null)
-  assert.equal(report.monitor.lastCheckAgeMs, null)
-  assert.equal(report.exitCode, 3)
+  expect(report.forwards[0]?.lastCheckAgeMs).toBe(null)
+  expect(report.monitor.lastCheckAgeMs).toBe(null)
+  expect(report.exitCode).toBe(3)
 })
 
 test('files of a forward that is no longer watched and does not run are not held against anybody', () => {
   const stranger = { ...silentForward({ pid: 9, verdict: 'gone' }), port: 7000, record: undefined }
-  assert.deepEqual(assess({ ...wellFacts, forwards: [wellForward, stranger] }).exitCode, 0)
+  expect(assess({ ...wellFacts, forwards: [wellForward, stranger] }).exitCode).toStrictEqual(0)
   const unwatched = assess({
     ...wellFacts,
     reading: { kind: 'missing' },
     writerVerdict: undefined,
     forwards: [stranger],
   })
-  assert.equal(unwatched.forwards[0]?.state, 'dead', 'started by hand, and dead')
+  expect(unwatched.forwards[0]?.state, 'started by hand, and dead').toBe('dead')
   const running = assess({
     ...wellFacts,
     forwards: [wellForward, { ...wellForward, port: 7000, record: undefined }],
   })
-  assert.equal(running.forwards.length, 2, 'started by hand beside the monitor')
-  assert.deepEqual(
-    running.forwards.map(({ monitored }) => monitored),
-    [true, false],
-  )
-  assert.match(renderStatus(running, { colour: false, width: 120 }), /not monitored/)
-  assert.match(running.next[0] ?? '', /^kill 4188 /)
+  expect(running.forwards.length, 'started by hand beside the monitor').toBe(2)
+  expect(running.forwards.map(({ monitored }) => monitored)).toStrictEqual([true, false])
+  expect(renderStatus(running, { colour: false, width: 120 })).toMatch(/not monitored/)
+  expect(running.next[0] ?? '').toMatch(/^kill 4188 /)
   const elsewhere = assess({
     ...wellFacts,
     pidNamespace: 'pid:[1]',
     forwards: [{ ...wellForward, port: 7000, record: undefined }],
   })
-  assert.deepEqual(elsewhere.next, [], 'its PID is one of another container')
+  expect(elsewhere.next, 'its PID is one of another container').toStrictEqual([])
 })
 
 test('what falls short of healthy is said: a full forward, one target of several away; a Unix socket is an address', () => {
   const away = { ...wellHealth.target, state: 'unreachable' as const }
   const of = (health: Parameters<typeof answeringForward>[0]) => {
     const [forward] = assess(forwardFacts(answeringForward(health))).forwards
-    assert.ok(forward !== undefined)
+    assert(forward !== undefined)
     return forward
   }
   const full = of({ connections: { ...wellHealth.connections, full: 'descriptors' } })
-  assert.deepEqual(
-    [full.state, full.reason],
-    ['degraded', 'turns connections away (descriptors): 2 of 1000 are open'],
-  )
+  expect([full.state, full.reason]).toStrictEqual([
+    'degraded',
+    'turns connections away (descriptors): 2 of 1000 are open',
+  ])
   const message =
     'this machine has no free source port towards 10.0.0.5:80: raise net.ipv4.ip_local_port_range'
   const short = of({ shortage: { reason: 'source-ports', message, ageMs: 10 } })
-  assert.deepEqual([short.state, short.reason], ['degraded', message])
+  expect([short.state, short.reason]).toStrictEqual(['degraded', message])
   const some = of({ targets: [wellHealth.target, away] })
-  assert.deepEqual([some.state, some.reason], ['degraded', '1 of 2 targets do not answer: localhost:6277'])
+  expect([some.state, some.reason]).toStrictEqual([
+    'degraded',
+    '1 of 2 targets do not answer: localhost:6277',
+  ])
   const socket = of({ listen: { ...wellHealth.listen, addresses: [], paths: ['/run/x.sock'] } })
-  assert.deepEqual([socket.state, socket.listen], ['healthy', ['unix:/run/x.sock']])
+  expect([socket.state, socket.listen]).toStrictEqual(['healthy', ['unix:/run/x.sock']])
 })
 
 test('the next step is the one that mends', () => {
@@ -605,35 +667,52 @@ test('the next step is the one that mends', () => {
     return assess({ ...facts, reading: changed, stateDirectory: directory, forwards: [] }).next[0]
   }
   const start = "proxy-monitor --state-dir /var/lib/port-watchdog --config '/etc/port watchdog.yaml'"
-  assert.equal(next('died'), start)
-  assert.equal(next('ended'), start)
-  assert.equal(next('suspended'), 'kill -CONT 4121')
-  assert.equal(next('hangs'), `kill -9 4121; ${start}`)
-  assert.equal(next('no-checks'), `kill -9 4121; ${start}`)
-  assert.equal(next('hangs', { serviceManager: 'systemd' }), 'systemctl restart proxy-monitor')
-  assert.equal(
-    next('died', { serviceManager: 'systemd' }, '/home/me/x'),
+  expect(next('died')).toBe(start)
+  expect(next('ended')).toBe(start)
+  expect(next('suspended')).toBe('kill -CONT 4121')
+  expect(next('hangs')).toBe(`kill -9 4121; ${start}`)
+  expect(next('no-checks')).toBe(`kill -9 4121; ${start}`)
+  expect(next('hangs', { serviceManager: 'systemd' })).toBe('systemctl restart proxy-monitor')
+  expect(next('died', { serviceManager: 'systemd' }, '/home/me/x')).toBe(
     'systemctl --user start proxy-monitor',
   )
-  assert.equal(next('never-ran', {}, "/tmp/it's"), "proxy-monitor --state-dir '/tmp/it'\\''s'")
-  assert.equal(next('records'), 'df -h /var/lib/port-watchdog; df -i /var/lib/port-watchdog')
+  expect(next('never-ran', {}, "/tmp/it's")).toBe("proxy-monitor --state-dir '/tmp/it'\\''s'")
+  expect(next('records')).toBe('df -h /var/lib/port-watchdog; df -i /var/lib/port-watchdog')
 })
 
 test('the holder of a port is named, with the command that ends it and the way around it', () => {
   const held = (holder: Partial<StatusFacts['forwards'][number]>) =>
     assess(forwardFacts({ ...silentForward(undefined, { phase: 'blocked', reason: 'taken' }), ...holder }))
       .next
-  assert.deepEqual(held({ holder: { pid: 990, command: 'node server.js' } }), [
+  expect(held({ holder: { pid: 990, command: 'node server.js' } })).toStrictEqual([
     'kill 990   (node server.js; holds port 6277), or give this forward another port',
   ])
   const look = ["sudo ss -ltnp 'sport = :6277'   (shows what holds port 6277)"]
-  assert.deepEqual(held({ holder: { pid: undefined, command: 'unknown' } }), look)
-  assert.deepEqual(held({}), look)
+  expect(held({ holder: { pid: undefined, command: 'unknown' } })).toStrictEqual(look)
+  expect(held({})).toStrictEqual(look)
   const own = {
     holder: { pid: 4188, command: 'tcp-proxy' },
     process: { pid: 4188, verdict: 'gone' as const },
   }
-  assert.deepEqual(held(own), look, 'never one of our own')
+  expect(held(own), 'never one of our own').toStrictEqual(look)
+})
+
+test('a forward that an order has stopped says whose order it was, and what starts it again', () => {
+  const stopped = (control: 'answered' | 'absent') => {
+    const wantedDown = {
+      since: '2026-11-21T00:55:01.000Z',
+      why: 'ordered by alice (UID 1000, cli)',
+      by: 'alice',
+    }
+    const facts = forwardFacts({ ...silentForward(undefined, { phase: 'down' }), wantedDown })
+    return assess({ ...facts, monitorControl: control })
+  }
+  const { forwards, next } = stopped('answered')
+  expect(forwards[0]?.reason).toBe('stopped by alice at 2026-11-21T00:55:01.000Z')
+  expect(next).toStrictEqual(['proxy-ctl start inspector-proxy'])
+  expect(stopped('absent').next, 'nobody would take the order').not.toContain(
+    'proxy-ctl start inspector-proxy',
+  )
 })
 
 test('a forwarder alone is not offered a monitor that would watch other ports', () => {
@@ -643,18 +722,18 @@ test('a forwarder alone is not offered a monitor that would watch other ports', 
     writerVerdict: undefined,
     forwards: [{ ...wellForward, record: undefined }],
   })
-  assert.equal(alone.exitCode, 3)
-  assert.deepEqual(alone.next, [
+  expect(alone.exitCode).toBe(3)
+  expect(alone.next).toStrictEqual([
     'to have port 6277 monitored, list it in a configuration file, then: proxy-monitor --config FILE --state-dir /run/user/1000/port-watchdog',
   ])
 })
 
 test('nobody is to be killed whose identity was not verified; a relative configuration says from where it works', () => {
   const elsewhere = assess({ ...(monitors.hangs ?? wellFacts), writerVerdict: 'unverifiable' })
-  assert.doesNotMatch(elsewhere.next.join('\n'), /kill/)
+  expect(elsewhere.next.join('\n')).not.toMatch(/kill/)
   const writer = { ...wellState.writer, configuration: 'pw.yaml' }
   const relative = assess(monitorFacts({ writer }, { writerVerdict: 'gone' }))
-  assert.match(relative.next[0] ?? '', /--config pw\.yaml {3}\(in the folder in which it was started\)/)
+  expect(relative.next[0] ?? '').toMatch(/--config pw\.yaml {3}\(in the folder in which it was started\)/)
 })
 
 test('the next step names a program that is found as typed', (t) => {
@@ -662,11 +741,11 @@ test('the next step names a program that is found as typed', (t) => {
   writeFileSync(path.join(folder, 'proxy-log'), '', { mode: 0o755 })
   writeFileSync(path.join(folder, 'proxy-monitor'), '', { mode: 0o644 })
   const programs = ownPrograms(`/nowhere:${folder}`)
-  assert.equal(programs.log, 'proxy-log')
-  const own = path.join(checkout, 'dist', 'src', 'cli', 'proxy-monitor.js')
-  assert.match(programs.monitor, new RegExp(`^(?:node )?'?${own}'?$`))
+  expect(programs.log).toBe('proxy-log')
+  const own = path.join(checkout, '(?:dist/)?src', 'cli', 'proxy-monitor.js')
+  expect(programs.monitor).toMatch(new RegExp(`^(?:node )?'?${own}'?$`))
   const { next } = assess({ ...(monitors.ended ?? wellFacts), programs })
-  assert.equal(next[0]?.startsWith(`${programs.monitor} --state-dir `), true)
+  expect(next[0]?.startsWith(`${programs.monitor} --state-dir `)).toBe(true)
 })
 
 test('control characters of a target do not reach the terminal', () => {
@@ -675,5 +754,5 @@ test('control characters of a target do not reach the terminal', () => {
     colour: false,
     width: 80,
   })
-  assert.match(text, /held by ␛\[2Jnode/)
+  expect(text).toMatch(/held by ␛\[2Jnode/)
 })

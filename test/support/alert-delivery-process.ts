@@ -1,6 +1,7 @@
 import { Alerts } from '../../src/alert/alerts.ts'
 import { alertDefaults } from '../../src/config/alert-options.ts'
 import { Secret } from '../../src/config/secret.ts'
+import { plainLog } from '../../src/log/index.ts'
 import { factsOf, quick } from './alert-room.ts'
 
 /**
@@ -15,7 +16,7 @@ const alerts = new Alerts(
     groupMs: 0,
     channels: [{ type: 'webhook', name: 'hook', url: new Secret(url), secret: undefined }],
   },
-  { stateDirectory, say: () => {}, tuning: { ...quick, timeoutMs: 300 } },
+  { stateDirectory, log: plainLog(() => {}), tuning: { ...quick, timeoutMs: 300 } },
 )
 alerts.report('opened', factsOf('steady', 'fails all the time'))
 process.stdout.write('queued steady\n')

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import type { TestContext } from 'node:test'
+import type { TestContext } from 'vitest'
 
 /** How one request is answered; `hang` = not at all, `reset` = the connection is torn within the answer. */
 export type Answer =
@@ -35,7 +35,7 @@ export class AlertReceiver {
     const receiver = new AlertReceiver(answers)
     receiver.#server.listen(port, '127.0.0.1')
     await once(receiver.#server, 'listening')
-    t.after(() => receiver.close())
+    t.onTestFinished(() => receiver.close())
     return receiver
   }
 

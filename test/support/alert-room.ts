@@ -1,13 +1,14 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { TestContext } from 'node:test'
+import type { TestContext } from 'vitest'
 import { Alerts } from '../../src/alert/alerts.ts'
 import type { DeliveryTuning } from '../../src/alert/channel.ts'
-import type { ChannelHealth } from '../../src/alert/channel-health.ts'
 import { readChannelHealth } from '../../src/alert/channel-records.ts'
 import type { Facts } from '../../src/alert/incident.ts'
 import { type AlertConfiguration, alertDefaults } from '../../src/config/alert-options.ts'
+import { plainLog } from '../../src/log/index.ts'
+import type { ChannelHealth } from '../../src/record/shapes/alerts.ts'
 
 /** Short enough for a test, long enough to be told apart. */
 export const quick: Partial<DeliveryTuning> = { timeoutMs: 10_000, backoffMs: 5, backoffLimitMs: 20 }
@@ -30,14 +31,14 @@ export class AlertRoom {
       { ...alertDefaults, groupMs: 0, ...configuration },
       {
         stateDirectory: directory,
-        say: (level, message) => {
+        log: plainLog((level, message) => {
           this.log.push(`${level} ${message}`)
           for (const resolve of this.#waiting.splice(0)) resolve()
-        },
+        }),
         tuning: { ...quick, ...tuning },
       },
     )
-    t.after(async () => {
+    t.onTestFinished(async () => {
       await this.alerts.close()
       rmSync(directory, { recursive: true, force: true })
     })
@@ -68,9 +69,11 @@ export class AlertRoom {
 
 export function factsOf(forward: string, message: string): Facts {
   return {
+    unit: `forward-${forward}`,
     forward,
     port: 6274,
     subject: 'forward',
+    title: forward,
     message,
     failingForMs: 0,
     restarts: 0,

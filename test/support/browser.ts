@@ -49,6 +49,23 @@ export function launchBrowser(): Promise<Browser> {
   return chromium.launch({ executablePath: chromiumFile, headless: true, args: FLAGS })
 }
 
+/** Chromium gives up a load whenever an interface of the machine comes or goes, as in tests beside this one. */
+const networkChanged = 'ERR_NETWORK_CHANGED'
+
+/** Opens a URL in a page. @throws with whether the browser is still there: a page cannot tell. */
+export async function visitUrl(page: Page, url: string): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    try {
+      await page.goto(url, { waitUntil: 'load' })
+      return
+    } catch (error) {
+      const isThere = page.context().browser()?.isConnected() === true
+      if (!isThere) throw new Error('the browser has ended', { cause: error })
+      if (tries === 5 || !String(error).includes(networkChanged)) throw error
+    }
+  }
+}
+
 /** A page of its own visitor, who clicks through the warning about a certificate nobody signed. */
 export async function openPage(browser: Browser, url: string): Promise<Page> {
   const context = await browser.newContext({
@@ -57,6 +74,6 @@ export async function openPage(browser: Browser, url: string): Promise<Page> {
   })
   const page = await context.newPage()
   page.setDefaultTimeout(60_000)
-  await page.goto(url, { waitUntil: 'load' })
+  await visitUrl(page, url)
   return page
 }

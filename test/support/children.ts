@@ -2,19 +2,19 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import type { TestContext } from 'node:test'
-import { fileURLToPath } from 'node:url'
+import type { TestContext } from 'vitest'
+import { compiled } from './tools.ts'
 
 /** A private directory of this test, gone when it ends. */
 export function temporaryDirectory(t: TestContext): string {
   const directory = mkdtempSync(path.join(tmpdir(), 'pw-'))
-  t.after(() => rmSync(directory, { recursive: true, force: true }))
+  t.onTestFinished(() => rmSync(directory, { recursive: true, force: true }))
   return directory
 }
 
 /** The compiled file of a command of ours. */
 export function commandFile(name: string): string {
-  return fileURLToPath(new URL(`../../src/cli/${name}.js`, import.meta.url))
+  return compiled(`src/cli/${name}.ts`)
 }
 
 export interface Ran {

@@ -1,7 +1,7 @@
 import type { ChildProcess } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import net, { type Socket } from 'node:net'
-import { isResetInDisguise } from '../../src/forward/relay/libuv.ts'
+import { handleOf, hasLostPeer, isResetInDisguise } from '../../src/forward/relay/libuv.ts'
 import { resetSocket } from '../../src/forward/relay/reset.ts'
 
 /** Numbers from 0 to 1 that a seed repeats (mulberry32). */
@@ -83,7 +83,9 @@ export interface PlayedEnd {
   readonly received: number
   /** It got the other's FIN, and that was none in disguise. */
   readonly gotFin: boolean
-  /** The same, before its own: only then does Node 20 tell a FIN from a reset. */
+  /** It was no reset in disguise: after its own FIN a socket of Node 20 and 22 cannot always tell. */
+  readonly finIsCertain: boolean
+  /** The same as `gotFin`, before its own FIN. */
   readonly gotFinFirst: boolean
   /** Its own FIN went out after everything. */
   readonly finished: boolean
@@ -105,6 +107,7 @@ export function playEnd(
   let sent = 0
   let received = 0
   let gotFin = false
+  let finIsCertain = false
   let gotFinFirst = false
   let finished = false
   let didReset = false
@@ -168,13 +171,14 @@ export function playEnd(
     socket.on('end', () => {
       if (isResetInDisguise(socket)) return void socket.destroy()
       gotFin = true
+      finIsCertain = !hasLostPeer(handleOf(socket))
       gotFinFirst = !socket.writableEnded
       if (script.waitsForFin) sendOn()
     })
     socket.on('error', () => {})
     socket.once('close', () => {
       for (const timer of timers) clearTimeout(timer)
-      resolve({ sent, received, gotFin, gotFinFirst, finished, didReset, wrong })
+      resolve({ sent, received, gotFin, finIsCertain, gotFinFirst, finished, didReset, wrong })
     })
     rest()
     if (script.readRest === 0) socket.resume()

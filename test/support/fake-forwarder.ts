@@ -1,5 +1,5 @@
 import { renameSync, writeFileSync } from 'node:fs'
-import { identityOf } from '../../src/os/process-identity.ts'
+import { identityOf } from '../../src/process/identity.ts'
 import { Resident } from './resident.ts'
 import type { Watched } from './watched.ts'
 

@@ -9,6 +9,7 @@ import { Forwarder } from '../../src/forward/forwarder.ts'
 import type { ForwarderEvent } from '../../src/forward/forwarder-events.ts'
 import { isResetInDisguise } from '../../src/forward/relay/libuv.ts'
 import { resetSocket } from '../../src/forward/relay/reset.ts'
+import { freePort } from './tools.ts'
 
 /** A list that can be waited on. */
 export class Told<T> {
@@ -115,16 +116,6 @@ export function closed(socket: net.Socket): Promise<void> {
     if (socket.closed) resolve()
     else socket.once('close', () => resolve())
   })
-}
-
-/** A port that was free a moment ago. */
-export async function freePort(host = '127.0.0.1'): Promise<number> {
-  const server = net.createServer().listen(0, host)
-  await once(server, 'listening')
-  const { port } = server.address() as net.AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }
 
 export interface Target {

@@ -5,9 +5,9 @@ import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
 import { askControl } from '../../src/control/client.ts'
 import type { AccessRecord } from '../../src/forward/access-record.ts'
-import type { ForwarderHealth } from '../../src/record/forwarder-health.ts'
-import { freePort, Told, temporaryFolder } from './forward.ts'
-import { tcpProxy } from './tools.ts'
+import type { ForwarderHealth } from '../../src/record/shapes/forwarder-health.ts'
+import { Told, temporaryFolder } from './forward.ts'
+import { freePort, tcpProxy } from './tools.ts'
 
 /** `tcp-proxy` as a person runs it, on 127.0.0.1. */
 export interface ForwarderProcess {

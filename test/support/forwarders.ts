@@ -4,8 +4,8 @@ import type { ForwardOptions } from '../../src/config/forward-options.ts'
 import { withDefaults } from '../../src/config/option-table.ts'
 import { Forwarder } from '../../src/forward/forwarder.ts'
 import type { ForwarderEvent } from '../../src/forward/forwarder-events.ts'
-import type { CertificateFiles } from '../../src/forward/steps/tls-files.ts'
-import { freePort } from './watched.ts'
+import type { CertificateFiles } from '../../src/web/tls-files.ts'
+import { freePort } from './tools.ts'
 
 /** A forwarder within the test's own process. */
 export interface LocalForwarder {

@@ -4,14 +4,15 @@ import { type AddressInfo, connect, createServer, type Server as NetServer, type
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { GateEvent } from '../../src/forward/gate/gate-events.ts'
-import { Gate, GateGroup, type GateSecrets, loadSecrets } from '../../src/forward/gate/index.ts'
+import { Gate, GateGroup, loadGateSecrets } from '../../src/forward/gate/index.ts'
 import type { VisitorLimits } from '../../src/forward/gate/visitors.ts'
+import type { LoginSecrets } from '../../src/web/login-secrets.ts'
 
 /** A gate on a port of its own, in front of a target on 127.0.0.1. */
 export interface GateUnderTest {
   readonly gate: Gate
   readonly port: number
-  readonly secrets: GateSecrets
+  readonly secrets: LoginSecrets
   /** Connections that visitors have open, and that the gate has open to the target. */
   readonly open: { readonly visitors: Set<Socket>; readonly target: Set<Socket> }
   close(): Promise<void>
@@ -33,7 +34,7 @@ const plain = { scheme: 'http', targetScheme: 'http' } as const
 
 export async function startGate(targetPort: number, settings: GateSettings = {}): Promise<GateUnderTest> {
   const stateDirectory = settings.stateDirectory ?? mkdtempSync(join(tmpdir(), 'pw-gate-'))
-  const secrets = loadSecrets(stateDirectory, settings.tokenFile ?? '')
+  const secrets = loadGateSecrets(stateDirectory, settings.tokenFile ?? '')
   const open = { visitors: new Set<Socket>(), target: new Set<Socket>() }
   // As the forward's own listeners are made.
   const server = createServer({ allowHalfOpen: true, pauseOnConnect: true })

@@ -1,5 +1,5 @@
 import { askControl } from '../../src/control/client.ts'
-import type { ForwarderHealth } from '../../src/record/forwarder-health.ts'
+import type { ForwarderHealth } from '../../src/record/shapes/forwarder-health.ts'
 import { until } from './tools.ts'
 import type { Watched } from './watched.ts'
 

@@ -1,4 +1,7 @@
-import type { StatusReport } from '../../src/report/status.ts'
+import { statSync } from 'node:fs'
+import { join } from 'node:path'
+import type { StatusReport } from '../../src/record/shapes/status-report.ts'
+import { fileNames } from '../../src/record/state-directory.ts'
 import type { Lab } from './namespaces.ts'
 import { until } from './tools.ts'
 import { command } from './watched.ts'
@@ -21,11 +24,18 @@ export async function statusIn(lab: Lab, stateDir: string): Promise<Status> {
   return { report: JSON.parse(stdout) as StatusReport, code }
 }
 
-/** Waits until the forwards are exactly these, in exactly these states. */
+/** ms after which `proxy-status` is asked again though the monitor has written nothing new: what it sees itself may have changed. */
+const anotherLookMs = 1500
+
+/** Waits until the forwards are exactly these, in exactly these states. Each look starts a program, so it is taken when there is news. */
 export function forwardsAre(expected: States, lab: Lab, stateDir: string): Promise<Status> {
+  let seen: { readonly written: number; readonly at: number } | undefined
   return until(
     `the forwards to be ${JSON.stringify(expected)}`,
     async () => {
+      const written = statSync(join(stateDir, fileNames.runtimeState)).mtimeMs
+      if (written === seen?.written && performance.now() < seen.at + anotherLookMs) return undefined
+      seen = { written, at: performance.now() }
       const now = await statusIn(lab, stateDir)
       const { forwards } = now.report
       const isSo = forwards.every(({ port, state }) => expected[port] === state)

@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { readRuntimeState } from '../../src/record/runtime-state.ts'
+import { askControl } from '../../src/control/client.ts'
+import { parseRuntimeState } from '../../src/record/runtime-state.ts'
 import { Resident } from './resident.ts'
 import { command, type Watched } from './watched.ts'
 
@@ -62,13 +63,14 @@ export function forwardersOf(watched: Watched, port: number): number[] {
   })
 }
 
-/** Waits until a forward is healthy, as another PID than `not`. */
+/** Waits until a forward is healthy, as another PID than `not`, and its monitor has seen that. */
 export async function healthyAs(watched: Watched, port: number, not = 0, timeoutMs = 20_000) {
   const report = await watched.statusWhen(
     `port ${port} is healthy`,
-    ({ forwards }) => {
+    ({ forwards, monitor }) => {
       const forward = forwards.find((one) => one.port === port)
-      return forward?.state === 'healthy' && forward.pid !== not
+      const isSeen = monitor.state !== 'STARTING' && forward?.lastCheckAgeMs !== null
+      return forward?.state === 'healthy' && forward.pid !== not && isSeen
     },
     timeoutMs,
   )
@@ -77,14 +79,18 @@ export async function healthyAs(watched: Watched, port: number, not = 0, timeout
   return { pid: forward.pid, forward, report }
 }
 
-/** How often a forward was restarted, by the monitor's own records. */
-/** Restarts of a forward: after failures, unless the planned ones are asked for. */
-export function restartsOf(
+/**
+ * Restarts of a forward: after failures, unless the planned ones are asked for. The monitor itself is asked: its records on disk follow what
+ * it logs and answers a moment later.
+ */
+export async function restartsOf(
   watched: Watched,
   port: number,
   kind: 'restarts' | 'plannedRestarts' = 'restarts',
-): number {
-  const reading = readRuntimeState(watched.file('runtime-state.json'))
+): Promise<number> {
+  const reading = parseRuntimeState(
+    JSON.stringify(await askControl(watched.file('control.sock'), 'state', {}, 20_000)),
+  )
   if (reading.kind !== 'read') throw new Error(`the state is ${JSON.stringify(reading)}`)
   const record = reading.state.forwards.find((one) => one.port === port)
   if (record === undefined) throw new Error(`no record of port ${port}`)

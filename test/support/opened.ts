@@ -1,4 +1,4 @@
-import { afterEach } from 'node:test'
+import { afterEach } from 'vitest'
 import { type Forward, openForward, openTarget, type Target } from './forward.ts'
 
 /** What the tests of one file open, closed after each of them, the last one first. */

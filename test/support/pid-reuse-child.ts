@@ -1,16 +1,19 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
-import { identityOf, judgeProcess, type ProcessIdentity } from '../../src/os/process-identity.ts'
+import { chooseSystem, system } from '../../src/os/system.ts'
+import { identityOf, judgeProcess, type ProcessIdentity } from '../../src/process/identity.ts'
 import { forwardersOf, healthyAs, startMonitor } from './monitored.ts'
-import { until } from './tools.ts'
-import { askThrough, echoServer, freePort, withWatched } from './watched.ts'
+import { freePort, until } from './tools.ts'
+import { askThrough, echoServer, withWatched } from './watched.ts'
 
 // Runs inside a PID namespace of its own, where it may say which number the next process gets.
 
 /** Starts a stranger that has exactly this PID. Others may be faster to take the number, so it is tried until it fits. */
-function strangerWithPid(pid: number): Promise<ProcessIdentity> {
-  return until(`PID ${pid} to be given again`, async () => {
+async function strangerWithPid(pid: number): Promise<ProcessIdentity> {
+  // Where start times are known to the second, two processes that begin within one are the same.
+  if (system.name === 'portable') await new Promise((resolve) => setTimeout(resolve, 1000))
+  return await until(`PID ${pid} to be given again`, async () => {
     writeFileSync('/proc/sys/kernel/ns_last_pid', String(pid - 1))
     const child = spawn('sleep', ['600'], { detached: true, stdio: 'ignore' })
     if (child.pid === pid) return identityOf(pid)
@@ -19,6 +22,7 @@ function strangerWithPid(pid: number): Promise<ProcessIdentity> {
   })
 }
 
+await chooseSystem()
 await withWatched(async (watched) => {
   const echo = await echoServer()
   const port = await freePort()

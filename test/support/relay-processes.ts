@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict'
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
 import type { Way } from './relay-peers.ts'
 import type { FromProcess } from './relay-process.ts'
+import { compiled } from './tools.ts'
 
 /** Starts a forwarder without policy in a process of its own. */
 export async function openRelayProcess(way: Way, targetPort: number) {
-  const script = fileURLToPath(new URL('../support/relay-process.js', import.meta.url))
+  const script = compiled('test/support/relay-process.ts')
   const child = fork(script, [way, String(targetPort)])
   const answer = async () => ((await once(child, 'message')) as [FromProcess])[0]
   const listening = await answer()

@@ -78,7 +78,12 @@ export class Resident {
 
   /** Tells it and its children to end, and waits until the program itself has; gives its exit code. */
   async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
-    if (this.isRunning) process.kill(-this.pid, signal)
+    try {
+      if (this.isRunning) process.kill(-this.pid, signal)
+    } catch (error) {
+      // The end of several children is told one by one: of this one it is not told yet.
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+    }
     return this.#exited
   }
 

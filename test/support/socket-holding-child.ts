@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { readdirSync, readlinkSync } from 'node:fs'
-import { listeningPortOf } from '../../src/os/port-holder.ts'
+import { linux } from '../../src/os/linux/index.ts'
 
 /**
  * Preloaded (`--import`) into every Node of a monitor: a forwarder starts a child as soon as it listens, as one with workers does. The
@@ -21,7 +21,7 @@ function startWhenListening(): void {
   const descriptor = readdirSync('/proc/self/fd')
     .map(Number)
     .filter(isSocket)
-    .find((one) => listeningPortOf(one) === Number(port))
+    .find((one) => linux.listeningPortOf(one) === Number(port))
   if (descriptor === undefined) {
     setTimeout(startWhenListening, 50).unref()
     return

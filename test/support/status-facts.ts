@@ -1,6 +1,6 @@
-import type { ProcessIdentity } from '../../src/os/process-identity.ts'
-import type { ForwarderHealth } from '../../src/record/forwarder-health.ts'
-import type { ForwardRecord, RuntimeState } from '../../src/record/runtime-state.ts'
+import type { ProcessIdentity } from '../../src/process/identity.ts'
+import type { ForwarderHealth } from '../../src/record/shapes/forwarder-health.ts'
+import type { ForwardRecord, RuntimeState } from '../../src/record/shapes/runtime-state.ts'
 import type { ForwardFacts, StatusFacts } from '../../src/report/facts.ts'
 
 /** Monotonic ms at which every made-up report is taken. */
@@ -64,6 +64,7 @@ export const wellHealth: ForwarderHealth = {
       memory: 0,
       resolver: 0,
       'no-route': 0,
+      'target-not-ready': 0,
       'target-refused': 3,
       'target-timeout': 0,
       'target-error': 0,
@@ -167,7 +168,7 @@ export const wellFacts: StatusFacts = {
       ),
     ],
   ]),
-  programs: { monitor: 'proxy-monitor', log: 'proxy-log' },
+  programs: { monitor: 'proxy-monitor', log: 'proxy-log', ctl: 'proxy-ctl' },
   nowMonotonicMs: now,
   bootId: 'this-boot',
   reading: { kind: 'read', state: wellState },

@@ -1,7 +1,9 @@
 import { execFile } from 'node:child_process'
-import { existsSync, readdirSync, statSync } from 'node:fs'
+import { existsSync, rmSync } from 'node:fs'
+import { createServer } from 'node:net'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 
 /** The checkout: the nearest folder upwards that holds package.json, from the source as from dist/. */
 export const checkout = findCheckout(dirname(fileURLToPath(import.meta.url)))
@@ -13,20 +15,23 @@ function findCheckout(folder: string): string {
   return findCheckout(parent)
 }
 
-/** The forwarder in the one file that users run. */
-export const tcpProxy = freshBundle(join(checkout, 'dist', 'bin', 'tcp-proxy.cjs'))
-
-/** A test of what the sources were yesterday would prove nothing. */
-function freshBundle(file: string): string {
-  const madeAt = existsSync(file) ? statSync(file).mtimeMs : 0
-  const sources = join(checkout, 'src')
-  for (const name of readdirSync(sources, { recursive: true, encoding: 'utf8' })) {
-    const { mtimeMs } = statSync(join(sources, name))
-    if (name.endsWith('.ts') && mtimeMs > madeAt)
-      throw new Error(`src/${name} is newer than ${file}: run npm run build`)
-  }
-  return file
+/** The compiled file of a source, for tests that start it as a process: `compiled('src/cli/proxy-log.ts')`. */
+export function compiled(source: string): string {
+  return join(checkout, 'dist', source.replace(/\.ts$/, '.js'))
 }
+
+/**
+ * For the `skip` of a test: whether there is a reason to leave it out, which is then printed, so that nobody takes a test that
+ * did not run for one that passed.
+ */
+export function skipFor(reason: string | false | undefined): boolean {
+  if (!reason) return false
+  console.error(`NOT TESTED: ${reason}`)
+  return true
+}
+
+/** The forwarder in the one file that users run. */
+export const tcpProxy = join(checkout, 'dist', 'bin', 'tcp-proxy.cjs')
 
 /** A file of a package that scripts/install-test-tools has fetched into .cache/. */
 export function cached(name: string, ...path: string[]): string {
@@ -40,6 +45,27 @@ export function nodeForInspector(): string {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
   if (major > 22 || (major === 22 && minor >= 19)) return process.execPath
   return cached('node-22', `node-${process.platform}-${process.arch}`, 'bin', 'node')
+}
+
+// Files that run at once must not be given the same port between the look and its use. Each worker of the test runner has a slice of
+// its own, below the ports that the kernel gives away by itself.
+const slice = 1000
+const firstPort =
+  10_000 + (Number(process.env.TEST_PORT_SLICE ?? process.env.VITEST_POOL_ID ?? 0) % 20) * slice
+let nextPort = Math.floor(Math.random() * slice)
+
+/** A port that nobody has on any address, and that neither the kernel nor another test file will take. */
+export async function freePort(): Promise<number> {
+  for (;;) {
+    nextPort = (nextPort + 1) % slice
+    const port = firstPort + nextPort
+    const server = createServer()
+    const isFree = await new Promise<boolean>((resolve) => {
+      server.once('error', () => resolve(false))
+      server.listen(port, () => server.close(() => resolve(true)))
+    })
+    if (isFree) return port
+  }
 }
 
 /** What a finished command said. */
@@ -67,11 +93,13 @@ export function run(argv: readonly string[], timeoutMs = 60_000): Promise<Finish
 /**
  * Asks again and again until the answer is not undefined, and gives that answer.
  * `probe` may throw: then the last error is told when time is up.
+ * @param pauseMs between two questions; longer where each starts a process.
  */
 export async function until<T>(
   what: string,
   probe: () => Promise<T | undefined>,
   timeoutMs = 20_000,
+  pauseMs = 50,
 ): Promise<T> {
   const deadline = performance.now() + timeoutMs
   let lastError: unknown
@@ -82,7 +110,45 @@ export async function until<T>(
     } catch (error) {
       lastError = error
     }
-    await new Promise((resolve) => setTimeout(resolve, 50))
+    await new Promise((resolve) => setTimeout(resolve, pauseMs))
   } while (performance.now() < deadline)
   throw new Error(`waited ${timeoutMs} ms in vain for ${what}`, { cause: lastError })
+}
+
+/** One step of a long way. When it fails, the way ends there: the later ones could only wait in vain. */
+export async function step(name: string, take: () => Promise<unknown>): Promise<void> {
+  try {
+    await take()
+  } catch (error) {
+    throw new Error(`the step failed: ${name}`, { cause: error })
+  }
+}
+
+/** Tests of `real`, run with other settings of Node by a test runner of their own; resolves to how many passed, rejects when one failed. */
+export async function passedWith(nodeOptions: string, ...words: string[]): Promise<number> {
+  const { VITEST: _, VITEST_MODE: __, ...environment } = process.env
+  const env = {
+    ...environment,
+    NODE_OPTIONS: nodeOptions,
+    TEST_PORT_SLICE: String(10 + Number(process.env.VITEST_POOL_ID ?? 0)),
+  }
+  const runner = join(checkout, 'node_modules', 'vitest', 'vitest.mjs')
+  const options = ['run', '--project', 'real', '--maxWorkers', '1', '--reporter', 'json']
+  const { stdout } = await promisify(execFile)(process.execPath, [runner, ...options, ...words], {
+    cwd: checkout,
+    env,
+    maxBuffer: 16 << 20,
+  })
+  return (JSON.parse(stdout.slice(stdout.indexOf('{'))) as { numPassedTests: number }).numPassedTests
+}
+
+/** Removes a folder whose owner may write into it meanwhile, as a person does who tries again. */
+export function removeInUse(folder: string): void {
+  for (let tries = 1; ; tries++) {
+    try {
+      return rmSync(folder, { recursive: true, force: true })
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOTEMPTY' || tries === 1000) throw error
+    }
+  }
 }

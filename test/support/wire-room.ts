@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { askControl } from '../../src/control/client.ts'
-import type { ForwarderHealth } from '../../src/record/forwarder-health.ts'
+import type { ForwarderHealth } from '../../src/record/shapes/forwarder-health.ts'
 import type { Exchanged } from './exact-bytes.ts'
 import { buildLab, type Lab, type LabOptions, type Machine } from './namespaces.ts'
 import type { Resident } from './resident.ts'

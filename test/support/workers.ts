@@ -1,5 +1,5 @@
-import { judgeProcess } from '../../src/os/process-identity.ts'
-import type { ForwarderHealth, WorkerFacts } from '../../src/record/forwarder-health.ts'
+import { judgeProcess } from '../../src/process/identity.ts'
+import type { ForwarderHealth, WorkerFacts } from '../../src/record/shapes/forwarder-health.ts'
 import { type ForwarderProcess, startTcpProxy } from './forwarder-process.ts'
 import { until } from './tools.ts'
 

@@ -4,17 +4,17 @@ import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
-import { describe, it } from 'node:test'
+import { describe, it } from 'vitest'
 import { whyNoUserManager } from '../../scripts/lib/systemd-user.ts'
 import { askControl } from '../../src/control/client.ts'
 import { errorCode } from '../../src/os/failure.ts'
-import type { ForwarderHealth } from '../../src/record/forwarder-health.ts'
-import { checkout, until } from '../support/tools.ts'
+import type { ForwarderHealth } from '../../src/record/shapes/forwarder-health.ts'
+import { checkout, freePort, skipFor, until } from '../support/tools.ts'
 import { type UserManager, withUserManager } from '../support/user-manager.ts'
-import { askThrough, echoServer, freePort } from '../support/watched.ts'
+import { askThrough, echoServer } from '../support/watched.ts'
 
 const why = whyNoUserManager()
-const skip = why === undefined ? false : `SKIPPED: systemd's user manager cannot run here: ${why}`
+const skip = skipFor(why && `systemd's user manager cannot run here: ${why}`)
 const installer = join(checkout, 'scripts', 'install-systemd')
 const kills = 50
 
@@ -132,53 +132,45 @@ async function wholeExchange(port: number): Promise<void> {
 }
 
 describe('A port that systemd holds', { skip }, () => {
-  it(
-    `refuses not one connect while forwarder and monitor are killed ${kills} times`,
-    { timeout: 120_000 },
-    () =>
-      withPost(async ({ manager, port, service, served }) => {
-        let pid = await served()
-        const clients = new Clients(port, 4)
-        const gaps: number[] = []
-        let monitors = 0
-        try {
-          for (let count = 0; count < kills; count++) {
-            const [monitor] = manager.pids('proxy-monitor.service', 'proxy-monitor.js')
-            if (monitor !== undefined) {
-              monitors++
-              process.kill(monitor, 'SIGKILL')
-            }
-            process.kill(pid, 'SIGKILL')
-            const killedAt = performance.now()
-            await wholeExchange(port)
-            gaps.push(performance.now() - killedAt)
-            pid = await manager.pid(service, 'tcp-proxy.cjs', pid)
-            await clients.next()
+  it(`refuses not one connect while forwarder and monitor are killed ${kills} times`, () =>
+    withPost(async ({ manager, port, service, served }) => {
+      let pid = await served()
+      const clients = new Clients(port, 4)
+      const gaps: number[] = []
+      let monitors = 0
+      try {
+        for (let count = 0; count < kills; count++) {
+          const [monitor] = manager.pids('proxy-monitor.service', 'proxy-monitor.js')
+          if (monitor !== undefined) {
+            monitors++
+            process.kill(monitor, 'SIGKILL')
           }
-        } finally {
-          await clients.stop()
+          process.kill(pid, 'SIGKILL')
+          const killedAt = performance.now()
+          await wholeExchange(port)
+          gaps.push(performance.now() - killedAt)
+          pid = await manager.pid(service, 'tcp-proxy.cjs', pid)
+          await clients.next()
         }
-        const { exact, refused, cut, wrong } = clients.counts
-        gaps.sort((a, b) => a - b)
-        const median = Math.round(gaps[kills / 2] ?? 0)
-        console.log(
-          `${kills} kills of the forwarder and ${monitors} of the monitor: ${exact} exchanges exact, ${refused} refused, ` +
-            `${cut} cut by a kill, killed to served ${median} ms (median), ${Math.round(gaps.at(-1) ?? 0)} ms (most)`,
-        )
-        assert.equal(refused, 0)
-        assert.equal(wrong, 0)
-        assert.ok(exact > kills)
-        assert.equal(manager.pids(service, 'tcp-proxy.cjs').length, 1)
-        await manager.showWhen('proxy-monitor.service', { ActiveState: 'active' })
-        assert.deepEqual(
-          manager.pids('proxy-monitor.service', 'tcp-proxy.cjs'),
-          [],
-          'the monitor started none',
-        )
-      }),
-  )
+      } finally {
+        await clients.stop()
+      }
+      const { exact, refused, cut, wrong } = clients.counts
+      gaps.sort((a, b) => a - b)
+      const median = Math.round(gaps[kills / 2] ?? 0)
+      console.log(
+        `${kills} kills of the forwarder and ${monitors} of the monitor: ${exact} exchanges exact, ${refused} refused, ` +
+          `${cut} cut by a kill, killed to served ${median} ms (median), ${Math.round(gaps.at(-1) ?? 0)} ms (most)`,
+      )
+      assert.equal(refused, 0)
+      assert.equal(wrong, 0)
+      assert.ok(exact > kills)
+      assert.equal(manager.pids(service, 'tcp-proxy.cjs').length, 1)
+      await manager.showWhen('proxy-monitor.service', { ActiveState: 'active' })
+      assert.deepEqual(manager.pids('proxy-monitor.service', 'tcp-proxy.cjs'), [], 'the monitor started none')
+    }))
 
-  it('is watched by the monitor, which leaves starting to systemd', { timeout: 60_000 }, () =>
+  it('is watched by the monitor, which leaves starting to systemd', () =>
     withPost(async ({ manager, port, service, socket, served, health, monitorLog }) => {
       const first = await served()
       const { supervisor, listen } = await health()
@@ -198,92 +190,77 @@ describe('A port that systemd holds', { skip }, () => {
       assert.notEqual(await served(), second)
       assert.deepEqual(manager.pids('proxy-monitor.service', 'tcp-proxy.cjs'), [])
       await manager.showWhen(socket, { ActiveState: 'active' })
-    }),
-  )
+    }))
 
-  it(
-    'is handed over by reload: systemd follows the new process, and open connections go on',
-    {
-      timeout: 60_000,
-    },
-    () =>
-      withPost(async ({ manager, port, service, served, health }) => {
-        const first = await served()
-        const open = connect({ port, host: '127.0.0.1' })
-        await once(open, 'connect')
-        const clients = new Clients(port, 2)
-        let successor = first
-        try {
-          await clients.next()
-          await manager.order('reload', service)
-          successor = await until('the replacement alone to be the service', async () => {
-            const { MainPID } = await manager.show(service, 'MainPID')
-            const pid = manager.pids(service, 'tcp-proxy.cjs').find((one) => innerPid(one) === MainPID)
-            return pid === first ? undefined : pid
-          })
-          await clients.next()
-          await clients.next()
-        } finally {
-          await clients.stop()
-        }
-        assert.deepEqual({ ...clients.counts, exact: 0 }, { exact: 0, refused: 0, cut: 0, wrong: 0 })
-        assert.equal((await health()).supervisor, 'systemd')
-        open.write('still here')
-        assert.equal(String((await once(open, 'data'))[0]), 'still here')
-        assert.deepEqual(new Set(manager.pids(service, 'tcp-proxy.cjs')), new Set([first, successor]))
-        open.destroy()
-        await until('the first to end', async () =>
-          manager.pids(service, 'tcp-proxy.cjs').includes(first) ? undefined : true,
+  it('is handed over by reload: systemd follows the new process, and open connections go on', () =>
+    withPost(async ({ manager, port, service, served, health }) => {
+      const first = await served()
+      const open = connect({ port, host: '127.0.0.1' })
+      await once(open, 'connect')
+      const clients = new Clients(port, 2)
+      let successor = first
+      try {
+        await clients.next()
+        await manager.order('reload', service)
+        successor = await until('the replacement alone to be the service', async () => {
+          const { MainPID } = await manager.show(service, 'MainPID')
+          const pid = manager.pids(service, 'tcp-proxy.cjs').find((one) => innerPid(one) === MainPID)
+          return pid === first ? undefined : pid
+        })
+        await clients.next()
+        await clients.next()
+      } finally {
+        await clients.stop()
+      }
+      assert.deepEqual({ ...clients.counts, exact: 0 }, { exact: 0, refused: 0, cut: 0, wrong: 0 })
+      assert.equal((await health()).supervisor, 'systemd')
+      open.write('still here')
+      assert.equal(String((await once(open, 'data'))[0]), 'still here')
+      assert.deepEqual(new Set(manager.pids(service, 'tcp-proxy.cjs')), new Set([first, successor]))
+      open.destroy()
+      await until('the first to end', async () =>
+        manager.pids(service, 'tcp-proxy.cjs').includes(first) ? undefined : true,
+      )
+      await manager.showWhen(service, { ActiveState: 'active', SubState: 'running', NRestarts: '0' })
+
+      // It is systemd's as the first one was: started again when it is killed, and handed over again.
+      process.kill(successor, 'SIGKILL')
+      const third = await served(successor)
+      process.kill(third, 'SIGUSR2')
+      assert.notEqual(await served(third), third)
+      await manager.showWhen(service, { ActiveState: 'active', NRestarts: '1' })
+    }))
+
+  it('is not handed over by a unit that cannot be told of it, which is said in a line', () =>
+    withPost(async ({ manager, port, service, served }) => {
+      await served()
+      manager.write(`${service}.d/simple.conf`, '[Service]\nType=simple\nNotifyAccess=none\n')
+      await manager.order('daemon-reload')
+      await manager.order('restart', service)
+      const pid = await served()
+      process.kill(pid, 'SIGUSR2')
+      await until('the word', async () =>
+        /could not take over: systemd runs this forwarder .* use systemctl restart/.test(
+          manager.record(`tcp_proxy_${port}.log`),
         )
-        await manager.showWhen(service, { ActiveState: 'active', SubState: 'running', NRestarts: '0' })
+          ? true
+          : undefined,
+      )
+      assert.equal(await served(), pid)
+    }))
 
-        // It is systemd's as the first one was: started again when it is killed, and handed over again.
-        process.kill(successor, 'SIGKILL')
-        const third = await served(successor)
-        process.kill(third, 'SIGUSR2')
-        assert.notEqual(await served(third), third)
-        await manager.showWhen(service, { ActiveState: 'active', NRestarts: '1' })
-      }),
-  )
-
-  it(
-    'is not handed over by a unit that cannot be told of it, which is said in a line',
-    { timeout: 60_000 },
-    () =>
-      withPost(async ({ manager, port, service, served }) => {
-        await served()
-        manager.write(`${service}.d/simple.conf`, '[Service]\nType=simple\nNotifyAccess=none\n')
-        await manager.order('daemon-reload')
-        await manager.order('restart', service)
-        const pid = await served()
-        process.kill(pid, 'SIGUSR2')
-        await until('the word', async () =>
-          /could not take over: systemd runs this forwarder .* use systemctl restart/.test(
-            manager.record(`tcp_proxy_${port}.log`),
-          )
-            ? true
-            : undefined,
-        )
-        assert.equal(await served(), pid)
-      }),
-  )
-
-  it(
-    'stays held while its forwarder cannot be started, which is tried without haste',
-    { timeout: 60_000 },
-    () =>
-      withPost(async ({ manager, port, service, socket, served }) => {
-        await served()
-        await manager.order('stop', 'proxy-monitor.service', service)
-        const file = join(manager.home, '.config', 'port-watchdog-forward', `${port}.env`)
-        const right = readFileSync(file, 'utf8')
-        writeFileSync(file, `${right}OPTIONS=--idle-timeout soon\n`)
-        const waiting = askThrough(port)
-        await manager.showWhen(service, { ExecMainStatus: '64', SubState: 'stop-post' })
-        await manager.showWhen(socket, { ActiveState: 'active' })
-        writeFileSync(file, right)
-        // It waited from the beginning, and is served by the first forwarder that can be started.
-        assert.equal(await waiting, 'hello')
-      }),
-  )
+  it('stays held while its forwarder cannot be started, which is tried without haste', () =>
+    withPost(async ({ manager, port, service, socket, served }) => {
+      await served()
+      await manager.order('stop', 'proxy-monitor.service', service)
+      const file = join(manager.home, '.config', 'port-watchdog-forward', `${port}.env`)
+      const right = readFileSync(file, 'utf8')
+      writeFileSync(file, `${right}OPTIONS=--idle-timeout soon\n`)
+      const waiting = askThrough(port)
+      await manager.showWhen(service, { ExecMainStatus: '64', SubState: 'stop-post' })
+      await manager.showWhen(socket, { ActiveState: 'active' })
+      writeFileSync(file, right)
+      // It waited from the beginning, and is served by the first forwarder that can be started.
+      assert.equal(await waiting, 'hello')
+    }))
 })

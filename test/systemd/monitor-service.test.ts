@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { describe, it } from 'node:test'
+import { describe, it } from 'vitest'
 import { whyNoUserManager } from '../../scripts/lib/systemd-user.ts'
 import { LongStream } from '../support/exact-clients.ts'
-import { checkout, until } from '../support/tools.ts'
+import { checkout, freePort, skipFor, until } from '../support/tools.ts'
 import { type UserManager, withUserManager } from '../support/user-manager.ts'
-import { askThrough, echoServer, freePort } from '../support/watched.ts'
+import { askThrough, echoServer } from '../support/watched.ts'
 
 const why = whyNoUserManager()
-const skip = why === undefined ? false : `SKIPPED: systemd's user manager cannot run here: ${why}`
+const skip = skipFor(why && `systemd's user manager cannot run here: ${why}`)
 const unit = 'proxy-monitor.service'
 
 interface Service {
@@ -64,7 +64,7 @@ async function dropIn(manager: UserManager, text: string): Promise<void> {
 }
 
 describe('The monitor as a service of the real systemd', { skip }, () => {
-  it('is active when it says READY, and not before', { timeout: 60_000 }, () =>
+  it('is active when it says READY, and not before', () =>
     withService(async ({ manager, port }) => {
       // Without systemd-notify it watches all the same, and has no way to say so.
       await dropIn(manager, `Environment=PATH=${manager.home}\nTimeoutStartSec=3`)
@@ -80,10 +80,9 @@ describe('The monitor as a service of the real systemd', { skip }, () => {
       await manager.order('start', unit)
       const { ActiveState, StatusText } = await manager.show(unit, 'ActiveState', 'StatusText')
       assert.deepEqual([ActiveState, StatusText], ['active', '1 of 1 forwards running'])
-    }),
-  )
+    }))
 
-  it('is killed and started again when it hangs, and goes on as long as it pings', { timeout: 60_000 }, () =>
+  it('is killed and started again when it hangs, and goes on as long as it pings', () =>
     withService(async ({ manager, forwarder, monitor }) => {
       await dropIn(manager, 'WatchdogSec=4')
       await manager.order('start', unit)
@@ -95,10 +94,9 @@ describe('The monitor as a service of the real systemd', { skip }, () => {
       assert.notEqual(await monitor(hanging), hanging)
       await manager.showWhen(unit, { ActiveState: 'active', NRestarts: '1' })
       assert.equal(await forwarder(), serving, 'the forwarder has nothing to do with it')
-    }),
-  )
+    }))
 
-  it('leaves its forwarders alone when it is restarted, reloaded and stopped', { timeout: 60_000 }, () =>
+  it('leaves its forwarders alone when it is restarted, reloaded and stopped', () =>
     withService(async ({ manager, port, forwarder, monitor, configure, logLine }) => {
       await manager.order('start', unit)
       const [first, serving] = [await monitor(), await forwarder()]
@@ -120,10 +118,9 @@ describe('The monitor as a service of the real systemd', { skip }, () => {
       assert.equal(await forwarder(), serving)
       await stream.exchange(10_000)
       await stream.close()
-    }),
-  )
+    }))
 
-  it('ends its forwarders, too, when it is told to by --stop-forwards', { timeout: 60_000 }, () =>
+  it('ends its forwarders, too, when it is told to by --stop-forwards', () =>
     withService(async ({ manager, port, forwarder }) => {
       const { ExecStart = '' } = await manager.show(unit, 'ExecStart')
       const command = /argv\[\]=(.*?) ;/.exec(ExecStart)?.[1]
@@ -133,10 +130,9 @@ describe('The monitor as a service of the real systemd', { skip }, () => {
       await manager.order('stop', unit)
       assert.deepEqual(manager.pids(unit, 'tcp-proxy.cjs'), [])
       assert.equal(await askThrough(port), 'ECONNREFUSED')
-    }),
-  )
+    }))
 
-  it('is not tried again with a configuration that cannot be right', { timeout: 60_000 }, () =>
+  it('is not tried again with a configuration that cannot be right', () =>
     withService(async ({ manager, configure }) => {
       configure({ forwards: 'none' })
       assert.equal((await manager.ctl('start', unit)).code, 1)
@@ -147,6 +143,5 @@ describe('The monitor as a service of the real systemd', { skip }, () => {
         'NRestarts',
       )
       assert.deepEqual([ActiveState, ExecMainStatus, NRestarts], ['failed', '78', '0'])
-    }),
-  )
+    }))
 })

@@ -16,18 +16,17 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { describe, it } from 'node:test'
+import { describe, it } from 'vitest'
 import { distrustOf } from '../../src/os/trusted-path.ts'
 import { temporaryDirectory } from '../support/children.ts'
 import { Resident } from '../support/resident.ts'
-import { checkout, run } from '../support/tools.ts'
+import { checkout, run, skipFor } from '../support/tools.ts'
 import { command, withWatched } from '../support/watched.ts'
 
 const hasSystemd = spawnSync('systemd-analyze', ['--version']).status === 0
-const skip = hasSystemd ? false : 'systemd is not installed'
+const skip = skipFor(!hasSystemd && 'systemd is not installed')
 const asRoot = {
-  timeout: 120_000,
-  skip: process.getuid?.() === 0 ? false : 'SKIPPED, NOT TESTED: only root installs a service of the system',
+  skip: skipFor(process.getuid?.() !== 0 && 'only root installs a service of the system'),
 }
 
 /** Where the installer puts things in a test. */

@@ -1,36 +1,44 @@
-import assert from 'node:assert/strict'
-import { describe, it } from 'node:test'
+import { assert, describe, expect, it } from 'vitest'
 import { restartDefaults } from '../../src/config/restart-policy.ts'
 import { noDescriptors } from '../../src/os/shortage.ts'
 import type { Observation } from '../../src/watch/decide/state.ts'
-import { deadCheck, faultyCheck, healthyCheck, identity, unverifiableCheck } from '../support/observations.ts'
-import { Play } from '../support/play.ts'
+import { standingInWords } from '../../src/watch/narrate/index.ts'
+import {
+  deadCheck,
+  faultyCheck,
+  healthyCheck,
+  identity,
+  spoken,
+  summary,
+  unverifiableCheck,
+} from '../support/observations.ts'
+import { inspector, inWords, Play } from '../support/play.ts'
 
 const policy = restartDefaults
 
 describe('decide', () => {
   it('starts a forward that has never run, which is no failure and no restart', () => {
     const play = new Play().see(deadCheck())
-    assert.equal(play.state.phase.id, 'starting')
-    assert.ok(play.kinds().includes('start'))
-    assert.equal(play.state.failures, 0)
-    assert.equal(play.state.restarts, 0)
+    expect(play.state.phase.id).toBe('starting')
+    expect(play.kinds()).toContain('start')
+    expect(play.state.failures).toBe(0)
+    expect(play.state.restarts).toBe(0)
   })
 
   it('counts a PID file that was left behind as the failure it tells of', () => {
     const play = new Play().see(deadCheck('PID 7 is gone'))
-    assert.equal(play.state.failures, 1)
-    assert.match(play.said(), /Stale PID file of inspector removed: /)
-    assert.match(play.said(), /inspector is not running \(failure #1\)/)
-    assert.deepEqual(play.kinds().slice(0, 3), ['log', 'remove-pid-file', 'log'])
-    assert.equal(play.state.phase.id, 'starting')
+    expect(play.state.failures).toBe(1)
+    expect(play.said()).toMatch(/Stale PID file of inspector removed: /)
+    expect(play.said()).toMatch(/inspector is not running \(failure #1\)/)
+    expect(play.kinds().slice(0, 3)).toStrictEqual(['log', 'remove-pid-file', 'log'])
+    expect(play.state.phase.id).toBe('starting')
   })
 
   it('adopts one that runs already', () => {
     const play = new Play().see(healthyCheck(42))
-    assert.equal(play.state.phase.id, 'running')
-    assert.ok(!play.kinds().includes('start'))
-    assert.match(play.said(), /already running \(PID: 42\), adopted/)
+    expect(play.state.phase.id).toBe('running')
+    expect(play.kinds()).not.toContain('start')
+    expect(play.said()).toMatch(/already running \(PID: 42\), adopted/)
   })
 
   it('restarts at once at the first proven death, then waits 1 s, 2 s, 4 s …', () => {
@@ -38,22 +46,22 @@ describe('decide', () => {
     const waits: number[] = []
     for (let pid = 101; pid < 105; pid++) {
       const { phase } = play.state
-      assert.equal(phase.id, 'running')
-      play.see({ kind: 'died', identity: phase.identity, how: 'is gone' })
+      assert(phase.id === 'running')
+      play.see({ kind: 'died', identity: phase.identity })
       const after: { id: string } = play.state.phase
       waits.push(play.state.phase.id === 'backoff' ? play.state.phase.until - play.now : 0)
       if (after.id === 'backoff') play.see({ kind: 'woken' }, waits.at(-1)).see(deadCheck())
       play.see({ kind: 'started', generation: play.state.generation, identity: identity(pid) })
     }
-    assert.deepEqual(waits, [0, 750, 1500, 3000])
+    expect(waits).toStrictEqual([0, 750, 1500, 3000])
   })
 
   it('begins the back-off anew only after ten healthy minutes', () => {
     const play = new Play().running().dieAndReturn(101)
     play.see(healthyCheck(101)).see(healthyCheck(101), policy.resetAfterMs - 1)
-    assert.equal(play.state.backoffLevel, 1)
+    expect(play.state.backoffLevel).toBe(1)
     play.see(healthyCheck(101), 1)
-    assert.equal(play.state.backoffLevel, 0)
+    expect(play.state.backoffLevel).toBe(0)
   })
 
   it('alerts at the third failure in a row, once, and tells of the recovery, once', () => {
@@ -64,51 +72,49 @@ describe('decide', () => {
       // The death's effects came before the start's: alerts are collected on the way.
       opened.push(play.state.failures)
     }
-    assert.deepEqual(opened, [1, 2, 3, 4])
+    expect(opened).toStrictEqual([1, 2, 3, 4])
     play.see(healthyCheck(104), 1)
-    assert.match(play.said(), /works again/)
-    assert.equal(
+    expect(play.said()).toMatch(/works again/)
+    expect(
       play.effects.filter((effect) => effect.kind === 'alert' && effect.event === 'resolved').length,
-      1,
-    )
-    assert.equal(play.state.failures, 0)
+    ).toBe(1)
+    expect(play.state.failures).toBe(0)
     play.see(healthyCheck(104), 10_000)
-    assert.deepEqual(play.effects, [])
+    expect(play.effects).toStrictEqual([])
   })
 
   it('pauses restarts of a forward that flaps, says so once, and tries again after the pause', () => {
     const play = new Play().running()
     for (let pid = 101; pid <= 105; pid++) play.dieAndReturn(pid)
-    play.see({ kind: 'died', identity: identity(105), how: 'is gone' })
-    assert.equal(play.state.phase.id, 'flapping')
-    assert.equal(
+    play.see({ kind: 'died', identity: identity(105) })
+    expect(play.state.phase.id).toBe('flapping')
+    expect(
       play.effects.filter((effect) => effect.kind === 'alert' && effect.event === 'flapping').length,
-      1,
-    )
+    ).toBe(1)
     play.see(deadCheck(), 10_000)
-    assert.deepEqual(play.kinds(), [])
+    expect(play.kinds()).toStrictEqual([])
     play.see({ kind: 'woken' }, policy.flappingPauseMs)
-    assert.deepEqual(play.kinds(), ['check'], 'somebody else may have started one')
+    expect(play.kinds(), 'somebody else may have started one').toStrictEqual(['check'])
     play.see(deadCheck())
-    assert.equal(play.state.phase.id, 'starting')
+    expect(play.state.phase.id).toBe('starting')
   })
 
   it('ends a forwarder that hangs before it starts another', () => {
     const play = new Play().running(7).see(faultyCheck(7, 'does not answer'))
-    assert.equal(play.state.phase.id, 'stopping')
-    assert.deepEqual(play.kinds(), ['log', 'stop'])
+    expect(play.state.phase.id).toBe('stopping')
+    expect(play.kinds()).toStrictEqual(['log', 'stop'])
     play.see({ kind: 'ended', identity: identity(7) })
-    assert.equal(play.state.phase.id, 'starting')
+    expect(play.state.phase.id).toBe('starting')
   })
 
   it('neither signals nor joins a process that is not proven', () => {
     const play = new Play().see(unverifiableCheck(9))
-    assert.equal(play.state.phase.id, 'blocked')
-    assert.deepEqual(play.kinds(), ['log'])
+    expect(play.state.phase.id).toBe('blocked')
+    expect(play.kinds()).toStrictEqual(['log'])
     play.see(unverifiableCheck(9), 10_000)
-    assert.deepEqual(play.kinds(), [], 'said once')
+    expect(play.kinds(), 'said once').toStrictEqual([])
     play.see(deadCheck('PID 9 is gone'), 10_000)
-    assert.equal(play.state.phase.id, 'starting')
+    expect(play.state.phase.id).toBe('starting')
   })
 
   it('waits for whoever holds the port, and starts when they have gone', () => {
@@ -116,39 +122,42 @@ describe('decide', () => {
     play.see({
       kind: 'start-failed',
       generation: 1,
-      message: 'the port is taken by PID 5 (nginx)',
-      portTaken: true,
+      fault: spoken('the port is taken'),
+      isBlocked: true,
+      holder: summary(5, 'nginx'),
     })
-    assert.equal(play.state.phase.id, 'blocked')
-    assert.match(play.said(), /PID 5 \(nginx\)/)
-    play.see(deadCheck(undefined, 'PID 5 (nginx)'), 10_000)
-    assert.deepEqual(play.kinds(), [], 'said once')
-    play.see(deadCheck(undefined, 'PID 5 (nginx)'), 10_000)
-    assert.deepEqual(play.kinds(), ['alert'], 'alerted at the third round')
+    expect(play.state.phase.id).toBe('blocked')
+    expect(play.said()).toMatch(
+      /could not be started: the port is taken; the port is held by PID 5 \(nginx\)/,
+    )
+    play.see(deadCheck(undefined, summary(5, 'nginx')), 10_000)
+    expect(play.kinds(), 'said once').toStrictEqual([])
+    play.see(deadCheck(undefined, summary(5, 'nginx')), 10_000)
+    expect(play.kinds(), 'alerted at the third round').toStrictEqual(['alert'])
     play.see(deadCheck(), 10_000)
-    assert.ok(play.kinds().includes('start'))
+    expect(play.kinds()).toContain('start')
   })
 
   it('gives up a start that does not become ready, kills it, and tries again', () => {
     const play = new Play().see(deadCheck())
     play.see({ kind: 'woken' }, policy.startTimeoutMs)
-    assert.equal(play.kinds()[0], 'abandon-start')
-    assert.match(play.said(), /could not be started: not ready within 10 s/)
-    assert.equal(play.state.phase.id, 'starting', 'the first try again is at once')
+    expect(play.kinds()[0]).toBe('abandon-start')
+    expect(play.said()).toMatch(/could not be started: not ready within 10 s/)
+    expect(play.state.phase.id, 'the first try again is at once').toBe('starting')
   })
 
   it('takes no news from an earlier start', () => {
     const play = new Play().see(deadCheck()).see({ kind: 'woken' }, policy.startTimeoutMs)
     play.see({ kind: 'started', generation: 1, identity: identity(1) })
-    assert.equal(play.state.phase.id, 'starting')
-    assert.deepEqual(play.effects, [])
+    expect(play.state.phase.id).toBe('starting')
+    expect(play.effects).toStrictEqual([])
   })
 
   it('waits without complaint for a target that has never answered', () => {
     const play = new Play().running(3)
     for (let round = 0; round < 10; round++) {
       play.see(healthyCheck(3, { target: 'waiting' }), 10_000)
-      assert.deepEqual(play.effects, [])
+      expect(play.effects).toStrictEqual([])
     }
   })
 
@@ -158,103 +167,108 @@ describe('decide', () => {
     for (let round = 0; round < 5; round++) {
       play.see(healthyCheck(3, { target: 'unreachable' }), 10_000)
       alerts.push(play.kinds().join(' '))
-      assert.equal(play.state.phase.id, 'running')
-      assert.equal(play.state.failures, 0, 'the forward itself has not failed')
+      expect(play.state.phase.id).toBe('running')
+      expect(play.state.failures, 'the forward itself has not failed').toBe(0)
     }
-    assert.deepEqual(alerts, ['log', 'log', 'log alert', '', ''])
+    expect(alerts).toStrictEqual(['log', 'log', 'log alert', '', ''])
     play.see(healthyCheck(3, { target: 'reachable' }), 10_000)
-    assert.match(play.said(), /answers again/)
+    expect(play.said()).toMatch(/answers again/)
   })
 
   it('replaces a forwarder whose options are no longer those that are wanted, beside the one that runs', () => {
     const play = new Play().running(3).see(healthyCheck(3, { optionsMatch: false }))
-    assert.deepEqual(play.kinds(), ['log', 'replace'])
-    assert.equal(play.state.phase.id, 'running')
+    expect(play.kinds()).toStrictEqual(['log', 'replace'])
+    expect(play.state.phase.id).toBe('running')
     const { generation } = play.state
     play.see(healthyCheck(3, { optionsMatch: false }), 10_000)
-    assert.deepEqual(play.kinds(), [], 'not twice')
+    expect(play.kinds(), 'not twice').toStrictEqual([])
     play.see({ kind: 'replaced', generation, identity: identity(4) })
-    assert.ok(play.state.phase.id === 'running' && play.state.phase.identity.pid === 4)
+    expect(play.state.phase.id === 'running' && play.state.phase.identity.pid === 4).toBeTruthy()
     // The one before has finished its connections.
-    play.see({ kind: 'died', identity: identity(3), how: 'ended with exit code 0' })
-    assert.equal(play.state.phase.id, 'running')
-    assert.equal(play.state.failures, 0)
-    assert.deepEqual(
+    play.see({ kind: 'died', identity: identity(3), end: { kind: 'exited', code: 0 } })
+    expect(play.state.phase.id).toBe('running')
+    expect(play.state.failures).toBe(0)
+    expect(
       [play.state.restarts, play.state.plannedRestarts],
-      [0, 1],
       'a plan is no restart after a failure',
-    )
+    ).toStrictEqual([0, 1])
   })
 
   it('follows the successor when somebody else has the forwarder replaced: a planned restart and no failure', () => {
     const play = new Play().running(3)
     const since = play.state.phase
     play.see(healthyCheck(3)).see(healthyCheck(4, { first: 3 }), 1000)
-    assert.match(play.said(), /^inspector was handed over to PID 4$/)
+    expect(play.said()).toMatch(/^inspector was handed over to PID 4$/)
     play.see(healthyCheck(5, { first: 3 }), 1000)
-    play.see({ kind: 'died', identity: identity(3), how: 'ended with exit code 0' })
-    assert.ok(
+    play.see({ kind: 'died', identity: identity(3), end: { kind: 'exited', code: 0 } })
+    expect(
       since.id === 'running' && play.state.phase.id === 'running' && play.state.phase.identity.pid === 5,
-    )
+    ).toBeTruthy()
     const { failures, restarts, plannedRestarts, recentRestarts } = play.state
-    assert.deepEqual([failures, restarts, plannedRestarts, recentRestarts], [0, 0, 2, []])
-    play.see({ kind: 'died', identity: identity(5), how: 'was killed by SIGKILL' })
-    assert.deepEqual([play.state.phase.id, play.state.failures, play.state.restarts], ['starting', 1, 1])
+    expect([failures, restarts, plannedRestarts, recentRestarts]).toStrictEqual([0, 0, 2, []])
+    play.see({ kind: 'died', identity: identity(5), end: { kind: 'killed', signal: 'SIGKILL' } })
+    expect([play.state.phase.id, play.state.failures, play.state.restarts]).toStrictEqual(['starting', 1, 1])
   })
 
   it('counts one replacement once, whoever tells of it first', () => {
     const play = new Play().running(3).see({ kind: 'order', order: 'restart', why: 'asked' })
     const { generation } = play.state
     play.see(healthyCheck(4, { first: 3 })).see({ kind: 'replaced', generation, identity: identity(4) })
-    assert.deepEqual(play.kinds(), [])
-    assert.equal(play.state.plannedRestarts, 1)
+    expect(play.kinds()).toStrictEqual([])
+    expect(play.state.plannedRestarts).toBe(1)
   })
 
   it('ends the successor as well when what it was ordered to end had handed over already', () => {
     const play = new Play().running(3).see({ kind: 'order', order: 'stop', why: 'asked' })
     play.see({ kind: 'ended', identity: identity(3), successor: identity(4) })
-    assert.deepEqual(play.kinds(), ['log', 'stop'])
+    expect(play.kinds()).toStrictEqual(['log', 'stop'])
     play.see({ kind: 'ended', identity: identity(4) })
-    assert.equal(play.state.phase.id, 'down')
+    expect(play.state.phase.id).toBe('down')
   })
 
   it('counts a start that this machine lacks something for as no failure and no restart, and tries again within seconds', () => {
     const play = new Play().running(3)
-    play.see({ kind: 'died', identity: identity(3), how: 'was killed by SIGKILL' })
+    play.see({ kind: 'died', identity: identity(3), end: { kind: 'killed', signal: 'SIGKILL' } })
     const [{ failures, restarts }, since] = [play.state, play.now]
     const fail = () => {
       const { generation } = play.state
       play.see(
-        { kind: 'start-failed', generation, message: 'EMFILE', portTaken: false, shortage: noDescriptors },
+        {
+          kind: 'start-failed',
+          generation,
+          fault: spoken('EMFILE'),
+          isBlocked: false,
+          shortage: noDescriptors,
+        },
         10,
       )
       const { phase } = play.state
-      assert.ok(phase.id === 'backoff' && phase.until - play.now <= 5000)
+      assert(phase.id === 'backoff' && phase.until - play.now <= 5000)
       play.see({ kind: 'woken' }, phase.until - play.now).see(deadCheck())
     }
     fail()
-    const told = play.history.flatMap((effect) => ('message' in effect ? [effect.message] : []))
-    assert.match(told.join('\n'), /inspector cannot be started: this process is out of file descriptors/)
-    while (play.now - since < 50_000) fail()
-    assert.deepEqual([play.state.failures, play.state.restarts], [failures, restarts])
-    assert.equal(play.history.filter(({ kind }) => kind === 'alert').length, 0)
-    while (play.now - since < 70_000) fail()
-    assert.equal(
-      play.history.filter(({ kind }) => kind === 'alert').length,
-      1,
-      'what lasts for a minute is told',
+    expect(inWords(play.history)).toMatch(
+      /inspector cannot be started: this process is out of file descriptors/,
     )
+    while (play.now - since < 50_000) fail()
+    expect([play.state.failures, play.state.restarts]).toStrictEqual([failures, restarts])
+    expect(play.history.filter(({ kind }) => kind === 'alert').length).toBe(0)
+    while (play.now - since < 70_000) fail()
+    expect(
+      play.history.filter(({ kind }) => kind === 'alert').length,
+      'what lasts for a minute is told',
+    ).toBe(1)
     play
       .see({ kind: 'started', generation: play.state.generation, identity: identity(4) })
       .see(healthyCheck(4))
-    assert.deepEqual([play.state.phase.id, play.state.shortage], ['running', undefined])
-    assert.match(play.said(), /works again/)
+    expect([play.state.phase.id, play.state.shortage]).toStrictEqual(['running', undefined])
+    expect(play.said()).toMatch(/works again/)
   })
 
   it('does not take the start of another process for a handover', () => {
     const play = new Play().running(3).see(healthyCheck(4, { first: 4 }), 1000)
-    assert.match(play.said(), /runs as PID 4: PID 3 has ended, and somebody started another/)
-    assert.deepEqual([play.state.restarts, play.state.plannedRestarts], [1, 0])
+    expect(play.said()).toMatch(/runs as PID 4: PID 3 has ended, and somebody started another/)
+    expect([play.state.restarts, play.state.plannedRestarts]).toStrictEqual([1, 0])
   })
 
   it('lets a forwarder go on that could not be replaced, and tries again later or when it is ordered', () => {
@@ -264,18 +278,18 @@ describe('decide', () => {
       return { kind: 'replace-failed', generation, message: 'no', reason }
     }
     play.see(failed('failed'))
-    assert.match(play.said(), /could not be replaced: no; PID 3 keeps running$/m)
+    expect(play.said()).toMatch(/could not be replaced: no; PID 3 keeps running$/m)
     play.see(healthyCheck(3, { optionsMatch: false }), 10_000)
-    assert.deepEqual(play.kinds(), [])
+    expect(play.kinds()).toStrictEqual([])
     play.see(healthyCheck(3, { optionsMatch: false }), policy.backoffLimitMs)
-    assert.ok(play.kinds().includes('replace'))
+    expect(play.kinds()).toContain('replace')
     play.see(failed('failed')).see({ kind: 'order', order: 'restart', why: 'asked' })
-    assert.ok(play.kinds().includes('replace'))
+    expect(play.kinds()).toContain('replace')
     // An older forwarder that knows no handover is ended first.
     play.see(failed('unsupported'))
-    assert.deepEqual(play.kinds(), ['stop'])
+    expect(play.kinds()).toStrictEqual(['stop'])
     play.see({ kind: 'ended', identity: identity(3) })
-    assert.equal(play.state.phase.id, 'starting')
+    expect(play.state.phase.id).toBe('starting')
   })
 
   it('ends the replacement as well when a stop is ordered meanwhile', () => {
@@ -283,53 +297,52 @@ describe('decide', () => {
     const { generation } = play.state
     play.see({ kind: 'order', order: 'stop', why: 'asked' })
     play.see({ kind: 'replaced', generation, identity: identity(4) })
-    assert.deepEqual(play.effects, [
+    expect(play.effects).toStrictEqual([
       { kind: 'stop', identity: identity(4), killAfterMs: 10_000 + policy.killAfterMs },
     ])
     play.see({ kind: 'ended', identity: identity(3) })
-    assert.equal(play.state.phase.id, 'stopping')
+    expect(play.state.phase.id).toBe('stopping')
     play.see({ kind: 'ended', identity: identity(4) })
-    assert.equal(play.state.phase.id, 'down')
+    expect(play.state.phase.id).toBe('down')
   })
 
   it('keeps a forward down that was ordered down', () => {
     const play = new Play().running(3).see({ kind: 'order', order: 'stop', why: 'asked' })
     play.see({ kind: 'ended', identity: identity(3) })
-    assert.equal(play.state.phase.id, 'down')
+    expect(play.state.phase.id).toBe('down')
     play.see(deadCheck(), 10_000).see({ kind: 'woken' }, 600_000)
-    assert.equal(play.state.phase.id, 'down')
+    expect(play.state.phase.id).toBe('down')
     play.see({ kind: 'order', order: 'start', why: 'asked' })
-    assert.deepEqual(play.kinds(), ['check'], 'it looks first')
+    expect(play.kinds(), 'it looks first').toStrictEqual(['check'])
     play.see(deadCheck())
-    assert.equal(play.state.phase.id, 'starting')
+    expect(play.state.phase.id).toBe('starting')
   })
 
   it('starts none beside one that did not end and was ordered down', () => {
     const play = new Play().running(3).see(faultyCheck(3, 'hangs'))
     play
-      .see({ kind: 'survived', identity: identity(3), survivors: ['PID 3 (node)'] })
+      .see({ kind: 'survived', identity: identity(3), survivors: [summary(3, 'node')] })
       .see({ kind: 'order', order: 'stop', why: 'asked' })
     for (const order of ['start', 'restart'] as const) {
       play.see({ kind: 'order', order, why: 'asked' })
-      assert.ok(!play.kinds().includes('start'))
+      expect(play.kinds()).not.toContain('start')
     }
     play.see(healthyCheck(3))
-    assert.equal(play.state.phase.id, 'running')
+    expect(play.state.phase.id).toBe('running')
   })
 
   it('ends what a process that died has left behind before it starts another one', () => {
     const play = new Play().running(7)
-    const leftBehind = ['PID 8 (node worker)']
-    play.see({ kind: 'died', identity: identity(7), how: 'was killed by SIGKILL', leftBehind })
-    assert.equal(play.state.phase.id, 'stopping')
-    assert.deepEqual(play.kinds(), ['log', 'log', 'stop'], 'the PID file stays until they are gone')
-    assert.match(
-      play.said(),
+    const leftBehind = [summary(8, 'node worker')]
+    play.see({ kind: 'died', identity: identity(7), end: { kind: 'killed', signal: 'SIGKILL' }, leftBehind })
+    expect(play.state.phase.id).toBe('stopping')
+    expect(play.kinds(), 'the PID file stays until they are gone').toStrictEqual(['log', 'log', 'stop'])
+    expect(play.said()).toMatch(
       /was killed by SIGKILL \(failure #1\)\nPID 7 has left behind PID 8 \(node worker\)/,
     )
     play.see({ kind: 'ended', identity: identity(7) })
-    assert.deepEqual(play.kinds(), ['remove-pid-file', 'log', 'start', 'wake'])
-    assert.equal(play.state.failures, 1, 'one failure, not two')
+    expect(play.kinds()).toStrictEqual(['remove-pid-file', 'log', 'start', 'wake'])
+    expect(play.state.failures, 'one failure, not two').toBe(1)
   })
 
   it('finds them at a look, too, and waits while they do not end, looking again every round', () => {
@@ -340,10 +353,10 @@ describe('decide', () => {
       phases.push(play.state.phase.id)
     }
     see(deadCheck('PID 7 is gone', undefined, 7))
-    see({ kind: 'survived', identity: identity(7), survivors: ['PID 8 (node worker)'] })
+    see({ kind: 'survived', identity: identity(7), survivors: [summary(8, 'node worker')] })
     see(deadCheck('PID 7 is gone', undefined, 7), 10_000)
     see({ kind: 'ended', identity: identity(7) })
-    assert.deepEqual(phases, ['stopping', 'blocked', 'stopping', 'starting'])
+    expect(phases).toStrictEqual(['stopping', 'blocked', 'stopping', 'starting'])
   })
 
   it('takes one that is being ended for ended only when all that it had started is gone', () => {
@@ -354,60 +367,64 @@ describe('decide', () => {
       message: 'no',
       reason: 'unsupported',
     })
-    assert.equal(play.state.phase.id, 'stopping')
-    play.see({ kind: 'died', identity: identity(7), how: 'ended with exit code 0' })
-    assert.equal(play.state.phase.id, 'stopping')
+    expect(play.state.phase.id).toBe('stopping')
+    play.see({ kind: 'died', identity: identity(7), end: { kind: 'exited', code: 0 } })
+    expect(play.state.phase.id).toBe('stopping')
     play.see({ kind: 'ended', identity: identity(7) })
-    assert.equal(play.state.phase.id, 'starting')
+    expect(play.state.phase.id).toBe('starting')
   })
 
   it('says who holds the port of one that was ended', () => {
     const play = new Play().running(7).see({ kind: 'order', order: 'stop', why: 'asked' })
-    play.see({ kind: 'ended', identity: identity(7), portHolder: 'PID 9 (sleep 600)' })
-    assert.deepEqual(play.state.phase, { id: 'down', heldBy: 'PID 9 (sleep 600)' })
-    assert.match(play.said(), /Port 6274 is still held by PID 9 \(sleep 600\)/)
+    play.see({ kind: 'ended', identity: identity(7), holder: summary(9, 'sleep 600') })
+    expect(play.state.phase).toStrictEqual({ id: 'down', heldBy: summary(9, 'sleep 600') })
+    expect(play.said()).toMatch(/Port 6274 is still held by PID 9 \(sleep 600\)/)
   })
 
   it('says so when a process does not end', () => {
     const play = new Play()
       .running(3)
       .see(faultyCheck(3, 'hangs'))
-      .see({ kind: 'survived', identity: identity(3), survivors: ['PID 3 (node)'] })
-    assert.equal(play.state.phase.id, 'blocked')
-    assert.match(play.said(), /PID 3 \(node\) does not end, not even by SIGKILL/)
+      .see({ kind: 'survived', identity: identity(3), survivors: [summary(3, 'node')] })
+    expect(play.state.phase.id).toBe('blocked')
+    expect(play.said()).toMatch(/PID 3 \(node\) does not end, not even by SIGKILL/)
   })
 
   describe('for a forward whose process systemd runs', () => {
     const running = (pid = 7) => new Play().see(healthyCheck(pid, { supervisor: 'systemd' }))
-    const died = (play: Play, pid = 7) => play.see({ kind: 'died', identity: identity(pid), how: 'is gone' })
+    const died = (play: Play, pid = 7) => play.see({ kind: 'died', identity: identity(pid) })
 
     it('waits for systemd to start it again, looking often, and starts nothing', () => {
       const play = died(running())
-      assert.equal(play.state.phase.id, 'awaiting')
-      assert.deepEqual(play.kinds().slice(-3), ['log', 'log', 'wake'])
-      assert.match(play.said(), /is gone \(failure #1\)\ninspector is run by systemd, which starts it again/)
+      expect(play.state.phase.id).toBe('awaiting')
+      expect(play.kinds().slice(-3)).toStrictEqual(['log', 'log', 'wake'])
+      expect(play.said()).toMatch(
+        /is gone \(failure #1\)\ninspector is run by systemd, which starts it again/,
+      )
       play.see({ kind: 'woken' }, 250)
-      assert.deepEqual(play.kinds(), ['check', 'wake'])
+      expect(play.kinds()).toStrictEqual(['check', 'wake'])
       play.see(deadCheck('PID 7 is gone'), 10)
-      assert.equal(play.state.phase.id, 'awaiting')
+      expect(play.state.phase.id).toBe('awaiting')
       play.see(healthyCheck(8, { supervisor: 'systemd' }), 100)
-      assert.equal(play.state.phase.id, 'running')
-      assert.equal(play.state.failures, 0)
-      assert.equal(play.state.restarts, 1)
+      expect(play.state.phase.id).toBe('running')
+      expect(play.state.failures).toBe(0)
+      expect(play.state.restarts).toBe(1)
     })
 
     it('never starts one while the port is held, and alerts when systemd does not either', () => {
       const play = died(running())
       const events: string[] = []
       for (let round = 0; round < 5; round++) {
-        play.see(deadCheck(undefined, 'PID 1 (systemd)'), policy.startTimeoutMs)
-        assert.ok(!play.kinds().includes('start'))
+        play.see(deadCheck(undefined, summary(1, 'systemd')), policy.startTimeoutMs)
+        expect(play.kinds()).not.toContain('start')
         for (const effect of play.effects) if (effect.kind === 'alert') events.push(effect.event)
       }
-      assert.deepEqual(events, ['opened'])
-      assert.match(play.state.lastFault ?? '', /not started again by systemd/)
+      expect(events).toStrictEqual(['opened'])
+      expect(standingInWords(play.state, inspector)).toMatch(
+        /systemd has not started it again; the port is held by PID 1/,
+      )
       play.see(healthyCheck(8, { supervisor: 'systemd' }), 10_000)
-      assert.equal(play.state.phase.id, 'running')
+      expect(play.state.phase.id).toBe('running')
     })
 
     it('tells that it is flapping, although systemd starts it again and again', () => {
@@ -415,53 +432,53 @@ describe('decide', () => {
       const told: number[] = []
       for (let pid = 7; pid < 17; pid++) {
         died(play, pid)
-        assert.equal(play.state.phase.id, 'awaiting', 'nothing pauses it')
+        expect(play.state.phase.id, 'nothing pauses it').toBe('awaiting')
         if (play.effects.some((effect) => effect.kind === 'alert')) told.push(pid - 6)
         play.see(healthyCheck(pid + 1, { supervisor: 'systemd' }), 1000)
       }
-      assert.deepEqual(told, [6, 7, 8, 9, 10], 'the incident tells it once')
+      expect(told, 'the incident tells it once').toStrictEqual([6, 7, 8, 9, 10])
       play.see(healthyCheck(17, { supervisor: 'systemd' }), policy.flappingWindowMs)
       died(play, 17)
-      assert.ok(!play.kinds().includes('alert'))
+      expect(play.kinds()).not.toContain('alert')
     })
 
     it('starts it when systemd has given the port up', () => {
       const play = died(running())
       play.see(deadCheck(), policy.startTimeoutMs - 1)
-      assert.equal(play.state.phase.id, 'awaiting')
+      expect(play.state.phase.id).toBe('awaiting')
       play.see(deadCheck(), 1)
-      assert.equal(play.state.phase.id, 'starting')
-      assert.equal(play.state.supervisor, undefined)
+      expect(play.state.phase.id).toBe('starting')
+      expect(play.state.supervisor).toBe(undefined)
     })
 
     it('ends one that hangs, for systemd to start it again', () => {
       const play = running().see(faultyCheck(7, 'hangs'))
-      assert.deepEqual(play.kinds(), ['log', 'stop'])
+      expect(play.kinds()).toStrictEqual(['log', 'stop'])
       play.see({ kind: 'ended', identity: identity(7) })
-      assert.equal(play.state.phase.id, 'awaiting')
-      assert.ok(!play.kinds().includes('start'))
+      expect(play.state.phase.id).toBe('awaiting')
+      expect(play.kinds()).not.toContain('start')
     })
 
     it('leaves it alone when its options differ, which is said once, and when its end is ordered', () => {
       const play = running()
       const other = healthyCheck(7, { supervisor: 'systemd', optionsMatch: false })
       play.see(other)
-      assert.match(play.said(), /with other options than are configured here/)
+      expect(play.said()).toMatch(/with other options than are configured here/)
       play.see(other, 10_000)
-      assert.deepEqual(play.effects, [])
+      expect(play.effects).toStrictEqual([])
       play.see({ kind: 'order', order: 'restart', why: 'asked' })
-      assert.deepEqual(play.kinds(), ['log'])
-      assert.equal(play.state.phase.id, 'running')
+      expect(play.kinds()).toStrictEqual(['log'])
+      expect(play.state.phase.id).toBe('running')
       play.see({ kind: 'order', order: 'stop', why: 'asked' })
-      assert.deepEqual(play.kinds(), ['log'])
-      assert.equal(play.state.phase.id, 'down')
+      expect(play.kinds()).toStrictEqual(['log'])
+      expect(play.state.phase.id).toBe('down')
     })
 
     it('remembers it over a restart of the monitor', () => {
       const play = running()
       play.state = { ...play.state, phase: { id: 'unknown' } }
       play.see(deadCheck('PID 7 is gone'))
-      assert.equal(play.state.phase.id, 'awaiting')
+      expect(play.state.phase.id).toBe('awaiting')
     })
   })
 })

@@ -1,11 +1,10 @@
-import assert from 'node:assert/strict'
-import { describe, it } from 'node:test'
+import { describe, expect, it } from 'vitest'
 import type { ResourceLimits } from '../../src/config/resource-limits.ts'
 import { restartDefaults } from '../../src/config/restart-policy.ts'
 import type { Effect } from '../../src/watch/decide/state.ts'
 import { type Measurement, usageBetween } from '../../src/watch/usage.ts'
 import { deadCheck, healthyCheck, identity } from '../support/observations.ts'
-import { Play } from '../support/play.ts'
+import { inWords, Play } from '../support/play.ts'
 
 const mebibyte = 1024 ** 2
 const alertOnly: ResourceLimits = { memoryBytes: 256 * mebibyte, cpuPercent: 50, action: 'alert' }
@@ -32,34 +31,41 @@ function handedOver(play: Play, pid: number): void {
 describe('Limits', () => {
   it('are told at the third sample in a row over them, once, and at the third below them', () => {
     const play = new Play({ limits: alertOnly }).running(3)
-    assert.deepEqual(rounds(play, 3, much, 2), ['', ''])
-    assert.deepEqual(rounds(play, 3, little, 1), [''], 'begins anew')
-    assert.deepEqual(rounds(play, 3, much, 5), ['', '', 'memory opened', '', ''])
-    assert.match(
-      play.history.map((effect) => ('message' in effect ? effect.message : '')).join('\n'),
-      /300 MiB/,
-    )
-    assert.deepEqual(rounds(play, 3, little, 2), ['', ''])
-    assert.deepEqual(rounds(play, 3, much, 1), [''])
-    assert.deepEqual(rounds(play, 3, little, 4), ['', '', 'memory resolved', ''])
-    assert.equal(play.state.failures, 0, 'the forward has not failed')
-    assert.equal(play.state.restarts, 0)
+    expect(rounds(play, 3, much, 2)).toStrictEqual(['', ''])
+    expect(rounds(play, 3, little, 1), 'begins anew').toStrictEqual([''])
+    expect(rounds(play, 3, much, 5)).toStrictEqual(['', '', 'memory opened', '', ''])
+    expect(inWords(play.history)).toMatch(/300 MiB/)
+    expect(rounds(play, 3, little, 2)).toStrictEqual(['', ''])
+    expect(rounds(play, 3, much, 1)).toStrictEqual([''])
+    expect(rounds(play, 3, little, 4)).toStrictEqual(['', '', 'memory resolved', ''])
+    expect(play.state.failures, 'the forward has not failed').toBe(0)
+    expect(play.state.restarts).toBe(0)
   })
 
   it('of CPU time and of memory are two things', () => {
     const play = new Play({ limits: alertOnly }).running(3)
-    assert.deepEqual(rounds(play, 3, { ...much, cpuPercent: 90 }, 3), ['', '', 'memory opened cpu opened'])
-    assert.deepEqual(rounds(play, 3, { ...much, cpuPercent: 10 }, 3), ['', '', 'cpu resolved'])
+    expect(rounds(play, 3, { ...much, cpuPercent: 90 }, 3)).toStrictEqual([
+      '',
+      '',
+      'memory opened cpu opened',
+    ])
+    expect(rounds(play, 3, { ...much, cpuPercent: 10 }, 3)).toStrictEqual(['', '', 'cpu resolved'])
   })
 
   it('of 0 are none, and a look without a sample says nothing', () => {
     const unlimited = new Play().running(3)
-    assert.deepEqual(rounds(unlimited, 3, { memoryBytes: 2 ** 50, cpuPercent: 800 }, 5), ['', '', '', '', ''])
+    expect(rounds(unlimited, 3, { memoryBytes: 2 ** 50, cpuPercent: 800 }, 5)).toStrictEqual([
+      '',
+      '',
+      '',
+      '',
+      '',
+    ])
     const play = new Play({ limits: alertOnly }).running(3)
     rounds(play, 3, much, 2)
     play.see(healthyCheck(3), 10_000)
-    assert.deepEqual(told(play.effects), [])
-    assert.deepEqual(rounds(play, 3, much, 1), ['memory opened'])
+    expect(told(play.effects)).toStrictEqual([])
+    expect(rounds(play, 3, much, 1)).toStrictEqual(['memory opened'])
   })
 
   it('that are taken away are resolved at the next look', () => {
@@ -68,18 +74,20 @@ describe('Limits', () => {
     rounds(play, 3, much, 3)
     given.limits = { memoryBytes: 0, cpuPercent: 0, action: 'alert' }
     play.see(healthyCheck(3), 10_000)
-    assert.deepEqual(told(play.effects), ['memory resolved'])
-    assert.match(play.said(), /no longer has a limit for memory/)
+    expect(told(play.effects)).toStrictEqual(['memory resolved'])
+    expect(play.said()).toMatch(/no longer has a limit for memory/)
   })
 
   it('restart by handover only where that is asked for, after the alert', () => {
     const play = new Play({ limits: restarting }).running(3)
-    assert.deepEqual(rounds(play, 3, much, 3), ['', '', 'memory opened replace'])
-    assert.equal(play.state.phase.id, 'running', 'it goes on until the other one works')
-    assert.ok(!play.kinds().includes('stop'))
-    assert.match(play.said(), /is being replaced: it uses 300 MiB of memory, more than its limit of 256 MiB/)
+    expect(rounds(play, 3, much, 3)).toStrictEqual(['', '', 'memory opened replace'])
+    expect(play.state.phase.id, 'it goes on until the other one works').toBe('running')
+    expect(play.kinds()).not.toContain('stop')
+    expect(play.said()).toMatch(
+      /is being replaced: it uses 300 MiB of memory, more than its limit of 256 MiB/,
+    )
     handedOver(play, 4)
-    assert.deepEqual(rounds(play, 4, little, 3), ['', '', 'memory resolved'])
+    expect(rounds(play, 4, little, 3)).toStrictEqual(['', '', 'memory resolved'])
   })
 
   it('exceeded again right after a restart: 5 min until the next, then 10, 20, up to an hour', () => {
@@ -93,8 +101,8 @@ describe('Limits', () => {
       handedOver(play, ++pid)
     }
     const waits = restartedAt.slice(1).map((at, i) => Math.round((at - (restartedAt[i] ?? 0)) / 60_000))
-    assert.deepEqual(waits, [5, 10, 20, 40, 60, 60])
-    assert.deepEqual(told(play.history), ['memory opened'], 'told once, for it was never over')
+    expect(waits).toStrictEqual([5, 10, 20, 40, 60, 60])
+    expect(told(play.history), 'told once, for it was never over').toStrictEqual(['memory opened'])
   })
 
   it('exceeded again and again is flapping: restarts pause, told once', () => {
@@ -107,27 +115,27 @@ describe('Limits', () => {
       if (what !== '') done.push(what)
       if (what.includes('replace')) handedOver(play, ++pid)
     }
-    assert.deepEqual(done, ['memory opened replace', 'replace', 'replace', 'memory flapping'])
-    assert.equal(play.state.phase.id, 'running')
+    expect(done).toStrictEqual(['memory opened replace', 'replace', 'replace', 'memory flapping'])
+    expect(play.state.phase.id).toBe('running')
   })
 
   it('of a forward that died or was ended: the samples of the process before do not count', () => {
     const play = new Play({ limits: alertOnly }).running(3)
     rounds(play, 3, much, 2)
     play.dieAndReturn(4)
-    assert.deepEqual(rounds(play, 4, much, 3), ['', '', 'memory opened'])
+    expect(rounds(play, 4, much, 3)).toStrictEqual(['', '', 'memory opened'])
     play.see({ kind: 'order', order: 'stop', why: 'asked' }).see({ kind: 'ended', identity: identity(4) })
     play.see({ kind: 'order', order: 'start', why: 'asked' }).see(deadCheck())
     play.see({ kind: 'started', generation: play.state.generation, identity: identity(5) })
-    assert.deepEqual(rounds(play, 5, much, 3), ['', '', 'memory opened'])
+    expect(rounds(play, 5, much, 3)).toStrictEqual(['', '', 'memory opened'])
   })
 
   it('of a forward that systemd runs are alerted, and starting it is left to systemd', () => {
     const play = new Play({ limits: restarting }).see(healthyCheck(7, { supervisor: 'systemd' }))
     for (let round = 0; round < 6; round++)
       play.see(healthyCheck(7, { supervisor: 'systemd', used: much }), 10_000)
-    assert.deepEqual(told(play.history), ['memory opened'])
-    assert.ok(!play.history.some(({ kind }) => kind === 'replace' || kind === 'stop'))
+    expect(told(play.history)).toStrictEqual(['memory opened'])
+    expect(!play.history.some(({ kind }) => kind === 'replace' || kind === 'stop')).toBeTruthy()
   })
 
   it('do not begin anew because the monitor was replaced', () => {
@@ -135,9 +143,16 @@ describe('Limits', () => {
     rounds(play, 3, much, 3)
     handedOver(play, 4)
     play.state = { ...play.state, phase: { id: 'unknown' } }
-    assert.deepEqual(rounds(play, 4, much, 6), ['', '', '', '', '', ''], 'neither told nor restarted again')
+    expect(rounds(play, 4, much, 6), 'neither told nor restarted again').toStrictEqual([
+      '',
+      '',
+      '',
+      '',
+      '',
+      '',
+    ])
     play.see(deadCheck('PID 4 is gone'))
-    assert.equal(play.state.phase.id, 'starting')
+    expect(play.state.phase.id).toBe('starting')
   })
 })
 
@@ -158,7 +173,7 @@ describe('A sample', () => {
         ['9 5000', 50],
       ]),
     }
-    assert.deepEqual(usageBetween(measured(0, 400), now, 10_000), {
+    expect(usageBetween(measured(0, 400), now, 10_000)).toStrictEqual({
       pid: 3,
       processes: 2,
       memoryBytes: mebibyte,
@@ -168,10 +183,10 @@ describe('A sample', () => {
 
   it('is not made across a suspend, a clock that was set, a monitor that stood still, or two processes', () => {
     const before = measured(0, 0)
-    assert.notEqual(usageBetween(before, measured(10_000, 1), 10_000), undefined)
-    assert.equal(usageBetween(before, measured(10_000, 1, 3_600_000), 10_000), undefined, 'it slept')
-    assert.equal(usageBetween(before, measured(10_000, 1, -3_600_000), 10_000), undefined, 'set back')
-    assert.equal(usageBetween(before, measured(60_000, 1), 10_000), undefined, 'it stood still')
-    assert.equal(usageBetween(before, measured(10_000, 1, 10_000, 4), 10_000), undefined, 'another one')
+    expect(usageBetween(before, measured(10_000, 1), 10_000)).not.toBe(undefined)
+    expect(usageBetween(before, measured(10_000, 1, 3_600_000), 10_000), 'it slept').toBe(undefined)
+    expect(usageBetween(before, measured(10_000, 1, -3_600_000), 10_000), 'set back').toBe(undefined)
+    expect(usageBetween(before, measured(60_000, 1), 10_000), 'it stood still').toBe(undefined)
+    expect(usageBetween(before, measured(10_000, 1, 10_000, 4), 10_000), 'another one').toBe(undefined)
   })
 })

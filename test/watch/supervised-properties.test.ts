@@ -1,25 +1,20 @@
-import assert from 'node:assert/strict'
-import { describe, it } from 'node:test'
 import fc from 'fast-check'
+import { assert, describe, expect, it } from 'vitest'
 import { limitDefaults } from '../../src/config/resource-limits.ts'
 import { restartDefaults } from '../../src/config/restart-policy.ts'
-import {
-  type Effect,
-  type ForwardState,
-  initialState,
-  type Observation,
-} from '../../src/watch/decide/state.ts'
+import { type Effect, initialState, type Observation, type UnitState } from '../../src/watch/decide/state.ts'
 import { decide } from '../../src/watch/decide.ts'
-import { deadCheck, faultyCheck, healthyCheck, identity } from '../support/observations.ts'
+import { deadCheck, faultyCheck, healthyCheck, identity, spoken, summary } from '../support/observations.ts'
+import { must } from '../support/play.ts'
 
-const systemd = 'PID 1 (systemd)'
+const systemd = summary(1, 'systemd')
 
 /**
  * A world in which systemd holds the port and starts the forwarder: both die and come back as they like, systemd gives the port up and
  * takes it again, and the monitor does what `decide` says.
  */
 class SystemdWorld {
-  state: ForwardState = initialState
+  state: UnitState = initialState
   now = 1_000_000
   nextPid = 100
   /** The forwarder that runs, and who started it. */
@@ -34,20 +29,18 @@ class SystemdWorld {
   see(observation: Observation): void {
     const before = this.state
     const context = {
-      port: 6274,
-      target: 'localhost:6274',
       policy: restartDefaults,
       limits: { ...limitDefaults, memoryBytes: 200, action: 'restart' },
       drainMs: 10_000,
-      name: 'one',
       now: this.now,
       random: 0.5,
     } as const
-    const { state, effects } = decide(before, observation, context)
+    const { state, effects, cause } = decide(before, observation, context)
+    must(cause.code !== 'impossible', JSON.stringify(cause))
     this.state = state
     for (const effect of effects) this.#do(effect, before, observation)
     if (state.phase.id === 'awaiting' && before.phase.id !== 'awaiting') {
-      assert.ok(
+      must(
         effects.some(({ kind }) => kind === 'wake'),
         'nobody looks for it',
       )
@@ -55,40 +48,39 @@ class SystemdWorld {
     }
   }
 
-  #do(effect: Effect, before: ForwardState, observation: Observation): void {
+  #do(effect: Effect, before: UnitState, observation: Observation): void {
     const isSupervised = before.supervisor !== undefined
     switch (effect.kind) {
       case 'start':
-        assert.equal(this.starting, undefined, 'two starts under way')
+        must(this.starting === undefined, 'two starts under way')
         if (isSupervised) {
-          assert.ok(observation.kind === 'checked' && !this.isPortHeld, 'started what systemd starts')
-          assert.ok(
-            before.phase.id === 'awaiting' && this.now >= before.phase.until,
-            'started before its time',
-          )
+          must(observation.kind === 'checked' && !this.isPortHeld, 'started what systemd starts')
+          must(before.phase.id === 'awaiting' && this.now >= before.phase.until, 'started before its time')
         }
         this.starting = effect.generation
         this.restarts.push(this.now)
         break
       case 'replace':
-        assert.ok(!isSupervised, 'replaced what systemd runs')
+        must(!isSupervised, 'replaced what systemd runs')
         break
       case 'stop':
         if (!isSupervised) break
-        assert.ok(observation.kind === 'checked', 'an order ended what systemd brings back')
-        assert.equal(observation.diagnosis.condition, 'faulty')
+        assert(observation.kind === 'checked', 'an order ended what systemd brings back')
+        expect(observation.diagnosis.condition).toBe('faulty')
         break
       case 'abandon-start':
         this.starting = undefined
         break
       case 'wake':
-        assert.ok(effect.at > this.now)
+        must(effect.at > this.now, 'woken in the past')
         this.wakeAt = effect.at
         break
       case 'alert':
         if (effect.event === 'flapping' && isSupervised) {
           const recent = this.restarts.filter((at) => this.now - at < restartDefaults.flappingWindowMs)
-          assert.ok(recent.length >= restartDefaults.flappingRestarts, 'flapping that is none')
+          expect(recent.length, 'flapping that is none').toBeGreaterThanOrEqual(
+            restartDefaults.flappingRestarts,
+          )
         }
         break
       case 'check':
@@ -114,7 +106,12 @@ class SystemdWorld {
     const { starting, running } = this
     if (starting === undefined || running === undefined) return
     this.starting = undefined
-    this.see({ kind: 'start-failed', generation: starting, message: 'one already runs', portTaken: true })
+    this.see({
+      kind: 'start-failed',
+      generation: starting,
+      fault: spoken('one already runs'),
+      isBlocked: true,
+    })
   }
 
   /** Time passes, and the monitor is woken when it wanted to be. */
@@ -142,7 +139,11 @@ const happenings = {
     const { running } = world
     if (running === undefined) return
     world.running = undefined
-    world.see({ kind: 'died', identity: identity(running.pid), how: 'is gone', leftBehind: ['PID 8 (node)'] })
+    world.see({
+      kind: 'died',
+      identity: identity(running.pid),
+      leftBehind: [summary(8, 'node')],
+    })
     // Systemd clears up what it has started; of the monitor's own, the stop ends the rest.
     const { phase } = world.state
     if (phase.id === 'stopping') world.see({ kind: 'ended', identity: phase.identity })
@@ -221,8 +222,8 @@ describe('decide, whatever happens to a forward that systemd runs', () => {
           ] as const
           for (const what of kind) happenings[what](world)
         }
-        assert.equal(world.state.phase.id, 'running')
-        assert.equal(world.state.failures, 0)
+        expect(world.state.phase.id).toBe('running')
+        expect(world.state.failures).toBe(0)
       }),
       { numRuns: 2000 },
     )

@@ -1,0 +1,137 @@
+// `mcp-proxy` as a person types it: mistakes, status and log.
+import { writeFileSync } from 'node:fs'
+import { describe, expect } from 'vitest'
+import { it } from '../support/fixtures.ts'
+import { child, configured, LineClient, served } from '../support/gateway.ts'
+import { freePort, until } from '../support/tools.ts'
+
+describe('mcp-proxy start', () => {
+  it('says on one line what is wrong with its words', async ({ watched }) => {
+    const config = configured(watched, { echo: child(), time: { ...child(), enabled: false } })
+    const cases: readonly (readonly [words: readonly string[], problem: string])[] = [
+      [['--all', '--connectors', 'echo'], '--all and --connectors exclude each other; give one of them'],
+      [[], 'give --all, or --connectors with at least one of echo, time'],
+      [['--connectors', ' , '], '--connectors: name at least one connector (see mcp-proxy --help)'],
+      [['--connectors', 'echo,nothing'], 'there is no connector "nothing" in '],
+      [['--all', '--timeout', '301'], '--timeout: 301 is not within 1 to 300'],
+      [['--all', '--timeout', '0'], '--timeout: 0 is not within 1 to 300'],
+      [['--all', '--allow-none'], '--allow-none works with --http on loopback alone'],
+      [['--all', '--http', '0.0.0.0:1'], '0.0.0.0:1 is open to the network'],
+    ]
+    for (const [words, problem] of cases) {
+      const { code, stdout, stderr } = await watched.run('mcp-proxy', 'start', '--config', config, ...words)
+      expect(stderr).toContain(problem)
+      expect([code, stdout, stderr.trim().split('\n').length], stderr).toEqual([64, '', 1])
+    }
+  })
+
+  it('lets one gateway serve HTTP in a state directory', async ({ watched }) => {
+    const { url } = await served(watched, { echo: child() })
+    const words = [
+      '--all',
+      '--config',
+      watched.file('connectors.json'),
+      '--http',
+      `127.0.0.1:${await freePort()}`,
+    ]
+    const { code, stderr } = await watched.run('mcp-proxy', 'start', ...words)
+    expect([code, stderr]).toEqual([69, expect.stringContaining('a gateway already runs in')])
+    expect((await fetch(`${url}/health`)).status).toBe(200)
+  })
+})
+
+describe('mcp-proxy status and log', () => {
+  it('tell of a gateway that runs, and of one that has ended or died', async ({ watched }) => {
+    const none = await watched.run('mcp-proxy', 'status')
+    expect([none.code, none.stdout]).toEqual([
+      1,
+      expect.stringMatching(/^No state found \(proxy may never have run\)/),
+    ])
+    expect((await watched.run('mcp-proxy', 'log')).stderr).toContain('nothing has been logged yet')
+
+    const client = new LineClient(
+      watched,
+      '--all',
+      '--config',
+      configured(watched, { echo: child('junk'), dead: child('end') }),
+    )
+    await client.initialize('claude-desktop')
+    await client.ask(1, 'tools/list')
+    await client.ask(2, 'tools/call', { name: 'echo__echo' })
+    const status = await until('the status tells of the call', async () => {
+      const { stdout } = await watched.run('mcp-proxy', 'status', '--json')
+      const report = JSON.parse(stdout)
+      return report.clients?.['claude-desktop']?.toolCalls === 1 ? report : undefined
+    })
+    expect(status).toMatchObject({
+      running: true,
+      version: 1,
+      proxy: {
+        state: 'RUNNING',
+        mode: 'stdio',
+        pid: client.pid,
+        startedAt: expect.any(String),
+        heartbeat: expect.any(String),
+      },
+      connectors: [
+        { id: 'echo', toolCount: 10, healthy: true, junkLines: 1 },
+        {
+          id: 'dead',
+          toolCount: 0,
+          healthy: false,
+          state: 'error',
+          error: expect.stringContaining('exit code 3'),
+        },
+      ],
+      clients: {
+        'claude-desktop': {
+          name: 'claude-desktop',
+          protocolVersion: '2025-11-25',
+          state: 'active',
+          sessions: 1,
+        },
+      },
+      logging: { level: 'INFO', bufferedLines: expect.any(Number), maxLines: 1000 },
+    })
+    const shown = await watched.run('mcp-proxy', 'status')
+    expect(shown.code).toBe(0)
+    expect(shown.stdout).toMatch(/^State: {6}RUNNING$/m)
+    expect(shown.stdout).toMatch(/^ {2}● echo {9} 10 tools$/m)
+    expect(shown.stdout).toMatch(/^ {2}✕ dead {10} 0 tools \(error\)\n {5}it ended with exit code 3$/m)
+    expect(shown.stdout).toMatch(
+      /^ {2}● claude-desktop \(active\)\n {5}Last seen: (?:just now|\d+s ago)\n {5}Sessions: 1\n {5}Tool calls: 1$/m,
+    )
+    expect(shown.stdout).toMatch(/^ {2}Buffered: \d+\/1000 lines$/m)
+
+    const log = (await watched.run('mcp-proxy', 'log')).stdout
+    const stamp = String.raw`^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} \[INFO\] `
+    for (const line of [
+      'Client: claude-desktop \\(protocol=2025-11-25\\)',
+      'Request: tools/list',
+      'Listed 10 tool\\(s\\) from 1 connectors',
+      'tools/call name=echo__echo',
+      'Routing → connector=echo tool=echo',
+      'Result: success sessionId=[0-9a-f]{8}',
+    ]) {
+      expect(log).toMatch(new RegExp(`${stamp}${line}$`, 'm'))
+    }
+    const errors = (await watched.run('mcp-proxy', 'log', '--level', 'ERROR', '--tail', '1', '--no-color'))
+      .stdout
+    expect(errors).toMatch(/^\S+ \S+ \[ERROR\] Connector 'dead' failed: .*\n$/)
+
+    await client.end()
+    const ended = JSON.parse((await watched.run('mcp-proxy', 'status', '--json')).stdout)
+    expect(ended).toMatchObject({
+      running: false,
+      proxy: { state: 'STOPPED' },
+      clients: { 'claude-desktop': { state: 'gone' } },
+    })
+    const old = {
+      ...ended,
+      proxy: { ...ended.proxy, state: 'RUNNING', heartbeat: new Date(Date.now() - 31_000).toISOString() },
+    }
+    writeFileSync(watched.file('mcp-proxy-runtime-state.json'), JSON.stringify(old))
+    const stale = await watched.run('mcp-proxy', 'status')
+    expect([stale.code, stale.stdout]).toEqual([1, expect.stringMatching(/^State: {6}STALE$/m)])
+  })
+})

@@ -1,0 +1,194 @@
+// Copies of a program, the forward that spreads over them, and the order that sets how many there are.
+import { readFileSync, writeFileSync } from 'node:fs'
+import { createConnection, type Socket } from 'node:net'
+import { describe, expect } from 'vitest'
+import { askControl } from '../../src/control/client.ts'
+import { it } from '../support/fixtures.ts'
+import { order, phaseOf } from '../support/ordered.ts'
+import { runningAs, script, startPrograms } from '../support/programs.ts'
+import { freePort, until } from '../support/tools.ts'
+import type { Watched } from '../support/watched.ts'
+
+/** Says its name to whoever connects, and sends back what it gets. It takes connections before it says that it is ready: when `go-N` is there. */
+const server = script(
+  `const { PORT, PORT_WATCHDOG_PROGRAM: name, PORT_WATCHDOG_INSTANCE: number, GO } = process.env`,
+  `const look = () => require('node:fs').existsSync(GO + number) ? console.log('ready') : setTimeout(look, 20)`,
+  `require('node:net').createServer((s) => s.on('error', () => {}).pipe(s).write(name + ' '))`,
+  `  .listen(PORT, '127.0.0.1', look)`,
+)
+
+interface Client {
+  /** The copy that answers. */
+  readonly name: string
+  readonly socket: Socket
+  /** What has come besides. */
+  readonly text: () => string
+}
+
+function connect(port: number): Promise<Client> {
+  const socket = createConnection({ port, host: '127.0.0.1' })
+  let text = ''
+  return new Promise((resolve, reject) => {
+    socket.on('error', reject)
+    socket.on('close', () => reject(new Error(`closed after ${JSON.stringify(text)}`)))
+    socket.on('data', (data) => {
+      text += String(data)
+      const [name = '', rest] = text.split(' ')
+      if (rest !== undefined) resolve({ name, socket, text: () => text.slice(name.length + 1) })
+    })
+  })
+}
+
+async function connectAll(port: number, count: number): Promise<Client[]> {
+  const clients: Client[] = []
+  for (let made = 0; made < count; made++) clients.push(await connect(port))
+  return clients
+}
+
+const namesOf = (clients: readonly Client[]) => clients.map(({ name }) => name).sort()
+
+function end(clients: readonly Client[]): void {
+  for (const { socket } of clients) socket.destroy()
+}
+
+/** Four ports in a row that are free; the first one. */
+async function freeRow(): Promise<number> {
+  for (;;) {
+    const row = [await freePort(), await freePort(), await freePort(), await freePort()] as const
+    if (row.every((port, at) => port === row[0] + at)) return row[0]
+  }
+}
+
+async function unitNames(watched: Watched): Promise<readonly string[]> {
+  const { stdout } = await order(watched, 'list')
+  const { output } = JSON.parse(stdout) as {
+    readonly output: { readonly units: readonly { name: string }[] }
+  }
+  return output.units.map(({ name }) => name)
+}
+
+/** Waits until the forwarder gives new connections to these. */
+async function spreadsOver(watched: Watched, port: number, ...names: string[]): Promise<void> {
+  await until(`new connections go to ${names.join(', ') || 'nobody'}`, async () => {
+    const health = await askControl(watched.file(`tcp_proxy_${port}.sock`), 'health', {}, 5_000)
+    const { program } = health as { readonly program: { readonly ready: readonly { name: string }[] } }
+    if (program.ready.map(({ name }) => name).join() === names.join()) return true
+    throw new Error(JSON.stringify(program))
+  })
+}
+
+describe('A program with copies', { timeout: 240_000 }, () => {
+  it('is spread over by a forward, and scaled without cutting a connection', async ({ watched }) => {
+    const [front, base] = [await freePort(), await freeRow()]
+    const programs = [
+      {
+        name: 'web',
+        command: server,
+        env: { PORT: base, GO: watched.file('go-') },
+        ready: { log: 'ready' },
+        instances: 2,
+        maxInstances: 4,
+      },
+    ]
+    const forwards = [
+      {
+        name: 'front',
+        listen: front,
+        target: 'program:web',
+        drain: '60s',
+        dialRetry: '1s',
+        accessLog: watched.file('access.log'),
+      },
+    ]
+    const monitor = await startPrograms(watched, programs, { forwards })
+    writeFileSync(watched.file('go-1'), '')
+    await runningAs(watched, 'web-1')
+    // web-2 listens, and has not said that it is ready.
+    await spreadsOver(watched, front, 'web-1')
+    const early = await connectAll(front, 4)
+    expect(namesOf(early)).toEqual(['web-1', 'web-1', 'web-1', 'web-1'])
+    for (const number of [2, 3, 4]) writeFileSync(watched.file(`go-${number}`), '')
+    await spreadsOver(watched, front, 'web-1', 'web-2')
+    // The one with fewer connections gets them until both have four, then each in turn.
+    const later = await connectAll(front, 6)
+    expect(namesOf(later)).toEqual(['web-1', 'web-2', 'web-2', 'web-2', 'web-2', 'web-2'])
+
+    const up = await order(watched, 'scale', 'web', '3')
+    expect(up.answer).toMatchObject({ done: true, output: { before: 2, instances: 3, outcome: 'done' } })
+    expect(up.units.map(({ state }) => `${state.name} ${state.phase}`)).toEqual(['web-3 running'])
+    await spreadsOver(watched, front, 'web-1', 'web-2', 'web-3')
+    const third = await connect(front)
+    expect(third.name).toBe('web-3')
+    const again = await order(watched, 'scale', 'web', '3')
+    expect(again.answer).toMatchObject({ done: true, output: { outcome: 'already', units: [] } })
+
+    // Scaled down while a client is connected: it finishes first.
+    const scaled = order(watched, 'scale', 'web', '2')
+    await spreadsOver(watched, front, 'web-1', 'web-2')
+    third.socket.write('still there')
+    await until('the leaving copy answers', async () => third.text() === 'still there')
+    third.socket.end()
+    expect((await scaled).answer).toMatchObject({ done: true, output: { before: 3, instances: 2 } })
+    expect(watched.log()).toMatch(/Configuration changed: .* has scaled web to 3 copies: added web-3/)
+
+    // A copy that an order stops gets no more; the name of the program means all of them.
+    await order(watched, 'stop', 'web-2')
+    await spreadsOver(watched, front, 'web-1')
+    await order(watched, 'start', 'web-2')
+    await spreadsOver(watched, front, 'web-1', 'web-2')
+
+    // The forwarder keeps what it was told, and the next monitor knows how many there are to be.
+    await order(watched, 'scale', 'web', '1')
+    await monitor.stop('SIGKILL')
+    end([...early, ...later])
+    expect(namesOf(await connectAll(front, 2))).toEqual(['web-1', 'web-1'])
+    const next = await startPrograms(watched, programs, { forwards })
+    await phaseOf(watched, 'web-1', 'running')
+    expect(await unitNames(watched)).toEqual(['front', 'web-1'])
+
+    const stopped = await order(watched, 'stop', 'web')
+    expect(stopped.units.map(({ state }) => state.name)).toEqual(['web-1'])
+    await spreadsOver(watched, front)
+    await expect(connect(front)).rejects.toThrow()
+    const report = await watched.statusWhen('the forward says why', ({ forwards: [one] }) => {
+      return one?.state === 'unreachable'
+    })
+    expect(report.forwards[0]?.reason).toBe('program web is not ready')
+    await until('the access log says why', async () => {
+      const lines = readFileSync(watched.file('access.log'), 'utf8').trim().split('\n')
+      const last = JSON.parse(lines.at(-1) ?? '{}') as { readonly code?: string; readonly reason?: string }
+      return last.code === 'SC' && last.reason === 'program web is not ready'
+    })
+    await next.stop('SIGTERM')
+  })
+
+  it('is scaled within bounds, and another number in the file counts more', async ({ watched }) => {
+    const idle = { name: 'worker', command: script('setInterval(() => {}, 1000)'), ready: undefined }
+    const programs = (instances: number) => [
+      { ...idle, instances, maxInstances: 3 },
+      { ...idle, name: 'one' },
+    ]
+    const monitor = await startPrograms(watched, programs(1))
+    const code = async (...words: string[]) => {
+      const { answer } = await order(watched, 'scale', ...words)
+      return 'error' in answer ? `${answer.error.code}: ${answer.error.message}` : answer.done
+    }
+    await runningAs(watched, 'worker-1')
+    expect(await code('worker', '4')).toBe('invalid-argument: worker may have 3 copies at most')
+    expect(await code('one', '2')).toBe(
+      'no-instances: one has no copies: its configuration does not say instances',
+    )
+    expect(await code('worker-1', '2')).toBe('unknown-unit: worker-1 is one copy of worker')
+    expect(await code('nobody', '2')).toBe('unknown-unit: there is no program "nobody"')
+    expect(await code('worker', '3')).toBe(true)
+    await monitor.stop('SIGTERM')
+    const second = await startPrograms(watched, programs(1))
+    await runningAs(watched, 'worker-3')
+    await second.stop('SIGTERM')
+    // The file says something else now, later than the order.
+    const third = await startPrograms(watched, programs(2))
+    await runningAs(watched, 'worker-2')
+    expect(await unitNames(watched)).toEqual(['worker-1', 'worker-2', 'one'])
+    await third.stop('SIGTERM')
+  })
+})

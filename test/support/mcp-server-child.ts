@@ -1,0 +1,125 @@
+// An MCP server of the older generation on stdin and stdout, by hand, so that it can do what no library would: a test says with
+// its arguments what is wrong with it. Nothing of it passes a JSON library that could hide how bytes came.
+import { createInterface } from 'node:readline'
+
+const faults = new Set(process.argv.slice(2))
+const write = (text: string): void => {
+  process.stdout.write(`${text}\n`)
+}
+const answer = (id: string, result: string) => write(`{"jsonrpc":"2.0","id":${id},"result":${result}}`)
+
+const tool = (name: string, hints = '') =>
+  `{"name":"${name}","description":"the ${name} tool","inputSchema":{"type":"object"}${hints}}`
+const readOnly = ',"annotations":{"readOnlyHint":true}'
+const tools = [
+  tool('echo', readOnly),
+  tool('pid', readOnly),
+  tool('write'),
+  tool('slow'),
+  tool('ask'),
+  tool('progress'),
+  tool('end', readOnly),
+  tool('end_writing'),
+  tool('change'),
+  tool('environment', readOnly),
+]
+const text = (value: string) =>
+  `{"content":[{"type":"text","text":${JSON.stringify(value)}}],"unknown_field":1e400}`
+const waiting = new Map<number, (line: string) => void>()
+let asked = 0
+
+if (faults.has('junk')) write('Server listening on port 3000')
+if (faults.has('stderr')) process.stderr.write('cannot reach the database\n')
+if (faults.has('end')) process.exit(3)
+
+createInterface({ input: process.stdin }).on('line', (line) => {
+  if (faults.has('mute')) return
+  const message = JSON.parse(line)
+  // As it was written: `"id":` is ours and comes before anything of the client.
+  const id = JSON.stringify(message.id)
+  if (message.method === undefined) return waiting.get(message.id)?.(line)
+  switch (message.method) {
+    case 'initialize':
+      return answer(
+        id,
+        '{"protocolVersion":"2025-11-25","capabilities":{"tools":{"listChanged":true},"resources":{"subscribe":true}},"serverInfo":{"name":"child","version":"1"},"instructions":"be kind"}',
+      )
+    case 'ping':
+      return answer(id, '{}')
+    case 'tools/list':
+      return answer(id, `{"tools":[${tools.join(',')}]}`)
+    case 'resources/list':
+      return answer(id, '{"resources":[{"uri":"test://one","name":"one"}]}')
+    case 'resources/read':
+      return answer(id, '{"contents":[{"uri":"test://one","text":"1"}]}')
+    case 'resources/subscribe':
+      answer(id, '{}')
+      return write(
+        '{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"test://one"}}',
+      )
+    case 'tools/call':
+      return call(id, message, line)
+    default:
+      if (message.id === undefined) return
+      write(
+        `{"jsonrpc":"2.0","id":${id},"error":{"code":-32601,"message":"Method not found","data":{"odd":[1]}}}`,
+      )
+  }
+})
+process.stdin.on('end', () => {
+  if (!faults.has('stays')) process.exit(0)
+})
+if (faults.has('stays')) {
+  process.on('SIGTERM', () => {})
+  setInterval(() => {}, 1000)
+}
+
+function call(
+  id: string,
+  {
+    params,
+  }: {
+    params: {
+      name: string
+      arguments?: { ms?: number; question?: string }
+      _meta?: { progressToken?: number }
+    }
+  },
+  line: string,
+): void {
+  switch (params.name) {
+    case 'echo':
+      return answer(id, text(line))
+    case 'pid':
+      return answer(id, text(String(process.pid)))
+    case 'environment':
+      return answer(id, text(JSON.stringify(process.env)))
+    case 'slow':
+      setTimeout(() => answer(id, text('slept')), params.arguments?.ms ?? 0)
+      return
+    case 'progress':
+      for (const progress of [1, 2]) {
+        const token = JSON.stringify(params._meta?.progressToken)
+        write(
+          `{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":${token},"progress":${progress}}}`,
+        )
+      }
+      return answer(id, text('done'))
+    case 'ask': {
+      const own = ++asked
+      waiting.set(own, (given) => answer(id, text(given)))
+      const question = params.arguments?.question ?? ''
+      return write(
+        `{"jsonrpc":"2.0","id":${own},"method":"elicitation/create","params":{"message":${JSON.stringify(question)},"requestedSchema":{"type":"object","properties":{}}}}`,
+      )
+    }
+    case 'change':
+      tools.push(tool('changed'))
+      answer(id, text('changed'))
+      return write('{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}')
+    case 'end':
+    case 'end_writing':
+      process.exit(7)
+  }
+  answer(id, text(params.name))
+}

@@ -1,0 +1,174 @@
+import { existsSync } from 'node:fs'
+import path from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { defineConfig, type Plugin } from 'vitest/config'
+import { BaseSequencer, type TestSpecification } from 'vitest/node'
+
+/**
+ * Three projects:
+ * - `pure`: data in, data out. From the sources, without a build.
+ * - `real`: sockets, processes, faults. What a test imports from src/ is the compiled file, as users run it, loaded by Node itself.
+ * - `root`: what needs namespaces, systemd, a browser or the MCP Inspector. As `real`.
+ * A new file belongs to `real` unless a list below names it.
+ */
+const pure = [
+  'test/alert/{delivery-parts,incident}.test.ts',
+  'test/config/{effective,instances,ordered-changes,mistakes,templates,values}.test.ts',
+  'test/doctor/judgements.test.ts',
+  'test/forward/{check-plan,prefixes,proxy-protocol}.test.ts',
+  'test/log/{pino-log,plain-log,ring-log}.test.ts',
+  'test/orders/table.test.ts',
+  'test/os/atomic-file.test.ts',
+  'test/server/mcp/answers.test.ts',
+  'test/program/output/{splitter,classes,kept-lines,scan}.test.ts',
+  'test/record/{api-keys,parsers,shapes,state-directory}.test.ts',
+  'test/report/{history,inspector-verdict,screen-view,status,text}.test.ts',
+  'test/docs/rooms.test.ts',
+  'test/program/import/{formats,text}.test.ts',
+  'test/server/parts.test.ts',
+  'test/program/input-policy.test.ts',
+  'test/web/*.test.ts',
+  'test/forward/unit/*.test.ts',
+  'test/gateway/{connectors,json-text,names}.test.ts',
+  'test/watch/{decide,decide-properties,decide-stray,limits,narrate,supervised-properties,transitions}.test.ts',
+]
+const root = [
+  'test/e2e/**/*.test.ts',
+  'test/systemd/**/*.test.ts',
+  'test/fault/{address-new,container-restart,network-interfaces,network-wire,pid-reused,workers-interfaces}.test.ts',
+  'test/fault/{other-users,shortage-of-this-machine,state-directory-read-only,target-check-harms}.test.ts',
+  'test/forward/{admission,gate-pages,gate-strangers}.test.ts',
+  'test/orders/strangers.test.ts',
+]
+
+/** These take the longest, in this order: begun first, so that no worker is left alone with one at the end. */
+const longest = [
+  'test/gateway/conformance.test.ts',
+  'test/gateway/stdio.test.ts',
+  'test/cli/package.test.ts',
+  'test/program/logs.test.ts',
+  'test/program/kept.test.ts',
+  'test/e2e/inspector.test.ts',
+  'test/orders/orders.test.ts',
+  'test/program/twelve-faults.test.ts',
+  'test/e2e/gate.test.ts',
+  'test/fault/workers.test.ts',
+  'test/program/program.test.ts',
+  'test/systemd/held-ports.test.ts',
+  'test/systemd/unit.test.ts',
+  'test/e2e/inspector-verdict.test.ts',
+  'test/fault/signals-to-monitor.test.ts',
+  'test/program/socket.test.ts',
+  'test/report/proxy-log.test.ts',
+  'test/report/proxy-status.test.ts',
+  'test/server/mcp/stdio.test.ts',
+  'test/fault/state-directory-forwarder.test.ts',
+  'test/orders/phases.test.ts',
+  'test/server/monitor-api.test.ts',
+  'test/e2e/start-script.test.ts',
+  'test/program/instances.test.ts',
+  'test/doctor/doctor.test.ts',
+  'test/fault/kill-every-order.test.ts',
+  'test/fault/handover-by-others.test.ts',
+  'test/fault/handover-unbroken.test.ts',
+  'test/orders/monitor-orders.test.ts',
+  'test/fault/two-monitors-at-once.test.ts',
+  'test/orders/shell-era.test.ts',
+  'test/program/depends.test.ts',
+  'test/fault/terminal-widths.test.ts',
+  'test/program/watch.test.ts',
+  'test/server/mcp/http.test.ts',
+  'test/watch/reload.test.ts',
+  'test/fault/renamed-forward.test.ts',
+  'test/fault/state-killed-while-writing.test.ts',
+  'test/gateway/commands.test.ts',
+  'test/forward/relay-churn.test.ts',
+  'test/fault/kill-monitor.test.ts',
+  'test/program/output/output.test.ts',
+  'test/forward/gate-streams.test.ts',
+  'test/orders/config.test.ts',
+  'test/fault/alert-kill.test.ts',
+  'test/orders/wait.test.ts',
+  'test/program/input.test.ts',
+  'test/fault/address-new.test.ts',
+  'test/alert/delivery.test.ts',
+  'test/watch/lock-unit.test.ts',
+]
+
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const place = ({ moduleId, project }: TestSpecification) => {
+      const found = longest.indexOf(path.relative(checkout, moduleId))
+      if (found >= 0) return found
+      // A worker runs files of one project until it takes one of another.
+      return longest.length + (project.name === 'root' ? 0 : 1)
+    }
+    return (await super.sort(files)).sort((a, b) => place(a) - place(b))
+  }
+}
+
+const checkout = fileURLToPath(new URL('.', import.meta.url))
+const sources = fileURLToPath(new URL('src/', import.meta.url))
+const built = fileURLToPath(new URL('dist/src/', import.meta.url))
+
+/** Leads imports of src/ to the compiled files. */
+const compiledSources: Plugin = {
+  name: 'compiled-sources',
+  enforce: 'pre',
+  resolveId(source, importer) {
+    if (importer === undefined || !source.startsWith('.')) return
+    const file = path.resolve(path.dirname(importer), source)
+    if (!file.startsWith(sources)) return
+    const compiled = path.join(built, path.relative(sources, file)).replace(/\.ts$/, '.js')
+    return existsSync(compiled) ? { id: compiled, external: true } : undefined
+  },
+}
+
+const processes = {
+  extends: true as const,
+  plugins: [compiledSources],
+}
+
+export default defineConfig({
+  test: {
+    pool: 'forks',
+    // A worker runs one file after another: a process and its imports for each took a tenth of all processor time.
+    isolate: false,
+    setupFiles: ['test/support/own-environment.ts'],
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
+    // What is opened first is closed last.
+    sequence: { hooks: 'stack', sequencer: LongestFirst },
+    server: { deps: { external: [/\/dist\/src\//] } },
+    coverage: { provider: 'v8', include: ['src/**'], reportOnFailure: true },
+    projects: [
+      {
+        extends: true,
+        test: { name: 'pure', include: pure, maxWorkers: 2, sequence: { groupOrder: 0 } },
+      },
+      {
+        ...processes,
+        test: {
+          name: 'real',
+          include: ['test/**/*.test.ts'],
+          exclude: [...pure, ...root],
+          globalSetup: 'test/support/build.ts',
+          setupFiles: ['test/support/leave-nothing.ts'],
+          maxWorkers: 5,
+          sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        ...processes,
+        test: {
+          name: 'root',
+          include: root,
+          globalSetup: 'test/support/build.ts',
+          setupFiles: ['test/support/leave-nothing.ts'],
+          maxWorkers: 5,
+          sequence: { groupOrder: 1 },
+        },
+      },
+    ],
+  },
+})
