@@ -6,7 +6,8 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { loginPage } from '../../src/forward/gate/pages.ts'
+import { gatePaths, gateWords } from '../../src/forward/gate/login.ts'
+import { loginPage } from '../../src/web/pages.ts'
 import { launchBrowser } from '../../test/support/browser.ts'
 import { run } from '../../test/support/tools.ts'
 import { statusReports } from './reports.ts'
@@ -64,7 +65,14 @@ async function storyOfRestart(): Promise<string> {
 }
 
 async function drawLogin(): Promise<void> {
-  const { html } = loginPage({ host: '192.0.2.2:6274', next: '/', problem: undefined, tokenFile: undefined })
+  const { html } = loginPage({
+    host: '192.0.2.2:6274',
+    next: '/',
+    problem: undefined,
+    tokenFile: undefined,
+    path: gatePaths.login,
+    words: gateWords,
+  })
   const browser = await launchBrowser()
   try {
     for (const theme of themes) {

@@ -1,7 +1,7 @@
-import type { ForwarderHealth } from '../../src/record/forwarder-health.ts'
+import type { ForwarderHealth } from '../../src/record/shapes/forwarder-health.ts'
+import type { HourState } from '../../src/record/shapes/status-report.ts'
 import { assess } from '../../src/report/assess.ts'
 import type { ForwardFacts, StatusFacts } from '../../src/report/facts.ts'
-import type { HourState } from '../../src/report/last-day.ts'
 import { renderStatus } from '../../src/report/render.ts'
 import {
   identity,

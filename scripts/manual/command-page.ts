@@ -36,9 +36,22 @@ export function commandPage({ command, name, version, seeAlso }: PageOfCommand):
     const own = visible.filter((option) => option.helpGroupHeading === group)
     parts.push(...own.map((option) => item(help.optionTerm(option), option.description)))
   }
+  for (const one of subcommands.filter(({ options }) => options.length > 0)) parts.push(...ofSubcommand(one))
   parts.push(...sections(textAfterHelp(command)))
   parts.push(heading('See also'), `${seeAlso.map((page) => escaped(page)).join(',\n')}\n`)
   return parts.join('')
+}
+
+/** Options that every command has stand with the command above it. */
+const ofAll: ReadonlySet<string | undefined> = new Set(['--help', '--version', '--verbose'])
+
+function ofSubcommand(command: Command): string[] {
+  const help = command.createHelp()
+  const own = help.visibleOptions(command).filter(({ long }) => !ofAll.has(long ?? undefined))
+  return [
+    subheading(`${command.name()} ${command.usage()}`),
+    ...own.map((option) => item(help.optionTerm(option), option.description)),
+  ]
 }
 
 const sentenceBegin = (text: string): string =>

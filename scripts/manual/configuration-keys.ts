@@ -15,6 +15,7 @@ export interface Schema {
   readonly const?: string
   readonly properties?: Readonly<Record<string, Schema>>
   readonly items?: Schema
+  readonly additionalProperties?: Schema
   readonly anyOf?: readonly Schema[]
   readonly oneOf?: readonly Schema[]
 }
@@ -40,7 +41,20 @@ export interface Section {
 
 /** Every key of the file, from the schema that checks it and the table of options. */
 export function configurationSections(schema: Schema): Section[] {
-  const { restart, limits, alerts, forwards, $schema: _, ...general } = schema.properties ?? {}
+  const {
+    restart,
+    limits,
+    output,
+    alerts,
+    http,
+    configChange,
+    forwards,
+    programs,
+    connectors,
+    gateway,
+    $schema: _,
+    ...general
+  } = schema.properties ?? {}
   const forward = forwards?.items?.properties ?? {}
   const own = ['name', 'listen', 'target', 'restart', 'limits'].map((key) =>
     keyOf('forwards[]', key, forward[key]),
@@ -53,13 +67,48 @@ export function configurationSections(schema: Schema): Section[] {
       .map(optionKey),
   }))
   return [
-    section('', { ...general, ...pick(schema, ['forwards', 'restart', 'limits', 'alerts']) }),
+    section('', {
+      ...general,
+      ...pick(schema, [
+        'forwards',
+        'programs',
+        'restart',
+        'limits',
+        'output',
+        'alerts',
+        'http',
+        'connectors',
+        'gateway',
+        'configChange',
+      ]),
+    }),
     { place: 'forwards[]', keys: own },
     ...options,
+    ...programSections(programs?.items?.properties ?? {}),
     section('restart', restart?.properties ?? {}),
     section('limits', limits?.properties ?? {}),
+    section('output', output?.properties ?? {}),
+    section('http', http?.properties ?? {}),
+    section('connectors', connectorKeys(connectors)),
+    section('gateway', gateway?.properties ?? {}),
+    section('configChange', configChange?.properties ?? {}),
     ...alertSections(alerts?.properties ?? {}),
   ]
+}
+
+/** Those of one connector: the names of connectors are a person's own. */
+function connectorKeys(connectors: Schema | undefined): Readonly<Record<string, Schema>> {
+  return connectors?.additionalProperties?.properties ?? {}
+}
+
+/** A program, and what stands below its keys. What the top level has, too, has a section of its own. */
+function programSections(program: Readonly<Record<string, Schema>>): Section[] {
+  const below = Object.entries(program).flatMap(([key, { properties: only, anyOf = [] }]) => {
+    const properties = only ?? anyOf.find((form) => form.properties !== undefined)?.properties
+    const isOwn = properties !== undefined && !['restart', 'limits', 'output'].includes(key)
+    return isOwn ? [section(`programs[].${key}`, properties)] : []
+  })
+  return [section('programs[]', program), ...below]
 }
 
 function pick({ properties = {} }: Schema, keys: readonly string[]): Record<string, Schema> {
@@ -143,6 +192,7 @@ const otherDefaults: Readonly<Record<string, string>> = {
   ),
   'limits.memory': limitDefaults.memoryBytes === 0 ? 'no limit' : String(limitDefaults.memoryBytes),
   'limits.cpu': limitDefaults.cpuPercent === 0 ? 'no limit' : String(limitDefaults.cpuPercent),
+  'limits.openFiles': 'no limit',
   'limits.action': limitDefaults.action,
   'alerts.reminder': alertDefaults.reminderMs === 0 ? 'never' : time(alertDefaults.reminderMs),
   'alerts.group': time(alertDefaults.groupMs),
@@ -152,9 +202,36 @@ const otherDefaults: Readonly<Record<string, string>> = {
   'alerts.ping.fail': String(pingDefaults.fail),
   'alerts.channels[].secret': 'unsigned',
   'alerts.channels[].environment': 'none',
+  connectors: 'none',
+  gateway: 'stdio alone',
+  'gateway.http': 'none',
+  'gateway.import': 'none',
+  'connectors.env': 'none',
+  'connectors.envFile': 'none',
+  'connectors.headers': 'none',
+  'connectors.args': 'none',
+  'connectors.restart': 'the restart of the top level',
   restart: 'see below',
   limits: 'none',
   alerts: 'none',
+  programs: 'none',
+  'programs[].env': 'none',
+  'programs[].dependsOn': 'none',
+  'programs[].envFile': 'none',
+  'programs[].passEnv': 'none',
+  'programs[].cwd': 'the folder of the file',
+  'programs[].restart': 'the restart of the top level',
+  'programs[].limits': 'the limits of the top level',
+  'programs[].stop': 'SIGTERM, 10s',
+  'programs[].output': 'the output of the top level',
+  output: 'see below',
+  'output.patterns': 'the usual ones alone',
+  'programs[].actions': 'none',
+  'programs[].socket': 'none',
+  'programs[].watch': 'none',
+  'programs[].watch.ignore': 'none',
+  'programs[].input.allow': 'none',
+  'programs[].input.deny': 'none',
   'forwards[].restart': 'the restart of the top level',
   'forwards[].limits': 'the limits of the top level',
 }

@@ -12,8 +12,23 @@ const headings: Readonly<Record<string, string>> = {
   '': '## The top level of the file',
   'forwards[]':
     '## Keys of a forward\n\nEach entry of `forwards` has these keys. `name`, `listen` and `target` are required.',
-  restart: '## `restart`\n\n`restart` stands in a forward, or at the top level for all forwards.',
-  limits: '## `limits`\n\n`limits` stands in a forward, or at the top level for all forwards. Linux only.',
+  'programs[]':
+    '## Keys of a program\n\nEach entry of `programs` has these keys. `name` and either `command` or `template` are required. See [programs.md](programs.md) and [adding-programs.md](adding-programs.md).',
+  'programs[].ready': '### `ready` of a program\n\nOne of `port`, `http`, `command` and `log` is required.',
+  'programs[].health': '### `health` of a program\n\nOne of `port`, `http` and `command` is required.',
+  'programs[].stop': '### `stop` of a program',
+  restart:
+    '## `restart`\n\n`restart` stands in a forward or a program, or at the top level for all of them. A program has `readyWithin` and `stop` in the place of `startTimeout` and `killAfter`.',
+  limits:
+    '## `limits`\n\n`limits` stands in a forward or a program, or at the top level for all of them. Linux only.',
+  output:
+    '## `output`\n\n`output` stands in a program, or at the top level for all of them. See [programs.md](programs.md#what-it-prints).',
+  http: '## `http`\n\nSee [http-api.md](http-api.md). `listen` is required; beyond loopback also TLS, or `insecure`.',
+  connectors:
+    '## Keys of a connector\n\n`connectors` holds MCP servers by name, and each has these keys. Either `command` or `url` is required. See [gateway.md](gateway.md).',
+  gateway: '## `gateway`\n\nSee [gateway.md](gateway.md).',
+  configChange:
+    '## `configChange`\n\nWithout it nobody can change the configuration by an order. With it, restart policy, limits, patterns and `autostart` of every program may be changed, and what these keys list. See [agents.md](agents.md#changes-of-the-configuration).',
   alerts: '## `alerts`\n\nSee [alerts.md](alerts.md).',
   'alerts.channels[]': '### `alerts.channels`: each entry',
   'alerts.ping': '### `alerts.ping`',

@@ -33,14 +33,20 @@ export function configurationPage(schema: Schema, version: string): string {
 const introductions: Readonly<Record<string, { heading: string; text?: string }>> = {
   '': { heading: 'General keys' },
   'forwards[]': { heading: 'Keys of a forward', text: 'Each entry of forwards has these keys.' },
+  'programs[]': { heading: 'Keys of a program', text: 'Each entry of programs has these keys.' },
   restart: {
     heading: 'Keys of restart',
-    text: 'restart stands in a forward, or at the top level for all forwards.',
+    text: 'restart stands in a forward or a program, or at the top level for all of them.',
   },
   limits: {
     heading: 'Keys of limits',
-    text: 'limits stands in a forward, or at the top level for all forwards.',
+    text: 'limits stands in a forward or a program, or at the top level for all of them.',
   },
+  connectors: {
+    heading: 'Keys of a connector',
+    text: 'connectors holds MCP servers by name, and each has these keys.',
+  },
+  gateway: { heading: 'Keys of gateway' },
   alerts: { heading: 'Keys of alerts' },
 }
 

@@ -1,4 +1,5 @@
 // Usage: see USAGE below and scripts/soak.
+
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -9,7 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { askControl } from '../../src/control/client.ts'
 import { errorText } from '../../src/os/failure.ts'
-import type { ForwarderHealth } from '../../src/record/forwarder-health.ts'
+import type { ForwarderHealth } from '../../src/record/shapes/forwarder-health.ts'
 import { fileNames } from '../../src/record/state-directory.ts'
 import { table } from '../bench/forwarders/report.ts'
 import { runLoad, type Tally } from './load.ts'
