@@ -63,6 +63,7 @@ export class UnitWatcher<Health = unknown> {
   #lastCheckAt: number | undefined
   #checking: Promise<void> | undefined
   #handovers = 0
+  #givenUpStarts = 0
   #cancelWake: (() => void) | undefined
   /** The code of the error for which the last look was not taken, told once; undefined = it was taken. */
   #blindness: string | undefined
@@ -182,6 +183,7 @@ export class UnitWatcher<Health = unknown> {
   async #check(): Promise<void> {
     if (!hasDescriptorsLeft()) throw new ShortageError(noDescriptors)
     const handovers = this.#handovers
+    const givenUp = this.#givenUpStarts
     const { phase, supervisor } = this.#state
     const { diagnosis, health, optionsMatch, holder, stray } = await this.unit.probe({
       holder: this.#holderMatters(),
@@ -190,6 +192,8 @@ export class UnitWatcher<Health = unknown> {
     })
     // It looked at the one before; another look has been ordered.
     if (handovers !== this.#handovers) return
+    // It looked at one that has been killed since.
+    if (givenUp !== this.#givenUpStarts) return await this.#check()
     if (this.#tellsItself(diagnosis)) return
     if (diagnosis.condition === 'draining') this.#lookBehind(diagnosis.process.identity)
     this.#health = health
@@ -307,6 +311,7 @@ export class UnitWatcher<Health = unknown> {
       case 'ask-back':
         return this.unit.adoption?.askBack(effect.identity)
       case 'abandon-start':
+        this.#givenUpStarts++
         return this.#started?.abandon()
       case 'stop':
         return void this.#stop(effect)

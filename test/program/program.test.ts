@@ -129,6 +129,26 @@ describe('A program', { timeout: 120_000 }, () => {
     expect(logOf(watched, 'late')).toMatch(/tidied up\n(?:.*\n)*.*ended with exit code 0/)
   })
 
+  it('that is restarted while it starts begins anew, from what has changed since', async ({ watched }) => {
+    const port = await freePort()
+    const written = (name: string, text: string) => writeFileSync(watched.file(name), text)
+    const late = script(
+      'const fs = require("node:fs")',
+      'console.log("version", fs.readFileSync("version", "utf8"))',
+      'const timer = setInterval(() => fs.existsSync("open") && (clearInterval(timer), listen()), 10)',
+      `const listen = () => require("node:net").createServer().listen(${port}, "127.0.0.1")`,
+    )
+    written('version', 'one')
+    await startPrograms(watched, [{ name: 'late', command: late, cwd: watched.directory, ready: { port } }])
+    const says = (what: string) => until(what, async () => logOf(watched, 'late').includes(what) || undefined)
+    await says('version one')
+    written('version', 'two')
+    const restarting = order(watched, 'restart', 'late')
+    await says('version two')
+    written('open', '')
+    expect(first(await restarting)).toMatchObject({ outcome: 'done', state: { phase: 'running' } })
+  })
+
   it('says why it could not be started', async ({ watched }) => {
     const other = await freePort()
     await startPrograms(

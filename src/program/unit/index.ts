@@ -103,6 +103,8 @@ export class ProgramUnit implements Unit<ProgramHealth> {
   readonly #files: ProgramFiles
   #lost: () => void = () => {}
   #renew: (why: string) => void = () => {}
+  /** Settles when what did not become ready has been killed. */
+  #killed: Promise<void> | undefined
   /** Settles when what was started before is gone. */
   #cleared: Promise<void> = Promise.resolve()
 
@@ -389,12 +391,15 @@ export class ProgramUnit implements Unit<ProgramHealth> {
   #clear({ process, ended }: ProgramStart): void {
     if (process === undefined) return
     const killed = killProcesses(process.identity, this.recognises)
+    this.#killed = killed
     this.#cleared = Promise.all([killed, ended]).then(() => {})
   }
 
   readonly recognises = (_words: readonly string[], pid: number): boolean => isOfProgram(pid, this.name)
 
   async probe(request: ProbeRequest): Promise<Probed<ProgramHealth>> {
+    // One whose start was given up may take a moment to end, and is not well for as long.
+    await this.#killed
     this.#runs.takeOver(this.#configuration.output.maxBytes)
     const run = this.#runs.current
     const holder = request.holder ? this.findHolder() : undefined

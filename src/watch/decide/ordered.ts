@@ -83,7 +83,10 @@ export function replaceAgain(state: In<'running'>): Decision {
   return replacement?.state === 'failed' ? lookNow({ ...state, phase }) : unchanged(state)
 }
 
-/** What it is started from has changed since: its process is ended as one that runs is, and another one started. */
+/**
+ * What it is started from may have changed since its start began, such as its code: its process is ended as one that runs is, and another one
+ * started.
+ */
 export function startOver(state: In<'starting'>, { why }: OrderSeen, context: Context): Decision {
   const { starting } = context
   if (starting !== undefined) return stop(state, starting, 'start', { code: 'ordered', why }, context)

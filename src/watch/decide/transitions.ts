@@ -123,7 +123,7 @@ const transitions: { readonly [R in keyof Rows]: Row<Rows[R]> } = {
   survived:      [stale,         stale,          stale,         stale,          survived,      stale,          stale,          stale,          stale,          stale,         stale],
   start:         [unchanged,     lookToStart,    unchanged,     unchanged,      startAgain,    retry,          retry,          lookNow,        lookNow,        lookNow,       lookToStart],
   stop:          [lookToStop,    lookToStop,     endStarting,   endRunning,     endAnyhow,     lookToStop,     lookToStop,     giveUp,         lookToStop,     endDetached,   unchanged],
-  restart:       [lookToStart,   lookToStart,    unchanged,     replaceRunning, endAnyhow,     retry,          retry,          lookNow,        lookNow,        endDetached,   lookToStart],
+  restart:       [lookToStart,   lookToStart,    startOver,     replaceRunning, endAnyhow,     retry,          retry,          lookNow,        lookNow,        endDetached,   lookToStart],
   handOver:      [unchanged,     unchanged,      unchanged,     replaceRunning, unchanged,     unchanged,      unchanged,      unchanged,      unchanged,      unchanged,     unchanged],
   retry:         [unchanged,     unchanged,      unchanged,     replaceAgain,   unchanged,     retry,          retry,          lookNow,        lookNow,        lookNow,       unchanged],
   renew:         [unchanged,     unchanged,      startOver,     replaceRunning, renewEnding,   retry,          retry,          unchanged,      lookNow,        endDetached,   renewDone],
