@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import type { TestContext } from 'vitest'
-import { compiled } from './tools.ts'
+import { compiled, inTime } from './tools.ts'
 
 /** A private directory of this test, gone when it ends. */
 export function temporaryDirectory(t: TestContext): string {
@@ -53,7 +53,11 @@ export class RunningCommand {
   }
 
   /** Resolves as soon as the output so far satisfies the question; rejects when the command ends before that. */
-  async until(question: (stdout: string) => boolean): Promise<string> {
+  until(question: (stdout: string) => boolean): Promise<string> {
+    return inTime(this.#satisfied(question), () => `it said: ${this.#stdout}${this.#stderr}`)
+  }
+
+  async #satisfied(question: (stdout: string) => boolean): Promise<string> {
     while (!question(this.#stdout)) {
       if (this.child.exitCode !== null || this.child.signalCode !== null) {
         throw new Error(`it ended before: ${this.#stdout}${this.#stderr}`)

@@ -1,12 +1,18 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { stripVTControlCharacters } from 'node:util'
+import { inTime } from './tools.ts'
 
 /** A word as sh reads it back. */
 const quoted = (word: string) => `'${word.replaceAll("'", "'\\''")}'`
 
+interface Ended {
+  readonly code: number | null
+  readonly output: string
+}
+
 /** A program on a terminal of its own, made by script(1), whose keys can be pressed and whose picture can be waited for. */
 export class PseudoTerminal {
-  readonly ended: Promise<{ readonly code: number | null; readonly output: string }>
+  readonly #end: Promise<Ended>
   readonly #script: ChildProcess
   #output = ''
   #waiting: (() => void)[] = []
@@ -30,7 +36,7 @@ export class PseudoTerminal {
       this.#output += text
       this.#wake()
     })
-    this.ended = new Promise((resolve) => {
+    this.#end = new Promise((resolve) => {
       this.#script.on('close', (code) => {
         this.#wake()
         resolve({ code, output: this.#output })
@@ -46,23 +52,50 @@ export class PseudoTerminal {
     this.#script.stdin?.write(keys)
   }
 
-  /** Resolves when what was printed since the last call matches, with its escape sequences or without them. */
-  async until(pattern: RegExp): Promise<string> {
-    const from = this.#seen
-    for (;;) {
-      const fresh = this.#output.slice(from)
-      if (pattern.test(fresh) || pattern.test(stripVTControlCharacters(fresh))) {
-        this.#seen = this.#output.length
-        return fresh
-      }
+  /** Resolves when the program has ended. */
+  get ended(): Promise<Ended> {
+    return inTime(this.#end, () => `it has not ended: ${JSON.stringify(this.#fresh)}`)
+  }
+
+  /**
+   * Resolves when what was printed matches, with its escape sequences or without them. Takes no more of it than the match needs: what came
+   * with it in one piece is for the next call.
+   */
+  until(pattern: RegExp): Promise<void> {
+    return inTime(this.#found(pattern), () => `no ${pattern} came: ${JSON.stringify(this.#fresh)}`)
+  }
+
+  async #found(pattern: RegExp): Promise<void> {
+    while (!isIn(this.#fresh, pattern)) {
       if (this.#script.exitCode !== null)
-        throw new Error(`it ended before ${pattern}: ${JSON.stringify(fresh)}`)
+        throw new Error(`it ended before ${pattern}: ${JSON.stringify(this.#fresh)}`)
       await new Promise<void>((resolve) => this.#waiting.push(resolve))
     }
+    this.#taken += needed(this.#fresh, pattern)
   }
-  #seen = 0
+
+  /** What no call of `until` has taken. */
+  get #fresh(): string {
+    return this.#output.slice(this.#taken)
+  }
+  #taken = 0
 
   #wake(): void {
     for (const resolve of this.#waiting.splice(0)) resolve()
   }
+}
+
+function isIn(text: string, pattern: RegExp): boolean {
+  return pattern.test(text) || pattern.test(stripVTControlCharacters(text))
+}
+
+/** Characters of the shortest beginning of a text that matches. */
+function needed(text: string, pattern: RegExp): number {
+  let [short, enough] = [0, text.length]
+  while (short < enough) {
+    const middle = Math.floor((short + enough) / 2)
+    if (isIn(text.slice(0, middle), pattern)) enough = middle
+    else short = middle + 1
+  }
+  return enough
 }

@@ -115,6 +115,26 @@ export async function until<T>(
   throw new Error(`waited ${timeoutMs} ms in vain for ${what}`, { cause: lastError })
 }
 
+/** ms for which a test waits at most for what is told by an event: far above what it takes, far below the limit of a test. */
+const eventWithinMs = 30_000
+
+/** Waits for what is told by an event. @param seen says what came in its stead, when nothing does in time. */
+export async function inTime<T>(
+  event: Promise<T>,
+  seen: () => string,
+  withinMs: number = eventWithinMs,
+): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`waited ${withinMs} ms in vain; ${seen()}`)), withinMs)
+  })
+  try {
+    return await Promise.race([event, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
 /** One step of a long way. When it fails, the way ends there: the later ones could only wait in vain. */
 export async function step(name: string, take: () => Promise<unknown>): Promise<void> {
   try {
