@@ -22,15 +22,16 @@ describe('an interface', { skip }, () => {
       await steady.line(/answer 1/)
       await hammer.line(/hammering/)
 
-      for (const round of ['for the first time', 'again']) {
+      // A client's process may take longer to start than what is measured.
+      const timesTold = () => program.output.match(/Listening on .*10\.79\.0\.1/g)?.length
+
+      for (const round of [1, 2]) {
         await addInterface(lab)
         const added = performance.now()
-        await until(`${own.ipv4} is served ${round}`, async () =>
-          (await ask(lab.visitor, own.ipv4, 6274)) === 'hello' ? true : undefined,
-        )
+        await until(`${own.ipv4} is served`, async () => (timesTold() === round ? true : undefined))
         const took = performance.now() - added
-        assert.ok(took < followedWithinMs, `${round}: reachable after ${took} ms`)
-        for (const address of [own.ipv6, `${own.linkLocal}%veth1`]) {
+        assert.ok(took < followedWithinMs, `round ${round}: listened on after ${took} ms`)
+        for (const address of [own.ipv4, own.ipv6, `${own.linkLocal}%veth1`]) {
           await until(`${address} is served`, async () =>
             (await ask(lab.visitor, address, 6274)) === 'hello' ? true : undefined,
           )
@@ -50,7 +51,7 @@ describe('an interface', { skip }, () => {
           return isGone ? true : undefined
         })
         const letGo = performance.now() - removed
-        assert.ok(letGo < followedWithinMs, `${round}: let go after ${letGo} ms`)
+        assert.ok(letGo < followedWithinMs, `round ${round}: let go after ${letGo} ms`)
       }
 
       process.kill(hammer.pid, 'SIGTERM')
@@ -59,7 +60,7 @@ describe('an interface', { skip }, () => {
       assert.ok(answered > 100, `${answered} exchanges`)
       assert.ok(!steady.output.includes('ended'), steady.output)
       assert.doesNotMatch(program.output, /Cannot listen/)
-      assert.equal(program.output.match(/Listening on .*10\.79\.0\.1/g)?.length, 2)
+      assert.equal(timesTold(), 2)
     }))
 })
 
