@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { delimiter, dirname, join } from 'node:path'
 import type { Locator, Page } from 'playwright-core'
 import type { Lab } from './namespaces.ts'
@@ -74,7 +74,7 @@ export const inspector2: Inspector = {
 
   async start(lab, { origins, token, tls, pagePort }) {
     const program = cached('inspector-2', '@modelcontextprotocol/inspector/clients/launcher/build/index.js')
-    const inspector = lab.host.start([nodeForInspector(), program, ...mcpServer()], {
+    const inspector = lab.host.start([nodeForInspector(), program, ...mcpServer(lab)], {
       ...commonSettings(lab, origins),
       MCP_INSPECTOR_API_TOKEN: token,
       MCP_INSPECTOR_SECRET_STORE: 'memory',
@@ -117,7 +117,7 @@ export const inspector1: Inspector = {
 
   async start(lab, { origins, token }) {
     const program = cached('inspector-1', '@modelcontextprotocol/inspector/cli/build/cli.js')
-    const inspector = lab.host.start([nodeForInspector(), program, ...mcpServer()], {
+    const inspector = lab.host.start([nodeForInspector(), program, ...mcpServer(lab)], {
       ...commonSettings(lab, origins),
       MCP_PROXY_AUTH_TOKEN: token,
     })
@@ -164,9 +164,15 @@ async function seen(page: Page, wanted: Locator): Promise<void> {
   }
 }
 
-/** The command of the real MCP server that the Inspector starts, over stdio. */
-function mcpServer(): string[] {
-  return ['node', cached('everything', '@modelcontextprotocol/server-everything/dist/index.js'), 'stdio']
+/**
+ * The command of the real MCP server that the Inspector starts, over stdio. Its stderr is left out: 1.x ends with "Not connected" when the
+ * server says something there after the page has gone (modelcontextprotocol/inspector#1014), as it does of a page that goes early.
+ */
+function mcpServer(lab: Lab): string[] {
+  const program = cached('everything', '@modelcontextprotocol/server-everything/dist/index.js')
+  const quiet = join(lab.folder, 'everything')
+  writeFileSync(quiet, `#!/bin/sh\nexec node '${program}' stdio 2>/dev/null\n`, { mode: 0o755 })
+  return [quiet]
 }
 
 function commonSettings(lab: Lab, origins: readonly string[]): NodeJS.ProcessEnv {
