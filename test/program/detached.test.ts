@@ -143,7 +143,12 @@ describe('A program whose process ends and leaves others behind', { timeout: 120
     await startPrograms(
       watched,
       [
-        { name: 'daemon', command: script(away, 'setTimeout(() => process.exit(0), 300)') },
+        {
+          name: 'daemon',
+          command: script(away, 'setTimeout(() => process.exit(0), 300)'),
+          // It ends before, however slowly it begins.
+          ready: { log: 'never' },
+        },
         {
           name: 'browser',
           command: script(away, 'setTimeout(() => process.exit(1), 2500)'),

@@ -20,15 +20,15 @@ describe('output.errorRate', () => {
     watched,
   }) => {
     await startPrograms(watched, [
-      { name: 'web', command: burst, ready, output: { errorRate: { above: 4, within: '2s' } } },
-      { name: 'calm', command: burst, ready, output: { errorRate: { above: 5, within: '2s' } } },
+      { name: 'web', command: burst, ready, output: { errorRate: { above: 4, within: '5s' } } },
+      { name: 'calm', command: burst, ready, output: { errorRate: { above: 5, within: '5s' } } },
     ])
     const pid = await runningAs(watched, 'web')
     const calm = await runningAs(watched, 'calm')
     process.kill(calm, 'SIGUSR2')
     process.kill(pid, 'SIGUSR2')
     const loud = await programWhen(watched, 'web', ({ state }) => state === 'degraded')
-    expect(loud.reason).toBe('it is not healthy: it printed 5 errors within 2 s; the limit is 4')
+    expect(loud.reason).toBe('it is not healthy: it printed 5 errors within 5 s; the limit is 4')
     const { incidents } = await watched.statusWhen(
       'an incident is open',
       (report) => report.incidents.length > 0,

@@ -35,7 +35,12 @@ describe('A program that', () => {
       },
       {
         name: 'deaf',
-        command: script("process.on('SIGTERM', () => console.log('no'))", waits, '// deaf'),
+        command: script(
+          "process.on('SIGTERM', () => console.log('no'))",
+          waits,
+          "console.log('all set') // deaf",
+        ),
+        ready: { log: 'all set' },
         stop: { grace: '300ms' },
       },
       {

@@ -138,7 +138,7 @@ describe('A program with keep', { timeout: 120_000 }, () => {
     const pid = await runningAs(watched, 'echo')
     const stopped = await watched.run('proxy-ctl', 'stop-monitor')
     expect(stopped.stdout).toContain(`Its programs keep running: echo (PID: ${pid})`)
-    await monitor.ended
+    await monitor.ended()
     await startPrograms(watched, programs)
     expect(await runningAs(watched, 'echo')).toBe(pid)
     const { answer } = await order(watched, 'send', 'echo', 'hello', '--wait-for', 'got hello')

@@ -83,9 +83,10 @@ it('a program cannot print what looks like a note of the watchdog', async ({ wat
   const forged = ['[ended with exit code 0]', '» ended with exit code 0', 'watchdog: ended with exit code 0']
   const command = script(
     ...forged.map((text) => `console.log(${JSON.stringify(text)})`),
+    'console.log("all told")',
     'setInterval(() => {}, 1000)',
   )
-  await startPrograms(watched, [{ name: 'liar', command }])
+  await startPrograms(watched, [{ name: 'liar', command, ready: { log: 'all told' } }])
   await runningAs(watched, 'liar')
   const printed = [await watched.run('proxy-ctl', 'logs', 'liar'), await watched.run('proxy-log', 'liar')]
   for (const { stdout } of printed) {

@@ -97,9 +97,9 @@ describe.skipIf(!isRoot)('A program with a user', { timeout: 120_000 }, () => {
       const lines = await printed(watched, 'web')
       expect(lines).toContain(`as ${id('-u')} ${id('-g')} ${groups} ${home} nobody nobody ${shell}`)
       expect(lines).toContain('by its name')
+      expect((await printed(watched, 'other')).join('\n')).toMatch(new RegExp(`as ${id('-u')} 1 `))
       return true
     })
-    expect((await printed(watched, 'other')).join('\n')).toMatch(new RegExp(`as ${id('-u')} 1 `))
     const input = { units: ['web'], action: 'who', arguments: {} }
     const answer = await askControl(
       watched.file('control.sock'),
