@@ -45,6 +45,7 @@ const root = [
 const longest = [
   'test/gateway/conformance.test.ts',
   'test/gateway/stdio.test.ts',
+  'test/gateway/unit.test.ts',
   'test/cli/package.test.ts',
   'test/program/logs.test.ts',
   'test/program/kept.test.ts',

@@ -35,9 +35,9 @@ type Room = (typeof rooms)[number]
 /** Kinds of units: they never import each other. */
 export const unitRooms: readonly Room[] = ['gateway', 'program', 'forward']
 
-/** Rooms that stand below a room and are closed to it all the same: the gateway is no part of the watchdog's process. */
+/** Rooms that stand below a room and are closed to it all the same: the gateway's process reports to nobody but its files. */
 const closedBesides: Partial<Readonly<Record<Room, readonly Room[]>>> = {
-  gateway: ['watch', 'report', 'alert'],
+  gateway: ['report', 'alert'],
 }
 
 /** Which rooms may import a package. Those that are not named here are for every room. */

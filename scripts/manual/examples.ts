@@ -61,6 +61,9 @@ export const otherExamples: Readonly<Record<string, string>> = {
   'gateway.http': '{ listen: "127.0.0.1:8080" }',
   'gateway.strict': 'true',
   'gateway.import': '/home/me/.cursor/mcp.json',
+  'gateway.autostart': 'false',
+  'gateway.restart': '{ backoff: 2s }',
+  'gateway.limits': '{ memory: 512M }',
   'connectors.command': '[uvx, mcp-server-time]',
   'connectors.args': '[--local-timezone, UTC]',
   // biome-ignore lint/suspicious/noTemplateCurlyInString: this is how a person writes it.

@@ -137,8 +137,8 @@ function stateText(state: UnitState): string {
   const why = reason === null ? '' : `: ${reason}`
   switch (phase) {
     case 'running': {
-      if (state.kind === 'program')
-        return `running (PID ${pid})${port === null ? '' : `, ready on port ${port}`}`
+      if (state.kind !== 'forward')
+        return `running (PID ${pid})${port === null ? '' : `, ${state.kind === 'gateway' ? 'serving' : 'ready'} on port ${port}`}`
       const of = `running (PID ${pid}), port ${port} to ${target}`
       if (targetState === 'waiting') return `${of}, where nothing listens yet`
       return targetState === 'unreachable' ? `${of}, which does not answer` : of

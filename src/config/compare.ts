@@ -112,6 +112,8 @@ export function differenceInWords(before: Configuration, after: Configuration): 
     isDeepStrictEqual(before.alerts, after.alerts) ? undefined : 'other alerts',
     isDeepStrictEqual(before.http, after.http) ? undefined : 'another HTTP API',
     isDeepStrictEqual(before.configChange, after.configChange) ? undefined : 'other rights to change it',
+    isDeepStrictEqual(before.gateway, after.gateway) ? undefined : 'another gateway',
+    isDeepStrictEqual(before.connectors, after.connectors) ? undefined : 'other connectors',
     before.intervalMs === after.intervalMs ? undefined : 'another interval',
   ].filter((part) => part !== undefined)
   return parts.length === 0 ? undefined : parts.join('; ')

@@ -1,4 +1,9 @@
 import type { HttpOptions } from './http-options.ts'
+import type { ResourceLimits } from './resource-limits.ts'
+import type { RestartPolicy } from './restart-policy.ts'
+
+/** What the gateway is called among the units of a file. */
+export const gatewayName = 'gateway'
 
 /** The MCP gateway. */
 export interface GatewayConfiguration {
@@ -8,6 +13,15 @@ export interface GatewayConfiguration {
   readonly strict: boolean
   /** Files of MCP clients whose servers are connectors, too. Absolute. */
   readonly import: readonly string[]
+  /** How the monitor keeps it alive; missing = the file has no `gateway`, and the monitor leaves it to its clients. */
+  readonly kept?: KeptGateway
+}
+
+export interface KeptGateway {
+  /** False = it waits for an order to start. */
+  readonly autostart: boolean
+  readonly restart: RestartPolicy
+  readonly limits: ResourceLimits
 }
 
 export const gatewayDefaults: GatewayConfiguration = { http: undefined, strict: false, import: [] }

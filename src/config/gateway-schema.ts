@@ -4,7 +4,16 @@ import type { z as Zod } from 'zod'
 import { type GatewayConfiguration, gatewayDefaults } from './gateway-configuration.ts'
 import { http, httpConfiguration, httpProblems } from './http-schema.ts'
 import type { Problem } from './problems.ts'
+import { restartDefaults } from './restart-policy.ts'
 import { oneOrMore } from './schema-parts.ts'
+import {
+  type LimitsEntry,
+  limits,
+  type RestartEntry,
+  resourceLimits,
+  restart,
+  restartPolicy,
+} from './unit-schema.ts'
 import * as z from './zod.ts'
 
 export const gateway = z.strictObject({
@@ -18,17 +27,38 @@ export const gateway = z.strictObject({
   import: oneOrMore(z.string().min(1))
     .optional()
     .describe('files of MCP clients (Claude, Cursor, VS Code, Codex) whose servers become connectors, too'),
+  autostart: z
+    .boolean()
+    .optional()
+    .describe('false = the monitor starts the gateway only when it is ordered to; default true'),
+  restart: restart.optional().describe('how the monitor restarts the gateway'),
+  limits: limits.optional().describe('memory, CPU time and open files that the gateway may use'),
 })
+
+/** Its parts are larger than those of a forwarder, and a busy machine takes its time. */
+const gatewayRestart = { ...restartDefaults, startTimeoutMs: 20_000 }
 
 type GatewayEntry = Zod.output<typeof gateway>
 
-/** @param folder that relative files begin in. */
-export function gatewayConfiguration(entry: GatewayEntry | undefined, folder: string): GatewayConfiguration {
+/**
+ * @param folder that relative files begin in.
+ * @param shared what holds for every unit.
+ */
+export function gatewayConfiguration(
+  entry: GatewayEntry | undefined,
+  folder: string,
+  shared: { readonly restart?: RestartEntry | undefined; readonly limits?: LimitsEntry | undefined } = {},
+): GatewayConfiguration {
   if (entry === undefined) return gatewayDefaults
   return {
     http: httpConfiguration(entry.http),
     strict: entry.strict ?? gatewayDefaults.strict,
     import: (entry.import ?? []).map((file) => path.resolve(folder, file)),
+    kept: {
+      autostart: entry.autostart ?? true,
+      restart: restartPolicy({ ...shared.restart, ...entry.restart }, gatewayRestart),
+      limits: resourceLimits({ ...shared.limits, ...entry.limits }),
+    },
   }
 }
 

@@ -17,6 +17,7 @@ import {
   connectors,
 } from './connector-schema.ts'
 import { contradictionIn } from './contradiction.ts'
+import { gatewayName } from './gateway-configuration.ts'
 import { gateway, gatewayConfiguration, gatewayProblems } from './gateway-schema.ts'
 import { http, httpConfiguration, httpProblems } from './http-schema.ts'
 import { instanceName, servedPort } from './instances.ts'
@@ -111,7 +112,11 @@ const file = z.strictObject({
   connectors: connectors
     .optional()
     .describe('MCP servers that the gateway (mcp-proxy) serves as one, by name'),
-  gateway: gateway.optional().describe('the MCP gateway: where it serves, and which files it reads besides'),
+  gateway: gateway
+    .optional()
+    .describe(
+      'the MCP gateway, which the monitor keeps running: where it serves, and which files it reads besides',
+    ),
   configChange: configChange
     .optional()
     .describe(
@@ -178,7 +183,11 @@ export function parseConfiguration(
     result.data.forwards === undefined && programs.length === 0 && !hasGateway(result.data)
       ? defaultConfiguration.forwards.map((one) => withShared(one, result.data))
       : forwards.map((entry) => forwardConfiguration(entry, result.data, kept))
-  const names = [...nameProblems(forwards), ...programNameProblems(kept, configured)]
+  const names = [
+    ...nameProblems(forwards),
+    ...programNameProblems(kept, configured),
+    ...gatewayNameProblems(result.data.gateway !== undefined, forwards, programs),
+  ]
   const problems = [
     ...references,
     ...names,
@@ -216,7 +225,7 @@ export function parseConfiguration(
         'connectors',
         result.data.restart,
       ),
-      gateway: gatewayConfiguration(result.data.gateway, folder),
+      gateway: gatewayConfiguration(result.data.gateway, folder, result.data),
       ...(result.data.configChange === undefined
         ? {}
         : { configChange: changePermission(result.data.configChange, folder) }),
@@ -319,6 +328,27 @@ function programNameProblems(
       return at(`a copy of it may be called ${taken}, which is the name of another unit; take another name`)
     return /^\d+$/.test(name) ? at(`"${name}" reads as a port; take another name`) : []
   })
+}
+
+/** The gateway is a unit like the others, and has no other name. */
+function gatewayNameProblems(
+  isThere: boolean,
+  forwards: readonly { readonly name: string }[],
+  programs: readonly { readonly name: string }[],
+): Problem[] {
+  if (!isThere) return []
+  const named = (list: 'forwards' | 'programs', units: readonly { readonly name: string }[]) =>
+    units.flatMap(({ name }, index): Problem[] =>
+      name === gatewayName
+        ? [
+            {
+              place: [list, index, 'name'],
+              text: `${list}[${index}].name: "${name}" is the MCP gateway of this file; take another name`,
+            },
+          ]
+        : [],
+    )
+  return [...named('forwards', forwards), ...named('programs', programs)]
 }
 
 /** The names that its copies may have. */

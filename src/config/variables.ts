@@ -23,10 +23,19 @@ export function withVariables(text: string, environment: NodeJS.ProcessEnv, fold
   return text.replaceAll(reference, (whole, kind: string | undefined, name: string, fallback?: string) => {
     if (kind === undefined && name === 'userHome') return homedir()
     if (kind === undefined && name === 'workspaceFolder') return folder
-    const variable = kind === 'input' ? `MCP_INPUT_${name.toUpperCase().replaceAll(/[^A-Z0-9]/g, '_')}` : name
+    const variable = variableOf(kind, name)
     const value = environment[variable]
     if (value !== undefined && (value !== '' || fallback === undefined)) return value
     if (fallback !== undefined) return fallback
     throw new MissingVariable(whole, variable)
   })
+}
+
+/** The environment variables that a text refers to. */
+export function variablesIn(text: string): readonly string[] {
+  return [...text.matchAll(reference)].map(([, kind, name = '']) => variableOf(kind, name))
+}
+
+function variableOf(kind: string | undefined, name: string): string {
+  return kind === 'input' ? `MCP_INPUT_${name.toUpperCase().replaceAll(/[^A-Z0-9]/g, '_')}` : name
 }

@@ -3,6 +3,7 @@ import { hostAndPort } from '../os/interfaces.ts'
 import type { Configuration, ForwardConfiguration } from './configuration.ts'
 import type { ConnectorConfiguration } from './connector-configuration.ts'
 import { targetsOf } from './forward-options.ts'
+import type { GatewayConfiguration } from './gateway-configuration.ts'
 import { optionList } from './option-table.ts'
 import type { HealthCondition, ProgramConfiguration, ReadyCondition } from './program-configuration.ts'
 import { unixPath } from './values.ts'
@@ -29,8 +30,12 @@ export function asWritten({
     http,
     configChange,
     connectors: Object.fromEntries(connectors.map((one) => [one.name, connectorAsWritten(one)])),
-    gateway,
+    gateway: gatewayAsWritten(gateway),
   }) as Keys
+}
+
+function gatewayAsWritten({ kept, ...gateway }: GatewayConfiguration): Keys {
+  return { ...gateway, ...kept }
 }
 
 function forwardAsWritten({ name, options, restart, limits }: ForwardConfiguration): Keys {

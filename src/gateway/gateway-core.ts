@@ -21,6 +21,8 @@ export interface GatewayCoreOptions {
   readonly log: Log
   /** ms that the start of one server may take. */
   readonly startTimeoutMs: number
+  /** Servers are started when it is settled; missing = at once. */
+  readonly cleared?: Promise<void>
 }
 
 /** ms after a change in which further changes are gathered into the same notification. */
@@ -41,7 +43,7 @@ export class GatewayCore implements SessionSurroundings {
   #inFlight = 0
   #quiet: (() => void) | undefined
 
-  constructor({ connectors, log, startTimeoutMs }: GatewayCoreOptions) {
+  constructor({ connectors, log, startTimeoutMs, cleared = Promise.resolve() }: GatewayCoreOptions) {
     this.log = log
     this.requests = new RequestLog(log)
     const slots = new StartSlots()
@@ -51,6 +53,7 @@ export class GatewayCore implements SessionSurroundings {
           log,
           slots,
           startTimeoutMs,
+          cleared,
           changed: (upstream, kinds) => this.#hasChanged(upstream, kinds),
           notified: (upstream, message, session) => this.#notified(upstream, message, session),
           asked: (upstream, session, method, params, signal) =>

@@ -302,6 +302,8 @@ export class Monitor {
     this.#saySetAside(setAside)
     this.#records.keepConfiguration(source, cause)
     const hasChanged = await this.#become(this.#withInstances(written))
+    // What a unit reads itself may have changed although this file has not.
+    if (hasChanged || isAsked) await Promise.all(this.#units.all.map(({ unit }) => unit.reread?.()))
     if (!hasChanged && isAsked)
       this.#records.log.info('The configuration file was read again; nothing has changed')
   }
@@ -364,6 +366,7 @@ export class Monitor {
   #wanted(configuration: Configuration): readonly WantedUnit[] {
     return wantedUnits(configuration, this.#kinds, {
       stateDirectory: this.#options.stateDirectory,
+      file: this.#options.configurationFile,
       prepareDirectory: () => this.#records.prepareDirectory(),
       sockets: this.#sockets,
       warn: (message) => this.warn(message),
@@ -405,7 +408,7 @@ export class Monitor {
     if (this.#stopForwards || running.length === 0) return ''
     const names = running.map(({ unit }) => unit.name).join(', ')
     const kinds = new Set(running.map(({ unit }) => unit.kind))
-    const what = kinds.size === 1 ? `${[...kinds].join()}s` : 'forwards and programs'
+    const what = kinds.size === 1 ? `${[...kinds].join()}s` : 'units'
     return `; these ${what} keep running: ${names}; to end them: ${ownPrograms().monitor} --stop --stop-forwards --state-dir ${shellWord(this.#options.stateDirectory)}`
   }
 

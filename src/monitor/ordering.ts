@@ -41,6 +41,9 @@ export interface OrderingParts {
   readonly end: OrderedMonitor['end']
 }
 
+/** The kinds of units that `orders/` can tell about. */
+const toldKinds: readonly string[] = ['forward', 'program', 'gateway']
+
 /** The monitor as its orders see it. Orders go into the mailbox of the unit like everything else that is seen of it. */
 export class Ordering implements OrderedMonitor {
   readonly stateDirectory: string
@@ -60,10 +63,7 @@ export class Ordering implements OrderedMonitor {
   }
 
   units(): readonly OrderedUnit[] {
-    // The kinds of units that `orders/` can tell about.
-    const told = this.#parts
-      .units()
-      .all.filter(({ unit }) => unit.kind === 'forward' || unit.kind === 'program')
+    const told = this.#parts.units().all.filter(({ unit }) => toldKinds.includes(unit.kind))
     return told.map((watcher) => this.#unit(watcher))
   }
 

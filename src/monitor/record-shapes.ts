@@ -3,6 +3,7 @@ import type { Configuration } from '../config/configuration.ts'
 import type { JournalEvent } from '../record/shapes/journal.ts'
 import type {
   ForwardRecord,
+  GatewayRecord,
   ProgramRecord,
   RuntimeState,
   UnitRecord,
@@ -17,18 +18,22 @@ export function programsOf({ programs }: Configuration): { readonly programs?: r
   return programs.length === 0 ? {} : { programs: programs.map(({ name }) => name) }
 }
 
-/** Forwards and programs stand by themselves, as their readers know them. */
+const knownKinds: readonly string[] = ['forward', 'program', 'gateway']
+
+/** Forwards, programs and the gateway stand by themselves, as their readers know them. */
 export function recordsOf(
   watchers: readonly UnitWatcher[],
-): Pick<RuntimeState, 'forwards' | 'programs' | 'units'> {
+): Pick<RuntimeState, 'forwards' | 'programs' | 'gateway' | 'units'> {
   // A record holds what its kind of unit adds.
   const of = <R extends UnitRecord>(isWanted: (kind: string) => boolean) =>
     watchers.filter(({ unit }) => isWanted(unit.kind)).map((one) => unitRecord(one) as R)
   const programs = of<ProgramRecord>((kind) => kind === 'program')
+  const [gateway] = of<GatewayRecord>((kind) => kind === 'gateway')
   return {
     forwards: of<ForwardRecord>((kind) => kind === 'forward'),
     ...(programs.length > 0 ? { programs } : {}),
-    units: of((kind) => kind !== 'forward' && kind !== 'program'),
+    ...(gateway === undefined ? {} : { gateway }),
+    units: of((kind) => !knownKinds.includes(kind)),
   }
 }
 

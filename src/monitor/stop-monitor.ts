@@ -23,7 +23,7 @@ export interface StopOptions {
 /** A forwarder that answers, or a program. */
 interface Running {
   readonly name: string
-  readonly kind: 'forward' | 'program'
+  readonly kind: 'forward' | 'program' | 'gateway'
   readonly identity: ProcessIdentity
   /** ms that it has before it is killed. */
   readonly killAfterMs: number
@@ -34,6 +34,13 @@ interface Running {
 /** ms that a forwarder may take to end after the time that its connections have, and a program in all, before it is killed. */
 const killAfterMs = 5000
 const programKillAfterMs = 10_000
+
+/** What is said of those that go on without the monitor. */
+const goOn = [
+  ['forward', 'forwards keep running'],
+  ['program', 'programs keep running'],
+  ['gateway', 'gateway keeps running'],
+] as const
 
 /** ms after which a person is told what is waited for. */
 const patienceMs = 2000
@@ -51,13 +58,17 @@ export async function stopMonitor({ stateDirectory, stopForwards, say }: StopOpt
       ? `No monitor runs with ${stateDirectory}`
       : `The monitor has ended (PID: ${monitor.pid})`,
   )
-  const running = [...(await runningForwarders(stateDirectory)), ...runningPrograms(stateDirectory)]
+  const running = [
+    ...(await runningForwarders(stateDirectory)),
+    ...runningPrograms(stateDirectory),
+    ...runningGateway(stateDirectory),
+  ]
   if (!stopForwards) {
     if (running.length === 0) return exitCode.ok
-    for (const kind of ['forward', 'program'] as const) {
+    for (const [kind, go] of goOn) {
       const some = running.filter((one) => one.kind === kind)
       const names = some.map(({ name, identity }) => `${name} (PID: ${identity.pid})`).join(', ')
-      if (some.length > 0) say(`Its ${kind}s keep running: ${names}`)
+      if (some.length > 0) say(`Its ${go}: ${names}`)
     }
     say(
       `To end them: ${ownPrograms().monitor} --stop --stop-forwards --state-dir ${shellWord(stateDirectory)}`,
@@ -150,6 +161,20 @@ function runningPrograms(stateDirectory: string): Running[] {
     const isOurs: Recognition = (_words, pid) => isOfProgram(pid, name)
     return [{ name, kind: 'program', identity: file.identity, killAfterMs: programKillAfterMs, isOurs }]
   })
+}
+
+/** The MCP gateway, which goes on without its monitor. */
+function runningGateway(stateDirectory: string): Running[] {
+  const reading = readRuntimeState(path.join(stateDirectory, fileNames.runtimeState))
+  const gateway = reading.kind === 'read' ? reading.state.gateway : undefined
+  if (gateway === undefined) return []
+  const file = readPidFile(path.join(stateDirectory, fileNames.gatewayPidFile))
+  const verdict = judgePidFile(file)
+  if (file.kind !== 'identified' || (verdict !== 'alive' && verdict !== 'stopped')) return []
+  const { name } = gateway
+  return [
+    { name, kind: 'gateway', identity: file.identity, killAfterMs: programKillAfterMs, isOurs: isOwnProgram },
+  ]
 }
 
 /** @returns true when something of it is left. */

@@ -119,13 +119,14 @@ async function reportOn(units: readonly string[], monitor: OrderedMonitor): Prom
     .filter(({ name }) => asked.includes(name))
     .map((unit) => unit.record())
   const ports = records.flatMap((record) => (isProgramRecord(record) ? [] : record.port))
-  const programs = records.filter(isProgramRecord).map(nameOf)
+  const seen = records.filter(isProgramRecord)
+  const programs = seen.map(nameOf)
   return assess({
     ...facts,
     forwards: facts.forwards.filter(({ port }) => ports.includes(port)),
     programFacts: (facts.programFacts ?? []).filter(({ record }) => programs.includes(record.name)),
     openIncidents: facts.openIncidents.filter(({ incident: { port, unit } }) => {
-      return ports.includes(port) || programs.some((name) => unit === programId(name))
+      return ports.includes(port) || seen.some((one) => unit === (one.unit ?? programId(one.name)))
     }),
     details: facts.details.filter(({ port, program }) => {
       return program === undefined ? ports.includes(port ?? 0) : programs.includes(program)

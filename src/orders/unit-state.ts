@@ -21,7 +21,7 @@ export const orderErrorShape = z.object({
 /** How a unit stands: what every order about it answers with. */
 export const unitState = z.object({
   name: z.string(),
-  kind: z.enum(['forward', 'program']),
+  kind: z.enum(['forward', 'program', 'gateway']),
   /** The port of a forward, or that makes a program ready; null = it has none. */
   port: z.number().nullable(),
   /** Where a forward leads; null for a program. */
@@ -88,7 +88,7 @@ function ofKind(
   if (isProgramRecord(record)) {
     const { readyPort, command } = record
     const nothing = { target: null, targetState: null, openConnections: null }
-    return { kind: 'program', port: readyPort, command, ...nothing }
+    return { kind: record.kind ?? 'program', port: readyPort, command, ...nothing }
   }
   const { identity, health, port, target } = record
   const isAnswering = identity !== null && health?.identity.pid === identity.pid

@@ -3,6 +3,7 @@ import { writeFileAtomically } from '../os/atomic-file.ts'
 import { readRegularFile } from '../os/regular-file.ts'
 import {
   forwardId,
+  gatewayId,
   programId,
   type RuntimeState,
   runtimeState,
@@ -53,11 +54,13 @@ export function parseRuntimeState(text: string): StateReading {
 export function unitRecords({
   forwards,
   programs = [],
+  gateway,
   units = [],
 }: RuntimeState): ReadonlyMap<string, UnitRecord> {
   return new Map([
     ...forwards.map((record) => [record.unit ?? forwardId(record.port), record] as const),
     ...programs.map((record) => [record.unit ?? programId(record.name), record] as const),
+    ...(gateway === undefined ? [] : [[gatewayId, gateway] as const]),
     ...units.map((record) => [record.unit ?? record.name, record] as const),
   ])
 }

@@ -58,6 +58,7 @@ export const fileNames = {
   gatewayState: 'mcp-proxy-runtime-state.json',
   gatewayRing: 'mcp-proxy-logs.jsonl',
   gatewayLog: 'mcp_proxy.log',
+  gatewayPidFile: 'mcp_proxy.pid',
   gatewaySocket: 'mcp-proxy.sock',
   gatewayClients: 'mcp-proxy-clients.sock',
   gatewayKeys: 'mcp_proxy_keys.json',

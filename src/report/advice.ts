@@ -127,7 +127,7 @@ function programSteps({ name, state, port, pid }: ProgramStatus, facts: StatusFa
       if (facts.monitorControl !== 'answered') return []
       return ['adopt', 'end'].map((order) => orderStep(order, name, `${facts.programs.ctl} ${order}`, facts))
     case 'unverifiable':
-      return [`ps -fp ${pid}   (is it the program ${name}?)`]
+      return [`ps -fp ${pid}   (is it the ${found?.record.kind ?? `program ${name}`}?)`]
     case 'suspended':
       return [`kill -CONT ${pid}   (resumes ${name})`]
     case 'backoff':

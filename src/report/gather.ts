@@ -27,7 +27,12 @@ import { judgePidFile, readPidFile } from '../record/pid-file.ts'
 import { parseRuntimeState, readRuntimeState, type StateReading } from '../record/runtime-state.ts'
 import { type ForwarderHealth, forwarderHealth } from '../record/shapes/forwarder-health.ts'
 import { decisionOf, type JournalEntry, type UnitDecision } from '../record/shapes/journal.ts'
-import { type ForwardRecord, type ProgramRecord, programId } from '../record/shapes/runtime-state.ts'
+import {
+  type ForwardRecord,
+  type ProgramRecord,
+  programId,
+  programsIn,
+} from '../record/shapes/runtime-state.ts'
 import { fileNames } from '../record/state-directory.ts'
 import { readersDirectory } from '../record/usual-directories.ts'
 import type { DetailFacts, ForwardFacts, ProgramFacts, StartingMonitor, StatusFacts } from './facts.ts'
@@ -80,7 +85,7 @@ export async function gather(
   const writer = reading.kind === 'read' ? reading.state.writer.identity : undefined
   const records = reading.kind === 'read' ? reading.state.forwards : []
   const all = [...new Set([...records.map(({ port }) => port), ...portsOnDisk(stateDirectory)])]
-  const programRecords = reading.kind === 'read' ? (reading.state.programs ?? []) : []
+  const programRecords = reading.kind === 'read' ? programsIn(reading.state) : []
   const { ports, programs } = choose(all, records, programRecords, asked)
   const recordOf = (port: number) => records.find((record) => record.port === port)
   const wanted = readDesiredState(stateDirectory)
@@ -118,7 +123,7 @@ export async function gather(
     lastDay: withFigures ? await readLastDay(stateDirectory, reading, journal) : new Map(),
     alertChannels: readChannelHealth(stateDirectory),
     openIncidents: readOpenIncidents(stateDirectory).filter(({ incident }) => {
-      const isAsked = programs.some(({ name }) => incident.unit === programId(name))
+      const isAsked = programs.some(({ unit, name }) => incident.unit === (unit ?? programId(name)))
       return asked.length === 0 || ports.includes(incident.port) || isAsked
     }),
     details: asked.length === 0 ? [] : await readDetails(stateDirectory, ports, programs, records, linesOf),
@@ -175,8 +180,8 @@ async function readLastDay(
   memory: Pick<LookMemory, 'journal'> | undefined,
 ): Promise<StatusFacts['lastDay']> {
   const now = Date.now()
-  const { forwards = [], programs = [] } = reading.kind === 'read' ? reading.state : {}
-  const names = [...forwards, ...programs].map(({ name }) => name)
+  const units = reading.kind === 'read' ? [...reading.state.forwards, ...programsIn(reading.state)] : []
+  const names = units.map(({ name }) => name)
   const key = `${journalKey(stateDirectory)} ${names.join(' ')}`
   const known = memory?.journal
   const entries = known?.key === key ? known.entries : await readRecent(stateDirectory, names, now)
@@ -290,9 +295,10 @@ function unknownUnit(
 
 function identityOnDisk(
   stateDirectory: string,
-  { name, identity }: ProgramRecord,
+  { name, kind, identity }: ProgramRecord,
 ): ProcessIdentity | undefined {
-  const pidFile = readPidFile(path.join(stateDirectory, fileNames.programPidFile(name)))
+  const file = kind === 'gateway' ? fileNames.gatewayPidFile : fileNames.programPidFile(name)
+  const pidFile = readPidFile(path.join(stateDirectory, file))
   return pidFile.kind === 'identified' ? pidFile.identity : (identity ?? undefined)
 }
 
@@ -336,11 +342,17 @@ async function readDetails(
     }
   })
   const programDetails = await Promise.all(
-    programs.map(async ({ name, identity }) => ({
+    programs.map(async ({ name, kind, identity }) => ({
       port: null,
       program: name,
       identity: identity ?? undefined,
-      log: (await linesOf?.(name, detailLines)) ?? [],
+      log:
+        kind === 'gateway'
+          ? readLogs(
+              sources.filter((source) => source.name === name),
+              { tail: detailLines, level: 'info', since: undefined },
+            )
+          : ((await linesOf?.(name, detailLines)) ?? []),
       events: lastOf((one) => one.port === null && one.name === name),
     })),
   )

@@ -7,7 +7,7 @@ import { fileNames } from '../record/state-directory.ts'
 /** One log: whose it is, and its current file. Older parts lie beside it as FILE.1, FILE.2 (or FILE.2.gz), … */
 export interface LogSource {
   readonly name: string
-  /** The forward's port; undefined for the monitor. */
+  /** The forward's port; undefined for the monitor and the gateway. */
   readonly port: number | undefined
   readonly file: string
 }
@@ -15,12 +15,21 @@ export interface LogSource {
 /** The name under which the monitor's own log is asked for. */
 export const monitorSource = 'monitor'
 
-/** Every log there is in a state directory: the monitor's first, then the forwards' by port. */
+/** The name under which that of the MCP gateway is. */
+export const gatewaySource = 'gateway'
+
+/** Every log there is in a state directory: the monitor's first, then the gateway's, then the forwards' by port. */
 export function logSources(stateDirectory: string): LogSource[] {
   const names = forwardNames(stateDirectory)
   const files = new Set(list(stateDirectory).map((file) => file.replace(/(?:\.\d+(?:\.gz)?)$/, '')))
   const sources: LogSource[] = []
   if (files.has(fileNames.monitorLog)) sources.push(source(stateDirectory, monitorSource, undefined))
+  if (files.has(fileNames.gatewayLog))
+    sources.push({
+      name: gatewaySource,
+      port: undefined,
+      file: path.join(stateDirectory, fileNames.gatewayLog),
+    })
   const ports = [...files].flatMap((file) => portOf(file) ?? []).sort((a, b) => a - b)
   return [...sources, ...ports.map((port) => source(stateDirectory, names.get(port) ?? String(port), port))]
 }

@@ -26,6 +26,7 @@ export function assessProgram(
     monitored: watched,
     port: record.readyPort,
     command: record.command,
+    ...(record.kind === undefined ? {} : { kind: record.kind }),
     pid: identity?.pid ?? null,
     uptimeMs: runningSince === null ? null : Math.max(0, Math.round(now - runningSince)),
     restarts: record.restarts,
@@ -71,7 +72,7 @@ function programVerdict(facts: ProgramFacts, times: Times): Verdict {
       return (
         doing ?? {
           state: 'unverifiable',
-          reason: `PID ${process.identity.pid} may be the program, but its identity cannot be verified`,
+          reason: `PID ${process.identity.pid} may be the ${record.kind ?? 'program'}, but its identity cannot be verified`,
         }
       )
     case 'zombie':
@@ -94,13 +95,14 @@ function programVerdict(facts: ProgramFacts, times: Times): Verdict {
 }
 
 function aliveVerdict(
-  { record: { keep } }: ProgramFacts,
+  { record: { keep, kind } }: ProgramFacts,
   pid: number,
   doing: Verdict | undefined,
   { watched, isFirstRound }: Times,
 ): Verdict {
   if (doing !== undefined && doing.state !== 'down') return doing
   if (watched || isFirstRound) return { state: 'healthy', reason: null }
+  if (kind === 'gateway') return { state: 'healthy', reason: `PID ${pid} serves on without a monitor` }
   if (keep === true) return { state: 'healthy', reason: `PID ${pid} goes on without a monitor (keep)` }
   return {
     state: 'degraded',

@@ -122,7 +122,16 @@ function factsOfProgram(program: ProgramStatus, { identity }: ForwardDetail): Fa
     ['command', program.command],
     ...processFacts(identity),
     ...(program.uptimeMs === null ? [] : [['runs for', duration(program.uptimeMs)] as const]),
-    ...(program.port === null ? [] : [['ready', `when it listens on port ${program.port}`] as const]),
+    ...(program.port === null
+      ? []
+      : [
+          [
+            program.kind === 'gateway' ? 'serves' : 'ready',
+            program.kind === 'gateway'
+              ? `on port ${program.port}`
+              : `when it listens on port ${program.port}`,
+          ] as const,
+        ]),
     ...(program.usage === null ? [] : [['uses', usageText(program.usage)] as const]),
     ...(program.limits === null ? [] : [['limits', limitsText(program.limits)] as const]),
     ['restarts', restartsText(program)],

@@ -209,7 +209,7 @@ const commandWidth = 30
 function targetText({ kind, target }: UnitRow): string {
   if (target === null) return '–'
   const text = printable(target)
-  return kind === 'program' && text.length > commandWidth ? `${text.slice(0, commandWidth - 1)}…` : text
+  return kind !== 'forward' && text.length > commandWidth ? `${text.slice(0, commandWidth - 1)}…` : text
 }
 
 function restartsText({ restarts, lastRestartAgeMs }: UnitRow): string {

@@ -23,7 +23,7 @@ export interface UnitRow
     | 'nextTryInMs'
     | 'orderedDownAt'
   > {
-  readonly kind: 'forward' | 'program'
+  readonly kind: 'forward' | 'program' | 'gateway'
   /** The port of a forward, or that makes a program ready; null = it has none. */
   readonly port: number | null
 }
@@ -41,7 +41,7 @@ const rowOfForward = (forward: ForwardStatus): UnitRow => ({ ...forward, kind: '
 
 const rowOfProgram = (program: ProgramStatus): UnitRow => ({
   ...program,
-  kind: 'program',
+  kind: program.kind ?? 'program',
   openAt: [],
   target: program.command,
   connections: null,

@@ -287,6 +287,8 @@ export interface Unit<Health = unknown> {
    * @returns who of them stands for all of them.
    */
   takeRest?(gone: ProcessIdentity): StartOutcome
+  /** Its process reads again what it reads itself, because somebody asked for that. Never rejects. Missing = it reads nothing. */
+  reread?(): Promise<void>
   /** Who holds what it needs to itself; undefined = nobody, or this process for it. */
   findHolder(): ProcessSummary | undefined
   /** Removes its PID file unless that names a living process of ours. */

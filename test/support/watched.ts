@@ -138,14 +138,15 @@ export class Watched {
   }
 
   /** PIDs of the forwarders that run with this state directory, from the process table itself. */
-  async forwarders(): Promise<number[]> {
+  forwarders(): Promise<number[]> {
+    return this.#running('tcp-proxy.cjs')
+  }
+
+  async #running(program: string): Promise<number[]> {
     const { stdout } = await run(['ps', '-eo', 'pid=,stat=,args='])
     return stdout
       .split('\n')
-      .filter(
-        (line) =>
-          line.includes('tcp-proxy.cjs') && line.includes(this.directory) && !/^\s*\d+\s+Z/.test(line),
-      )
+      .filter((line) => line.includes(program) && line.includes(this.directory) && !/^\s*\d+\s+Z/.test(line))
       .map((line) => Number.parseInt(line, 10))
   }
 
@@ -154,7 +155,8 @@ export class Watched {
       resident.stop('SIGCONT')
       await resident.stop('SIGKILL')
     }
-    for (const pid of await this.forwarders()) process.kill(pid, 'SIGKILL')
+    const left = [...(await this.forwarders()), ...(await this.#running('mcp-proxy.js'))]
+    for (const pid of left) process.kill(pid, 'SIGKILL')
     rmSync(this.directory, { recursive: true, force: true, maxRetries: 5 })
   }
 }

@@ -1,4 +1,4 @@
-import { connect, createServer, type Socket } from 'node:net'
+import { connect, createServer, type Server, type Socket } from 'node:net'
 import type { Readable, Writable } from 'node:stream'
 import { socketName } from '../../control/socket-path.ts'
 import { removeQuietly } from '../../os/atomic-file.ts'
@@ -17,19 +17,42 @@ interface Wish {
   readonly connectors?: readonly string[]
 }
 
-type Reception = { readonly ok: true } | { readonly ok: false; readonly error: string }
+type Answer = { readonly ok: true } | { readonly ok: false; readonly error: string }
 
-/** Takes clients at a socket that only this user can open. @returns what ends it. */
-export async function receiveClients(file: string, core: GatewayCore): Promise<() => void> {
-  // Who holds the gateway's control socket is the only one: what lies there is dead.
-  removeQuietly(file)
+/** Where clients of this user come in. */
+export interface Reception {
+  /** Makes the socket again after somebody has removed it. */
+  openAgain(): Promise<void>
+  close(): void
+}
+
+/** Takes clients at a socket that only this user can open. */
+export async function receiveClients(file: string, core: GatewayCore): Promise<Reception> {
   const sockets = new Set<Socket>()
-  const server = createServer({ allowHalfOpen: true }, (socket) => {
+  const taken = (socket: Socket) => {
     sockets.add(socket)
     socket.on('error', () => {})
     socket.once('close', () => sockets.delete(socket))
     void receive(socket, core)
-  })
+  }
+  let server = await listen(file, taken)
+  return {
+    openAgain: async () => {
+      server.close()
+      server = await listen(file, taken)
+    },
+    close: () => {
+      server.close()
+      for (const socket of sockets) socket.destroySoon()
+      removeQuietly(file)
+    },
+  }
+}
+
+async function listen(file: string, taken: (socket: Socket) => void): Promise<Server> {
+  // Who holds the gateway's control socket is the only one: what lies there is dead.
+  removeQuietly(file)
+  const server = createServer({ allowHalfOpen: true }, taken)
   const name = socketName(file)
   const umask = process.umask(0o177)
   try {
@@ -41,11 +64,7 @@ export async function receiveClients(file: string, core: GatewayCore): Promise<(
     process.umask(umask)
     name.close()
   }
-  return () => {
-    server.close()
-    for (const socket of sockets) socket.destroySoon()
-    removeQuietly(file)
-  }
+  return server
 }
 
 async function receive(socket: Socket, core: GatewayCore): Promise<void> {
@@ -55,7 +74,7 @@ async function receive(socket: Socket, core: GatewayCore): Promise<void> {
   const known = core.upstreams.map(({ id }) => id)
   const unknown = connectors?.find((id) => !known.includes(id))
   const directory = core.directoryFor({ ...owner, connectors: connectors ?? null })
-  const answer: Reception =
+  const answer: Answer =
     unknown !== undefined || directory === undefined
       ? {
           ok: false,
@@ -105,13 +124,13 @@ export async function attach(
   wish: Wish,
   input: Readable,
   output: Writable,
-): Promise<(Reception & { readonly over?: Promise<'input-ended' | 'gateway-gone'> }) | undefined> {
+): Promise<(Answer & { readonly over?: Promise<'input-ended' | 'gateway-gone'> }) | undefined> {
   const socket = await connected(file)
   if (socket === undefined) return undefined
   socket.write(`${JSON.stringify(wish)}\n`)
   const line = await firstLine(socket)
   if (line === undefined) return undefined
-  const said = JSON.parse(line) as Reception
+  const said = JSON.parse(line) as Answer
   if (!said.ok) {
     socket.destroy()
     return said

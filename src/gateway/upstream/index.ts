@@ -37,6 +37,8 @@ export interface UpstreamSurroundings {
   readonly slots: StartSlots
   /** ms that a start may take, from its own turn on. */
   readonly startTimeoutMs: number
+  /** Servers are started when it is settled. */
+  readonly cleared: Promise<void>
   /** What it offers, or whether it runs, has changed. `kinds`: the lists that are others now. */
   readonly changed: (upstream: Upstream, kinds: readonly ListKind[]) => void
   /** A notification that belongs to no call. @param session of the client whose own connection it came on. */
@@ -233,6 +235,7 @@ export class Upstream {
 
   async #open(key: string, slot: Slot): Promise<Connection> {
     try {
+      await this.#around.cleared
       const connection = await this.#around.slots.run(() => this.#start(key, slot), this.#over.signal)
       slot.connection = connection
       this.#facts = connection.facts

@@ -27,6 +27,9 @@ export function programId(name: string): string {
   return `program-${name}`
 }
 
+/** The id of the MCP gateway. */
+export const gatewayId = 'gateway'
+
 /** The version of the file's shape. A reader that meets a higher one says so and believes nothing. */
 export const stateSchemaVersion = 1
 
@@ -188,9 +191,24 @@ export interface ProgramRecord extends UnitRecord {
   readonly ordered?: readonly string[]
   /** Null while it does not run. */
   readonly health: ProgramHealth | null
+  /** Missing = a program that the configuration describes. */
+  readonly kind?: 'gateway'
 }
 
-/** Whether a record is a program's. */
+/** The same for the MCP gateway: to a reader it is a program of this package. */
+export interface GatewayRecord extends ProgramRecord {
+  readonly kind: 'gateway'
+}
+
+/** The programs of a state, and the gateway. */
+export function programsIn({
+  programs = [],
+  gateway,
+}: Pick<RuntimeState, 'programs' | 'gateway'>): readonly ProgramRecord[] {
+  return gateway === undefined ? programs : [...programs, gateway]
+}
+
+/** Whether a record is a program's, or the gateway's. */
 export function isProgramRecord(record: ForwardRecord | ProgramRecord): record is ProgramRecord {
   return 'command' in record
 }
@@ -226,6 +244,8 @@ export interface RuntimeState {
   readonly forwards: readonly ForwardRecord[]
   /** Missing = none. */
   readonly programs?: readonly ProgramRecord[]
+  /** Missing = the configuration has none. */
+  readonly gateway?: GatewayRecord
   /** Units of other kinds; missing = none. */
   readonly units?: readonly UnitRecord[]
 }
@@ -309,7 +329,7 @@ const forwardRecord = object({
   health: lenient(forwarderHealth),
 })
 
-const programRecord = object({
+const ofProgram = {
   ...ofUnit,
   command: text,
   readyPort: nullable(number),
@@ -318,7 +338,9 @@ const programRecord = object({
   keep: optional(flag),
   ordered: optional(list(text)),
   health: lenient(object({ identity: processIdentity, uptimeMs: number })),
-})
+}
+
+const programRecord = object({ ...ofProgram, kind: optional(exactly('gateway')) })
 
 export const runtimeState = shapeOf<RuntimeState>()(
   object({
@@ -343,6 +365,7 @@ export const runtimeState = shapeOf<RuntimeState>()(
     configurationProblem: orNull(problem),
     forwards: list(forwardRecord),
     programs: optional(list(programRecord)),
+    gateway: optional(object({ ...ofProgram, kind: exactly('gateway') })),
     units: optional(list(object(ofUnit))),
   }),
 )

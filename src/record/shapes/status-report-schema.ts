@@ -114,6 +114,7 @@ const program = object({
   monitored: flag,
   port: nullable(number),
   command: text,
+  kind: optional(exactly('gateway')),
   pid: nullable(number),
   uptimeMs: nullable(number),
   restarts: number,

@@ -255,6 +255,8 @@ export interface ProgramStatus extends ResourceStatus {
   readonly port: number | null
   /** Program and arguments. */
   readonly command: string
+  /** Missing = a program that the configuration describes. */
+  readonly kind?: 'gateway'
   /** The process with which its session began; null when it is not there. */
   readonly pid: number | null
   readonly uptimeMs: number | null

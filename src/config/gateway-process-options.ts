@@ -1,0 +1,12 @@
+import type { HttpOptions } from './http-options.ts'
+
+/** What a gateway's process is started with and cannot change while it runs: with others, another process is needed. */
+export interface GatewayProcessOptions {
+  /** Absolute. */
+  readonly file: string
+  /** Ids; null = all that are enabled. */
+  readonly connectors: readonly string[] | null
+  readonly http: HttpOptions | null
+  readonly strict: boolean
+  readonly allowNone: boolean
+}

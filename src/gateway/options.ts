@@ -1,0 +1,27 @@
+import type { ConnectorConfiguration } from '../config/connector-configuration.ts'
+import type { HttpOptions } from '../config/http-options.ts'
+import type { Level } from '../log/index.ts'
+
+/** How a gateway is started. */
+export interface GatewayOptions {
+  readonly stateDirectory: string
+  /** The configuration file, absolute. */
+  readonly file: string
+  /** Those that are served, enabled ones alone. */
+  readonly connectors: readonly ConnectorConfiguration[]
+  /** Their ids, where a person has named them; undefined = all. */
+  readonly chosen: readonly string[] | undefined
+  /** ms that the start of one connector may take. */
+  readonly startTimeoutMs: number
+  /** Undefined = stdin and stdout are the client. */
+  readonly http: HttpOptions | undefined
+  readonly strict: boolean
+  readonly allowNone: boolean
+  readonly level: Level
+  /** On which a monitor hears that it is ready: then no client is on stdin. Undefined = no monitor keeps it. */
+  readonly reportDescriptor?: number | undefined
+  /** For people: stderr, where stdout is the client's. */
+  readonly say: (line: string) => void
+  /** Gets the lines of the log as well. */
+  readonly echo: (line: string) => void
+}

@@ -1,0 +1,286 @@
+import path from 'node:path'
+import { type ControlServer, ControlSocketHeld, holdControlSocket } from '../control/server.ts'
+import type { Log } from '../log/index.ts'
+import { defaultLogLimits, LineLog } from '../log/line-log.ts'
+import { pinoLog } from '../log/pino-log.ts'
+import { redactor } from '../log/redaction.ts'
+import { RingLog } from '../log/ring-log.ts'
+import { sweepTemporaries } from '../os/atomic-file.ts'
+import { monotonicMs, wallTime } from '../os/clock.ts'
+import { errorText, exitCode, Failure } from '../os/failure.ts'
+import { version } from '../os/version.ts'
+import { ownIdentity } from '../process/identity.ts'
+import { sendStartReport } from '../process/start-report.ts'
+import { removeOwnPidFile, writePidFile } from '../record/pid-file.ts'
+import { type GatewayHealth, type GatewayIdentity, gatewayIdentity } from '../record/shapes/gateway-health.ts'
+import { demandOwnDirectory, fileNames, keepStateDirectory } from '../record/state-directory.ts'
+import { Access } from './access.ts'
+import { type Reception, receiveClients } from './face/attach.ts'
+import { type HttpFace, serveHttp } from './face/http.ts'
+import { GatewayCore } from './gateway-core.ts'
+import type { GatewayOptions } from './options.ts'
+import { gatewayState, type StateFacts, writeGatewayState } from './state-file.ts'
+import type { Upstream } from './upstream/index.ts'
+import { endLeftovers } from './upstream/leftovers.ts'
+
+/** ms between two signs of life. */
+const heartbeatMs = 5000
+
+/** ms that running calls have to end. The whole end takes 9 s at most: some platforms kill after 10. */
+const finishMs = 5000
+const endMs = 9000
+
+/** The gateway while this process is it: it holds the control socket, serves, and ends when it is told to. */
+export class GatewayProcess {
+  readonly #options: GatewayOptions
+  readonly #startedAt = wallTime()
+  readonly #beganAt = monotonicMs()
+  readonly #core: GatewayCore
+  readonly #log: Log
+  readonly #logs: { readonly lines: LineLog; readonly ring: RingLog }
+  readonly #access: Access | undefined
+  readonly #control: ControlServer
+  #face: HttpFace | undefined
+  #reception: Reception | undefined
+  #beating: NodeJS.Timeout | undefined
+  #isEnding = false
+
+  /**
+   * Becomes the gateway of a state directory.
+   * @throws Failure when another one is it.
+   */
+  static async begin(options: GatewayOptions): Promise<GatewayProcess> {
+    let begun: GatewayProcess | undefined
+    const control = await holdSocket(options, () => begun)
+    try {
+      begun = new GatewayProcess(options, control)
+      await begun.#begin()
+      return begun
+    } catch (error) {
+      control.close()
+      throw error
+    }
+  }
+
+  private constructor(options: GatewayOptions, control: ControlServer) {
+    const { stateDirectory, http, allowNone, startTimeoutMs, connectors } = options
+    this.#options = options
+    this.#control = control
+    sweepTemporaries(stateDirectory)
+    this.#access = http === undefined ? undefined : new Access({ stateDirectory, allowNone })
+    this.#logs = openLogs(stateDirectory)
+    const key = this.#access?.first?.key
+    this.#log = pinoLog({
+      ...this.#logs,
+      echo: options.echo,
+      level: options.level,
+      redact: redactor(key === undefined ? [] : [key]),
+    })
+    this.#core = new GatewayCore({ connectors, log: this.#log, startTimeoutMs, cleared: this.#clear() })
+  }
+
+  get core(): GatewayCore {
+    return this.#core
+  }
+
+  async #begin(): Promise<void> {
+    const { stateDirectory, http, strict, say } = this.#options
+    writePidFile(this.#file(fileNames.gatewayPidFile))
+    say('Starting MCP proxy server...')
+    const { core } = this
+    if (http !== undefined && this.#access !== undefined) {
+      const parts = { core, access: this.#access, http, strict, stateDirectory }
+      this.#face = await serveHttp({ ...parts, state: () => this.#state() })
+    }
+    this.#reception = await receiveClients(this.#file(fileNames.gatewayClients), core)
+    this.#beat()
+    this.#beating = setInterval(() => void this.#lookAfter(), heartbeatMs)
+    sendStartReport(this.#options.reportDescriptor, { ready: true })
+    this.#tellFirstKey()
+    if (this.#face !== undefined) this.#tell(`Serving MCP at ${this.#face.url}/mcp`)
+    void core
+      .start((upstream) => this.#tellStart(upstream))
+      .then(() => {
+        const count = core.upstreams.filter(({ state }) => state === 'ready').length
+        this.#tell(`Proxy started with ${count} connector(s)`)
+        this.#beat()
+      })
+  }
+
+  /** What a gateway that was killed has left may hold what the next servers need. Clients need not wait for its end. Never rejects. */
+  async #clear(): Promise<void> {
+    try {
+      const left = await endLeftovers()
+      if (left.length > 0)
+        this.#log.warn(`Ended what a gateway that was killed has left of ${left.join(', ')}`)
+    } catch (error) {
+      this.#log.warn(`What a gateway that was killed has left could not be looked for: ${errorText(error)}`)
+    }
+  }
+
+  /** Calls that are under way may finish; then servers, sessions and this process's files end. */
+  async end(): Promise<void> {
+    if (this.#isEnding) return
+    this.#isEnding = true
+    this.#log.info('The gateway ends')
+    const late = setTimeout(() => process.exit(exitCode.ok), endMs)
+    late.unref()
+    clearInterval(this.#beating)
+    this.#reception?.close()
+    await this.#core.close(finishMs)
+    await this.#face?.close()
+    this.#access?.close()
+    writeGatewayState(this.#options.stateDirectory, gatewayState(this.#core, this.#facts(), true))
+    try {
+      removeOwnPidFile(this.#file(fileNames.gatewayPidFile))
+    } catch {
+      // It names nobody any more, which its readers see.
+    }
+    this.#control.close()
+  }
+
+  /** For who has given the logs other names (logrotate). */
+  reopenLogs(): void {
+    this.#logs.lines.reopen()
+    this.#logs.ring.reopen()
+    this.#log.info('SIGHUP: logs were reopened')
+    void this.#lookAfter()
+  }
+
+  identify(): GatewayIdentity {
+    return {
+      role: 'gateway',
+      identity: ownIdentity(),
+      version,
+      startedAt: this.#startedAt,
+      isKept: this.#options.reportDescriptor !== undefined,
+      ...(this.#isEnding ? { endedBySignal: true } : {}),
+    }
+  }
+
+  health(): GatewayHealth {
+    const { file, chosen, http, strict, allowNone } = this.#options
+    const options = { file, connectors: chosen ?? null, http: http ?? null, strict, allowNone }
+    const { upstreams } = this.#core
+    return {
+      ...this.identify(),
+      uptimeMs: Math.round(monotonicMs() - this.#beganAt),
+      options: JSON.stringify(options),
+      url: this.#url(),
+      keyFile: this.#access?.first?.file ?? null,
+      connectors: upstreams.length,
+      well: upstreams.filter(({ state }) => state === 'ready' || state === 'idle').length,
+    }
+  }
+
+  /** Writes that it lives, and makes again what somebody has removed. */
+  async #lookAfter(): Promise<void> {
+    const { stateDirectory } = this.#options
+    try {
+      keepStateDirectory(stateDirectory)
+      if (!this.#control.isHeld()) {
+        await this.#control.holdAgain()
+        writePidFile(this.#file(fileNames.gatewayPidFile))
+        await this.#reception?.openAgain()
+      }
+    } catch (error) {
+      if (!(error instanceof ControlSocketHeld)) return
+      this.#log.error('Another gateway has taken the state directory: this one ends')
+      return void process.kill(process.pid, 'SIGTERM')
+    }
+    this.#beat()
+  }
+
+  #beat(): void {
+    if (!this.#isEnding) writeGatewayState(this.#options.stateDirectory, this.#state())
+  }
+
+  #state() {
+    return gatewayState(this.#core, this.#facts())
+  }
+
+  #facts(): StateFacts {
+    return {
+      mode: this.#options.http === undefined ? 'stdio' : 'http',
+      startedAt: this.#startedAt,
+      url: () => this.#url(),
+      keyFile: this.#access?.first?.file ?? null,
+      level: this.#options.level,
+      bufferedLines: () => this.#logs.ring.count,
+    }
+  }
+
+  #url(): string | null {
+    return this.#face === undefined ? null : `${this.#face.url}/mcp`
+  }
+
+  #file(name: string): string {
+    return path.join(this.#options.stateDirectory, name)
+  }
+
+  #tell(line: string): void {
+    this.#log.info(line)
+    this.#options.say(line)
+  }
+
+  #tellStart({ id, state, offering, problem }: Upstream): void {
+    const isReady = state === 'ready'
+    const line = isReady
+      ? `Connector '${id}' ready (${offering.tools.length} tools)`
+      : `Connector '${id}' failed: ${problem ?? 'unknown'}`
+    this.#options.say(line)
+    // Why it failed is in the log already.
+    if (isReady) this.#log.info({ unit: id, good: true }, line)
+  }
+
+  /** Shown once, and to a person alone: it goes into no log. */
+  #tellFirstKey(): void {
+    const first = this.#access?.first
+    if (first === undefined || !first.isNew) return
+    this.#options.say(
+      process.stdout.isTTY
+        ? `Key for clients (X-API-Key): ${first.key}`
+        : `The key for clients is in ${first.file}`,
+    )
+  }
+}
+
+function openLogs(stateDirectory: string) {
+  const demandDirectory = (directory: string) => demandOwnDirectory(directory)
+  const lines = new LineLog(path.join(stateDirectory, fileNames.gatewayLog), {
+    ...defaultLogLimits,
+    demandDirectory,
+  })
+  return { lines, ring: new RingLog(path.join(stateDirectory, fileNames.gatewayRing), demandDirectory) }
+}
+
+async function holdSocket(
+  { stateDirectory, reportDescriptor }: GatewayOptions,
+  begun: () => GatewayProcess | undefined,
+): Promise<ControlServer> {
+  const starting: GatewayIdentity = {
+    role: 'gateway',
+    identity: ownIdentity(),
+    version,
+    startedAt: wallTime(),
+    isKept: reportDescriptor !== undefined,
+  }
+  try {
+    return await holdControlSocket(path.join(stateDirectory, fileNames.gatewaySocket), {
+      identify: () => begun()?.identify() ?? starting,
+      health: () => begun()?.health() ?? null,
+    })
+  } catch (error) {
+    if (!(error instanceof ControlSocketHeld)) throw error
+    const holder = gatewayIdentity.read(error.holder)
+    const who = holder === undefined ? 'and does not answer' : `as PID ${holder.identity.pid}`
+    const what = `a gateway already runs in ${stateDirectory}, ${who}; see mcp-proxy status --state-dir ${stateDirectory}`
+    throw new Failure(what, exitCode.unavailable)
+  }
+}
+
+/** Says to who has started this process why it cannot be the gateway. */
+export function reportFailure(descriptor: number | undefined, error: unknown): void {
+  const code = error instanceof Failure ? error.exitCode : exitCode.internal
+  sendStartReport(descriptor, { ready: false, message: errorText(error), exitCode: code })
+}

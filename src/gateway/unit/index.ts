@@ -1,0 +1,226 @@
+/**
+ * unit/: the gateway as a unit that the watchdog keeps alive; loaded by the monitor, and never by the gateway itself. `GatewayUnit` is what
+ * `watch/` sees. `gateway-process.ts` starts its process, `check.ts` asks it how it is and says what the answer means, `vocabulary.ts` holds the
+ * fault codes and their words. A new fault is a code there, and where `check.ts` finds it.
+ */
+import path from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
+import type { ConnectorConfiguration } from '../../config/connector-configuration.ts'
+import {
+  type GatewayConfiguration,
+  gatewayName,
+  type KeptGateway,
+} from '../../config/gateway-configuration.ts'
+import type { GatewayProcessOptions } from '../../config/gateway-process-options.ts'
+import { parseHostAndPort } from '../../config/values.ts'
+import { variablesIn } from '../../config/variables.ts'
+import { errorText } from '../../os/failure.ts'
+import { readRegularFile } from '../../os/regular-file.ts'
+import { findPortHolder } from '../../process/port-holder.ts'
+import type { ProcessSummary } from '../../process/summary.ts'
+import { judgePidFile, readPidFile, removeStalePidFile } from '../../record/pid-file.ts'
+import type { GatewayHealth } from '../../record/shapes/gateway-health.ts'
+import { type GatewayRecord, gatewayId } from '../../record/shapes/runtime-state.ts'
+import { fileNames } from '../../record/state-directory.ts'
+import type { Probed, ProbeRequest, Start, Told, Unit, UnitPolicy, Vocabulary } from '../../watch/unit.ts'
+import { endLeftovers } from '../upstream/leftovers.ts'
+import { askGateway, diagnoseGateway } from './check.ts'
+import { gatewayWords, startGateway } from './gateway-process.ts'
+import { GatewayLink } from './link.ts'
+import { gatewayVocabulary } from './vocabulary.ts'
+
+/** What the configuration says of the gateway. */
+export interface GatewayUnitConfiguration {
+  /** The configuration file, absolute: the gateway reads its connectors itself. */
+  readonly file: string
+  readonly gateway: GatewayConfiguration
+  readonly kept: KeptGateway
+  readonly connectors: readonly ConnectorConfiguration[]
+}
+
+/** What the gateway needs of the monitor around it. */
+export interface GatewaySurroundings {
+  readonly stateDirectory: string
+  /** Makes the state directory when it is gone. Throws when it cannot be used. */
+  readonly prepareDirectory: () => void
+  /** Says something that a person should hear. */
+  readonly warn: (message: string) => void
+}
+
+/** ms that its end may take: running calls have 5 s, and its servers what is left. */
+const drainMs = 9000
+
+/** ms that reading its configuration again may take. */
+const rereadMs = 10_000
+
+export class GatewayUnit implements Unit<GatewayHealth> {
+  readonly id = gatewayId
+  readonly kind = 'gateway'
+  readonly name = gatewayName
+  readonly outlivesMonitor = true
+  readonly files = {}
+  readonly labels = {}
+  readonly #around: GatewaySurroundings
+  readonly #link: GatewayLink
+  #configuration: GatewayUnitConfiguration
+  #vocabulary: Vocabulary
+  #lost: () => void = () => {}
+  /** What the last that answered was started with, as JSON; undefined = none has. */
+  #options: string | undefined
+
+  constructor(configuration: GatewayUnitConfiguration, around: GatewaySurroundings) {
+    this.#configuration = configuration
+    this.#around = around
+    this.#vocabulary = gatewayVocabulary(placeOf(configuration)?.port)
+    this.#link = new GatewayLink(this.#file(fileNames.gatewaySocket), () => this.#lost())
+  }
+
+  get policy(): UnitPolicy {
+    const { restart, limits } = this.#configuration.kept
+    return { restart, limits, drainMs }
+  }
+
+  get vocabulary(): Vocabulary {
+    return this.#vocabulary
+  }
+
+  get startsByItself(): boolean {
+    return this.#configuration.kept.autostart
+  }
+
+  /**
+   * Takes another configuration. Connectors are the gateway's own to read: see `reread`.
+   * @returns false when it is the one that it has.
+   */
+  reconfigure(configuration: GatewayUnitConfiguration): boolean {
+    if (isDeepStrictEqual(configuration, this.#configuration)) return false
+    this.#configuration = configuration
+    this.#vocabulary = gatewayVocabulary(placeOf(configuration)?.port)
+    return true
+  }
+
+  attach(lost: () => void): void {
+    this.#lost = lost
+  }
+
+  start(): Start {
+    const { stateDirectory, prepareDirectory } = this.#around
+    return startGateway({
+      options: optionsOf(this.#configuration),
+      stateDirectory,
+      logFile: this.#file(fileNames.gatewayLog),
+      variables: this.#variables(),
+      prepare: prepareDirectory,
+    })
+  }
+
+  /** What its connectors refer to: it must hand that on, and nothing else of what this process knows. */
+  #variables(): readonly string[] {
+    const { connectors, gateway } = this.#configuration
+    const imported = gateway.import.map((file) => {
+      try {
+        return readRegularFile(file, { follow: true })
+      } catch {
+        // The gateway says what is wrong with it.
+        return ''
+      }
+    })
+    const texts = [JSON.stringify(connectors.map(({ transport }) => transport)), ...imported]
+    return texts.flatMap(variablesIn)
+  }
+
+  async probe(request: ProbeRequest): Promise<Probed<GatewayHealth>> {
+    const holder = request.holder ? this.findHolder() : undefined
+    const answered = await askGateway(await this.#link.connect())
+    const diagnosis = diagnoseGateway(answered, readPidFile(this.#file(fileNames.gatewayPidFile)))
+    const health = typeof answered === 'string' ? undefined : answered
+    const isOurs = health?.isKept === true
+    this.#options = isOurs ? health.options : undefined
+    return { diagnosis, health: isOurs ? health : undefined, optionsMatch: this.#hasOwnOptions, holder }
+  }
+
+  /** The last that answered runs with the options that are configured; true when none has. */
+  get #hasOwnOptions(): boolean {
+    return (
+      this.#options === undefined ||
+      isDeepStrictEqual(JSON.parse(this.#options), optionsOf(this.#configuration))
+    )
+  }
+
+  findHolder(): ProcessSummary | undefined {
+    const place = placeOf(this.#configuration)
+    return place && findPortHolder(place.port, place.host)
+  }
+
+  removeStalePidFile(): void {
+    const file = this.#file(fileNames.gatewayPidFile)
+    const found = readPidFile(file)
+    const verdict = judgePidFile(found)
+    if (verdict === 'alive' || verdict === 'stopped') return
+    removeStalePidFile(file, found)
+  }
+
+  /** Its process reads the configuration again: only connectors that have changed are restarted. Never rejects. */
+  async reread(): Promise<void> {
+    try {
+      const connection = await this.#link.connect()
+      // One that is started later, or replaced by one with other options, reads the file as it is then.
+      if (typeof connection === 'string' || !this.#hasOwnOptions) return
+      await connection.request('reload', {}, rereadMs)
+    } catch (error) {
+      this.#around.warn(`The gateway goes on with its connectors as they were: ${errorText(error)}`)
+    }
+  }
+
+  troubles(): readonly [] {
+    return []
+  }
+
+  introduction({ url, keyFile, connectors }: GatewayHealth): readonly Told[] {
+    const servers = `${connectors} ${connectors === 1 ? 'connector' : 'connectors'}`
+    const where = url === null ? 'clients that start mcp-proxy start --all' : url
+    const key = url === null || keyFile === null ? '' : `; the key for clients is in ${keyFile}`
+    return [{ level: 'info', good: true, message: `The gateway serves ${servers} at ${where}${key}` }]
+  }
+
+  record(
+    health: GatewayHealth | undefined,
+  ): Pick<GatewayRecord, 'kind' | 'command' | 'readyPort' | 'autostart' | 'keep' | 'health'> {
+    const words = gatewayWords(optionsOf(this.#configuration), this.#around.stateDirectory)
+    return {
+      kind: 'gateway',
+      command: ['mcp-proxy', ...words].join(' '),
+      readyPort: placeOf(this.#configuration)?.port ?? null,
+      autostart: this.#configuration.kept.autostart,
+      keep: true,
+      health: health === undefined ? null : { identity: health.identity, uptimeMs: health.uptimeMs },
+    }
+  }
+
+  /** One that had to be killed could not end its servers. */
+  atRest(): void {
+    void endLeftovers().catch(() => {})
+  }
+
+  close(): void {
+    this.#link.close()
+  }
+
+  #file(name: string): string {
+    return path.join(this.#around.stateDirectory, name)
+  }
+}
+
+function optionsOf({ file, gateway }: GatewayUnitConfiguration): GatewayProcessOptions {
+  return { file, connectors: null, http: gateway.http ?? null, strict: gateway.strict, allowNone: false }
+}
+
+function placeOf({
+  gateway,
+}: GatewayUnitConfiguration): { readonly host: string; readonly port: number } | undefined {
+  if (gateway.http === undefined) return undefined
+  const parsed = parseHostAndPort(gateway.http.listen)
+  if (!parsed.ok) return undefined
+  const { host, port } = parsed.value
+  return { host: host === 'localhost' ? '127.0.0.1' : host, port }
+}

@@ -1,0 +1,54 @@
+import type { ProcessIdentity } from '../../process/identity.ts'
+import { shapeOf } from './index.ts'
+import { exactly, flag, nullable, number, object, optional, text } from './kinds.ts'
+import { processIdentity } from './process-identity.ts'
+
+/** What an MCP gateway answers to `identify` on its control socket. */
+export interface GatewayIdentity {
+  readonly role: 'gateway'
+  readonly identity: ProcessIdentity
+  readonly version: string
+  /** Wall time, ISO 8601. */
+  readonly startedAt: string
+  /** A monitor started it and keeps it alive. */
+  readonly isKept: boolean
+  /** It ends, and leaves its name to the next one; missing = it does not. */
+  readonly endedBySignal?: boolean
+}
+
+/** What it answers to `health`. */
+export interface GatewayHealth extends GatewayIdentity {
+  readonly uptimeMs: number
+  /** `GatewayProcessOptions` as JSON: what it was started with. */
+  readonly options: string
+  /** Where it serves HTTP; null = it does not. */
+  readonly url: string | null
+  /** The file with the key that its first start made; null = there is none. */
+  readonly keyFile: string | null
+  /** How many connectors it serves, and how many of them are well: they run, or are asleep. */
+  readonly connectors: number
+  readonly well: number
+}
+
+const ofIdentity = {
+  role: exactly('gateway'),
+  identity: processIdentity,
+  version: text,
+  startedAt: text,
+  isKept: flag,
+  endedBySignal: optional(flag),
+}
+
+export const gatewayIdentity = shapeOf<GatewayIdentity>()(object(ofIdentity))
+
+export const gatewayHealth = shapeOf<GatewayHealth>()(
+  object({
+    ...ofIdentity,
+    uptimeMs: number,
+    options: text,
+    url: nullable(text),
+    keyFile: nullable(text),
+    connectors: number,
+    well: number,
+  }),
+)
