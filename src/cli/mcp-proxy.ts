@@ -7,6 +7,7 @@ import { argument, newCommand, type Program, runIfStarted, whole } from './comma
 import { gatewayCommand } from './mcp-command.ts'
 import { connectorPrograms } from './mcp-connectors.ts'
 import { gatewayKeyProgram } from './mcp-keys.ts'
+import { reloadProgram } from './mcp-reload.ts'
 import { startProgram } from './mcp-start.ts'
 
 const description = 'Serve many MCP servers ("connectors") as one: over stdin and stdout, or HTTP.'
@@ -31,6 +32,7 @@ Examples:
   mcp-proxy start --all --config ~/.cursor/mcp.json      the servers that Cursor has
   mcp-proxy status
   mcp-proxy log --level WARN --tail 100
+  mcp-proxy reload                                       after a change of the configuration
   mcp-proxy test echo                                    start one connector by itself
   mcp-proxy call echo echo --args '{"message":"test"}'
   mcp-proxy tools --count                                what all tools cost a client
@@ -95,7 +97,7 @@ const log: Program = {
   },
 }
 
-const commands = [startProgram, status, log, ...connectorPrograms, gatewayKeyProgram]
+const commands = [startProgram, status, log, reloadProgram, ...connectorPrograms, gatewayKeyProgram]
 for (const one of commands) command.addCommand(one.command)
 
 export const mcpProxy = whole({ command, commands })

@@ -2,6 +2,7 @@
 import { httpProblem } from '../config/http-options.ts'
 import type { LoadedConnectors } from '../config/load-connectors.ts'
 import { countParser, type Parsed, parseCount, parseHttpPlace } from '../config/values.ts'
+import type { WantedGateway } from '../gateway/options.ts'
 import { exitCode, Failure } from '../os/failure.ts'
 import { isLoopback } from '../os/interfaces.ts'
 import { oneLine } from '../os/printable.ts'
@@ -76,32 +77,18 @@ async function start(options: StartOptions): Promise<number> {
   const { all = false, connectors: chosen, timeout, verbose = false } = options
   if (all && chosen !== undefined)
     throw new Failure('--all and --connectors exclude each other; give one of them', exitCode.usage)
-  const load = async () => servedOf(await connectorsOf(options.config), options)
-  const { file, connectors, gateway } = await load()
-  const http = httpOf(options, gateway.http)
-  const { httpDefaults } = await import('../config/http-options.ts')
-  const wanted = http === undefined ? undefined : { ...httpDefaults, ...gateway.http, ...http }
-  if (wanted !== undefined) {
-    const problem = httpProblem(wanted, (option) => (option === 'insecure' ? '--insecure-http' : option))
-    if (problem !== undefined) throw new Failure(problem, exitCode.usage)
-  }
-  if (options.allowNone === true && (wanted === undefined || !isOnLoopback(wanted.listen)))
-    throw new Failure(
-      '--allow-none works with --http on loopback alone, such as 127.0.0.1:8080',
-      exitCode.usage,
-    )
+  const load = () => wantedOf(options)
+  const wanted = await load()
   const { directory } = writersDirectory(options.stateDir)
   const { runGateway } = await import('../gateway/index.ts')
-  const isStdio = wanted === undefined
+  const isStdio = wanted.http === undefined
   const isKept = options.reportFd !== undefined
   return runGateway({
     stateDirectory: directory,
-    file,
-    connectors,
+    wanted,
+    load,
     chosen,
     startTimeoutMs: timeout * 1000,
-    http: wanted,
-    strict: options.strict ?? gateway.strict,
     allowNone: options.allowNone ?? false,
     level: verbose ? 'debug' : 'info',
     reportDescriptor: options.reportFd,
@@ -109,6 +96,25 @@ async function start(options: StartOptions): Promise<number> {
     say: (line) => void (isKept || (isStdio ? process.stderr : process.stdout).write(`${oneLine(line)}\n`)),
     echo: (line) => void (verbose && !isKept && process.stderr.write(`${line}\n`)),
   })
+}
+
+/** What the words and the configuration ask for, as it is now. @throws Failure */
+async function wantedOf(options: StartOptions): Promise<WantedGateway> {
+  const loaded = servedOf(await connectorsOf(options.config), options)
+  const { file, connectors, gateway } = loaded
+  const place = httpOf(options, gateway.http)
+  const { httpDefaults } = await import('../config/http-options.ts')
+  const http = place === undefined ? undefined : { ...httpDefaults, ...gateway.http, ...place }
+  if (http !== undefined) {
+    const problem = httpProblem(http, (option) => (option === 'insecure' ? '--insecure-http' : option))
+    if (problem !== undefined) throw new Failure(problem, exitCode.usage)
+  }
+  if (options.allowNone === true && (http === undefined || !isOnLoopback(http.listen)))
+    throw new Failure(
+      '--allow-none works with --http on loopback alone, such as 127.0.0.1:8080',
+      exitCode.usage,
+    )
+  return { file, connectors, http, strict: options.strict ?? gateway.strict }
 }
 
 /** The connectors that are to be served. @throws Failure when there are none, or one that is named is not there. */

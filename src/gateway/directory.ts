@@ -31,18 +31,36 @@ const namedKinds: readonly ListKind[] = ['tools', 'prompts']
  * come from the same table.
  */
 export class Directory {
-  readonly upstreams: readonly Upstream[]
+  readonly #all: () => readonly Upstream[]
+  readonly #sees: (connector: string) => boolean
+  #upstreams: readonly Upstream[] | undefined
   /** Names are `connectorId__name`; false = as the one server has them, and the long form is understood as well. */
   readonly isPrefixed: boolean
   readonly #tables = new Map<ListKind, Table>()
 
-  constructor(upstreams: readonly Upstream[], isPrefixed: boolean) {
-    this.upstreams = upstreams
+  /**
+   * @param all the connectors that are served, as they are now.
+   * @param sees whether one of this id is among what is offered here.
+   */
+  constructor(all: () => readonly Upstream[], sees: (connector: string) => boolean, isPrefixed: boolean) {
+    this.#all = all
+    this.#sees = sees
     this.isPrefixed = isPrefixed
+  }
+
+  get upstreams(): readonly Upstream[] {
+    this.#upstreams ??= this.#all().filter(({ id }) => this.#sees(id))
+    return this.#upstreams
+  }
+
+  /** Whether a connector is, was or would be offered here. */
+  sees(connector: string): boolean {
+    return this.#sees(connector)
   }
 
   /** Something that is offered has changed. */
   forget(): void {
+    this.#upstreams = undefined
     this.#tables.clear()
   }
 

@@ -12,7 +12,7 @@ import { RequestLog } from './request-log.ts'
 import { Session, type SessionSurroundings } from './session.ts'
 import type { ClientAnswer } from './upstream/call.ts'
 import { sharedSession, Upstream } from './upstream/index.ts'
-import type { ListKind } from './upstream/offering.ts'
+import { allListKinds, type ListKind } from './upstream/offering.ts'
 import { StartSlots } from './upstream/start-slots.ts'
 
 export interface GatewayCoreOptions {
@@ -25,12 +25,23 @@ export interface GatewayCoreOptions {
   readonly cleared?: Promise<void>
 }
 
+/** What a new configuration has changed, by the ids of connectors. */
+export interface ConnectorChange {
+  readonly added: readonly string[]
+  readonly removed: readonly string[]
+  /** Another process, or another connection. */
+  readonly restarted: readonly string[]
+  /** Other rules, and the same process. */
+  readonly changed: readonly string[]
+}
+
 /** ms after a change in which further changes are gathered into the same notification. */
 const tellAfterMs = 100
 
 /** The servers, what they offer, and the clients: everything that the faces share. */
 export class GatewayCore implements SessionSurroundings {
-  readonly upstreams: readonly Upstream[]
+  #upstreams: readonly Upstream[]
+  readonly #upstreamOf: (connector: ConnectorConfiguration) => Upstream
   readonly sessions = new Set<Session>()
   readonly roster = new ClientRoster()
   readonly figures = new Figures()
@@ -38,7 +49,10 @@ export class GatewayCore implements SessionSurroundings {
   readonly log: Log
   readonly requests: RequestLog
   readonly #directories = new Map<string, Directory>()
-  readonly #changed = new Map<Upstream, Set<ListKind>>()
+  /** Lists that clients are yet to be told of, by connector. */
+  readonly #changed = new Map<string, Set<ListKind>>()
+  /** Those that are no longer served, and finish their calls. */
+  readonly #leaving = new Set<Upstream>()
   #telling: NodeJS.Timeout | undefined
   #inFlight = 0
   #quiet: (() => void) | undefined
@@ -47,24 +61,64 @@ export class GatewayCore implements SessionSurroundings {
     this.log = log
     this.requests = new RequestLog(log)
     const slots = new StartSlots()
-    this.upstreams = connectors.map(
-      (connector) =>
-        new Upstream(connector, {
-          log,
-          slots,
-          startTimeoutMs,
-          cleared,
-          changed: (upstream, kinds) => this.#hasChanged(upstream, kinds),
-          notified: (upstream, message, session) => this.#notified(upstream, message, session),
-          asked: (upstream, session, method, params, signal) =>
-            this.#asked(upstream, session, method, params, signal),
-        }),
-    )
+    this.#upstreamOf = (connector) =>
+      new Upstream(connector, {
+        log,
+        slots,
+        startTimeoutMs,
+        cleared,
+        changed: (upstream, kinds) => this.#hasChanged(upstream, kinds),
+        notified: (upstream, message, session) => this.#notified(upstream, message, session),
+        asked: (upstream, session, method, params, signal) =>
+          this.#asked(upstream, session, method, params, signal),
+      })
+    this.#upstreams = connectors.map(this.#upstreamOf)
+  }
+
+  /** In the order of the configuration. */
+  get upstreams(): readonly Upstream[] {
+    return this.#upstreams
+  }
+
+  /**
+   * Serves these from now on. Only those that have changed are restarted, and calls under way are finished where they are; clients stay, and
+   * are told which lists have changed.
+   */
+  reconfigure(connectors: readonly ConnectorConfiguration[]): ConnectorChange {
+    const before = new Map(this.#upstreams.map((upstream) => [upstream.id, upstream]))
+    const change = {
+      added: [] as string[],
+      removed: [] as string[],
+      restarted: [] as string[],
+      changed: [] as string[],
+    }
+    const next = connectors.map((connector) => {
+      const known = before.get(connector.id)
+      before.delete(connector.id)
+      if (known === undefined) {
+        change.added.push(connector.id)
+        return this.#upstreamOf(connector)
+      }
+      const became = known.reconfigure(connector)
+      if (became !== 'same') change[became].push(connector.id)
+      return known
+    })
+    const isReordered = next.some((upstream, index) => upstream !== this.#upstreams[index])
+    this.#upstreams = next
+    if (isReordered || before.size > 0) for (const directory of this.#directories.values()) directory.forget()
+    for (const upstream of before.values()) {
+      change.removed.push(upstream.id)
+      this.#hasChanged(upstream, allListKinds)
+      this.#leaving.add(upstream)
+      void upstream.leave().then(() => this.#leaving.delete(upstream))
+    }
+    for (const upstream of next) if (change.added.includes(upstream.id)) upstream.begin()
+    return change
   }
 
   /** Starts the servers that are to run from the beginning. @param told of each that is ready or has failed. */
   async start(told: (upstream: Upstream) => void): Promise<void> {
-    const started = this.upstreams.filter(({ connector }) => connector.enabled && connector.start === 'boot')
+    const started = this.#upstreams.filter(({ connector }) => connector.enabled && connector.start === 'boot')
     await Promise.all(
       started.map(async (upstream) => {
         await upstream.settled()
@@ -75,14 +129,13 @@ export class GatewayCore implements SessionSurroundings {
 
   /** What a principal sees of all connectors, or of one, whose names then have no prefix. Undefined = he may see nothing of it. */
   directoryFor({ connectors }: Principal, only?: string): Directory | undefined {
-    const seen = this.upstreams.filter(({ id }) => {
-      return (connectors === null || connectors.includes(id)) && (only === undefined || id === only)
-    })
-    if (seen.length === 0) return undefined
-    const key = `${only === undefined ? 'all' : 'one'} ${seen.map(({ id }) => id).join(' ')}`
+    const sees = (id: string) =>
+      (connectors === null || connectors.includes(id)) && (only === undefined || id === only)
+    if (!this.#upstreams.some(({ id }) => sees(id))) return undefined
+    const key = `${only ?? ''} ${connectors?.join(' ') ?? '*'}`
     const known = this.#directories.get(key)
     if (known !== undefined) return known
-    const directory = new Directory(seen, only === undefined)
+    const directory = new Directory(() => this.#upstreams, sees, only === undefined)
     this.#directories.set(key, directory)
     return directory
   }
@@ -107,12 +160,12 @@ export class GatewayCore implements SessionSurroundings {
 
   #hasChanged(upstream: Upstream, kinds: readonly ListKind[]): void {
     for (const directory of this.#directories.values()) {
-      if (directory.upstreams.includes(upstream)) directory.forget()
+      if (directory.sees(upstream.id)) directory.forget()
     }
     if (kinds.length === 0) return
-    const all = this.#changed.get(upstream) ?? new Set()
+    const all = this.#changed.get(upstream.id) ?? new Set()
     for (const kind of kinds) all.add(kind)
-    this.#changed.set(upstream, all)
+    this.#changed.set(upstream.id, all)
     this.#telling ??= setTimeout(() => this.#tell(), tellAfterMs)
   }
 
@@ -123,10 +176,10 @@ export class GatewayCore implements SessionSurroundings {
     for (const [method, kinds] of changeNotifications) {
       const of = [...changed]
         .filter(([, all]) => kinds.some((kind) => all.has(kind)))
-        .map(([upstream]) => upstream)
+        .map(([connector]) => connector)
       if (of.length === 0) continue
       for (const session of this.sessions) {
-        if (of.some((upstream) => session.directory.upstreams.includes(upstream))) session.listChanged(method)
+        if (of.some((connector) => session.directory.sees(connector))) session.listChanged(method)
       }
     }
   }
@@ -188,6 +241,6 @@ export class GatewayCore implements SessionSurroundings {
       clearTimeout(timer)
     }
     for (const session of [...this.sessions]) session.close('the gateway ends')
-    await Promise.all(this.upstreams.map((upstream) => upstream.close()))
+    await Promise.all([...this.#upstreams, ...this.#leaving].map((upstream) => upstream.close()))
   }
 }

@@ -33,16 +33,16 @@ export { reportFailure } from './process.ts'
  * @returns the exit code. @throws Failure when it cannot start.
  */
 export async function runGateway(options: GatewayOptions): Promise<number> {
-  const { stateDirectory, http, reportDescriptor } = options
+  const { stateDirectory, wanted, reportDescriptor } = options
   prepareStateDirectory(stateDirectory)
-  const isFace = http === undefined && reportDescriptor === undefined
+  const isFace = wanted.http === undefined && reportDescriptor === undefined
   if (isFace) {
     const joined = await join(options)
     if (joined !== undefined) return joined
   }
   const over = untilSignal()
   const gateway = await GatewayProcess.begin(options)
-  process.on('SIGHUP', () => gateway.reopenLogs())
+  process.on('SIGHUP', () => gateway.hangUp())
   const directory = gateway.core.directoryFor(owner)
   if (isFace && directory !== undefined) {
     const session = (unsolicited: (text: string) => boolean) =>

@@ -2,20 +2,28 @@ import type { ConnectorConfiguration } from '../config/connector-configuration.t
 import type { HttpOptions } from '../config/http-options.ts'
 import type { Level } from '../log/index.ts'
 
-/** How a gateway is started. */
-export interface GatewayOptions {
-  readonly stateDirectory: string
+/** What the configuration says, and the words of the command line. */
+export interface WantedGateway {
   /** The configuration file, absolute. */
   readonly file: string
   /** Those that are served, enabled ones alone. */
   readonly connectors: readonly ConnectorConfiguration[]
+  /** Undefined = stdin and stdout are the client. */
+  readonly http: HttpOptions | undefined
+  readonly strict: boolean
+}
+
+/** How a gateway is started. */
+export interface GatewayOptions {
+  readonly stateDirectory: string
+  /** What the configuration says at the start. */
+  readonly wanted: WantedGateway
+  /** The same as it is now. @throws Failure that names the file, the place and what is wrong. */
+  readonly load: () => Promise<WantedGateway>
   /** Their ids, where a person has named them; undefined = all. */
   readonly chosen: readonly string[] | undefined
   /** ms that the start of one connector may take. */
   readonly startTimeoutMs: number
-  /** Undefined = stdin and stdout are the client. */
-  readonly http: HttpOptions | undefined
-  readonly strict: boolean
   readonly allowNone: boolean
   readonly level: Level
   /** On which a monitor hears that it is ready: then no client is on stdin. Undefined = no monitor keeps it. */

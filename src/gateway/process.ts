@@ -1,4 +1,6 @@
 import path from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
+import { ControlRefusal } from '../control/protocol.ts'
 import { type ControlServer, ControlSocketHeld, holdControlSocket } from '../control/server.ts'
 import type { Log } from '../log/index.ts'
 import { defaultLogLimits, LineLog } from '../log/line-log.ts'
@@ -13,12 +15,13 @@ import { ownIdentity } from '../process/identity.ts'
 import { sendStartReport } from '../process/start-report.ts'
 import { removeOwnPidFile, writePidFile } from '../record/pid-file.ts'
 import { type GatewayHealth, type GatewayIdentity, gatewayIdentity } from '../record/shapes/gateway-health.ts'
+import { type GatewayReload, reloadInWords } from '../record/shapes/gateway-reload.ts'
 import { demandOwnDirectory, fileNames, keepStateDirectory } from '../record/state-directory.ts'
 import { Access } from './access.ts'
 import { type Reception, receiveClients } from './face/attach.ts'
 import { type HttpFace, serveHttp } from './face/http.ts'
 import { GatewayCore } from './gateway-core.ts'
-import type { GatewayOptions } from './options.ts'
+import type { GatewayOptions, WantedGateway } from './options.ts'
 import { gatewayState, type StateFacts, writeGatewayState } from './state-file.ts'
 import type { Upstream } from './upstream/index.ts'
 import { endLeftovers } from './upstream/leftovers.ts'
@@ -44,6 +47,8 @@ export class GatewayProcess {
   #reception: Reception | undefined
   #beating: NodeJS.Timeout | undefined
   #isEnding = false
+  /** One reading of the configuration after another. */
+  #reloaded: Promise<void> = Promise.resolve()
 
   /**
    * Becomes the gateway of a state directory.
@@ -63,7 +68,8 @@ export class GatewayProcess {
   }
 
   private constructor(options: GatewayOptions, control: ControlServer) {
-    const { stateDirectory, http, allowNone, startTimeoutMs, connectors } = options
+    const { stateDirectory, allowNone, startTimeoutMs, wanted } = options
+    const { http, connectors } = wanted
     this.#options = options
     this.#control = control
     sweepTemporaries(stateDirectory)
@@ -84,7 +90,8 @@ export class GatewayProcess {
   }
 
   async #begin(): Promise<void> {
-    const { stateDirectory, http, strict, say } = this.#options
+    const { stateDirectory, wanted, say } = this.#options
+    const { http, strict } = wanted
     writePidFile(this.#file(fileNames.gatewayPidFile))
     say('Starting MCP proxy server...')
     const { core } = this
@@ -139,12 +146,49 @@ export class GatewayProcess {
     this.#control.close()
   }
 
-  /** For who has given the logs other names (logrotate). */
-  reopenLogs(): void {
+  /** SIGHUP: the logs may have other names (logrotate), and the configuration may say something else. */
+  hangUp(): void {
     this.#logs.lines.reopen()
     this.#logs.ring.reopen()
     this.#log.info('SIGHUP: logs were reopened')
     void this.#lookAfter()
+    void this.reload().catch(() => {})
+  }
+
+  /**
+   * Reads the configuration again and serves what it says. What cannot be read or is not valid changes nothing.
+   * @throws ControlRefusal that names the file, the line and what is wrong.
+   */
+  reload(): Promise<GatewayReload> {
+    const reloaded = this.#reloaded.then(() => this.#reload())
+    this.#reloaded = reloaded.then(
+      () => {},
+      () => {},
+    )
+    return reloaded
+  }
+
+  async #reload(): Promise<GatewayReload> {
+    if (this.#isEnding) throw new ControlRefusal('ending', 'the gateway ends')
+    let wanted: WantedGateway
+    try {
+      wanted = await this.#options.load()
+    } catch (error) {
+      this.#log.error(`The configuration was not taken, the gateway goes on as before: ${errorText(error)}`)
+      throw new ControlRefusal('failed', errorText(error), 'the gateway goes on as before')
+    }
+    const { http, strict } = this.#options.wanted
+    const needsRestart = [
+      ...(isDeepStrictEqual(wanted.http, http) ? [] : ['http']),
+      ...(wanted.strict === strict ? [] : ['strict']),
+    ]
+    const reload = { file: wanted.file, ...this.#core.reconfigure(wanted.connectors), needsRestart }
+    const words = reloadInWords(reload)
+    this.#log.info({ good: true }, `The configuration was read again: ${words ?? 'no connector has changed'}`)
+    if (needsRestart.length > 0)
+      this.#log.warn(`${needsRestart.join(' and ')} of the configuration will be as it says after a restart`)
+    this.#beat()
+    return reload
   }
 
   identify(): GatewayIdentity {
@@ -159,7 +203,8 @@ export class GatewayProcess {
   }
 
   health(): GatewayHealth {
-    const { file, chosen, http, strict, allowNone } = this.#options
+    const { chosen, allowNone, wanted } = this.#options
+    const { file, http, strict } = wanted
     const options = { file, connectors: chosen ?? null, http: http ?? null, strict, allowNone }
     const { upstreams } = this.#core
     return {
@@ -201,7 +246,7 @@ export class GatewayProcess {
 
   #facts(): StateFacts {
     return {
-      mode: this.#options.http === undefined ? 'stdio' : 'http',
+      mode: this.#options.wanted.http === undefined ? 'stdio' : 'http',
       startedAt: this.#startedAt,
       url: () => this.#url(),
       keyFile: this.#access?.first?.file ?? null,
@@ -269,6 +314,12 @@ async function holdSocket(
     return await holdControlSocket(path.join(stateDirectory, fileNames.gatewaySocket), {
       identify: () => begun()?.identify() ?? starting,
       health: () => begun()?.health() ?? null,
+      reload: () => {
+        const running = begun()
+        if (running === undefined)
+          throw new ControlRefusal('starting', 'the gateway is only starting', 'try again')
+        return running.reload()
+      },
     })
   } catch (error) {
     if (!(error instanceof ControlSocketHeld)) throw error

@@ -1,24 +1,8 @@
 // `mcp-proxy start` as an MCP client starts it: on stdin and stdout, with real servers as children.
-import { readdirSync, readFileSync } from 'node:fs'
 import { describe, expect } from 'vitest'
 import { it } from '../support/fixtures.ts'
-import { child, configured, LineClient } from '../support/gateway.ts'
+import { child, childrenOf, configured, LineClient } from '../support/gateway.ts'
 import { until } from '../support/tools.ts'
-
-/** Processes that belong to a connector of this gateway's process. */
-function childrenOf(gateway: number): number[] {
-  return readdirSync('/proc')
-    .map(Number)
-    .filter((pid) => {
-      try {
-        return new RegExp(`PORT_WATCHDOG_CONNECTOR=\\S+ ${gateway}:`).test(
-          readFileSync(`/proc/${pid}/environ`, 'latin1'),
-        )
-      } catch {
-        return false
-      }
-    })
-}
 
 describe('mcp-proxy on stdin and stdout', () => {
   it('joins servers, says on stderr how they started, and keeps stdout for the protocol', async ({

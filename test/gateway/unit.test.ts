@@ -1,8 +1,8 @@
 // The gateway as a unit of the monitor, with the real processes of both.
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { describe, expect } from 'vitest'
 import { it } from '../support/fixtures.ts'
-import { child, type RpcAnswer } from '../support/gateway.ts'
+import { child, childrenOf, type RpcAnswer } from '../support/gateway.ts'
 import { first, order } from '../support/ordered.ts'
 import { runningAs, writePrograms } from '../support/programs.ts'
 import type { Resident } from '../support/resident.ts'
@@ -26,20 +26,6 @@ async function kept(watched: Watched, connectors: Readonly<Record<string, object
   const gateway = { http: { listen: `127.0.0.1:${port}` } }
   const file = writePrograms(watched, [], { connectors, gateway })
   return { port, file, monitor: await start(watched, file) }
-}
-
-/** Processes that belong to a connector of this gateway's process, from /proc itself. */
-function childrenOf(gateway: number): number[] {
-  return readdirSync('/proc')
-    .map(Number)
-    .filter((pid) => {
-      try {
-        const variables = readFileSync(`/proc/${pid}/environ`, 'latin1')
-        return new RegExp(`PORT_WATCHDOG_CONNECTOR=\\S+ ${gateway}:`).test(variables)
-      } catch {
-        return false
-      }
-    })
 }
 
 /** An HTTP client of the older generation, which begins a new session where its own is unknown, as the protocol says. */
@@ -150,9 +136,15 @@ describe('the gateway as a unit of the monitor', { timeout: 120_000 }, () => {
     expect((await watched.run('mcp-proxy', 'status')).stdout).toContain('STOPPED')
     expect(first(await order(watched, 'start', 'gateway'))).toMatchObject({ outcome: 'done' })
     const third = await runningAs(watched, 'gateway', second)
-    // Another address needs another process.
+    // Another connector needs no other process.
+    const written = JSON.parse(readFileSync(file, 'utf8')) as { connectors: object }
+    const connectors = { ...written.connectors, two: child() }
+    writeFileSync(file, JSON.stringify({ ...written, connectors }))
+    await watched.run('proxy-ctl', 'reload')
+    expect(await client.call('two__pid')).toMatch(/^\d+$/)
+    expect(await runningAs(watched, 'gateway')).toBe(third)
+    // Another address does.
     const other = await freePort()
-    const written = JSON.parse(readFileSync(file, 'utf8')) as object
     writeFileSync(file, JSON.stringify({ ...written, gateway: { http: { listen: `127.0.0.1:${other}` } } }))
     await watched.run('proxy-ctl', 'reload')
     await runningAs(watched, 'gateway', third)

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { compiled, freePort, until } from './tools.ts'
 import { command, type Watched } from './watched.ts'
@@ -8,6 +8,20 @@ import { command, type Watched } from './watched.ts'
 /** An entry of `connectors` that runs the server of mcp-server-child.ts. */
 export function child(...faults: readonly string[]) {
   return { command: [process.execPath, compiled('test/support/mcp-server-child.ts'), ...faults] }
+}
+
+/** Processes that belong to a connector of this gateway's process, from /proc itself. */
+export function childrenOf(gateway: number): number[] {
+  return readdirSync('/proc')
+    .map(Number)
+    .filter((pid) => {
+      try {
+        const variables = readFileSync(`/proc/${pid}/environ`, 'latin1')
+        return new RegExp(`PORT_WATCHDOG_CONNECTOR=\\S+ ${gateway}:`).test(variables)
+      } catch {
+        return false
+      }
+    })
 }
 
 type Connectors = Readonly<Record<string, object>>

@@ -107,6 +107,7 @@ export class Connection {
   readonly #pending = new Map<number, Pending>()
   /** Requests of the server that wait for a client, by their id as JSON text. */
   readonly #asks = new Map<string, AbortController>()
+  readonly #whenQuiet: (() => void)[] = []
   #nextId = 1
   #facts: ServerFacts | undefined
   #lost: Error | undefined
@@ -335,6 +336,7 @@ export class Connection {
       if (signal.aborted) return reject(signal.reason)
       const over = () => {
         this.#pending.delete(id)
+        if (this.#pending.size === 0) for (const resolve of this.#whenQuiet.splice(0)) resolve()
         signal.removeEventListener('abort', aborted)
       }
       const aborted = () => {
@@ -364,6 +366,25 @@ export class Connection {
     // An opening is not cancelled, says the protocol; and a stream that is closed tells it already.
     if (method === 'initialize' || this.#wire.abandon(id)) return
     this.notify('notifications/cancelled', `{"requestId":${id},"reason":"the client no longer waits"}`)
+  }
+
+  /** Ends the streams of changes that this gateway has asked for: nobody reads them any more. */
+  endStreams(): void {
+    for (const pending of [...this.#pending.values()]) {
+      if (pending.method === 'subscriptions/listen') pending.failed(new ConnectionLost('it is left', true))
+    }
+  }
+
+  /** Resolves when no request is under way, and at the latest after so many ms. */
+  quiet(withinMs: number): Promise<void> {
+    if (this.#pending.size === 0 || this.isLost) return Promise.resolve()
+    return new Promise((resolve) => {
+      const late = setTimeout(() => resolve(), withinMs)
+      this.#whenQuiet.push(() => {
+        clearTimeout(late)
+        resolve()
+      })
+    })
   }
 
   /** Ends it. Resolves when what it has started is gone. */

@@ -6,6 +6,7 @@
  *
  * What it offers is read by offering.ts and kept while it sleeps. A new transport is a `Wire` and a line of `wireOf` below.
  */
+import { isDeepStrictEqual } from 'node:util'
 import type { ConnectorConfiguration } from '../../config/connector-configuration.ts'
 import { withVariables } from '../../config/variables.ts'
 import type { Log } from '../../log/index.ts'
@@ -88,7 +89,7 @@ interface Slot {
 }
 
 export class Upstream {
-  readonly connector: ConnectorConfiguration
+  #connector: ConnectorConfiguration
   readonly #around: UpstreamSurroundings
   readonly #slots = new Map<string, Slot>()
   readonly #over = new AbortController()
@@ -110,9 +111,13 @@ export class Upstream {
   #listening: AbortController | undefined
   #listeningOn: Connection | undefined
   #level: string | undefined
+  /** Rises when its server becomes another one. */
+  #version = 0
+  /** Settles when what must end before the next start has ended. */
+  #left: Promise<void> = Promise.resolve()
 
   constructor(connector: ConnectorConfiguration, around: UpstreamSurroundings) {
-    this.connector = connector
+    this.#connector = connector
     this.#around = around
     this.#settled = new Promise((resolve) => {
       this.#settle = () => {
@@ -120,6 +125,10 @@ export class Upstream {
         resolve()
       }
     })
+  }
+
+  get connector(): ConnectorConfiguration {
+    return this.#connector
   }
 
   get id(): string {
@@ -181,7 +190,7 @@ export class Upstream {
     this.#watchIdle()
     if (slot.connection !== undefined && !slot.connection.isLost) return slot.connection
     if (!this.connector.enabled) throw new UpstreamDown(this.id, 'it is disabled')
-    if (this.#over.signal.aborted) throw new UpstreamDown(this.id, 'the gateway ends')
+    if (this.#over.signal.aborted) throw this.#over.signal.reason
     if (slot.opening === undefined && monotonicMs() < slot.notBefore) {
       const inSeconds = Math.ceil((slot.notBefore - monotonicMs()) / 1000)
       throw new UpstreamDown(
@@ -216,6 +225,77 @@ export class Upstream {
     }
   }
 
+  /**
+   * Takes another configuration for the same connector.
+   * @returns `restarted`: its server is another one. `changed`: it goes on under other rules.
+   */
+  reconfigure(connector: ConnectorConfiguration): 'same' | 'changed' | 'restarted' {
+    const before = this.#connector
+    if (isDeepStrictEqual(connector, before)) return 'same'
+    this.#connector = connector
+    clearInterval(this.#idle)
+    this.#idle = undefined
+    const isSameServer =
+      isDeepStrictEqual(connector.transport, before.transport) && connector.isolation === before.isolation
+    if (!isSameServer) this.#startOver()
+    else if (!isDeepStrictEqual(connector.tools, before.tools))
+      this.#around.changed(this, ['tools', 'prompts'])
+    this.#watchIdle()
+    if (isSameServer) this.begin()
+    return isSameServer ? 'changed' : 'restarted'
+  }
+
+  /** Starts it where it is to run from the beginning, and does not. */
+  begin(): void {
+    if (this.#connector.enabled && this.#connector.start === 'boot') void this.connection().catch(() => {})
+  }
+
+  /** Its server is another one from now on: what runs finishes the calls that it has. */
+  #startOver(): void {
+    this.#version++
+    this.#era = undefined
+    this.#problem = undefined
+    const slots = [...this.#slots.values()]
+    const isIdle = slots.every(({ connection }) => this.#callsOn(connection) === 0)
+    this.#slots.clear()
+    this.#listeningOn = undefined
+    const leaving = slots.map(async (slot) => {
+      clearTimeout(slot.retry)
+      const connection = slot.connection ?? (await slot.opening?.catch(() => undefined))
+      slot.connection = undefined
+      if (connection !== undefined) await this.#finish(connection)
+    })
+    // Two of the same kind may need the same port or file: one that has nothing to finish ends first.
+    this.#left = isIdle ? Promise.all(leaving).then(() => {}) : Promise.resolve()
+    void this.#left.then(() => this.begin())
+  }
+
+  /** Ends a connection when the calls on it are over. */
+  async #finish(connection: Connection): Promise<void> {
+    this.#aside.add(connection)
+    connection.endStreams()
+    await connection.quiet(this.#connector.timeoutMs)
+    this.#aside.delete(connection)
+    await connection.close()
+  }
+
+  /** It is no longer configured: takes no more calls, and ends when those that it has are over. */
+  async leave(): Promise<void> {
+    this.#over.abort(new UpstreamDown(this.id, 'it is no longer configured'))
+    clearInterval(this.#idle)
+    this.#settle()
+    const slots = [...this.#slots.values()]
+    this.#slots.clear()
+    await Promise.all(
+      slots.map(async (slot) => {
+        clearTimeout(slot.retry)
+        const connection = slot.connection ?? (await slot.opening?.catch(() => undefined))
+        slot.connection = undefined
+        if (connection !== undefined) await this.#finish(connection)
+      }),
+    )
+  }
+
   #slotOf(key: string): Slot {
     const known = this.#slots.get(key)
     if (known !== undefined) return known
@@ -235,9 +315,12 @@ export class Upstream {
 
   async #open(key: string, slot: Slot): Promise<Connection> {
     try {
-      await this.#around.cleared
+      const version = this.#version
+      await Promise.all([this.#around.cleared, this.#left])
       const connection = await this.#around.slots.run(() => this.#start(key, slot), this.#over.signal)
       slot.connection = connection
+      // Its server is another one by now; who takes this one away ends it.
+      if (version !== this.#version) return connection
       this.#facts = connection.facts
       if (this.#offering === undefined || key === sharedSession) await this.#readAll(connection)
       if (connection.isLost) throw new Error('it ended at once')
@@ -251,7 +334,8 @@ export class Upstream {
     } catch (error) {
       const { connection } = slot
       slot.connection = undefined
-      if (!this.#over.signal.aborted) this.#failed(key, slot, errorText(error))
+      if (!this.#over.signal.aborted && this.#slots.get(key) === slot)
+        this.#failed(key, slot, errorText(error))
       await connection?.close()
       throw error
     }
@@ -522,7 +606,7 @@ export class Upstream {
 
   /** Ends it for good. Resolves when what it has started is gone. */
   async close(): Promise<void> {
-    this.#over.abort(new UpstreamDown(this.id, 'the gateway ends'))
+    if (!this.#over.signal.aborted) this.#over.abort(new UpstreamDown(this.id, 'the gateway ends'))
     clearInterval(this.#idle)
     this.#settle()
     await Promise.all([...this.#aside].map((connection) => connection.close()))
