@@ -112,8 +112,9 @@ describe('A forward beyond its limit', () => {
   it('of CPU time is told while it works hard, and resolved when it is quiet again', async ({ watched }) => {
     const echo = await echoServer()
     const port = await freePort()
-    const forwards = [{ name: 'one', listen: port, target: `localhost:${echo.port}`, limits: { cpu: '5%' } }]
-    const monitor = await startMonitor(watched, { forwards, interval: '500ms' })
+    // What hard work comes to on a machine that has much else to do; rounds that come late there make no sample.
+    const forwards = [{ name: 'one', listen: port, target: `localhost:${echo.port}`, limits: { cpu: '2%' } }]
+    const monitor = await startMonitor(watched, { forwards, interval: '1s' })
     await until('it answers', async () => ((await askThrough(port)) === 'hello' ? true : undefined))
     const client = connect({ port, host: '127.0.0.1' })
     client.on('error', () => {})
@@ -124,7 +125,7 @@ describe('A forward beyond its limit', () => {
     }
     client.on('drain', pump)
     pump()
-    await monitor.line(/ALERT opened: \S+ uses [\d.]+% of a CPU core, more than its limit of 5%/)
+    await monitor.line(/ALERT opened: \S+ uses [\d.]+% of a CPU core, more than its limit of 2%/)
     client.destroy()
     await monitor.line(/ALERT resolved: \S+ is within its limit again with [\d.]+% of a CPU core/)
     assert.equal(await restartsOf(watched, port), 0)
