@@ -7,7 +7,7 @@ import { completionsOf } from '../../src/cli/completion.ts'
 import { words } from '../../src/cli/words.ts'
 import { commandFile, run, temporaryDirectory } from '../support/children.ts'
 import { wellRecord, wellState } from '../support/status-facts.ts'
-import { freePort, skipFor } from '../support/tools.ts'
+import { freePort, inTime, skipFor } from '../support/tools.ts'
 import { echoServer, withWatched } from '../support/watched.ts'
 
 /** A shell at a terminal of its own, to be typed at. */
@@ -34,8 +34,12 @@ class Terminal {
   async type(text: string, until: RegExp): Promise<string> {
     this.#shown = ''
     this.#child.stdin?.write(text)
-    while (!until.test(this.#shown)) await new Promise<void>((resolve) => this.#waiting.push(resolve))
+    await inTime(this.#comes(until), () => `no ${until} came: ${JSON.stringify(this.#shown)}`)
     return this.#shown
+  }
+
+  async #comes(wanted: RegExp): Promise<void> {
+    while (!wanted.test(this.#shown)) await new Promise<void>((resolve) => this.#waiting.push(resolve))
   }
 }
 

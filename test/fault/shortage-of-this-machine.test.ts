@@ -3,7 +3,7 @@ import { describe, it } from 'vitest'
 import type { ForwarderHealth } from '../../src/record/shapes/forwarder-health.ts'
 import { type Machine, whyNoLab } from '../support/namespaces.ts'
 import type { Resident } from '../support/resident.ts'
-import { skipFor } from '../support/tools.ts'
+import { skipFor, until } from '../support/tools.ts'
 import { ask, inLab, type LabForwarder, startForwarder } from '../support/wire-room.ts'
 
 const reason = whyNoLab()
@@ -25,14 +25,15 @@ for (let i = 0; i < ${count}; i++) require('node:net').connect(6274, '127.0.0.1'
   return clients
 }
 
-async function healthWhen(
+function healthWhen(
   { health }: LabForwarder,
   isSo: (health: ForwarderHealth) => boolean,
 ): Promise<ForwarderHealth> {
-  for (;;) {
+  return until('another health', async () => {
     const now = await health()
     if (isSo(now)) return now
-  }
+    throw new Error(JSON.stringify(now, null, 1))
+  })
 }
 
 describe('What this machine lacks is not the target’s failure', {

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { TestContext } from 'vitest'
+import { inTime } from './tools.ts'
 
 /** How one request is answered; `hang` = not at all, `reset` = the connection is torn within the answer. */
 export type Answer =
@@ -52,7 +53,11 @@ export class AlertReceiver {
     return this.when((received) => received.length >= count)
   }
 
-  async when(isEnough: (received: readonly Received[]) => boolean): Promise<readonly Received[]> {
+  when(isEnough: (received: readonly Received[]) => boolean): Promise<readonly Received[]> {
+    return inTime(this.#enough(isEnough), () => `received: ${JSON.stringify(this.received)}`)
+  }
+
+  async #enough(isEnough: (received: readonly Received[]) => boolean): Promise<readonly Received[]> {
     while (!isEnough(this.received)) await new Promise<void>((resolve) => this.#waiting.push(resolve))
     return this.received
   }

@@ -9,6 +9,7 @@ import type { Facts } from '../../src/alert/incident.ts'
 import { type AlertConfiguration, alertDefaults } from '../../src/config/alert-options.ts'
 import { plainLog } from '../../src/log/index.ts'
 import type { ChannelHealth } from '../../src/record/shapes/alerts.ts'
+import { inTime } from './tools.ts'
 
 /** Short enough for a test, long enough to be told apart. */
 export const quick: Partial<DeliveryTuning> = { timeoutMs: 10_000, backoffMs: 5, backoffLimitMs: 20 }
@@ -53,7 +54,11 @@ export class AlertRoom {
   }
 
   /** Waits until a line like this was said. */
-  async said(pattern: RegExp): Promise<string> {
+  said(pattern: RegExp): Promise<string> {
+    return inTime(this.#found(pattern), () => `no ${pattern} in:\n${this.log.join('\n')}`)
+  }
+
+  async #found(pattern: RegExp): Promise<string> {
     for (;;) {
       const found = this.log.find((line) => pattern.test(line))
       if (found !== undefined) return found

@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
+import { inspect } from 'node:util'
+import { inTime } from './tools.ts'
 
 /** What came of many connections: `exact`, `wrong bytes`, or the code of an error. */
 export type Outcomes = Map<string, number>
@@ -37,7 +39,11 @@ export class RestlessClients {
   }
 
   /** Resolves when this many more connections have ended. */
-  async after(count: number): Promise<void> {
+  after(count: number): Promise<void> {
+    return inTime(this.#end(count), () => `of ${count} connections; so far: ${inspect(this.outcomes)}`)
+  }
+
+  async #end(count: number): Promise<void> {
     for (let ended = 0; ended < count; ended++) {
       await new Promise<void>((resolve) => this.#waiting.push(resolve))
     }
@@ -86,13 +92,17 @@ export class LongStream {
     this.#received = []
     this.#length = 0
     this.#socket.write(sent)
+    await inTime(this.#comes(size), () => `${this.#length} of ${size} bytes have come back`)
+    if (this.#end !== undefined) throw new Error(this.#end)
+    if (!Buffer.concat(this.#received).equals(sent)) throw new Error('wrong bytes')
+  }
+
+  async #comes(size: number): Promise<void> {
     while (this.#length < size && this.#end === undefined) {
       await new Promise<void>((resolve) => {
         this.#changed = resolve
       })
     }
-    if (this.#end !== undefined) throw new Error(this.#end)
-    if (!Buffer.concat(this.#received).equals(sent)) throw new Error('wrong bytes')
   }
 
   /** Ends it and waits until the other side has ended it, too. */

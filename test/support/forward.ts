@@ -3,13 +3,14 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import net from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { inspect } from 'node:util'
 import { withDefaults } from '../../src/config/option-table.ts'
 import type { AccessRecord } from '../../src/forward/access-record.ts'
 import { Forwarder } from '../../src/forward/forwarder.ts'
 import type { ForwarderEvent } from '../../src/forward/forwarder-events.ts'
 import { isResetInDisguise } from '../../src/forward/relay/libuv.ts'
 import { resetSocket } from '../../src/forward/relay/reset.ts'
-import { freePort } from './tools.ts'
+import { freePort, inTime } from './tools.ts'
 
 /** A list that can be waited on. */
 export class Told<T> {
@@ -21,8 +22,12 @@ export class Told<T> {
     for (const look of [...this.#waiting]) look()
   }
 
-  /** The first that fits, told before or yet to be told; the test runner's own limit ends a vain wait. */
+  /** The first that fits, told before or yet to be told. */
   find(fits: (item: T) => boolean): Promise<T> {
+    return inTime(this.#found(fits), () => `of ${this.all.length}, the last: ${inspect(this.all.slice(-20))}`)
+  }
+
+  #found(fits: (item: T) => boolean): Promise<T> {
     return new Promise((resolve) => {
       const look = () => {
         const found = this.all.find(fits)
