@@ -1,7 +1,7 @@
 // A systemd user manager that runs confined: see `systemd-user` beside this file.
 import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync, rmdirSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 
 export const managerProgram = '/lib/systemd/systemd'
 
@@ -19,7 +19,7 @@ export function userManagerCommand(root: string, folder: string): [string, ...st
 }
 
 /** What the cgroups of a manager are called. */
-export const cgroupOf = (launcher: number) => `systemd-user-${launcher}`
+export const cgroupOf = (folder: string, launcher: number) => `systemd-user-${basename(folder)}-${launcher}`
 
 /**
  * Removes the cgroups of a manager that was killed. Waits without turning the event loop, so that it can be used on the way out too:

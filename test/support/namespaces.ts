@@ -1,11 +1,14 @@
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Resident } from './resident.ts'
 import { type Finished, run } from './tools.ts'
 
-const NAME_PREFIX = 'pw-e2e-'
+const FOLDER_PREFIX = 'pw-e2e-'
+
+/** With the PID namespace, where there is /proc: whoever runs in another one cannot be seen from here, and may share /run/netns. */
+const NAME_PREFIX = `${FOLDER_PREFIX}${pidNamespace()}-`
 
 /** Two machines on one wire, as far as the kernel is concerned. */
 export interface Lab {
@@ -97,7 +100,7 @@ export function buildLab({ hostsFile = COMMON_HOSTS_FILE }: LabOptions = {}): La
   const name = `${NAME_PREFIX}${process.pid}-${++labsMade}`
   const host = new Machine(`${name}-host`, HOST)
   const visitor = new Machine(`${name}-visitor`, VISITOR)
-  const folder = mkdtempSync(join(tmpdir(), NAME_PREFIX))
+  const folder = mkdtempSync(join(tmpdir(), FOLDER_PREFIX))
   const lab: Lab = {
     host,
     visitor,
@@ -121,6 +124,14 @@ export function buildLab({ hostsFile = COMMON_HOSTS_FILE }: LabOptions = {}): La
     throw error
   }
   return lab
+}
+
+function pidNamespace(): string {
+  try {
+    return readlinkSync('/proc/self/ns/pid').replaceAll(/\D/g, '')
+  } catch {
+    return '0'
+  }
 }
 
 /** `ip netns exec` lays the files of /etc/netns/NAME over those of /etc: no name leaves the lab. */
@@ -174,7 +185,7 @@ function filesOf(name: string): string {
   return join('/etc/netns', name)
 }
 
-/** Labs of test processes that were killed before they could take them down. */
+/** Labs of test processes of this PID namespace that were killed before they could take them down. */
 function removeLeftovers(): void {
   for (const line of ip('netns', 'list').split('\n')) {
     const name = line.split(' ')[0] ?? ''

@@ -144,7 +144,7 @@ export class UserManager {
       // The launcher has its name among its words, too.
       const isIt = (pid: string) => read(`/proc/${pid}/cmdline`).startsWith(managerProgram)
       return readdirSync('/proc').find(
-        (pid) => isIt(pid) && read(`/proc/${pid}/cgroup`).includes(`/${cgroupOf(launcher.pid)}/`),
+        (pid) => isIt(pid) && read(`/proc/${pid}/cgroup`).includes(`/${cgroupOf(this.home, launcher.pid)}/`),
       )
     })
     await until('the manager', async () => {

@@ -49,7 +49,7 @@ Restart=always
         await launched.stop()
         removeCgroups(folder)
       }
-      const pid = await managerOf(launched.pid)
+      const pid = await managerOf(folder, launched.pid)
       if (pid !== undefined) return { pid, stop }
       await stop()
       throw new Error(`no manager came up: ${lastWords(folder)}`)
@@ -70,9 +70,9 @@ TriggerLimitIntervalSec=0
 `
 
 /** The manager's PID as seen from here. Its cgroup is named by the launcher's. Nothing tells when it is up, so it is looked for. */
-async function managerOf(launcher: number): Promise<number | undefined> {
+async function managerOf(folder: string, launcher: number): Promise<number | undefined> {
   const isIt = (pid: number) =>
-    wordsOf(pid)[0] === managerProgram && readProc(`/proc/${pid}/cgroup`).includes(cgroupOf(launcher))
+    wordsOf(pid)[0] === managerProgram && readProc(`/proc/${pid}/cgroup`).includes(cgroupOf(folder, launcher))
   for (let tries = 0; tries < 500; tries++) {
     const pid = allPids().find(isIt)
     if (pid !== undefined) return pid
