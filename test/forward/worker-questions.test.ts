@@ -36,7 +36,8 @@ describe('Questions to a worker', () => {
     try {
       await until('the worker serves', async () => (pool.facts()[0]?.state === 'serving' ? true : undefined))
       const answers: WeakRef<object>[] = []
-      for (let count = 0; count < 100; count++) {
+      // On a busy machine one may be answered too late to count.
+      for (let count = 0; count < 200 && answers.length < 100; count++) {
         for (const answer of await pool.ask('connections', {})) answers.push(new WeakRef(answer as object))
       }
       assert.equal(answers.length, 100)
