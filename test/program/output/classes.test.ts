@@ -244,8 +244,8 @@ describe('Expressions', () => {
 
   it('take no time that grows faster than the text', () => {
     const text = `${'a'.repeat(8000)}!`
-    const began = performance.now()
+    const began = process.cpuUsage()
     classesOf(text, { own: [{ regex: '^(a|a)*$', priority: 1 }] })
-    expect(performance.now() - began).toBeLessThan(1000)
+    expect(process.cpuUsage(began).user / 1000).toBeLessThan(1000)
   })
 })

@@ -67,9 +67,9 @@ test('of a flood of 100 MB no line is lost, and memory does not grow', async (t)
     classes: [{ count: 1_000_000 }],
   })
   expect(process.memoryUsage().rss - before).toBeLessThan(150 * 1024 * 1024)
-  const began = performance.now()
+  const began = process.cpuUsage()
   for (let round = 0; round < 100; round++) output.read({ cursor: cursor - 5000 * round, maxBytes: 8000 })
-  expect(performance.now() - began).toBeLessThan(100 * 20)
+  expect(process.cpuUsage(began).user / 1000).toBeLessThan(100 * 20)
 })
 
 test('a line without an end is shown after two seconds, and a prompt is not told twice', async (t) => {
