@@ -4,6 +4,7 @@ import { errorCode } from '../os/failure.ts'
 import { system } from '../os/system.ts'
 import { judgeProcess, type ProcessIdentity, signalProcess } from './identity.ts'
 import { type ProcessSummary, summarize } from './summary.ts'
+import { nextProcessTable } from './table.ts'
 import { orphansOf, processTree } from './tree.ts'
 
 /** ms that the kernel may take to end a process after SIGKILL. */
@@ -25,6 +26,7 @@ export async function endProcesses(
   signal: NodeJS.Signals = 'SIGTERM',
 ): Promise<readonly ProcessSummary[]> {
   const processes = new LedProcesses(leader, isOurs)
+  processes.look(await nextProcessTable())
   processes.tell(signal)
   processes.tell('SIGCONT')
   if (!(await processes.haveEnded(killAfterMs, [signal, 'SIGCONT']))) {
@@ -40,6 +42,7 @@ export async function endProcesses(
  */
 export async function killProcesses(leader: ProcessIdentity, isOurs: Recognition): Promise<void> {
   const processes = new LedProcesses(leader, isOurs)
+  processes.look(system.processTable())
   processes.tell('SIGKILL')
   await processes.haveEnded(killTakesMs, ['SIGKILL'])
 }
@@ -53,7 +56,10 @@ export function leftBehind(leader: ProcessIdentity, isOurs: Recognition): readon
 export function restOf(leader: ProcessIdentity, isOurs: Recognition): readonly ProcessIdentity[] {
   const verdict = judgeProcess(leader)
   if (verdict !== 'gone' && verdict !== 'zombie') return []
-  return isGroupEmpty(leader) ? [] : new LedProcesses(leader, isOurs).there
+  if (isGroupEmpty(leader)) return []
+  const processes = new LedProcesses(leader, isOurs)
+  processes.look(system.processTable())
+  return processes.there
 }
 
 /**
@@ -83,12 +89,25 @@ function lookPause(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, system.lookEveryMs))
 }
 
+/** Looks by kill(2), which takes 2 µs, to one at the state of a process. */
+const looksAState = 10
+
+/** False = it is gone. One that has ended and is not waited for looks as if it were there. */
+function mayBeThere({ pid }: ProcessIdentity): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return errorCode(error) !== 'ESRCH'
+  }
+}
+
 function isThere(identity: ProcessIdentity): boolean {
   const verdict = judgeProcess(identity)
   return verdict === 'alive' || verdict === 'stopped' || verdict === 'unverifiable'
 }
 
-/** A process and those that belong to it, each of them proven. */
+/** A process and those that belong to it, each of them proven; none before the first look. */
 class LedProcesses {
   readonly #leader: ProcessIdentity
   readonly #isOurs: Recognition
@@ -99,7 +118,6 @@ class LedProcesses {
   constructor(leader: ProcessIdentity, isOurs: Recognition) {
     this.#leader = leader
     this.#isOurs = isOurs
-    this.#look()
   }
 
   get there(): readonly ProcessIdentity[] {
@@ -124,29 +142,28 @@ class LedProcesses {
     const deadline = monotonicMs() + withinMs
     for (;;) {
       // Cheap: those that are known. The whole table is looked at only when they are gone.
-      while (this.#there.some(isThere)) {
+      for (let looks = 0; this.#there.some(looks % looksAState === 0 ? isThere : mayBeThere); looks++) {
         if (monotonicMs() >= deadline) return false
         await lookPause()
       }
-      this.#look()
+      this.look(await nextProcessTable())
       if (this.#there.length === 0) return true
       for (const signal of signals) this.tell(signal, [...this.#there])
     }
   }
 
-  #look(): void {
-    const found = this.#find().filter(isThere)
+  look(table: readonly TableEntry[]): void {
+    const found = this.#find(table).filter(isThere)
     for (const identity of found) this.#seen.add(keyOf(identity))
     this.#there = found
   }
 
-  #find(): readonly ProcessIdentity[] {
+  #find(table: readonly TableEntry[]): readonly ProcessIdentity[] {
     const leader = this.#leader
     const verdict = judgeProcess(leader)
     // Its PID is another process’s now, so that none of its session is left; or nobody knows whose it is.
     if (verdict === 'reused') return []
     if (verdict === 'unverifiable') return [leader]
-    const table = system.processTable()
     const { session: _, ...here } = leader
     const identified = ({ pid, startTime }: TableEntry) => ({ ...here, pid, startTime })
     const led = processTree(leader, table)

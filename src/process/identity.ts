@@ -56,11 +56,11 @@ function identified(pid: number, startTime: string): ProcessIdentity {
 
 /** Says what has become of the process that was recorded. Linux: one small read (about 40 µs). */
 export function judgeProcess(recorded: ProcessIdentity): ProcessVerdict {
-  if (system.isBlind()) return 'unverifiable'
   const isOfThisBoot = recorded.bootId === system.bootId()
   if (isOfThisBoot && recorded.pidNamespace !== system.pidNamespace()) return 'unverifiable'
   const facts = system.processStat(recorded.pid)
-  if (facts === undefined) return 'gone'
+  // Asked only here: it takes a call of its own.
+  if (facts === undefined) return system.isBlind() ? 'unverifiable' : 'gone'
   // Whatever namespace it was in, it has not outlived the machine.
   if (!isOfThisBoot) return 'reused'
   if (facts === 'unreadable' || recorded.startTime === 'unknown') return 'unverifiable'

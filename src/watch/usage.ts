@@ -2,6 +2,7 @@ import { hasLimits, type ResourceLimits } from '../config/resource-limits.ts'
 import { monotonicMs } from '../os/clock.ts'
 import { system } from '../os/system.ts'
 import type { ProcessIdentity } from '../process/identity.ts'
+import { processTableOfTurn } from '../process/table.ts'
 import { processTree } from '../process/tree.ts'
 import type { ResourceUsage } from '../record/shapes/runtime-state.ts'
 import type { RunningProcess } from './unit.ts'
@@ -25,7 +26,7 @@ function measureUsage(
   countsFiles: boolean,
 ): Measurement | undefined {
   if (!system.measuresUsage) return undefined
-  const table = system.processTable()
+  const table = processTableOfTurn()
   const led = processTree(leader, table)
   if (led.length === 0) return undefined
   // Workers lead sessions of their own.

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { closeSync, openSync, readdirSync, readFileSync, readSync } from 'node:fs'
 import type { ProcessStat, TableEntry } from '../backend.ts'
 
 export function processTable(): TableEntry[] {
@@ -19,10 +19,23 @@ function entries(): string[] {
   }
 }
 
+/** A line of /proc/PID/stat has some 350 bytes. */
+const statBytes = Buffer.alloc(4096)
+
+/** In one read: the whole table is read so. */
+function readStatLine(pid: number): string {
+  const descriptor = openSync(`/proc/${pid}/stat`, 'r')
+  try {
+    return statBytes.toString('latin1', 0, readSync(descriptor, statBytes, 0, statBytes.length, 0))
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
 export function readProcStat(pid: number): ProcessStat | 'unreadable' | undefined {
   let text: string
   try {
-    text = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    text = readStatLine(pid)
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code
     return code === 'ENOENT' || code === 'ESRCH' ? undefined : 'unreadable'
@@ -33,15 +46,18 @@ export function readProcStat(pid: number): ProcessStat | 'unreadable' | undefine
 /** PF_EXITING of linux/sched.h. */
 const exitingFlag = 0x4
 
+/** The last field that is read: the start time. */
+const lastField = 22
+
 /** Reads one line of /proc/PID/stat. The name in brackets may itself hold brackets and spaces: the last `)` ends it. */
 export function parseProcStat(text: string): ProcessStat | undefined {
   const nameEnd = text.lastIndexOf(')')
   if (nameEnd < 0) return undefined
-  const fields = text.slice(nameEnd + 2).split(' ')
+  const fields = text.slice(nameEnd + 2).split(' ', lastField - 2)
   // Fields of proc(5) count from 1; the state, field 3, is the first one here.
   const field = (number: number) => fields[number - 3]
   const state = field(3)
-  const startTime = field(22)
+  const startTime = field(lastField)
   if (!state || !startTime || !/^\d+$/.test(startTime)) return undefined
   return {
     state,

@@ -107,7 +107,7 @@ export function startProgram(
       if (failure.code !== 'ended' || running === undefined) return notStarted(failure, configuration)
       await ended
       const left = leftBehind(running.identity, isOurs).flatMap(({ pid }) => pid ?? [])
-      const away = awayFrom(running.identity, run).flatMap(({ pid }) => pid ?? [])
+      const away = (await awayFrom(running.identity, run)).flatMap(({ pid }) => pid ?? [])
       return failedStart({ code: 'ended-at-start', end: failure.end, left, away })
     }),
   }
@@ -144,8 +144,7 @@ async function followed(
   kept?.reading?.end()
   output.note(describeEnd(end))
   // After what waits for its end.
-  setImmediate(() => {
-    const away = awayFrom(running.identity, run)
+  void awayFrom(running.identity, run).then((away) => {
     if (away.length > 0)
       output.note(`${describeProcesses(away)} began a session of its own, so the monitor leaves it alone`)
   })
