@@ -50,10 +50,10 @@ export class Classifier {
    */
   classify(bytes: Buffer, ends: ArrayLike<number>, count: number, marks: Uint8Array, scan?: Scan): void {
     if (scan !== undefined && this.#patterns.unannounced.length === 0) {
-      this.#classifyScanned(bytes, scan, marks)
+      this.#classifyScanned(scan, marks)
       return
     }
-    const plain = bytes.includes(ansiEscape) ? withoutColours(bytes, count) : undefined
+    const plain = scan?.plain ?? (bytes.includes(ansiEscape) ? withoutColours(bytes, count) : undefined)
     if (plain === undefined) this.#classify(bytes, ends, count, marks)
     else this.#classify(plain.bytes, plain.ends, count, marks)
   }
@@ -84,7 +84,7 @@ export class Classifier {
   }
 
   /** Lines that are not looked at have no class, go on nothing, and are gone on by nothing. */
-  #classifyScanned(bytes: Buffer, { count, ends, looks, look }: Scan, marks: Uint8Array): void {
+  #classifyScanned({ count, plain: { bytes, ends }, looks, look }: Scan, marks: Uint8Array): void {
     marks.fill(0, 0, count)
     /** The first line that is not known yet. */
     let next = 0

@@ -6,9 +6,11 @@ export interface Scan {
   readonly count: number
   /** Places of the line ends. */
   readonly ends: Uint32Array
+  /** The lines without their colours: the same ones where they have none. */
+  readonly plain: { readonly bytes: Buffer; readonly ends: Uint32Array }
   /** How many lines have to be looked at by themselves, to give them classes. The first always has. */
   readonly looks: number
-  /** For each of those two numbers: its place among the lines, and where in the bytes a word may stand first; `noPlace` = nowhere. */
+  /** For each of those two numbers: its place among the lines, and where in the plain bytes a word may stand first; `noPlace` = nowhere. */
   readonly look: Uint32Array
 }
 
@@ -34,7 +36,8 @@ const tableBytes = 4 + 128 + (1 << headBits)
 const mostBytes = mostOpen + mostChunk
 const looksAt = place.ends + 4 * mostBytes
 const roomAt = looksAt + 8 * mostBytes + mostOpen
-const pages = Math.ceil((roomAt + mostChunk + 64) / 65_536)
+const plainAt = roomAt + mostChunk + 64
+const pages = Math.ceil((plainAt + mostBytes + 64) / 65_536)
 
 const multiplier = 0x9e3779b1
 
@@ -72,19 +75,30 @@ export class ScanTables {
 const names = [
   ...['text', 'end'],
   ...['at', 'bits', 'endBits', 'found', 'begin', 'lines', 'looks', 'last', 'isLong'],
-  ...['bytes', 'agreed', 'odd'],
+  ...['bytes', 'agreed', 'returns', 'escapes'],
 ] as const
-type Name = (typeof names)[number]
-const locals = names.slice(2).map((name) => {
-  return ['bytes', 'agreed', 'odd'].includes(name) ? wasm.types.v128 : wasm.types.i32
-})
+
+/** Local variables that hold sixteen bytes. */
+const vectors = ['bytes', 'agreed', 'returns', 'escapes', 'odd']
+
+/** What code says of the variables of one function. */
+function variables<const Name extends string>(all: readonly Name[], parameters: number) {
+  const get = (name: Name) => wasm.get(all.indexOf(name))
+  const set = (name: Name, value: wasm.Code) => wasm.set(all.indexOf(name), value)
+  const addTo = (name: Name, count: number) => set(name, wasm.add(get(name), wasm.i32(count)))
+  const typeOf = (name: Name) => (vectors.includes(name) ? wasm.types.v128 : wasm.types.i32)
+  return { get, set, addTo, parameters, locals: all.slice(parameters).map(typeOf) }
+}
+
+/** Those of sixteen places that lie before the end, as a mask: what stands after it is of no scan. */
+function beforeEnd(bits: wasm.Code, left: wasm.Code): wasm.Code {
+  return wasm.and(bits, wasm.subtract(wasm.shiftLeft(wasm.i32(1), left), wasm.i32(1)))
+}
 
 /** The scan itself: sixteen bytes a turn, and of those only line ends and where a word may begin one by one. */
-function scanModule(): Uint8Array<ArrayBuffer> {
+function scanFunction(): wasm.ModuleFunction {
   const { add, and, i32, load, load16, store, when } = wasm
-  const get = (name: Name) => wasm.get(names.indexOf(name))
-  const set = (name: Name, value: wasm.Code) => wasm.set(names.indexOf(name), value)
-  const addTo = (name: Name, count: number) => set(name, add(get(name), i32(count)))
+  const { get, set, addTo, ...taken } = variables(names, 2)
   const table = (index: number) => load16(i32(0), place.tables + 4 + 16 * index)
   const mayStand = (offset: number) =>
     wasm.and16(
@@ -123,27 +137,15 @@ function scanModule(): Uint8Array<ArrayBuffer> {
   const lowest = and(get('bits'), wasm.subtract(i32(0), get('bits')))
   const turn = [
     ...set('bytes', load16(get('at'))),
-    ...set(
-      'odd',
-      wasm.or16(
-        get('odd'),
-        wasm.or16(
-          wasm.equal16(get('bytes'), wasm.all16(carriageReturn)),
-          wasm.equal16(get('bytes'), wasm.all16(ansiEscape)),
-        ),
-      ),
-    ),
+    ...set('returns', wasm.or16(get('returns'), wasm.equal16(get('bytes'), wasm.all16(carriageReturn)))),
+    ...set('escapes', wasm.or16(get('escapes'), wasm.equal16(get('bytes'), wasm.all16(ansiEscape)))),
     ...set('agreed', wasm.and16(mayStand(0), mayStand(1))),
     ...set('agreed', wasm.and16(get('agreed'), wasm.and16(mayStand(2), mayStand(3)))),
     ...set('endBits', wasm.bits16(wasm.equal16(get('bytes'), wasm.all16(lineEnd)))),
     ...set('bits', wasm.or(get('endBits'), wasm.bits16(wasm.different16(get('agreed'), wasm.all16(0))))),
-    // What stands after the end is of no scan.
     ...when(
       wasm.less(wasm.subtract(get('end'), get('at')), i32(16)),
-      set(
-        'bits',
-        and(get('bits'), wasm.subtract(wasm.shiftLeft(i32(1), wasm.subtract(get('end'), get('at'))), i32(1))),
-      ),
+      set('bits', beforeEnd(get('bits'), wasm.subtract(get('end'), get('at')))),
     ),
     ...wasm.whileTrue(get('bits'), [
       ...set('found', add(get('at'), wasm.trailingZeros(get('bits')))),
@@ -152,15 +154,74 @@ function scanModule(): Uint8Array<ArrayBuffer> {
     ]),
     ...addTo('at', 16),
   ]
-  return wasm.moduleOf(2, locals, pages, [
+  const body = [
     ...set('at', get('text')),
     ...set('begin', get('text')),
     ...lookAt(i32(noPlace)),
     ...wasm.whileTrue(wasm.less(get('at'), get('end')), turn),
     ...store(i32(0), get('looks'), place.results),
-    ...store(i32(0), wasm.or(get('isLong'), wasm.any16(get('odd'))), place.results + 4),
+    ...store(i32(0), wasm.or(get('isLong'), wasm.any16(get('returns'))), place.results + 4),
+    ...store(i32(0), wasm.any16(get('escapes')), place.results + 8),
     ...get('lines'),
-  ])
+  ]
+  return { name: 'scan', ...taken, body }
+}
+
+/** First byte of the controls of C1 in UTF-8, and the byte after the last of their second ones: some begin a sequence, too. */
+const controlsFirst = 0xc2
+const controlsEnd = 0xa0
+
+/**
+ * Copies lines without what colours them: `ESC [`, parameters, a final byte (ECMA-48, 5.4), as `plainText` takes it out. It returns how many
+ * bytes are left; 0 = there are other sequences, or something that is none.
+ */
+function stripFunction(): wasm.ModuleFunction {
+  const { add, and, equal, i32, less, loadByte, subtract, when } = wasm
+  const { get, set, addTo, ...taken } = variables(
+    ['at', 'end', 'start', 'to', 'bits', 'isOther', 'bytes', 'odd'],
+    3,
+  )
+  const controls = wasm.and16(
+    wasm.equal16(get('bytes'), wasm.all16(controlsFirst)),
+    wasm.less16(wasm.load16(get('at'), 1), wasm.all16(controlsEnd)),
+  )
+  const giveUp = [...set('isOther', i32(1)), ...set('at', get('end'))]
+  const passSequence = when(
+    equal(loadByte(get('at'), 1), i32(0x5b)),
+    [
+      ...addTo('at', 2),
+      ...wasm.whileTrue(equal(and(loadByte(get('at')), i32(0xf0)), i32(0x30)), addTo('at', 1)),
+      ...when(less(subtract(loadByte(get('at')), i32(0x40)), i32(0x3f)), addTo('at', 1), giveUp),
+    ],
+    giveUp,
+  )
+  const turn = [
+    ...set('bytes', wasm.load16(get('at'))),
+    ...wasm.store16(get('to'), get('bytes')),
+    ...set('odd', wasm.or16(get('odd'), controls)),
+    ...set('bits', wasm.bits16(wasm.equal16(get('bytes'), wasm.all16(ansiEscape)))),
+    ...when(
+      less(subtract(get('end'), get('at')), i32(16)),
+      set('bits', beforeEnd(get('bits'), subtract(get('end'), get('at')))),
+    ),
+    ...when(
+      get('bits'),
+      [
+        ...set('at', add(get('at'), wasm.trailingZeros(get('bits')))),
+        ...set('to', add(get('to'), wasm.trailingZeros(get('bits')))),
+        ...passSequence,
+      ],
+      [...addTo('at', 16), ...addTo('to', 16)],
+    ),
+  ]
+  const body = [
+    ...set('to', get('start')),
+    ...wasm.whileTrue(less(get('at'), get('end')), turn),
+    // The last sixteen bytes reach over the end.
+    ...set('to', subtract(subtract(get('to'), get('start')), subtract(get('at'), get('end')))),
+    ...wasm.multiply(get('to'), wasm.isZero(wasm.or(get('isOther'), wasm.any16(get('odd'))))),
+  ]
+  return { name: 'strip', ...taken, body }
 }
 
 /** What is used of it: the types of Node 20 have no more than its name. */
@@ -171,7 +232,8 @@ interface WebAssemblyParts {
   ) => {
     readonly exports: {
       readonly memory: { readonly buffer: ArrayBuffer }
-      readonly run: (text: number, end: number) => number
+      readonly scan: (text: number, end: number) => number
+      readonly strip: (text: number, end: number, to: number) => number
     }
   }
 }
@@ -184,18 +246,23 @@ export class Scanner {
   readonly #results: Uint32Array
   readonly #ends: Uint32Array
   readonly #look: Uint32Array
-  readonly #run: (text: number, end: number) => number
+  readonly #scan: (text: number, end: number) => number
+  readonly #strip: (text: number, end: number, to: number) => number
+  /** Line ends of a chunk with colours, while it is looked at without. */
+  #colouredEnds = new Uint32Array(1024)
   #tables: ScanTables | undefined
 
   /** @throws where WebAssembly, or so much address space for it, is not to be had. */
   constructor() {
     const { Instance, Module } = (globalThis as unknown as { readonly WebAssembly: WebAssemblyParts })
       .WebAssembly
-    const { memory, run } = new Instance(new Module(scanModule())).exports
+    const module = new Module(wasm.moduleOf([scanFunction(), stripFunction()], pages))
+    const { memory, scan, strip } = new Instance(module).exports
     const { buffer } = memory
-    this.#run = run
+    this.#scan = scan
+    this.#strip = strip
     this.#memory = Buffer.from(buffer)
-    this.#results = new Uint32Array(buffer, place.results, 2)
+    this.#results = new Uint32Array(buffer, place.results, 3)
     this.#ends = new Uint32Array(buffer, place.ends, mostBytes)
     this.#look = new Uint32Array(buffer, looksAt, 2 * mostBytes)
     this.room = this.#memory.subarray(roomAt, roomAt + mostChunk)
@@ -217,14 +284,30 @@ export class Scanner {
 
   /**
    * @param bytes whole lines, from `join`.
-   * @returns undefined when they have to be looked at line by line: one is too long, or has a carriage return or an escape sequence.
+   * @returns undefined when they have to be looked at line by line: one is too long, or has a carriage return or an escape sequence that does
+   *   more than colour.
    */
   scan(tables: ScanTables, bytes: Buffer): Scan | undefined {
     if (this.#tables !== tables) this.#memory.set(tables.bytes, place.tables)
     this.#tables = tables
-    const count = this.#run(bytes.byteOffset, bytes.byteOffset + bytes.length)
-    const [looks, isOdd] = this.#results as unknown as [number, number]
-    return isOdd === 0 ? { count, ends: this.#ends, looks, look: this.#look } : undefined
+    const end = bytes.byteOffset + bytes.length
+    const count = this.#scan(bytes.byteOffset, end)
+    const [looks, isOdd, isColoured] = this.#results as unknown as [number, number, number]
+    if (isOdd !== 0) return undefined
+    const ends = this.#ends
+    if (isColoured === 0) return { count, ends, plain: { bytes, ends }, looks, look: this.#look }
+    const length = this.#strip(bytes.byteOffset, end, plainAt)
+    return length === 0 ? undefined : this.#scanPlain(count, length)
+  }
+
+  /** Words may stand on both sides of a colour: they are looked for in what is left without it. */
+  #scanPlain(count: number, length: number): Scan {
+    if (this.#colouredEnds.length < count) this.#colouredEnds = new Uint32Array(2 * count)
+    const ends = this.#colouredEnds
+    ends.set(this.#ends.subarray(0, count))
+    this.#scan(plainAt, plainAt + length)
+    const plain = { bytes: this.#memory.subarray(plainAt, plainAt + length), ends: this.#ends }
+    return { count, ends, plain, looks: this.#results[0] as number, look: this.#look }
   }
 }
 

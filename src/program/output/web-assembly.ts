@@ -47,9 +47,11 @@ export const store = (address: Code, value: Code, offset = 0) => [
 
 /** Sixteen bytes at once. */
 export const load16 = (address: Code, offset = 0) => [...address, ...vector(0), 0, ...unsigned(offset)]
+export const store16 = (address: Code, value: Code) => [...address, ...value, ...vector(0x0b), 0, 0]
 export const all16 = (byte: number) => [...vector(0x0c), ...Array<number>(16).fill(byte)]
 export const equal16 = twoVectors(0x23)
 export const different16 = twoVectors(0x24)
+export const less16 = twoVectors(0x26)
 export const and16 = twoVectors(0x4e)
 export const or16 = twoVectors(0x50)
 /** The bytes of a table of sixteen at these places. */
@@ -87,23 +89,41 @@ const section = (number: number, entries: readonly Code[]) => [
 ]
 const named = (name: string) => sized([...Buffer.from(name)])
 
-/**
- * A module with one function, `run`, and its memory, `memory`.
- * @param parameters how many numbers it takes. It returns one.
- * @param locals types of its local variables, which are numbered on from the parameters.
- */
-export function moduleOf(parameters: number, locals: readonly number[], pages: number, body: Code) {
-  const type = [0x60, ...sized(Array<number>(parameters).fill(types.i32)), 1, types.i32]
-  const declared = [...unsigned(locals.length), ...locals.flatMap((local) => [1, local])]
+/** A function of a module. It returns a number. */
+export interface ModuleFunction {
+  readonly name: string
+  /** How many numbers it takes. */
+  readonly parameters: number
+  /** Types of its local variables, which are numbered on from the parameters. */
+  readonly locals: readonly number[]
+  readonly body: Code
+}
+
+/** A module with its memory, `memory`, and functions that work on it. */
+export function moduleOf(functions: readonly ModuleFunction[], pages: number) {
+  const numbers = (count: number) => sized(Array<number>(count).fill(types.i32))
+  const declared = (locals: readonly number[]) => [
+    ...unsigned(locals.length),
+    ...locals.flatMap((local) => [1, local]),
+  ]
   return Uint8Array.from([
     ...[0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
-    ...section(1, [type]),
-    ...section(3, [[0]]),
+    ...section(
+      1,
+      functions.map(({ parameters }) => [0x60, ...numbers(parameters), 1, types.i32]),
+    ),
+    ...section(
+      3,
+      functions.map((_, index) => unsigned(index)),
+    ),
     ...section(5, [[1, ...unsigned(pages), ...unsigned(pages)]]),
     ...section(7, [
-      [...named('run'), 0, 0],
+      ...functions.map(({ name }, index) => [...named(name), 0, ...unsigned(index)]),
       [...named('memory'), 2, 0],
     ]),
-    ...section(10, [sized([...declared, ...body, 0x0b])]),
+    ...section(
+      10,
+      functions.map(({ locals, body }) => sized([...declared(locals), ...body, 0x0b])),
+    ),
   ])
 }

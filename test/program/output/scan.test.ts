@@ -91,6 +91,28 @@ const piece = fc.oneof(
 /** Seldom: what makes a chunk one that is looked at line by line. */
 const odd = fc.constantFrom('\r', '\r\n', '\u001b[31m', 'z'.repeat(maxLineBytes + 10))
 
+/** What programs colour with, and seldom other sequences, parts of one, and controls that begin one, too. */
+const colour = fc.constantFrom(
+  '\u001b[31m',
+  '\u001b[0m',
+  '\u001b[m',
+  '\u001b[1;38;5;200m',
+  '\u001b[2K',
+  '\u001b[?25h',
+  '\u001b[>0;1:2c',
+)
+const sequence = fc.constantFrom(
+  '\u001b]0;title\u0007',
+  '\u001b7',
+  '\u001b[1 q',
+  '\u001b',
+  '\u001b[',
+  '\u001b[3',
+  '\u001b[é',
+  '\u009b1m',
+  '\u0085',
+)
+
 describe('A scan of whole chunks', () => {
   for (const [which, rules] of Object.entries(own)) {
     const patterns = compilePatterns(rules)
@@ -108,6 +130,30 @@ describe('A scan of whole chunks', () => {
             const { scans: done, ...fast } = told(chunks, patterns, true)
             const { scans: none, ...slow } = told(chunks, patterns, false)
             expect(none).toBe(0)
+            expect(fast).toEqual(slow)
+            scans += done
+          },
+        ),
+        { numRuns: 300 },
+      )
+      expect(scans).toBeGreaterThan(100)
+    })
+
+    it(`... with colours, which may stand within a word: ${which}`, () => {
+      let scans = 0
+      const coloured = fc.oneof(
+        { weight: 200, arbitrary: piece },
+        { weight: 80, arbitrary: colour },
+        { weight: 1, arbitrary: sequence },
+      )
+      fc.assert(
+        fc.property(
+          fc.array(coloured, { minLength: 50, maxLength: 600 }),
+          fc.array(fc.nat(), { maxLength: 4 }),
+          (pieces, places) => {
+            const chunks = chunked(Buffer.from(pieces.join('')), places)
+            const { scans: done, ...fast } = told(chunks, patterns, true)
+            const { scans: _, ...slow } = told(chunks, patterns, false)
             expect(fast).toEqual(slow)
             scans += done
           },
