@@ -17,7 +17,7 @@ const pure = [
   'test/doctor/judgements.test.ts',
   'test/forward/{check-plan,prefixes,proxy-protocol}.test.ts',
   'test/log/{pino-log,plain-log,ring-log}.test.ts',
-  'test/orders/table.test.ts',
+  'test/orders/{newest-logs,table}.test.ts',
   'test/os/atomic-file.test.ts',
   'test/server/mcp/answers.test.ts',
   'test/program/output/{splitter,classes,kept-lines,scan}.test.ts',

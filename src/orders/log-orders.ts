@@ -5,7 +5,7 @@ import { regexProblem } from '../config/log-patterns.ts'
 import { text } from '../config/schema-parts.ts'
 import * as z from '../config/zod.ts'
 import { redactPatterns } from '../log/redaction.ts'
-import type { LogQuery, OutputLine, ProgramOutput } from '../program/output/index.ts'
+import type { LogPage, LogQuery, OutputLine, ProgramOutput } from '../program/output/index.ts'
 import { parseSince } from '../report/since.ts'
 import type { OrderedMonitor, OrderedUnit } from './monitor.ts'
 import { nextOrder } from './next-step.ts'
@@ -204,29 +204,26 @@ async function readLogs(
   const units = logged(input.units, monitor)
   const cursors = parseCursor(input.cursor)
   const { maxBytes = defaultMaxBytes, before, after, tail } = input
-  const share = Math.max(1, Math.floor(maxBytes / units.length))
-  const pages = await Promise.all(
-    units.map(async ({ name, output }) => {
-      const page = await output.readInTurns({
-        ...queryOf(input),
-        tail,
-        before,
-        after,
-        since: ms(input.since),
-        until: ms(input.until),
-        cursor: input.cursor === undefined ? undefined : (cursors.get(name) ?? 0),
-        maxBytes: share,
-      })
-      return { name, page }
-    }),
-  )
+  const most = tail ?? (input.cursor === undefined ? defaultTail : 0)
+  const query = {
+    ...{ ...queryOf(input), tail, before, after, since: ms(input.since), until: ms(input.until) },
+    maxBytes: Math.max(1, Math.floor(maxBytes / units.length)),
+  }
+  const pages =
+    input.cursor === undefined && most > 0
+      ? await newestPages(units, query, most)
+      : await Promise.all(
+          units.map(async ({ name, output }) => {
+            const cursor = input.cursor === undefined ? undefined : (cursors.get(name) ?? 0)
+            return { name, page: await output.readInTurns({ ...query, cursor }) }
+          }),
+        )
   const tell = await teller(input.ansi)
   const lines = pages.flatMap(({ name, page }) => page.lines.map((line) => ({ name, line })))
   lines.sort(
     (one, other) =>
       one.line.at - other.line.at || (one.name === other.name ? one.line.seq - other.line.seq : 0),
   )
-  const most = tail ?? (input.cursor === undefined ? defaultTail : 0)
   const kept = most === 0 ? lines : lines.slice(-most)
   return {
     lines: kept.map(({ name, line }) => tell(name, line)),
@@ -234,6 +231,32 @@ async function readLogs(
     dropped: pages.reduce((sum, { page }) => sum + page.dropped, 0),
     truncated: pages.some(({ page }) => page.truncated),
   }
+}
+
+interface PageOf {
+  readonly name: string
+  readonly page: LogPage
+}
+
+/** The newest lines of each; nothing is read of a program that has printed nothing since the oldest line for which there is room. */
+async function newestPages(
+  units: readonly Logged[],
+  query: LogQuery,
+  most: number,
+): Promise<readonly PageOf[]> {
+  const pages = new Map<Logged, LogPage>()
+  const times: number[] = []
+  const lastFirst = units.map((unit) => ({ unit, newestAt: unit.output.newestAt }))
+  lastFirst.sort((one, other) => other.newestAt - one.newestAt)
+  for (const { unit, newestAt } of lastFirst) {
+    const isOlder = times.filter((at) => at > newestAt).length >= most
+    const page = isOlder
+      ? { lines: [], cursor: unit.output.next, dropped: 0, truncated: false }
+      : await unit.output.readInTurns(query)
+    pages.set(unit, page)
+    times.push(...page.lines.map(({ at }) => at))
+  }
+  return units.flatMap((unit) => ({ name: unit.name, page: pages.get(unit) as LogPage }))
 }
 
 async function searchLogs(

@@ -170,6 +170,13 @@ export class ProgramOutput {
     this.#kept.close()
   }
 
+  /** Wall-clock ms of its newest line; -∞ = it has none. */
+  get newestAt(): number {
+    const { segments, unwritten } = this.#source()
+    const kept = segments.map(({ blocks }) => blocks.at(-1)?.to ?? Number.NEGATIVE_INFINITY)
+    return Math.max(...kept, unwritten.at(-1)?.at ?? Number.NEGATIVE_INFINITY)
+  }
+
   /** The number that the next line gets. */
   get next(): number {
     return this.#kept.next

@@ -5,7 +5,7 @@ import { lineFlags } from './classifier.ts'
 import { type LogPage, type LogQuery, type OutputLine, streams } from './line.ts'
 import { literalAlternatives, requiredLiterals } from './literals.ts'
 import { plainText } from './patterns.ts'
-import { type Block, linesOf, type RawLine, type Segment } from './segment.ts'
+import { type Block, linesOf, newestLinesOf, type RawLine, type Segment } from './segment.ts'
 
 /** Where lines are read from. */
 export interface LineSource {
@@ -145,14 +145,9 @@ function* backwards(
     const blocks = segment.blocks.filter((block) => block.next > from && test.mayHold(block)).reverse()
     for (const { text, records } of segment.read(blocks)) {
       if (newestFirst.length >= most) return done(false)
-      if (!wanted.mayBeIn(text)) continue
-      const plain = wanted.readsText ? plainLines(text) : undefined
-      const raws = [...linesOf(text, records)]
-      for (let place = raws.length - 1; place >= 0; place--) {
-        const raw = raws[place] as RawLine
-        if (raw.seq < from || !test.takes(raw)) continue
+      for (const { raw, known } of newestOf(text, records, test, wanted)) {
+        if (raw.seq < from) break
         if (newestFirst.length >= most) return done(false)
-        const known = plain?.[place]
         if (known !== undefined && !wanted.takesPlain(known)) continue
         const line = decode(segment, raw, text)
         if (known === undefined && !wanted.takesText(line.text)) continue
@@ -163,6 +158,28 @@ function* backwards(
     }
   }
   return done(false)
+}
+
+/** The lines of a block that may be wanted, the newest first; `known` = the text without colours, where all had to be made plain. */
+function* newestOf(
+  text: Buffer,
+  records: Buffer,
+  test: IndexTest,
+  wanted: Wanted,
+): Generator<{ readonly raw: RawLine; readonly known?: string | undefined }> {
+  const places = wanted.placesIn(text)
+  if (places === 'anywhere' && wanted.readsText) {
+    const plain = plainLines(text)
+    const raws = [...linesOf(text, records)]
+    for (let place = raws.length - 1; place >= 0; place--) {
+      const raw = raws[place] as RawLine
+      if (test.takes(raw)) yield { raw, known: plain?.[place] }
+    }
+    return
+  }
+  if (places.length === 0) return
+  for (const raw of newestLinesOf(text, records, test.takes, places === 'anywhere' ? undefined : places))
+    yield { raw }
 }
 
 /** Lines with these numbers, whatever they are. */
@@ -227,7 +244,7 @@ function missing({ segments, unwritten }: LineSource, from: number, to: number):
 
 interface IndexTest {
   readonly mayHold: (block: Block) => boolean
-  readonly takes: (raw: RawLine) => boolean
+  readonly takes: (raw: Pick<RawLine, 'at' | 'mark' | 'stream'>) => boolean
 }
 
 /** The part of a question that the index answers. */
@@ -282,6 +299,16 @@ class Wanted {
     if (this.#announced === undefined) return true
     // Colours may stand within a word.
     return this.#announced.some((one) => text.includes(one)) || text.includes(0x1b)
+  }
+
+  /** Where in a stretch of text what is wanted may be, in ascending order. */
+  placesIn(text: Buffer): readonly number[] | 'anywhere' {
+    // Colours may stand within a word.
+    if (this.#announced === undefined || text.includes(0x1b)) return 'anywhere'
+    const places: number[] = []
+    for (const one of this.#announced)
+      for (let at = text.indexOf(one); at >= 0; at = text.indexOf(one, at + one.length)) places.push(at)
+    return this.#announced.length === 1 ? places : places.sort((a, b) => a - b)
   }
 
   /** Whether the text of a line counts. */

@@ -329,6 +329,51 @@ export function* linesOf(text: Buffer, records: Buffer): Generator<RawLine> {
   }
 }
 
+/**
+ * The lines of a block that may be wanted, the newest first. What lies before the last one that is taken is not looked at.
+ * @param mayTake asked about what the index says of a line.
+ * @param places where in the text something stands that is in every wanted line, in ascending order; undefined = nothing is known.
+ */
+export function* newestLinesOf(
+  text: Buffer,
+  records: Buffer,
+  mayTake: (line: Pick<RawLine, 'at' | 'mark' | 'stream'>) => boolean,
+  places?: readonly number[],
+): Generator<RawLine> {
+  const writes: { readonly at: number; readonly from: number }[] = []
+  let to = 0
+  for (let at = 0; at + recordBytes <= records.length; at += recordBytes + records.readUInt32LE(at + 4)) {
+    writes.push({ at, from: to })
+    to += records.readUInt32LE(at + 8)
+  }
+  // Somebody has cut the file: lines can only be counted from their beginning.
+  if (to !== text.length) return yield* [...linesOf(text, records)].filter(mayTake).reverse()
+  let place = (places?.length ?? 0) - 1
+  for (const { at, from } of writes.reverse()) {
+    const stream = records.readUInt8(at + 2)
+    const time = records.readDoubleLE(at + 12)
+    const first = records.readDoubleLE(at + 20)
+    const markOf = (line: number) => records[at + recordBytes + line] ?? 0
+    const isWanted = (line: number) => mayTake({ at: time, mark: markOf(line), stream })
+    /** The first line that counts: none before it is wanted. */
+    let lowest = 0
+    const count = records.readUInt32LE(at + 4)
+    while (lowest < count && !isWanted(lowest)) lowest++
+    let end = to - 1
+    for (let line = count - 1; line >= lowest; line--) {
+      if (places !== undefined && (place < 0 || (places[place] as number) < from)) break
+      const start = end <= from ? from : Math.max(from, text.lastIndexOf(0x0a, end - 1) + 1)
+      const isPlace = places === undefined || (places[place] as number) >= start
+      while (place >= 0 && ((places as readonly number[])[place] as number) >= start) place--
+      if (isPlace && isWanted(line))
+        yield { seq: first + line, at: time, stream, mark: markOf(line), start, end }
+      end = start - 1
+    }
+    while (places !== undefined && place >= 0 && (places[place] as number) >= from) place--
+    to = from
+  }
+}
+
 function recordOf({ bytes, stream, at, seq, count, marks }: Batch): Buffer {
   const record = Buffer.allocUnsafe(recordBytes + count)
   record.writeUInt16LE(recordMark, 0)

@@ -10,7 +10,12 @@ import {
 import path from 'node:path'
 import { PassThrough } from 'node:stream'
 import { expect, type TestContext, test } from 'vitest'
-import { compilePatterns, type OutputLine, ProgramOutput } from '../../../src/program/output/index.ts'
+import {
+  compilePatterns,
+  type LogQuery,
+  type OutputLine,
+  ProgramOutput,
+} from '../../../src/program/output/index.ts'
 import { keptPrograms, keptSegments } from '../../../src/program/output/kept-lines.ts'
 import { atOnce, readSteps } from '../../../src/program/output/reading.ts'
 import { temporaryDirectory } from '../../support/children.ts'
@@ -312,4 +317,44 @@ test('a line without an end outlives a monitor that is killed, once', async (t) 
   ])
   expect(texts(output(directory).last(10))).toEqual(['first', 'Password: '])
   stdout.end()
+})
+
+test('the newest lines are those that a reading of all finds last, whatever is asked for', async (t) => {
+  const { directory, log } = scene(t)
+  const kept = output(directory, 1 << 22)
+  const words = ['GET /a 200', 'ERROR refused', 'é WARN slow', '', 'a plain line', 'x'.repeat(300)]
+  for (let round = 0; round < 12; round++) {
+    const lines = Array.from(
+      { length: 400 },
+      (_, at) => `${words[(at * 7 + round * at) % words.length]} ${at}\n`,
+    )
+    await print(kept, ...lines.slice(0, 5), lines.slice(5).join(''))
+    kept.note(`round ${round}`)
+  }
+  const questions: readonly LogQuery[] = [
+    {},
+    { class: ['error'] },
+    { class: ['warning', 'error'], stream: 'stdout' },
+    { stream: 'watchdog' },
+    { contains: 'refused 39' },
+    { contains: 'é' },
+    { contains: 'nowhere' },
+    { regex: 'WARN slow 1\\d|refused 2', class: ['error', 'warning'] },
+    { regex: '^GET .* 7$' },
+  ]
+  const compare = () => {
+    for (const question of questions) {
+      const all = kept.read({ ...question, cursor: 0, maxBytes: 1 << 24 })
+      for (const tail of [1, 7, 5000]) {
+        const { lines } = kept.read({ ...question, tail, maxBytes: 1 << 24 })
+        expect(lines, JSON.stringify({ ...question, tail })).toEqual(all.lines.slice(-tail))
+      }
+    }
+    expect(kept.read({ tail: 2000, maxBytes: 1 << 24 }).lines).toHaveLength(2000)
+  }
+  compare()
+  // By hand: what is left has its numbers.
+  truncateSync(log, statSync(log).size - 500)
+  compare()
+  kept.close()
 })
