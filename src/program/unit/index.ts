@@ -1,7 +1,7 @@
 /**
  * unit/: a program as a unit that the watchdog keeps alive. `ProgramUnit` is what `watch/` sees; `program-process.ts` starts the process,
- * `vocabulary.ts` holds the fault codes and their words. The session is the program: what its process starts in it is signalled and ended with
- * it, also when the process itself is gone.
+ * `runs.ts` knows which one it is, `wellbeing.ts` whether it is well, and `vocabulary.ts` holds the fault codes and their words. The session
+ * is the program: what its process starts in it is signalled and ended with it, also when the process itself is gone.
  */
 import { existsSync } from 'node:fs'
 import { setTimeout as after } from 'node:timers/promises'
@@ -35,10 +35,8 @@ import { ActionRunner } from '../actions/index.ts'
 import { ProgramFiles } from '../files/program-files.ts'
 import { compileInput, type InputPolicy, ProgramInput } from '../input/index.ts'
 import { fingerprintOf, KeptOutputError } from '../kept/index.ts'
-import { type ErrorCounts, ErrorRateWatch } from '../output/error-rate.ts'
 import { compilePatterns, ProgramOutput } from '../output/index.ts'
 import { lastWordsOf } from '../output/last-words.ts'
-import { HealthWatch } from '../ready/health.ts'
 import { holderOfLoopback, identifyHolderOfLoopback, portsOf } from '../ready/port.ts'
 import { type Holding, ProgramSockets } from '../sockets/index.ts'
 import { ProgramTerminal } from '../terminal/index.ts'
@@ -51,7 +49,8 @@ import {
 } from './program-process.ts'
 import { runAs } from './run-as.ts'
 import { type Run, Runs } from './runs.ts'
-import { errorRateInWords, type ProgramFault, programVocabulary } from './vocabulary.ts'
+import { type ProgramFault, programVocabulary } from './vocabulary.ts'
+import { Wellbeing } from './wellbeing.ts'
 
 /** What a program needs of the monitor around it. */
 export interface ProgramSurroundings {
@@ -92,14 +91,15 @@ export class ProgramUnit implements Unit<ProgramHealth> {
   readonly #around: ProgramSurroundings
   #configuration: ProgramConfiguration
   #vocabulary: Vocabulary
+  /** What it runs, on one line. */
+  #command: string
   readonly #runs: Runs
   /** Where the process that this monitor has started takes connections; undefined = as the configuration says. */
   #startedPort: number | undefined
   #starting: ProgramStart | undefined
   /** The child whose end is yet to be told: its last words are waited for. */
   #untold: number | undefined
-  #health: HealthWatch | undefined
-  #errors: ErrorRateWatch | undefined
+  readonly #wellbeing: Wellbeing
   readonly #files: ProgramFiles
   #lost: () => void = () => {}
   #renew: (why: string) => void = () => {}
@@ -114,6 +114,7 @@ export class ProgramUnit implements Unit<ProgramHealth> {
     this.name = name
     this.#configuration = configuration
     this.#vocabulary = programVocabulary(configuration)
+    this.#command = oneLine(configuration.command.join(' '))
     this.#around = around
     this.#files = new ProgramFiles({
       apart: [around.stateDirectory],
@@ -130,10 +131,11 @@ export class ProgramUnit implements Unit<ProgramHealth> {
       name,
       ...outputOptions(configuration),
     })
+    this.#wellbeing = new Wellbeing(name, this.output, () => this.#lost())
     this.#runs = new Runs({
       ...{ name, output: this.output, input: this.input },
       ...{ stateDirectory: around.stateDirectory, prepareDirectory: around.prepareDirectory },
-      adopted: (identity) => this.#watchHealth(identity),
+      adopted: (identity) => this.#watch(identity),
       ended: () => this.#lost(),
     })
   }
@@ -210,10 +212,10 @@ export class ProgramUnit implements Unit<ProgramHealth> {
     if (isDeepStrictEqual(configuration, this.#configuration)) return false
     this.#configuration = configuration
     this.#vocabulary = programVocabulary(configuration)
+    this.#command = oneLine(configuration.command.join(' '))
     this.output.reconfigure(outputOptions(configuration))
     const { current } = this.#runs
-    if (current !== undefined && judgeProcess(current.identity) === 'alive')
-      this.#watchHealth(current.identity)
+    if (current !== undefined && judgeProcess(current.identity) === 'alive') this.#watch(current.identity)
     this.input.reconfigure(inputPolicy(configuration))
     this.#files.follow(configuration)
     return true
@@ -249,7 +251,7 @@ export class ProgramUnit implements Unit<ProgramHealth> {
       this.#starting = begun
       const became = await begun.outcome
       if (became.ok) {
-        this.#watchHealth(became.identity)
+        this.#watch(became.identity)
         this.#runs.isReady(became.identity)
       }
       // Ended too late to be abandoned, or left something behind: the next start finds nothing of it.
@@ -314,7 +316,7 @@ export class ProgramUnit implements Unit<ProgramHealth> {
     this.#startedPort = servedPort(configuration)
     this.#untold = identity.pid
     this.#cleared = ended.then(() => {
-      this.#endWatches()
+      this.#wellbeing.end()
       this.#untold = undefined
     })
     this.#runs.begin(identity, configuration)
@@ -326,32 +328,11 @@ export class ProgramUnit implements Unit<ProgramHealth> {
     await Promise.all([this.#runs.settled(), this.#cleared])
   }
 
-  /** Asks a process how it is for as long as it is the program's. */
-  #watchHealth(identity: ProcessIdentity): void {
-    this.#endWatches()
-    this.#health = undefined
+  #watch(identity: ProcessIdentity): void {
     const { health, cwd, output } = this.#asItsUser()
-    const { errorRate } = output
-    this.#errors =
-      errorRate &&
-      new ErrorRateWatch(
-        errorRate,
-        (ms) => this.#errorCounts(ms),
-        () => this.#lost(),
-      )
-    if (health === undefined) return
-    const asked = { cwd, environment: this.#environment(), isOurs: this.recognises }
-    this.#health = new HealthWatch(health, identity, asked, () => this.#lost())
-  }
-
-  #endWatches(): void {
-    this.#health?.end()
-    this.#errors?.end()
-  }
-
-  #errorCounts(windowMs: number): ErrorCounts {
-    const found = this.output.counts(windowMs).classes.find((one) => one.class === 'error')
-    return { total: found?.count ?? 0, recent: found?.recent ?? 0 }
+    this.#wellbeing.watch(identity, { health, errorRate: output.errorRate }, () => {
+      return { cwd, environment: this.#environment(), isOurs: this.recognises }
+    })
   }
 
   /**
@@ -422,16 +403,8 @@ export class ProgramUnit implements Unit<ProgramHealth> {
       case 'unverifiable': {
         if (isAdopted && !isReady)
           return { condition: 'faulty', fault: { code: 'left-starting', pid: identity.pid }, identity }
-        const { hasFailed = false, condition, facts } = this.#health ?? {}
-        if (hasFailed && condition?.action === 'restart' && facts !== undefined) {
-          const { problem = 'it does not answer', failures } = facts
-          return { condition: 'faulty', fault: { code: 'unhealthy', problem, failures }, identity }
-        }
-        if (this.#errors?.isExceeded && this.#errors.rate.action === 'restart') {
-          const { errors, rate } = this.#errors
-          const { above, withinMs } = rate
-          return { condition: 'faulty', fault: { code: 'error-rate', errors, above, withinMs }, identity }
-        }
+        const { fault } = this.#wellbeing
+        if (fault !== undefined) return { condition: 'faulty', fault, identity }
         const uptimeMs = Math.max(0, Math.round(monotonicMs() - since))
         return { condition: 'healthy', process: { identity, uptimeMs, supervisor: null } }
       }
@@ -495,36 +468,8 @@ export class ProgramUnit implements Unit<ProgramHealth> {
     this.#runs.removeStalePidFile()
   }
 
-  /** What is to be alerted, and no more: that it is not healthy, that it prints too many errors. */
   troubles(): readonly Trouble[] {
-    return [...this.#healthTrouble(), ...this.#errorTrouble()]
-  }
-
-  #healthTrouble(): readonly Trouble[] {
-    const { condition, facts, hasFailed } = this.#health ?? {}
-    if (condition?.action !== 'alert' || facts === undefined) return []
-    const message = hasFailed
-      ? `${this.name} is not healthy: ${facts.problem}`
-      : `${this.name} is healthy again`
-    return [{ subject: 'health', condition: hasFailed ? 'failing' : 'well', message }]
-  }
-
-  #errorTrouble(): readonly Trouble[] {
-    if (this.#errors?.rate.action !== 'alert') return []
-    const { errors, rate, isExceeded } = this.#errors
-    const message = isExceeded
-      ? `${this.name} prints too many errors: ${errorRateInWords({ errors, ...rate })}`
-      : `${this.name} no longer prints too many errors`
-    return [{ subject: 'errors', condition: isExceeded ? 'failing' : 'well', message }]
-  }
-
-  #unwell(): NonNullable<ProgramRecord['unwell']> | null {
-    const { condition, facts, hasFailed = false } = this.#health ?? {}
-    if (hasFailed && facts !== undefined && condition?.action === 'alert')
-      return { problem: oneLine(facts.problem ?? 'it does not answer'), failures: facts.failures }
-    if (!this.#errors?.isExceeded || this.#errors.rate.action !== 'alert') return null
-    const { errors, rate } = this.#errors
-    return { problem: errorRateInWords({ errors, ...rate }), failures: 1 }
+    return this.#wellbeing.troubles
   }
 
   introduction(): readonly [] {
@@ -534,12 +479,12 @@ export class ProgramUnit implements Unit<ProgramHealth> {
   record(
     health: ProgramHealth | undefined,
   ): Pick<ProgramRecord, 'command' | 'readyPort' | 'autostart' | 'keep' | 'ordered' | 'unwell' | 'health'> {
-    const { command, ready, autostart, keep, ordered, sockets } = this.#configuration
+    const { ready, autostart, keep, ordered, sockets } = this.#configuration
     return {
-      command: oneLine(command.join(' ')),
+      command: this.#command,
       readyPort: portOf(ready?.probe) ?? sockets[0]?.port ?? null,
       autostart,
-      unwell: this.#unwell(),
+      unwell: this.#wellbeing.unwell,
       ...(keep ? { keep } : {}),
       ...(ordered === undefined ? {} : { ordered }),
       health: health ?? null,
@@ -554,7 +499,7 @@ export class ProgramUnit implements Unit<ProgramHealth> {
   close(): void {
     this.atRest()
     this.#files.end()
-    this.#endWatches()
+    this.#wellbeing.end()
     this.actions.end()
     this.#runs.close()
     this.output.close()
