@@ -84,24 +84,31 @@ export class RingLog {
   }
 }
 
-/** The newest entries of a ring, oldest first. Lines that are no entries (cut by a crash) are passed over. */
-export function readRing(file: string): RingEntry[] {
-  return readLines(file).map(([, entry]) => entry)
+/**
+ * The newest entries of a ring, oldest first. Lines that are no entries (cut by a crash) are passed over.
+ * @param most how many, at most.
+ */
+export function readRing(file: string, most = ringLines): RingEntry[] {
+  return readLines(file, most).map(([, entry]) => entry)
 }
 
 /** The newest lines as they are written, each with what it says. */
-function readLines(file: string): (readonly [line: string, entry: RingEntry])[] {
+function readLines(file: string, most = ringLines): (readonly [line: string, entry: RingEntry])[] {
   let text: string
   try {
     text = readRegularFile(file)
   } catch {
     return []
   }
-  const lines = text.split('\n').flatMap((line) => {
+  const newestFirst: (readonly [string, RingEntry])[] = []
+  for (let end = text.length; end > 0 && newestFirst.length < most; ) {
+    const before = text.lastIndexOf('\n', end - 1)
+    const line = text.slice(before + 1, end)
     const entry = parseEntry(line)
-    return entry === undefined ? [] : [[line, entry] as const]
-  })
-  return lines.slice(-ringLines)
+    if (entry !== undefined) newestFirst.push([line, entry])
+    end = before
+  }
+  return newestFirst.reverse()
 }
 
 const levels: ReadonlySet<unknown> = new Set<Level>(['trace', 'debug', 'info', 'warn', 'error', 'fatal'])

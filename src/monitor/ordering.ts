@@ -18,6 +18,7 @@ import type { ApiKeys } from '../record/api-keys.ts'
 import type { AuditEntry } from '../record/audit.ts'
 import { type NamedEvent, namedEvents, readJournal } from '../record/journal.ts'
 import type { OrderEvent } from '../record/shapes/journal.ts'
+import type { RuntimeState } from '../record/shapes/runtime-state.ts'
 import { unitRecord } from '../watch/unit-record.ts'
 import type { UnitWatcher } from '../watch/unit-watcher.ts'
 import type { WatchedUnits } from '../watch/watched-units.ts'
@@ -65,6 +66,10 @@ export class Ordering implements OrderedMonitor {
   units(): readonly OrderedUnit[] {
     const told = this.#parts.units().all.filter(({ unit }) => toldKinds.includes(unit.kind))
     return told.map((watcher) => this.#unit(watcher))
+  }
+
+  state(): RuntimeState {
+    return this.#parts.records.runtimeState()
   }
 
   onChange(changed: () => void): () => void {

@@ -10,7 +10,7 @@ import type { HistoryEntry } from '../record/configuration-history.ts'
 import type { WantedDown } from '../record/desired-state.ts'
 import type { NamedEvent } from '../record/journal.ts'
 import type { JournalEntry, OrderEvent } from '../record/shapes/journal.ts'
-import type { ForwardRecord, ProgramRecord } from '../record/shapes/runtime-state.ts'
+import type { ForwardRecord, ProgramRecord, RuntimeState } from '../record/shapes/runtime-state.ts'
 import type { UnitOrder } from '../watch/decide/state.ts'
 
 /** What orders see of a monitor, and how they reach it. `monitor/ordering.ts` is the one that runs. */
@@ -22,6 +22,8 @@ export interface OrderedMonitor {
   readonly isEnding: boolean
   /** In the order of the configuration. */
   units(): readonly OrderedUnit[]
+  /** Its records as they are now, of all units, whoever asks: an order that tells of them leaves out what its principal may not see. */
+  state(): RuntimeState
   /** Calls back whenever the state of some unit has changed. @returns what ends that. */
   onChange(changed: () => void): () => void
   configuration(): OrderedConfiguration

@@ -56,6 +56,7 @@ export function seenBy(monitor: OrderedMonitor, { units }: Principal): OrderedMo
       return monitor.isEnding
     },
     units: () => monitor.units().filter(isSeen),
+    state: () => monitor.state(),
     scalable: () => monitor.scalable().filter(isSeen),
     onChange: (changed) => monitor.onChange(changed),
     follow: (seen) =>

@@ -112,7 +112,7 @@ async function reportOn(units: readonly string[], monitor: OrderedMonitor): Prom
   }
   const journal = journals.get(monitor.stateDirectory) ?? {}
   journals.set(monitor.stateDirectory, journal)
-  const facts = await gather(monitor.stateDirectory, { asked, linesOf, journal })
+  const facts = await gather(monitor.stateDirectory, { asked, linesOf, journal, state: monitor.state() })
   if (monitor.isWhole) return assess(facts)
   const records = monitor
     .units()

@@ -113,30 +113,29 @@ function forwardSteps(
 }
 
 function programSteps({ name, state, port, pid }: ProgramStatus, facts: StatusFacts): (string | NextStep)[] {
-  const found = facts.programFacts?.find(({ record }) => record.name === name)
+  const found = () => facts.programFacts?.find(({ record }) => record.name === name)
   switch (state) {
     case 'blocked': {
-      const pid = found?.holder?.pid
+      const holder = found()?.holder
+      const pid = holder?.pid
       if (pid !== undefined)
-        return [
-          `kill ${pid}   (${found?.holder?.command ?? 'unknown'}; holds port ${port}, which ${name} needs)`,
-        ]
+        return [`kill ${pid}   (${holder?.command ?? 'unknown'}; holds port ${port}, which ${name} needs)`]
       return port === null ? [whyStep(name, facts)] : [showHolder(port)]
     }
     case 'detached':
       if (facts.monitorControl !== 'answered') return []
       return ['adopt', 'end'].map((order) => orderStep(order, name, `${facts.programs.ctl} ${order}`, facts))
     case 'unverifiable':
-      return [`ps -fp ${pid}   (is it the ${found?.record.kind ?? `program ${name}`}?)`]
+      return [`ps -fp ${pid}   (is it the ${found()?.record.kind ?? `program ${name}`}?)`]
     case 'suspended':
       return [`kill -CONT ${pid}   (resumes ${name})`]
     case 'backoff':
     case 'flapping':
-      return [found?.record.cause?.isInOutput === true ? outputStep(name, facts) : whyStep(name, facts)]
+      return [found()?.record.cause?.isInOutput === true ? outputStep(name, facts) : whyStep(name, facts)]
     case 'degraded':
-      return found?.record.unwell == null ? [] : [outputStep(name, facts)]
+      return found()?.record.unwell == null ? [] : [outputStep(name, facts)]
     case 'down':
-      if (found?.wantedDown === undefined || facts.monitorControl !== 'answered') return []
+      if (found()?.wantedDown === undefined || facts.monitorControl !== 'answered') return []
       return [startStep(name, facts)]
     default:
       return []

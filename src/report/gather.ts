@@ -7,7 +7,7 @@
  * A new fact is looked at in gather.ts, gets its place in `StatusFacts` (facts.ts) and in the report (record/shapes/), and is judged in a
  * `…-verdict.ts`. A cure goes to advice.ts.
  */
-import { existsSync, readdirSync, statSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import path from 'node:path'
 import { setTimeout as after } from 'node:timers/promises'
 import { readChannelHealth } from '../alert/channel-records.ts'
@@ -22,22 +22,20 @@ import { isElsewhere, judgeProcess, ownIdentity, type ProcessIdentity } from '..
 import { findPortHolder } from '../process/port-holder.ts'
 import type { ProcessSummary } from '../process/summary.ts'
 import { readDesiredState, type WantedDown } from '../record/desired-state.ts'
-import { readJournal } from '../record/journal.ts'
 import { judgePidFile, readPidFile } from '../record/pid-file.ts'
 import { parseRuntimeState, readRuntimeState, type StateReading } from '../record/runtime-state.ts'
 import { type ForwarderHealth, forwarderHealth } from '../record/shapes/forwarder-health.ts'
-import { decisionOf, type JournalEntry, type UnitDecision } from '../record/shapes/journal.ts'
 import {
   type ForwardRecord,
   type ProgramRecord,
   programId,
   programsIn,
+  type RuntimeState,
 } from '../record/shapes/runtime-state.ts'
 import { fileNames } from '../record/state-directory.ts'
 import { readersDirectory } from '../record/usual-directories.ts'
 import type { DetailFacts, ForwardFacts, ProgramFacts, StartingMonitor, StatusFacts } from './facts.ts'
-import { watchedUntil } from './gather-history.ts'
-import { hoursOfDay, lastDayOf } from './last-day.ts'
+import { type JournalMemory, lastDayIn, lastEventsOf, readRecentJournal } from './gather-journal.ts'
 import { readLogs } from './log-reader.ts'
 import { logSources } from './log-source.ts'
 import { ownPrograms, shellWord } from './own-programs.ts'
@@ -56,7 +54,7 @@ const detailLines = 10
 /** What one look leaves for the next one, so that rates are known and the journal is read only when it has grown. */
 export interface LookMemory {
   samples?: ReadonlyMap<number, BytesSample>
-  journal?: { readonly key: string; readonly entries: readonly JournalEntry[] }
+  journal?: JournalMemory
 }
 
 export interface LookOptions {
@@ -66,6 +64,8 @@ export interface LookOptions {
   readonly memory?: LookMemory
   /** Keeps what was read of the journal, without rates; `memory` keeps both. */
   readonly journal?: Pick<LookMemory, 'journal'>
+  /** What the monitor says, where it is the monitor that looks; left out = it is asked. */
+  readonly state?: RuntimeState
   /** False leaves out rates and the last day, for callers that often need only the state. */
   readonly withFigures?: boolean
   /** The newest lines that a program printed. Handed in, because what reads them stands above this room. */
@@ -79,9 +79,13 @@ export interface LookOptions {
  */
 export async function gather(
   stateDirectory: string,
-  { asked = [], memory, journal = memory, withFigures = true, linesOf }: LookOptions = {},
+  { asked = [], memory, journal = memory, state, withFigures = true, linesOf }: LookOptions = {},
 ): Promise<StatusFacts> {
-  const { reading, control: monitorControl, starting } = await readState(stateDirectory)
+  const {
+    reading,
+    control: monitorControl,
+    starting,
+  } = state === undefined ? await readState(stateDirectory) : ownReading(state)
   const writer = reading.kind === 'read' ? reading.state.writer.identity : undefined
   const records = reading.kind === 'read' ? reading.state.forwards : []
   const all = [...new Set([...records.map(({ port }) => port), ...portsOnDisk(stateDirectory)])]
@@ -96,6 +100,10 @@ export async function gather(
     }),
   )
   const sameBoot = reading.kind === 'read' && reading.state.writer.identity.bootId === bootId()
+  // What is told of neither the last day nor a unit's events needs none of it.
+  const needsJournal = withFigures || asked.length > 0
+  const events = needsJournal ? await readRecentJournal(stateDirectory, reading, journal?.journal) : undefined
+  if (journal !== undefined && events !== undefined) journal.journal = events
   const forwards = withFigures ? await withSamples(stateDirectory, looked, sameBoot, memory) : looked
   return {
     takenAt: wallTime(),
@@ -120,14 +128,17 @@ export async function gather(
     programFacts: programs.map((record) =>
       lookAtProgram(stateDirectory, record, wanted.get(record.name), monitorControl === 'answered'),
     ),
-    lastDay: withFigures ? await readLastDay(stateDirectory, reading, journal) : new Map(),
+    lastDay: withFigures && events !== undefined ? lastDayIn(events, reading) : new Map(),
     alertChannels: readChannelHealth(stateDirectory),
     openIncidents: readOpenIncidents(stateDirectory).filter(({ incident }) => {
       const isAsked = programs.some(({ unit, name }) => incident.unit === (unit ?? programId(name)))
       return asked.length === 0 || ports.includes(incident.port) || isAsked
     }),
-    details: asked.length === 0 ? [] : await readDetails(stateDirectory, ports, programs, records, linesOf),
-    log: readRing(path.join(stateDirectory, fileNames.logRing)).slice(-logLines),
+    details:
+      asked.length === 0 || events === undefined
+        ? []
+        : await readDetails(stateDirectory, { ports, programs, records, events, linesOf }),
+    log: readRing(path.join(stateDirectory, fileNames.logRing), logLines),
   }
 }
 
@@ -171,44 +182,6 @@ function recordedSample({ record }: ForwardFacts, sameBoot: boolean, now: number
   return now - record.lastCheckAt < shortestSpanMs ? undefined : sampleOf(record.health, record.lastCheckAt)
 }
 
-/** Parts of the journal that are read at most: a forward about which nothing was written for so long is not worth more. */
-const partsForLastDay = 3
-
-async function readLastDay(
-  stateDirectory: string,
-  reading: StateReading,
-  memory: Pick<LookMemory, 'journal'> | undefined,
-): Promise<StatusFacts['lastDay']> {
-  const now = Date.now()
-  const units = reading.kind === 'read' ? [...reading.state.forwards, ...programsIn(reading.state)] : []
-  const names = units.map(({ name }) => name)
-  const key = `${journalKey(stateDirectory)} ${names.join(' ')}`
-  const known = memory?.journal
-  const entries = known?.key === key ? known.entries : await readRecent(stateDirectory, names, now)
-  if (memory !== undefined) memory.journal = { key, entries }
-  return lastDayOf(entries, now, watchedUntil(reading))
-}
-
-async function readRecent(
-  stateDirectory: string,
-  names: readonly string[],
-  now: number,
-): Promise<JournalEntry[]> {
-  const from = now - (hoursOfDay + 1) * 3_600_000
-  const missing = new Set(names)
-  return readJournal(stateDirectory, (entries, parts) => {
-    for (const entry of entries) missing.delete(decisionOf(entry)?.name ?? '')
-    const reachesBack = Date.parse(entries[0]?.time ?? '') < from
-    return parts >= partsForLastDay || (reachesBack && missing.size === 0)
-  })
-}
-
-/** Changes when something is written to the journal. */
-function journalKey(stateDirectory: string): string {
-  const facts = statSync(path.join(stateDirectory, fileNames.journal), { throwIfNoEntry: false })
-  return facts === undefined ? 'none' : `${facts.ino} ${facts.size}`
-}
-
 /** What our other commands need to find the same state directory. */
 function directoryOption(stateDirectory: string): string {
   try {
@@ -223,6 +196,10 @@ interface MonitorReading {
   readonly reading: StateReading
   readonly control: 'answered' | 'silent' | 'absent'
   readonly starting?: StartingMonitor | undefined
+}
+
+function ownReading(state: RuntimeState): MonitorReading {
+  return { reading: { kind: 'read', state }, control: 'answered' }
 }
 
 /** What the monitor answers counts before its file, which is old when the disk is full. */
@@ -320,14 +297,27 @@ function lookAtProgram(
 
 async function readDetails(
   stateDirectory: string,
-  ports: readonly number[],
-  programs: readonly ProgramRecord[],
-  records: readonly ForwardRecord[],
-  linesOf: LookOptions['linesOf'],
+  {
+    ports,
+    programs,
+    records,
+    events,
+    linesOf,
+  }: {
+    readonly ports: readonly number[]
+    readonly programs: readonly ProgramRecord[]
+    readonly records: readonly ForwardRecord[]
+    readonly events: JournalMemory
+    readonly linesOf: LookOptions['linesOf']
+  },
 ): Promise<DetailFacts[]> {
-  const sources = logSources(stateDirectory)
-  const decisions = (await readJournal(stateDirectory)).flatMap((entry) => decisionOf(entry) ?? [])
-  const lastOf = (isWanted: (one: UnitDecision) => boolean) => decisions.filter(isWanted).slice(-detailLines)
+  const haveLogs = ports.length > 0 || programs.some(({ kind }) => kind === 'gateway')
+  const sources = haveLogs ? logSources(stateDirectory) : []
+  const asked = [
+    ...ports.map((port) => ({ port, name: undefined })),
+    ...programs.map(({ name }) => ({ port: null, name })),
+  ]
+  const eventsOf = await lastEventsOf(asked, detailLines, stateDirectory, events)
   const forwardDetails = ports.map((port) => {
     const own = sources.filter((source) => source.port === port)
     const pidFile = readPidFile(path.join(stateDirectory, fileNames.pidFile(port)))
@@ -338,7 +328,7 @@ async function readDetails(
           ? pidFile.identity
           : (records.find((record) => record.port === port)?.identity ?? undefined),
       log: readLogs(own, { tail: detailLines, level: 'info', since: undefined }),
-      events: lastOf((one) => one.port === port),
+      events: eventsOf({ port, name: undefined }),
     }
   })
   const programDetails = await Promise.all(
@@ -353,7 +343,7 @@ async function readDetails(
               { tail: detailLines, level: 'info', since: undefined },
             )
           : ((await linesOf?.(name, detailLines)) ?? []),
-      events: lastOf((one) => one.port === null && one.name === name),
+      events: eventsOf({ port: null, name }),
     })),
   )
   return [...forwardDetails, ...programDetails]

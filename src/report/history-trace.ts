@@ -246,14 +246,7 @@ export function beginningOf({ since, intervals }: Track): number {
 
 /** Prepares a forward to be measured over many periods. */
 export function measureOf(track: Track): (period: Interval) => Measured {
-  const wantedDown = union(track.intervals['wanted-down'])
-  const down = subtract(union(track.intervals.down), wantedDown)
-  // Times overlap where the clock was set back: then the worse of the two counts.
-  const waiting = subtract(subtract(union(track.intervals.waiting), wantedDown), down)
-  const up = subtract(subtract(subtract(union(track.intervals.up), wantedDown), down), waiting)
-  const targetDown = union(track.targetDown)
-  const away = union([...down, ...subtract(targetDown, wantedDown)])
-  const open = subtract(up, targetDown)
+  const { up, waiting, down, wantedDown, targetDown, open, away } = partsOf(track)
   return (period) => ({
     upMs: measure(up, period),
     waitingMs: measure(waiting, period),
@@ -263,4 +256,29 @@ export function measureOf(track: Track): (period: Interval) => Measured {
     openMs: measure(open, period),
     awayMs: measure(away, period),
   })
+}
+
+/** The same for what says how an hour was: a status measures 24 of every unit. */
+export function measureHoursOf(
+  track: Track,
+): (hour: Interval) => Pick<Measured, 'openMs' | 'waitingMs' | 'awayMs' | 'wantedDownMs'> {
+  const { waiting, wantedDown, open, away } = partsOf(track)
+  return (hour) => ({
+    openMs: measure(open, hour),
+    waitingMs: measure(waiting, hour),
+    awayMs: measure(away, hour),
+    wantedDownMs: measure(wantedDown, hour),
+  })
+}
+
+function partsOf(track: Track) {
+  const wantedDown = union(track.intervals['wanted-down'])
+  const down = subtract(union(track.intervals.down), wantedDown)
+  // Times overlap where the clock was set back: then the worse of the two counts.
+  const waiting = subtract(subtract(union(track.intervals.waiting), wantedDown), down)
+  const up = subtract(subtract(subtract(union(track.intervals.up), wantedDown), down), waiting)
+  const targetDown = union(track.targetDown)
+  const away = union([...down, ...subtract(targetDown, wantedDown)])
+  const open = subtract(up, targetDown)
+  return { up, waiting, down, wantedDown, targetDown, open, away }
 }

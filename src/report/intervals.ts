@@ -6,6 +6,7 @@ export interface Interval {
 
 /** The same time without overlaps, in order. */
 export function union(intervals: readonly Interval[]): Interval[] {
+  if (intervals.length === 0) return []
   const merged: { from: number; to: number }[] = []
   for (const { from, to } of [...intervals].sort((a, b) => a.from - b.from)) {
     const last = merged.at(-1)
@@ -16,7 +17,8 @@ export function union(intervals: readonly Interval[]): Interval[] {
 }
 
 /** What is in the first and not in the second; both in order and without overlaps. */
-export function subtract(whole: readonly Interval[], taken: readonly Interval[]): Interval[] {
+export function subtract(whole: readonly Interval[], taken: readonly Interval[]): readonly Interval[] {
+  if (taken.length === 0) return whole
   const rest: Interval[] = []
   let next = 0
   for (const { from, to } of whole) {
@@ -35,8 +37,8 @@ export function subtract(whole: readonly Interval[], taken: readonly Interval[])
 
 /** How much of a period the intervals fill, in ms; they must not overlap. */
 export function measure(intervals: readonly Interval[], period: Interval): number {
-  return intervals.reduce(
-    (sum, { from, to }) => sum + Math.max(0, Math.min(to, period.to) - Math.max(from, period.from)),
-    0,
-  )
+  let sum = 0
+  for (const { from, to } of intervals)
+    sum += Math.max(0, Math.min(to, period.to) - Math.max(from, period.from))
+  return sum
 }

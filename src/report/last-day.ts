@@ -1,6 +1,6 @@
 import type { JournalEntry } from '../record/shapes/journal.ts'
 import type { HourState } from '../record/shapes/status-report.ts'
-import { type Measured, measureOf, type Track, trace } from './history-trace.ts'
+import { type Measured, measureHoursOf, type Track, trace } from './history-trace.ts'
 
 /** How many hours a last day has. */
 export const hoursOfDay = 24
@@ -19,7 +19,7 @@ export function lastDayOf(
 
 /** The hours of one forward. */
 export function hoursBefore(track: Track, now: number): HourState[] {
-  const measured = measureOf(track)
+  const measured = measureHoursOf(track)
   return Array.from({ length: hoursOfDay }, (_, i) => {
     const from = now - (hoursOfDay - i) * hourMs
     return hourState(measured({ from, to: from + hourMs }))

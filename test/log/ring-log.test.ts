@@ -18,6 +18,7 @@ test('the ring keeps the last 1,000, numbered on over a restart, and the file st
   expect(kept.length).toBe(ringLines)
   expect([kept[0]?.sequence, kept.at(-1)?.sequence]).toStrictEqual([1501, 2500])
   expect(kept.at(-1)?.message).toBe('2500')
+  expect(readRing(file, 2).map(({ message }) => message)).toStrictEqual(['2499', '2500'])
   expect(readFileSync(file, 'utf8').split('\n').length <= ringLines + 101).toBeTruthy()
 })
 

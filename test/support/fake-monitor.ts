@@ -6,7 +6,7 @@ import { ConfigurationChanges } from '../../src/record/configuration-changes.ts'
 import type { NamedEvent } from '../../src/record/journal.ts'
 import type { OrderEvent } from '../../src/record/shapes/journal.ts'
 import type { ForwardRecord } from '../../src/record/shapes/runtime-state.ts'
-import { wellRecord } from './status-facts.ts'
+import { wellRecord, wellState } from './status-facts.ts'
 
 export interface FakeMonitor {
   readonly monitor: OrderedMonitor
@@ -55,6 +55,7 @@ export function fakeMonitor(
     isWhole: true,
     isEnding: false,
     units: () => units,
+    state: () => ({ ...wellState, forwards: units.map((unit) => unit.record() as ForwardRecord) }),
     scalable: () => [],
     onChange: () => () => {},
     configuration: () => ({ running: defaultConfiguration, source: undefined, history: [], changes }),
