@@ -56,6 +56,8 @@ export class GatewayCore implements SessionSurroundings {
   #telling: NodeJS.Timeout | undefined
   #inFlight = 0
   #quiet: (() => void) | undefined
+  /** It takes nothing new. */
+  isEnding = false
 
   constructor({ connectors, log, startTimeoutMs, cleared = Promise.resolve() }: GatewayCoreOptions) {
     this.log = log
@@ -227,6 +229,7 @@ export class GatewayCore implements SessionSurroundings {
    * @param withinMs for both.
    */
   async close(withinMs: number): Promise<void> {
+    this.isEnding = true
     clearTimeout(this.#telling)
     this.parked.close()
     if (this.#inFlight > 0) {

@@ -81,7 +81,7 @@ export class Relay {
       if (!(error instanceof ConnectionLost)) throw error
       if (!error.isUntouched && !isRepeatable(relayed)) {
         throw new RpcError(
-          rpcCode.connectorDown,
+          rpcCode.connectorLost,
           `connector '${upstream.id}' ended during the call: ${error.message}; whether the call had an effect is unknown`,
         )
       }
@@ -256,7 +256,7 @@ export class Relay {
 
 class TooLate extends RpcError {
   constructor(connector: string, ms: number) {
-    super(rpcCode.connectorDown, `connector '${connector}' did not answer within ${ms / 1000} s`)
+    super(rpcCode.connectorTimeout, `connector '${connector}' did not answer within ${ms / 1000} s`)
   }
 }
 

@@ -7,7 +7,7 @@ import type { Directory, Route } from './directory.ts'
 import type { Figures } from './figures.ts'
 import type { ParkedCalls } from './parked-calls.ts'
 import type { Principal } from './principal.ts'
-import { errorText, RpcError, rpcCode } from './protocol/errors.ts'
+import { errorText, RpcError, rpcCode, secondsToWait } from './protocol/errors.ts'
 import { isObjectAt, textOf } from './protocol/json-text.ts'
 import {
   idOf,
@@ -166,9 +166,11 @@ export class Session {
   #refusalOf(error: unknown): RpcError {
     if (error instanceof RpcError) return error
     if (error instanceof UpstreamDown) {
-      return new RpcError(rpcCode.connectorDown, error.message, { connector: error.connector })
+      const { connector, message, waitMs } = error
+      const wait = waitMs === undefined ? {} : { retryAfter: secondsToWait(waitMs) }
+      return new RpcError(rpcCode.connectorDown, message, { connector, ...wait })
     }
-    if (error instanceof ConnectionLost) return new RpcError(rpcCode.connectorDown, error.message)
+    if (error instanceof ConnectionLost) return new RpcError(rpcCode.connectorLost, error.message)
     if (error instanceof SessionOver) return new RpcError(rpcCode.connectorDown, error.message)
     const message = error instanceof Error ? error.message : String(error)
     this.#core.log.error({ err: error }, `A request failed: ${message}`)
@@ -382,7 +384,7 @@ export class Session {
     const now = this.directory.routeOf(kind, name)
     if (now !== undefined) return now
     const down = owners.find(({ problem }) => problem !== undefined)
-    if (down?.problem !== undefined) throw new UpstreamDown(down.id, down.problem)
+    if (down?.problem !== undefined) throw new UpstreamDown(down.id, down.problem, down.waitMs)
     const what = kind === 'tools' ? 'tool' : 'prompt'
     throw new RpcError(rpcCode.invalidParams, `Unknown ${what}: ${name}; ${kind}/list tells the names`)
   }

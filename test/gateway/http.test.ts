@@ -1,6 +1,5 @@
 // The HTTP face of the gateway: what curl, browsers and clients of either generation get.
 import { readFileSync, statSync } from 'node:fs'
-import { request } from 'node:http'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { child, type RpcAnswer, type ServedGateway, served } from '../support/gateway.ts'
 import { Watched } from '../support/watched.ts'
@@ -54,95 +53,6 @@ describe('a request without anything but a question, as curl sends it', () => {
       const { text } = await post('/mcp/echo', { ...json, ...keyed() }, body)
       expect(text).toContain('"content"')
     }
-  })
-})
-
-describe('what is refused, with a status and an error of JSON-RPC', () => {
-  type Case = readonly [
-    what: string,
-    status: number,
-    path: string,
-    headers: () => Record<string, string>,
-    body?: string,
-  ]
-  const cases: readonly Case[] = [
-    ['no key', 401, '/mcp', () => json],
-    ['a wrong key', 401, '/mcp', () => ({ ...json, 'x-api-key': 'wrong' })],
-    ['two keys that differ', 401, '/mcp', () => ({ ...json, ...keyed(), authorization: 'Bearer other' })],
-    [
-      'another kind of Authorization',
-      401,
-      '/mcp',
-      () => ({ ...json, ...keyed(), authorization: 'Basic eDp5' }),
-    ],
-    ['an unknown connector', 404, '/mcp/nothing', () => ({ ...json, ...keyed() })],
-    ['an unknown path', 404, '/other', () => ({ ...json, ...keyed() })],
-    [
-      'a page of another server',
-      403,
-      '/mcp',
-      () => ({ ...json, ...keyed(), origin: 'https://evil.example' }),
-    ],
-    ['another type', 415, '/mcp', () => ({ ...keyed(), 'content-type': 'text/plain' })],
-    ['no JSON', 400, '/mcp', () => ({ ...json, ...keyed() }), '{"jsonrpc"'],
-    ['no message', 400, '/mcp', () => ({ ...json, ...keyed() }), '{"jsonrpc":"2.0"}'],
-    [
-      'a key of JSON twice',
-      400,
-      '/mcp',
-      () => ({ ...json, ...keyed() }),
-      '{"jsonrpc":"2.0","id":1,"method":"ping","method":"tools/list"}',
-    ],
-    ['a client of the protocol without its session', 400, '/mcp', () => ({ ...both, ...keyed() })],
-    [
-      'a client that takes streams and no JSON',
-      406,
-      '/mcp',
-      () => ({ ...json, ...keyed(), accept: 'text/event-stream' }),
-    ],
-    [
-      'an unknown revision',
-      400,
-      '/mcp',
-      () => ({ ...both, ...keyed(), 'mcp-protocol-version': '1999-01-01' }),
-    ],
-  ]
-  it.each(cases.map((one) => ({ what: one[0], status: one[1], one })))(
-    '$what: $status',
-    async ({ status, one }) => {
-      const [, , path, headers, body] = one
-      const answer = await post(path, headers(), body)
-      expect(answer.status, answer.text).toBe(status)
-      expect(JSON.parse(answer.text)).toMatchObject({
-        jsonrpc: '2.0',
-        error: { code: expect.any(Number), message: expect.any(String) },
-      })
-    },
-  )
-
-  it('a name of this host that is not its own: 403', async () => {
-    const { port } = new URL(gateway.url)
-    const status = await new Promise<number | undefined>((resolve, reject) => {
-      const options = {
-        port,
-        path: '/mcp',
-        method: 'POST',
-        headers: { ...json, ...keyed(), host: 'evil.example' },
-      }
-      const sent = request({ host: '127.0.0.1', ...options }, (response) => {
-        response.resume()
-        resolve(response.statusCode)
-      })
-      sent.on('error', reject)
-      sent.end(list)
-    })
-    expect(status).toBe(403)
-  })
-
-  it('a body of more than 10 MB: 413', async () => {
-    const body = `{"jsonrpc":"2.0","id":1,"method":"ping","params":{"x":"${'a'.repeat(10 * 1024 * 1024)}"}}`
-    const answer = await post('/mcp', { ...json, ...keyed() }, body).catch(() => ({ status: 413 }))
-    expect(answer.status).toBe(413)
   })
 })
 

@@ -51,6 +51,8 @@ createInterface({ input: process.stdin }).on('line', (line) => {
     case 'resources/list':
       return answer(id, '{"resources":[{"uri":"test://one","name":"one"}]}')
     case 'resources/read':
+      if (message.params.uri === 'test://broken')
+        return write(`{"jsonrpc":"2.0","id":${id},"error":{"code":-32603,"message":"it broke"}}`)
       return answer(id, '{"contents":[{"uri":"test://one","text":"1"}]}')
     case 'resources/subscribe':
       answer(id, '{}')

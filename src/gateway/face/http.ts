@@ -7,12 +7,12 @@
  *
  * A face makes a `Session` for each client and gives it messages. Another one is a file here, and is begun in ../index.ts.
  */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { type HttpOptions, speaksTls } from '../../config/http-options.ts'
 import { parseHostAndPort } from '../../config/values.ts'
-import { wallTime } from '../../os/clock.ts'
 import { errorCode, exitCode, Failure, errorText as wordsOf } from '../../os/failure.ts'
 import { hostAndPort, isLoopback } from '../../os/interfaces.ts'
 import { oneLine } from '../../os/printable.ts'
@@ -24,14 +24,13 @@ import { readCertificate } from '../../web/tls-files.ts'
 import type { Access } from '../access.ts'
 import type { GatewayCore } from '../gateway-core.ts'
 import type { Principal } from '../principal.ts'
-import { RpcError, rpcCode } from '../protocol/errors.ts'
-import type { Message } from '../protocol/message.ts'
-import { longestMessage } from '../upstream/limits.ts'
+import { errorText, RpcError, rpcCode } from '../protocol/errors.ts'
+import { messageIn } from './body.ts'
 import { LegacySessions } from './legacy.ts'
-import { checked } from './lines.ts'
 import { answerModern, isModern } from './modern.ts'
+import { answerProbe, isProbe } from './probes.ts'
 import { SseSessions } from './sse.ts'
-import { refuse, send, type Visit } from './visit.ts'
+import { refuse, refuseAdmission, refuseMethod, type Visit } from './visit.ts'
 
 export interface HttpFaceOptions {
   readonly core: GatewayCore
@@ -50,9 +49,9 @@ export interface HttpFace {
   close(): Promise<void>
 }
 
-/** ms for a head, and for a whole body. */
+/** ms for a head, and for the rest of a request that was refused. */
 const headMs = 10_000
-const bodyMs = 30_000
+const unreadMs = 10_000
 
 /** Requests under way at once. */
 const mostInFlight = 2000
@@ -70,9 +69,13 @@ export async function serveHttp(options: HttpFaceOptions): Promise<HttpFace> {
   const sessions = new LegacySessions(core)
   const streams = new SseSessions(core)
   const listener = (request: IncomingMessage, response: ServerResponse) => {
+    response.once('finish', () => {
+      if (response.statusCode >= 400) core.figures.refused(response.statusCode)
+      if (!request.complete) endSoon(request)
+    })
     void handle({ request, response, scheme, sessions, streams, options }).catch((error: unknown) => {
       core.log.error({ err: error }, `A request failed: ${wordsOf(error)}`)
-      refuse(response, 500, new RpcError(rpcCode.internalError, 'internal error'))
+      refuse(response, 500, new RpcError(rpcCode.internalError, 'Internal error'))
     })
   }
   const server = await makeServer(options, scheme, listener)
@@ -83,7 +86,8 @@ export async function serveHttp(options: HttpFaceOptions): Promise<HttpFace> {
     socket.setNoDelay(true)
     socket.once('close', () => sockets.delete(socket))
   })
-  server.on('clientError', (_error, socket) => socket.destroy())
+  server.on('clientError', refuseUnreadable)
+  server.on('checkExpectation', (_request, response) => invalid(response, 417, 'Expectation Failed'))
   await listen(server, host, port)
   const url = `${scheme}://${hostAndPort(host, (server.address() as AddressInfo).port)}`
   return {
@@ -102,6 +106,33 @@ export async function serveHttp(options: HttpFaceOptions): Promise<HttpFace> {
   }
 }
 
+/** What is no request of HTTP gets an answer of its own, since no `ServerResponse` exists for it. */
+function refuseUnreadable(error: NodeJS.ErrnoException, socket: Duplex): void {
+  if (!socket.writable || error.code === 'ECONNRESET') return void socket.destroy()
+  const status = unreadable[error.code ?? ''] ?? 400
+  const what = STATUS_CODES[status] ?? ''
+  const body = errorText('null', new RpcError(rpcCode.invalidRequest, `${what}: this is no valid request`))
+  const head = [
+    'content-type: application/json',
+    `content-length: ${Buffer.byteLength(body)}`,
+    'connection: close',
+  ]
+  socket.end(`HTTP/1.1 ${status} ${what}\r\n${head.join('\r\n')}\r\n\r\n${body}`)
+}
+
+/** By Node's code; anything else is 400. */
+const unreadable: Readonly<Record<string, number>> = {
+  HPE_HEADER_OVERFLOW: 431,
+  ERR_HTTP_REQUEST_TIMEOUT: 408,
+}
+
+/** The rest of a request that was refused is thrown away, for a while. */
+function endSoon(request: IncomingMessage): void {
+  const late = setTimeout(() => request.destroy(), unreadMs)
+  request.once('close', () => clearTimeout(late))
+  request.resume()
+}
+
 async function makeServer(
   { http, stateDirectory }: HttpFaceOptions,
   scheme: Scheme,
@@ -112,6 +143,8 @@ async function makeServer(
     requestTimeout: 0,
     keepAliveTimeout: 65_000,
     maxHeaderSize: 16 * 1024,
+    // Refused with the others that name no host.
+    requireHostHeader: false,
   }
   const files = await certificateFiles(http, stateDirectory)
   if (scheme === 'http' || files === undefined) return createServer(limits, listener)
@@ -152,71 +185,58 @@ async function handle({ request, response, scheme, sessions, streams, options }:
   const target = requestTarget(request.url, headers.host, request.rawHeaders, scheme)
   const host = typeof target === 'string' ? undefined : parseHostHeader(target.host, scheme)
   if (typeof target === 'string' || host === undefined)
-    return forbidden(response, 'the request names no valid host')
+    return invalid(response, 400, 'Bad Request: the request names no valid host')
   if (!isTrustedHost(host, http.hosts))
-    return forbidden(response, `this server is not called ${oneLine(host.name)}`)
+    return forbidden(response, `Forbidden: this server is not called ${oneLine(host.name)}`)
   const origin = new Origins(host, []).kindOf(headers.origin)
   if (origin !== 'none' && origin !== 'same')
-    return forbidden(response, 'the request comes from a page of another server')
+    return forbidden(response, 'Forbidden: the request comes from a page of another server')
   const path = target.path.split('?')[0] ?? ''
-  if (path === '/health' || path === '/healthz') return health(request, response, core, from)
-  if (path === '/readyz' || path === '/metrics') return observed(path, request, response, options)
+  if (isProbe(path)) return answerProbe(path, request, response, options)
   const place = /^\/(mcp|sse|messages)(?:\/([^/]*))?$/.exec(path)
-  if (place === null)
-    return refuse(
-      response,
-      404,
-      new RpcError(rpcCode.invalidRequest, 'there is nothing at this path; use /mcp'),
-    )
+  if (place === null) return invalid(response, 404, 'Not Found: there is nothing at this path; use /mcp')
+  const [, kind = '', only] = place
   const admission = access.judge(headers, from)
-  if (!admission.ok) {
-    const { status, message, waitMs } = admission
-    core.figures.refused(status)
-    const more: Record<string, string> =
-      status === 429
-        ? { 'retry-after': String(Math.max(1, Math.ceil((waitMs ?? 0) / 1000))) }
-        : { 'www-authenticate': 'Bearer realm="port-watchdog"' }
-    return refuse(response, status, new RpcError(rpcCode.forbidden, message), more)
-  }
+  if (!admission.ok) return refuseAdmission(response, admission)
   const { principal } = admission
-  const [, kind, only] = place
   const directory = core.directoryFor(principal, only)
   if (directory === undefined) return refuseDirectory(response, core, principal, only)
+  const allow = methodsOf[kind] ?? []
+  if (!allow.includes(method)) return refuseMethod(response, method, allow.join(', '))
+  const isBusy = core.inFlight >= mostInFlight
+  if (isBusy || core.isEnding) {
+    const what = isBusy ? 'too many requests are under way' : 'the gateway ends'
+    return refuse(response, 503, new RpcError(rpcCode.overloaded, what), { 'retry-after': '1' })
+  }
   const isLenient = !options.strict && isLoopback(from)
   const visit: Visit = { request, response, principal, directory, isLenient }
-  if (core.inFlight >= mostInFlight) {
-    const busy = new RpcError(rpcCode.overloaded, 'too many requests are under way')
-    return refuse(response, 503, busy, { 'retry-after': '1' })
-  }
-  if (kind === 'sse' && method === 'GET') return streams.open(visit, only)
-  if (kind === 'messages' && method === 'POST') {
-    const session = streams.find(visit)
-    const message = session && (await messageIn(visit))
-    if (session !== undefined && message !== undefined) streams.post(session, visit, message)
-    return
-  }
-  if (kind !== 'mcp') {
-    const allow = kind === 'sse' ? 'GET' : 'POST'
-    return refuse(response, 405, new RpcError(rpcCode.invalidRequest, `${method} is not understood here`), {
-      allow,
-    })
-  }
-  switch (method) {
-    case 'POST': {
+  switch (`${method} ${kind}`) {
+    case 'GET sse':
+      return streams.open(visit, only)
+    case 'GET mcp':
+      return sessions.stream(visit)
+    case 'DELETE mcp':
+      return sessions.end(visit)
+    case 'POST messages': {
+      const session = streams.find(visit)
+      const message = session && (await messageIn(visit))
+      if (session !== undefined && message !== undefined) streams.post(session, visit, message)
+      return
+    }
+    default: {
       const message = await messageIn(visit)
       if (message === undefined) return
-      if (isModern(request.headers, message)) return answerModern(visit, core, message)
+      if (isModern(headers, message)) return answerModern(visit, core, message)
       return sessions.post(visit, message)
     }
-    case 'GET':
-      return sessions.stream(visit)
-    case 'DELETE':
-      return sessions.end(visit)
-    default:
-      return refuse(response, 405, new RpcError(rpcCode.invalidRequest, `${method} is not understood here`), {
-        allow: 'GET, POST, DELETE',
-      })
   }
+}
+
+/** The methods of HTTP that each kind of place understands. */
+const methodsOf: Readonly<Record<string, readonly string[]>> = {
+  mcp: ['GET', 'POST', 'DELETE'],
+  sse: ['GET'],
+  messages: ['POST'],
 }
 
 function refuseDirectory(
@@ -234,73 +254,8 @@ function refuseDirectory(
   refuse(response, 404, new RpcError(rpcCode.invalidRequest, message))
 }
 
-/** The message in the body; undefined = it was refused. */
-async function messageIn({ request, response }: Visit): Promise<Message | undefined> {
-  const refused = (status: number, what: string): undefined => {
-    refuse(response, status, new RpcError(rpcCode.invalidRequest, what))
-  }
-  if (!/^application\/json\s*(;|$)/i.test(request.headers['content-type'] ?? ''))
-    return refused(415, 'Content-Type must be application/json')
-  const body = await bodyOf(request)
-  if (body === 413) return refused(413, `a message has at most ${longestMessage / 1024 / 1024} MB`)
-  if (body === 408) return refused(408, 'the body did not arrive in time')
-  if (body.trimStart().startsWith('['))
-    return refused(400, 'the gateway takes no batches over HTTP; send one message')
-  const message = checked(body)
-  if (!('refusal' in message)) return message
-  send(response, 400, message.refusal)
-  return undefined
-}
-
-/** The body as text, or the status that refuses it. */
-function bodyOf(request: IncomingMessage): Promise<string | 413 | 408> {
-  return new Promise((resolve) => {
-    const chunks: Buffer[] = []
-    let bytes = 0
-    const late = setTimeout(() => resolve(408), bodyMs)
-    const done = (result: string | 413 | 408) => {
-      clearTimeout(late)
-      resolve(result)
-    }
-    request.on('data', (chunk: Buffer) => {
-      bytes += chunk.length
-      if (bytes <= longestMessage) chunks.push(chunk)
-      else done(413)
-    })
-    request.once('end', () => {
-      const [only] = chunks
-      done((chunks.length === 1 && only !== undefined ? only : Buffer.concat(chunks)).toString('utf8'))
-    })
-    request.once('close', () => done(408))
-  })
-}
-
-function health(request: IncomingMessage, response: ServerResponse, core: GatewayCore, from: string): void {
-  const userAgent = request.headers['user-agent'] ?? 'none'
-  core.requests.say(() => `Health check accessed (userAgent=${oneLine(userAgent)} ip=${from})`)
-  send(response, 200, JSON.stringify({ status: 'ok', timestamp: wallTime() }))
-}
-
-/** Everybody may read whether the gateway is ready. A client needs a key to read figures and the names of connectors. */
-async function observed(
-  path: '/readyz' | '/metrics',
-  { headers, socket }: IncomingMessage,
-  response: ServerResponse,
-  { access, core, state }: HttpFaceOptions,
-): Promise<void> {
-  const now = state()
-  const isReady = now.connectors.every(({ healthy }) => healthy)
-  const hasKey = headers['x-api-key'] !== undefined || headers.authorization !== undefined
-  const admission =
-    hasKey || path === '/metrics' ? access.judge(headers, socket.remoteAddress ?? '') : undefined
-  if (admission?.ok === false)
-    return refuse(response, admission.status, new RpcError(rpcCode.forbidden, admission.message))
-  if (path === '/metrics') {
-    const { contentType, text } = await core.figures.exposition(now, core.inFlight)
-    return send(response, 200, text, { 'content-type': contentType })
-  }
-  const details = admission === undefined ? {} : { connectors: now.connectors }
-  send(response, isReady ? 200 : 503, JSON.stringify({ status: isReady ? 'ready' : 'not ready', ...details }))
+function invalid(response: ServerResponse, status: number, message: string): void {
+  refuse(response, status, new RpcError(rpcCode.invalidRequest, message))
 }
 
 function forbidden(response: ServerResponse, message: string): void {

@@ -6,6 +6,7 @@ import { legacyRevisions } from '../protocol/revisions.ts'
 import type { Session } from '../session.ts'
 import { accepts, RequestReply } from './reply.ts'
 import { SseStream } from './sse-stream.ts'
+import { bareStatuses, statusOf } from './statuses.ts'
 import { refuse, send, type Visit } from './visit.ts'
 
 /** ms without a byte of its client after which a session ends. */
@@ -96,8 +97,11 @@ export class LegacySessions {
   /** A request without a session, answered by itself. */
   async #alone(visit: Visit, message: Message): Promise<void> {
     const session = this.#core.newSession(visit.principal, visit.directory, () => false)
+    const waiting = new RequestReply(visit.response, false)
     try {
-      await reply(session, visit, message, false, {})
+      const answer = await session.take(message, waiting)
+      const { status, headers } = statusOf(answer, bareStatuses)
+      waiting.answer(answer, status, headers)
     } finally {
       session.close()
     }

@@ -2,17 +2,10 @@ import type { IncomingHttpHeaders } from 'node:http'
 import type { GatewayCore } from '../gateway-core.ts'
 import { errorText, RpcError, rpcCode } from '../protocol/errors.ts'
 import { isStringAt, stringOf } from '../protocol/json-text.ts'
-import {
-  idOf,
-  isRequest,
-  type Message,
-  metaOf,
-  paramsOf,
-  readMessage,
-  stringParam,
-} from '../protocol/message.ts'
+import { idOf, isRequest, type Message, metaOf, paramsOf, stringParam } from '../protocol/message.ts'
 import { legacyRevisions, metaKey, modernRevision, supportedRevisions } from '../protocol/revisions.ts'
 import { accepts, RequestReply } from './reply.ts'
+import { modernStatuses, statusOf } from './statuses.ts'
 import { refuse, send, type Visit } from './visit.ts'
 
 /** What the header `Mcp-Name` repeats, by method. */
@@ -54,7 +47,7 @@ export async function answerModern(visit: Visit, core: GatewayCore, message: Mes
   try {
     const answer = await session.take(message, waiting, own)
     response.removeListener('close', gone)
-    waiting.answer(answer, statusOf(answer))
+    waiting.answer(answer, statusOf(answer, modernStatuses).status)
   } finally {
     session.close()
   }
@@ -99,22 +92,4 @@ function decoded(value: string | readonly string[] | undefined): string | undefi
   if (typeof value !== 'string') return undefined
   const base64 = /^=\?base64\?([A-Za-z0-9+/=]*)\?=$/.exec(value)?.[1]
   return base64 === undefined ? value : Buffer.from(base64, 'base64').toString('utf8')
-}
-
-/** The status that goes with an answer. */
-function statusOf(answer: string | undefined): number {
-  if (answer === undefined || !answer.includes('"error"')) return 200
-  const { text, error } = readMessage(answer)
-  if (error === undefined) return 200
-  const { code } = JSON.parse(text.slice(error.start, error.end)) as { readonly code?: number }
-  switch (code) {
-    case rpcCode.methodNotFound:
-      return 404
-    case rpcCode.unsupportedVersion:
-    case rpcCode.headerMismatch:
-    case rpcCode.missingCapability:
-      return 400
-    default:
-      return 200
-  }
 }

@@ -1,7 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Admission } from '../access.ts'
 import type { Directory } from '../directory.ts'
 import type { Principal } from '../principal.ts'
-import { errorText, type RpcError } from '../protocol/errors.ts'
+import { errorText, RpcError, rpcCode, secondsToWait } from '../protocol/errors.ts'
 
 /** One request that has passed the door. */
 export interface Visit {
@@ -24,6 +25,24 @@ export function refuse(
   // An unread body may be on its way.
   const closing: Record<string, string> = status === 413 || status === 408 ? { connection: 'close' } : {}
   send(response, status, errorText(id, error), { ...closing, ...more })
+}
+
+/** A method of HTTP that means nothing here. @param allow those that do. */
+export function refuseMethod(response: ServerResponse, method: string | undefined, allow: string): void {
+  const what = `Method Not Allowed: ${method} is not understood here`
+  refuse(response, 405, new RpcError(rpcCode.invalidRequest, what), { allow })
+}
+
+/** Who has shown nothing that admits him. */
+export function refuseAdmission(
+  response: ServerResponse,
+  { status, message, waitMs }: Extract<Admission, { ok: false }>,
+): void {
+  const more: Record<string, string> =
+    status === 429
+      ? { 'retry-after': String(secondsToWait(waitMs ?? 0)) }
+      : { 'www-authenticate': 'Bearer realm="port-watchdog"' }
+  refuse(response, status, new RpcError(rpcCode.forbidden, message), more)
 }
 
 export function send(

@@ -14,12 +14,16 @@ export const rpcCode = {
   /** A call needs what its client has not declared. */
   missingCapability: -32_021,
   unsupportedVersion: -32_022,
-  /** A connector does not answer: it could not be started, has died or takes too long. */
+  /** A connector cannot be used now: it could not be started, is not tried again yet, or is disabled. */
   connectorDown: -32_050,
   /** Who asks may not. */
   forbidden: -32_051,
   /** More than this gateway takes at once. */
   overloaded: -32_052,
+  /** A connector ended during the call: whether the call had an effect is unknown. */
+  connectorLost: -32_053,
+  /** A connector took too long. */
+  connectorTimeout: -32_054,
 } as const
 
 /** An answer that is an error: `code` is for programs, the sentence for people. */
@@ -41,4 +45,9 @@ export function errorText(
   { code, message, data }: Pick<RpcError, 'code' | 'message' | 'data'>,
 ): string {
   return `{"jsonrpc":"2.0","id":${id},"error":${JSON.stringify({ code, message, ...(data === undefined ? {} : { data }) })}}`
+}
+
+/** A wait in whole seconds, as `Retry-After` has it; at least one. */
+export function secondsToWait(ms: number): number {
+  return Math.max(1, Math.ceil(ms / 1000))
 }

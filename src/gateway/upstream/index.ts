@@ -66,10 +66,13 @@ export const sharedSession = ''
 /** A server cannot be used now. The message names it and says why. */
 export class UpstreamDown extends Error {
   readonly connector: string
+  /** ms until it is tried again, where that is known. */
+  readonly waitMs: number | undefined
 
-  constructor(connector: string, why: string) {
+  constructor(connector: string, why: string, waitMs?: number) {
     super(`connector '${connector}' is not available: ${why}`)
     this.connector = connector
+    this.waitMs = waitMs
   }
 }
 
@@ -147,6 +150,12 @@ export class Upstream {
     return this.#problem
   }
 
+  /** ms until it is started again after a failure. */
+  get waitMs(): number | undefined {
+    const slot = this.#slots.get(sharedSession)
+    return this.#problem === undefined || slot === undefined ? undefined : untilTried(slot)
+  }
+
   /** What it offered last; nothing while that is not known. */
   get offering(): Offering {
     return this.#offering ?? emptyOffering
@@ -192,11 +201,9 @@ export class Upstream {
     if (!this.connector.enabled) throw new UpstreamDown(this.id, 'it is disabled')
     if (this.#over.signal.aborted) throw this.#over.signal.reason
     if (slot.opening === undefined && monotonicMs() < slot.notBefore) {
-      const inSeconds = Math.ceil((slot.notBefore - monotonicMs()) / 1000)
-      throw new UpstreamDown(
-        this.id,
-        `${this.#problem ?? 'it has failed'}; it is tried again in ${inSeconds} s`,
-      )
+      const waitMs = untilTried(slot)
+      const when = `it is tried again in ${Math.ceil(waitMs / 1000)} s`
+      throw new UpstreamDown(this.id, `${this.#problem ?? 'it has failed'}; ${when}`, waitMs)
     }
     slot.opening ??= this.#open(key, slot).finally(() => {
       slot.opening = undefined
@@ -204,7 +211,9 @@ export class Upstream {
     try {
       return await slot.opening
     } catch (error) {
-      throw error instanceof UpstreamDown ? error : new UpstreamDown(this.id, errorText(error))
+      throw error instanceof UpstreamDown
+        ? error
+        : new UpstreamDown(this.id, errorText(error), untilTried(slot))
     }
   }
 
@@ -619,6 +628,10 @@ export class Upstream {
       }),
     )
   }
+}
+
+function untilTried({ notBefore }: Slot): number {
+  return Math.max(0, notBefore - monotonicMs())
 }
 
 function isSameList(one: Offering[ListKind], other: Offering[ListKind]): boolean {

@@ -1,0 +1,52 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { wallTime } from '../../os/clock.ts'
+import { oneLine } from '../../os/printable.ts'
+import type { GatewayState } from '../../record/shapes/gateway-state.ts'
+import type { Access } from '../access.ts'
+import type { GatewayCore } from '../gateway-core.ts'
+import { refuseAdmission, refuseMethod, send } from './visit.ts'
+
+/** What the probes need of the gateway. */
+export interface Probed {
+  readonly core: GatewayCore
+  readonly access: Access
+  /** How everything stands. */
+  readonly state: () => GatewayState
+}
+
+const probes = ['/health', '/healthz', '/readyz', '/metrics'] as const
+
+type Probe = (typeof probes)[number]
+
+export function isProbe(path: string): path is Probe {
+  return (probes as readonly string[]).includes(path)
+}
+
+/** Everybody may ask whether the gateway lives and is ready. Only a client with a key may read figures and the names of connectors. */
+export async function answerProbe(
+  path: Probe,
+  request: IncomingMessage,
+  response: ServerResponse,
+  { access, core, state }: Probed,
+): Promise<void> {
+  const { headers, method, socket } = request
+  const from = socket.remoteAddress ?? ''
+  if (method !== 'GET' && method !== 'HEAD') return refuseMethod(response, method, 'GET, HEAD')
+  if (path === '/health' || path === '/healthz') {
+    const userAgent = headers['user-agent'] ?? 'none'
+    core.requests.say(() => `Health check accessed (userAgent=${oneLine(userAgent)} ip=${from})`)
+    return send(response, 200, JSON.stringify({ status: 'ok', timestamp: wallTime() }))
+  }
+  const now = state()
+  const isReady = now.connectors.every(({ healthy }) => healthy)
+  const hasKey = headers['x-api-key'] !== undefined || headers.authorization !== undefined
+  const admission = hasKey || path === '/metrics' ? access.judge(headers, from) : undefined
+  if (admission?.ok === false) return refuseAdmission(response, admission)
+  if (path === '/metrics') {
+    const { contentType, text } = await core.figures.exposition(now, core.inFlight)
+    return send(response, 200, text, { 'content-type': contentType })
+  }
+  const details = admission === undefined ? {} : { connectors: now.connectors }
+  const body = JSON.stringify({ status: isReady ? 'ready' : 'not ready', ...details })
+  send(response, isReady ? 200 : 503, body, isReady ? {} : { 'retry-after': '5' })
+}

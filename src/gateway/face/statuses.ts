@@ -1,0 +1,40 @@
+import { rpcCode } from '../protocol/errors.ts'
+import { readMessage } from '../protocol/message.ts'
+
+/** How an error is told in HTTP as well, by its code; any other one is an answer like others: 200. */
+export type Statuses = Readonly<Partial<Record<number, number>>>
+
+/** Revision 2026-07-28 demands these. */
+export const modernStatuses: Statuses = {
+  [rpcCode.methodNotFound]: 404,
+  [rpcCode.unsupportedVersion]: 400,
+  [rpcCode.headerMismatch]: 400,
+  [rpcCode.missingCapability]: 400,
+}
+
+/** For a program that sends a question alone, as curl does: it looks at the status. Clients of the protocol would not read the error then. */
+export const bareStatuses: Statuses = {
+  [rpcCode.internalError]: 500,
+  [rpcCode.connectorLost]: 502,
+  [rpcCode.connectorDown]: 503,
+  [rpcCode.connectorTimeout]: 504,
+}
+
+/** The status that goes with an answer, and what else stands in the head. */
+export function statusOf(
+  answer: string | undefined,
+  statuses: Statuses,
+): { readonly status: number; readonly headers: Readonly<Record<string, string>> } {
+  const fine = { status: 200, headers: {} }
+  if (answer === undefined || !answer.includes('"error"')) return fine
+  const { text, error } = readMessage(answer)
+  if (error === undefined) return fine
+  const { code, data } = JSON.parse(text.slice(error.start, error.end)) as {
+    readonly code?: number
+    readonly data?: { readonly retryAfter?: unknown } | null
+  }
+  const status = statuses[code ?? 0] ?? 200
+  const wait = data?.retryAfter
+  const isToWait = status === 503 && typeof wait === 'number'
+  return { status, headers: isToWait ? { 'retry-after': String(wait) } : {} }
+}
