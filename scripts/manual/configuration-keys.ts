@@ -91,6 +91,7 @@ export function configurationSections(schema: Schema): Section[] {
     section('http', http?.properties ?? {}),
     section('connectors', connectorKeys(connectors)),
     section('gateway', gateway?.properties ?? {}),
+    section('gateway.access', gateway?.properties?.access?.properties ?? {}),
     section('configChange', configChange?.properties ?? {}),
     ...alertSections(alerts?.properties ?? {}),
   ]
@@ -206,6 +207,8 @@ const otherDefaults: Readonly<Record<string, string>> = {
   gateway: 'stdio alone',
   'gateway.http': 'none',
   'gateway.import': 'none',
+  'gateway.access': 'a key',
+  'gateway.access.requests': '2000 at once, 1500 of one key or address',
   'gateway.autostart': 'true',
   'gateway.restart': 'the restart of the top level, with a startTimeout of 20s',
   'gateway.limits': 'the limits of the top level',

@@ -47,6 +47,7 @@ const introductions: Readonly<Record<string, { heading: string; text?: string }>
     text: 'connectors holds MCP servers by name, and each has these keys.',
   },
   gateway: { heading: 'Keys of gateway' },
+  'gateway.access': { heading: 'Keys of access, of the gateway' },
   alerts: { heading: 'Keys of alerts' },
 }
 

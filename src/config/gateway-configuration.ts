@@ -1,3 +1,4 @@
+import { type AccessConfiguration, accessDefaults } from './access-configuration.ts'
 import type { HttpOptions } from './http-options.ts'
 import type { ResourceLimits } from './resource-limits.ts'
 import type { RestartPolicy } from './restart-policy.ts'
@@ -13,6 +14,7 @@ export interface GatewayConfiguration {
   readonly strict: boolean
   /** Files of MCP clients whose servers are connectors, too. Absolute. */
   readonly import: readonly string[]
+  readonly access: AccessConfiguration
   /** How the monitor keeps it alive; missing = the file has no `gateway`, and the monitor leaves it to its clients. */
   readonly kept?: KeptGateway
 }
@@ -24,4 +26,9 @@ export interface KeptGateway {
   readonly limits: ResourceLimits
 }
 
-export const gatewayDefaults: GatewayConfiguration = { http: undefined, strict: false, import: [] }
+export const gatewayDefaults: GatewayConfiguration = {
+  http: undefined,
+  strict: false,
+  import: [],
+  access: accessDefaults,
+}

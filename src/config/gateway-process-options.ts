@@ -1,3 +1,4 @@
+import type { AccessConfiguration } from './access-configuration.ts'
 import type { HttpOptions } from './http-options.ts'
 
 /** What a gateway's process is started with and cannot change while it runs: with others, another process is needed. */
@@ -9,4 +10,5 @@ export interface GatewayProcessOptions {
   readonly http: HttpOptions | null
   readonly strict: boolean
   readonly allowNone: boolean
+  readonly access: AccessConfiguration
 }

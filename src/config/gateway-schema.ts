@@ -1,6 +1,7 @@
 /** What `gateway:` may say in a configuration file. */
 import path from 'node:path'
 import type { z as Zod } from 'zod'
+import { access, accessConfiguration } from './access-schema.ts'
 import { type GatewayConfiguration, gatewayDefaults } from './gateway-configuration.ts'
 import { http, httpConfiguration, httpProblems } from './http-schema.ts'
 import type { Problem } from './problems.ts'
@@ -27,6 +28,7 @@ export const gateway = z.strictObject({
   import: oneOrMore(z.string().min(1))
     .optional()
     .describe('files of MCP clients (Claude, Cursor, VS Code, Codex) whose servers become connectors, too'),
+  access: access.optional().describe('who may use the gateway over HTTP, and how much'),
   autostart: z
     .boolean()
     .optional()
@@ -54,6 +56,7 @@ export function gatewayConfiguration(
     http: httpConfiguration(entry.http),
     strict: entry.strict ?? gatewayDefaults.strict,
     import: (entry.import ?? []).map((file) => path.resolve(folder, file)),
+    access: accessConfiguration(entry.access),
     kept: {
       autostart: entry.autostart ?? true,
       restart: restartPolicy({ ...shared.restart, ...entry.restart }, gatewayRestart),

@@ -1,5 +1,6 @@
 import type { z as Zod } from 'zod'
 import { hostAndPort } from '../os/interfaces.ts'
+import { accessKeys } from './access-schema.ts'
 import { alertConfiguration, alertDuplicates, alerts, channelKeys, pingKeys } from './alert-schema.ts'
 import { changePermission, configChange } from './change-permission.ts'
 import {
@@ -115,7 +116,7 @@ const file = z.strictObject({
   gateway: gateway
     .optional()
     .describe(
-      'the MCP gateway, which the monitor keeps running: where it serves, and which files it reads besides',
+      'the MCP gateway, which the monitor keeps running: where it serves, who may use it, and which files it reads besides',
     ),
   configChange: configChange
     .optional()
@@ -252,6 +253,7 @@ function keysAt(place: Place): readonly string[] {
   const at = place.findLast((step) => typeof step === 'string')
   if (place[0] === 'connectors' && place.length > 1)
     return place.length === 2 ? Object.keys(connector.shape) : (connectorKeys[String(at)] ?? [])
+  if (place[0] === 'gateway' && place[1] === 'access') return accessKeys[String(at)] ?? []
   switch (at) {
     case undefined:
       return Object.keys(file.shape)

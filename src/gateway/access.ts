@@ -1,7 +1,9 @@
 /** Who may use the gateway over HTTP: one function gives a principal or a refusal, and there is no third. */
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
-import type { IncomingHttpHeaders } from 'node:http'
+import { existsSync } from 'node:fs'
+import type { IncomingMessage } from 'node:http'
 import path from 'node:path'
+import type { AccessConfiguration } from '../config/access-configuration.ts'
 import { createFileAtomically } from '../os/atomic-file.ts'
 import { readSecretFile } from '../os/regular-file.ts'
 import { ApiKeys } from '../record/api-keys.ts'
@@ -18,6 +20,7 @@ export interface AccessOptions {
   readonly stateDirectory: string
   /** Nobody needs a key. Only for an address of loopback. */
   readonly allowNone: boolean
+  readonly options: AccessConfiguration
 }
 
 const nobody: Principal = { id: 'anonymous', name: 'anonymous', connectors: null }
@@ -33,22 +36,25 @@ export class Access {
   readonly #keys: ApiKeys
   readonly #attempts = new Attempts()
   readonly #allowNone: boolean
+  readonly #legacyKeys: boolean
   readonly first: FirstKey | undefined
   readonly #firstHash: Buffer | undefined
 
   /** @throws Failure or the system's error when the first key can neither be read nor made. */
-  constructor({ stateDirectory, allowNone }: AccessOptions) {
-    this.#keys = new ApiKeys(stateDirectory, fileNames.gatewayKeys)
+  constructor({ stateDirectory, allowNone, options }: AccessOptions) {
+    this.#keys = new ApiKeys(stateDirectory, fileNames.gatewayKeys, options.lastUsedMs)
     this.#allowNone = allowNone
+    this.#legacyKeys = options.legacyKeys
     if (allowNone) return
-    this.first = firstKey(stateDirectory)
+    this.first = firstKey(stateDirectory, this.#keys.list().length > 0)
+    if (this.first === undefined) return
     this.#firstHash = hashOf(this.first.key)
   }
 
   /** @param from the address that it comes from. */
-  judge(headers: IncomingHttpHeaders, from: string): Admission {
+  judge(request: IncomingMessage, from: string): Admission {
     if (this.#allowNone) return { ok: true, principal: nobody }
-    const shown = secretIn(headers)
+    const shown = secretIn(shownBy(request, this.#legacyKeys))
     if (shown === undefined) {
       const message =
         'a key is needed: X-API-Key: KEY, or Authorization: Bearer KEY; mcp-proxy status says where the key is'
@@ -78,7 +84,12 @@ export class Access {
     if (judgement.kind !== 'valid') return undefined
     this.#keys.used(judgement.key)
     const { id, name, units } = judgement.key
-    return { id: `key ${id}`, name, connectors: units }
+    return { id: `key ${id}`, name, keyId: id, connectors: units }
+  }
+
+  /** Whether somebody who was let in may go on: his key may have been revoked, or have expired, since. */
+  stillAdmits({ keyId }: Principal): boolean {
+    return keyId === undefined || this.#keys.valid(keyId) !== undefined
   }
 
   /** Writes when keys were last used. */
@@ -87,23 +98,45 @@ export class Access {
   }
 }
 
-/** The secret that a request shows. Two different ones are none. */
-function secretIn(headers: IncomingHttpHeaders): string | undefined {
-  const own = headers['x-api-key']
-  const key = typeof own === 'string' ? own.trim() : undefined
-  const bearer = /^Bearer +([\x21-\x7e]+) *$/i.exec(headers.authorization ?? '')?.[1]
-  if (headers.authorization !== undefined && bearer === undefined) return ''
-  if (key !== undefined && bearer !== undefined && key !== bearer) return ''
-  return key ?? bearer
+/** What a request shows, by every road that is open. */
+interface Shown {
+  readonly keys: readonly string[]
+  readonly authorization: string | undefined
+}
+
+/** @param isLegacy as older clients do, too: the header `api-key`, or `?api-key=`. */
+function shownBy({ headers, url }: IncomingMessage, isLegacy: boolean): Shown {
+  const named = isLegacy ? [headers['x-api-key'], headers['api-key']] : [headers['x-api-key']]
+  const inQuery = isLegacy ? new URLSearchParams(/\?(.*)$/s.exec(url ?? '')?.[1] ?? '').getAll('api-key') : []
+  const keys = [...named.flatMap((one) => one ?? []), ...inQuery].map((one) => one.trim())
+  return { keys, authorization: headers.authorization }
+}
+
+/** Whether a request shows anything at all. */
+export function showsSomething(request: IncomingMessage): boolean {
+  const { keys, authorization } = shownBy(request, true)
+  return keys.length > 0 || authorization !== undefined
+}
+
+/** The secret that is shown. Two different ones are none. */
+function secretIn({ keys, authorization }: Shown): string | undefined {
+  const bearer = /^Bearer +([\x21-\x7e]+) *$/i.exec(authorization ?? '')?.[1]
+  if (authorization !== undefined && bearer === undefined) return ''
+  const [only, ...others] = new Set(bearer === undefined ? keys : [...keys, bearer])
+  return others.length > 0 ? '' : only
 }
 
 function hashOf(text: string): Buffer {
   return createHash('sha256').update(text).digest()
 }
 
-/** The key that the first start makes, so that nobody begins with an open door. */
-function firstKey(stateDirectory: string): FirstKey {
+/**
+ * The key that the first start makes where there is none, so that nobody begins with an open door.
+ * @param hasOthers keys that a person has made: then none is made.
+ */
+function firstKey(stateDirectory: string, hasOthers: boolean): FirstKey | undefined {
   const file = path.join(stateDirectory, fileNames.gatewayFirstKey)
+  if (hasOthers && !existsSync(file)) return undefined
   const isNew = createFileAtomically(file, `pwg_${randomBytes(32).toString('base64url')}\n`)
   return { key: readSecretFile(file).trim(), file, isNew }
 }

@@ -1,3 +1,4 @@
+import type { AccessConfiguration } from '../config/access-configuration.ts'
 import type { ConnectorConfiguration } from '../config/connector-configuration.ts'
 import type { HttpOptions } from '../config/http-options.ts'
 import type { Level } from '../log/index.ts'
@@ -11,6 +12,7 @@ export interface WantedGateway {
   /** Undefined = stdin and stdout are the client. */
   readonly http: HttpOptions | undefined
   readonly strict: boolean
+  readonly access: AccessConfiguration
 }
 
 /** How a gateway is started. */

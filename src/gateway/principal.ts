@@ -4,6 +4,8 @@ export interface Principal {
   readonly id: string
   /** For people. */
   readonly name: string
+  /** Of the key that he showed, where it can be revoked. */
+  readonly keyId?: string
   /** The connectors that it may use; null = all. */
   readonly connectors: readonly string[] | null
 }

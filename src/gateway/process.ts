@@ -69,11 +69,11 @@ export class GatewayProcess {
 
   private constructor(options: GatewayOptions, control: ControlServer) {
     const { stateDirectory, allowNone, startTimeoutMs, wanted } = options
-    const { http, connectors } = wanted
+    const { http, connectors, access } = wanted
     this.#options = options
     this.#control = control
     sweepTemporaries(stateDirectory)
-    this.#access = http === undefined ? undefined : new Access({ stateDirectory, allowNone })
+    this.#access = http === undefined ? undefined : new Access({ stateDirectory, allowNone, options: access })
     this.#logs = openLogs(stateDirectory)
     const key = this.#access?.first?.key
     this.#log = pinoLog({
@@ -91,12 +91,12 @@ export class GatewayProcess {
 
   async #begin(): Promise<void> {
     const { stateDirectory, wanted, say } = this.#options
-    const { http, strict } = wanted
+    const { http, strict, access: accessOptions } = wanted
     writePidFile(this.#file(fileNames.gatewayPidFile))
     say('Starting MCP proxy server...')
     const { core } = this
     if (http !== undefined && this.#access !== undefined) {
-      const parts = { core, access: this.#access, http, strict, stateDirectory }
+      const parts = { core, access: this.#access, accessOptions, http, strict, stateDirectory }
       this.#face = await serveHttp({ ...parts, state: () => this.#state() })
     }
     this.#reception = await receiveClients(this.#file(fileNames.gatewayClients), core)
@@ -177,10 +177,11 @@ export class GatewayProcess {
       this.#log.error(`The configuration was not taken, the gateway goes on as before: ${errorText(error)}`)
       throw new ControlRefusal('failed', errorText(error), 'the gateway goes on as before')
     }
-    const { http, strict } = this.#options.wanted
+    const { http, strict, access } = this.#options.wanted
     const needsRestart = [
       ...(isDeepStrictEqual(wanted.http, http) ? [] : ['http']),
       ...(wanted.strict === strict ? [] : ['strict']),
+      ...(isDeepStrictEqual(wanted.access, access) ? [] : ['access']),
     ]
     const reload = { file: wanted.file, ...this.#core.reconfigure(wanted.connectors), needsRestart }
     const words = reloadInWords(reload)
@@ -204,8 +205,8 @@ export class GatewayProcess {
 
   health(): GatewayHealth {
     const { chosen, allowNone, wanted } = this.#options
-    const { file, http, strict } = wanted
-    const options = { file, connectors: chosen ?? null, http: http ?? null, strict, allowNone }
+    const { file, http, strict, access } = wanted
+    const options = { file, connectors: chosen ?? null, http: http ?? null, strict, allowNone, access }
     const { upstreams } = this.#core
     return {
       ...this.identify(),

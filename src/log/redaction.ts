@@ -40,9 +40,9 @@ const patterns: readonly (readonly [RegExp, string])[] = [
   // User and password of a URL.
   [/(?<=:\/\/)[^\s/?#"<>]*@/g, `${mark}@`],
   [/(?<=\b(?:bearer|basic) )[\w.~+/=-]{16,}/gi, mark],
-  // Keys that say what they are: ours, and those of OpenAI and Anthropic, GitHub, GitLab, Slack, AWS, and JSON Web Tokens.
+  // Keys that say what they are: ours, also that of a gateway's first start, and those of OpenAI and Anthropic, GitHub, GitLab, Slack, AWS, and JSON Web Tokens.
   [
-    /(?<![\w-])(?:pwk_[a-z0-9]{10}_|sk-|gh[opsu]_|github_pat_|glpat-|xox[abpr]-|AKIA|eyJ[\w-]{10,}\.)[\w.-]{12,}/g,
+    /(?<![\w-])(?:pwk_[a-z0-9]{10}_|pwg_|sk-|gh[opsu]_|github_pat_|glpat-|xox[abpr]-|AKIA|eyJ[\w-]{10,}\.)[\w.-]{12,}/g,
     mark,
   ],
   // A parameter of a URL, a variable of the environment, an option, a field of JSON: MCP_PROXY_AUTH_TOKEN=...
@@ -54,7 +54,7 @@ const patterns: readonly (readonly [RegExp, string])[] = [
 
 /** Every text that one of the patterns matches has one of these. Most texts have none, and are asked once instead of four times. */
 const signs =
-  /:\/\/|bearer |basic |pwk_|sk-|gh[opsu]_|github_pat_|glpat-|xox[abpr]-|AKIA|eyJ|token|secret|passw|api[_-]?key|access[_-]?key|signature/i
+  /:\/\/|bearer |basic |pwk_|pwg_|sk-|gh[opsu]_|github_pat_|glpat-|xox[abpr]-|AKIA|eyJ|token|secret|passw|api[_-]?key|access[_-]?key|signature/i
 
 /** Takes out of a text what looks like a secret: the credentials of a URL, a bearer token, the value of `…token=` and its like. */
 export function redactPatterns(text: string): string {

@@ -44,8 +44,8 @@ const letters = 'abcdefghijklmnopqrstuvwxyz234567'
 /** ms between two looks at the file: a flood of wrong keys must not cost a system call each. */
 const lookEveryMs = 100
 
-/** ms between two writes of when keys were last used. */
-const saveEveryMs = 60_000
+/** ms between two writes of when keys were last used, where nothing else is said. */
+const usualSaveEveryMs = 60_000
 
 const noHash = Buffer.alloc(32)
 
@@ -61,9 +61,20 @@ export class ApiKeys {
   #keys = new Map<string, ApiKey>()
   #problem: string | undefined
   #saving: NodeJS.Timeout | undefined
+  /** Uses that are not written yet: apart from the keys, which another process may change at any time. Wall ms. */
+  readonly #usedAt = new Map<string, number>()
+  readonly #saveEveryMs: number
 
-  /** @param name of the file: other keys than those of the monitor are kept in another one. */
-  constructor(stateDirectory: string, name: string = fileNames.apiKeys) {
+  /**
+   * @param name of the file: other keys than those of the monitor are kept in another one.
+   * @param saveEveryMs between two writes of when keys were last used; 0 = that is not kept.
+   */
+  constructor(
+    stateDirectory: string,
+    name: string = fileNames.apiKeys,
+    saveEveryMs: number = usualSaveEveryMs,
+  ) {
+    this.#saveEveryMs = saveEveryMs
     this.#directory = stateDirectory
     this.#file = path.join(stateDirectory, name)
   }
@@ -120,30 +131,30 @@ export class ApiKeys {
     return known === undefined || hasExpired(known) ? undefined : known
   }
 
-  /** Remembers that a key was used; it is written within a minute, with others. */
+  /** Remembers that a key was used; it is written later, with others. */
   used({ id }: ApiKey): void {
-    const known = this.#keys.get(id)
-    if (known === undefined) return
-    this.#keys.set(id, { ...known, lastUsedAt: wallTime() })
-    this.#saving ??= setTimeout(() => this.save(), saveEveryMs).unref()
+    if (this.#saveEveryMs === 0 || !this.#keys.has(id)) return
+    this.#usedAt.set(id, Date.now())
+    this.#saving ??= setTimeout(() => this.save(), this.#saveEveryMs).unref()
   }
 
-  /** Writes when keys were last used, if that has changed. Never fails: the next one tries again. */
+  /** Writes when keys were last used, if that has changed. Never fails: what could not be written is with the next. */
   save(): void {
-    if (this.#saving === undefined) return
     clearTimeout(this.#saving)
     this.#saving = undefined
-    const used = this.#keys
+    if (this.#usedAt.size === 0) return
     try {
       // Not over what a person has changed meanwhile.
       this.#read()
       if (this.#problem !== undefined) return
       const times = [...this.#keys].map(([id, key]) => {
-        return [id, { ...key, lastUsedAt: used.get(id)?.lastUsedAt ?? key.lastUsedAt }] as const
+        const at = this.#usedAt.get(id)
+        return [id, at === undefined ? key : { ...key, lastUsedAt: new Date(at).toISOString() }] as const
       })
       this.#write(new Map(times))
+      this.#usedAt.clear()
     } catch {
-      // A full disk. The times are in memory until the file is read again.
+      // A full disk.
     }
   }
 

@@ -8,9 +8,9 @@ import { isStrangersPage } from '../web/fetch-metadata.ts'
 import { isTrustedHost, parseHostHeader, requestTarget, type Scheme } from '../web/hosts.ts'
 import { Origins } from '../web/origins.ts'
 import type { Reply } from '../web/reply.ts'
+import { RequestRate } from '../web/request-rate.ts'
 import { BrowserSessions } from './browser-sessions.ts'
 import { type DoorError, type DoorErrorCode, doorReply } from './errors.ts'
-import { RequestRate } from './request-rate.ts'
 
 /** Somebody who was let in. */
 export interface Visitor {

@@ -226,9 +226,8 @@ describe('documentation', () => {
         place.startsWith(start),
       )
       if (first === 'forwards[]' || isChecked) continue
-      await accepted(
-        rest.length === 0 ? `${first}: ${example}\n` : `${first}:\n  ${rest.join('.')}: ${example}\n`,
-      )
+      const steps = [first, ...rest]
+      await accepted(`${steps.map((step, depth) => `${'  '.repeat(depth)}${step}:`).join('\n')} ${example}\n`)
     }
     const http = (...keys: string[]) =>
       accepted(`http:\n${keys.map((key) => `  ${key}: ${otherExamples[`http.${key}`]}\n`).join('')}`)

@@ -59,6 +59,26 @@ describe('API keys', () => {
     keys.save()
     expect(new ApiKeys(directory).list()[0]?.lastUsedAt).not.toBeNull()
   })
+
+  it('remember it also when another process changes the file before it is written', (t) => {
+    const directory = temporaryDirectory(t)
+    const keys = new ApiKeys(directory)
+    const { key } = keys.create(given)
+    keys.used(key)
+    new ApiKeys(directory).create({ ...given, name: 'other' })
+    expect(keys.list()).toHaveLength(2)
+    keys.save()
+    const times = new ApiKeys(directory).list().map(({ lastUsedAt }) => lastUsedAt)
+    expect(times).toEqual([expect.any(String), null])
+  })
+
+  it('do not remember it where that is not wanted', (t) => {
+    const directory = temporaryDirectory(t)
+    const keys = new ApiKeys(directory, 'keys.json', 0)
+    keys.used(keys.create(given).key)
+    keys.save()
+    expect(keys.list()[0]?.lastUsedAt).toBeNull()
+  })
 })
 
 describe('The audit', () => {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { type HttpOptions, httpDefaults, httpProblem } from '../../src/config/http-options.ts'
 import { BrowserSessions } from '../../src/server/browser-sessions.ts'
-import { RequestRate } from '../../src/server/request-rate.ts'
+import { RequestRate } from '../../src/web/request-rate.ts'
 
 describe('Sessions of browsers', () => {
   const clock = () => {

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { compiled, freePort, until } from './tools.ts'
 import { command, type Watched } from './watched.ts'
@@ -27,9 +27,9 @@ export function childrenOf(gateway: number): number[] {
 type Connectors = Readonly<Record<string, object>>
 
 /** Writes a configuration with these connectors. */
-export function configured(watched: Watched, connectors: Connectors): string {
+export function configured(watched: Watched, connectors: Connectors, gateway?: object): string {
   const file = path.join(watched.directory, 'connectors.json')
-  writeFileSync(file, JSON.stringify({ connectors }), { mode: 0o600 })
+  writeFileSync(file, JSON.stringify({ connectors, gateway }), { mode: 0o600 })
   return file
 }
 
@@ -123,16 +123,27 @@ export interface ServedGateway {
 }
 
 /** A gateway that serves HTTP, with the key that its first start makes. */
-export async function served(
+export function served(
   watched: Watched,
   connectors: Connectors,
   ...words: readonly string[]
 ): Promise<ServedGateway> {
-  const file = configured(watched, connectors)
+  return servedWith(watched, connectors, undefined, ...words)
+}
+
+/** The same with what the configuration says under `gateway`. Its key is empty where none was made. */
+export async function servedWith(
+  watched: Watched,
+  connectors: Connectors,
+  gateway: object | undefined,
+  ...words: readonly string[]
+): Promise<ServedGateway> {
+  const file = configured(watched, connectors, gateway)
   const port = await freePort()
   const at = ['--http', `127.0.0.1:${port}`]
   const resident = watched.start('mcp-proxy', 'start', '--all', '--config', file, ...at, ...words)
   await resident.line(/Proxy started/)
-  const key = words.includes('--allow-none') ? '' : readFileSync(watched.file('mcp_proxy_key'), 'utf8').trim()
+  const keyFile = watched.file('mcp_proxy_key')
+  const key = existsSync(keyFile) ? readFileSync(keyFile, 'utf8').trim() : ''
   return { url: `http://127.0.0.1:${port}`, key, resident }
 }

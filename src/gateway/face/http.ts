@@ -11,6 +11,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse, S
 import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
+import type { AccessConfiguration } from '../../config/access-configuration.ts'
 import { type HttpOptions, speaksTls } from '../../config/http-options.ts'
 import { parseHostAndPort } from '../../config/values.ts'
 import { errorCode, exitCode, Failure, errorText as wordsOf } from '../../os/failure.ts'
@@ -26,7 +27,9 @@ import type { GatewayCore } from '../gateway-core.ts'
 import type { Principal } from '../principal.ts'
 import { errorText, RpcError, rpcCode } from '../protocol/errors.ts'
 import { messageIn } from './body.ts'
+import { allowPage } from './cors.ts'
 import { LegacySessions } from './legacy.ts'
+import { type Full, Limits } from './limits.ts'
 import { answerModern, isModern } from './modern.ts'
 import { answerProbe, isProbe } from './probes.ts'
 import { SseSessions } from './sse.ts'
@@ -35,6 +38,7 @@ import { refuse, refuseAdmission, refuseMethod, type Visit } from './visit.ts'
 export interface HttpFaceOptions {
   readonly core: GatewayCore
   readonly access: Access
+  readonly accessOptions: AccessConfiguration
   readonly http: HttpOptions
   /** The specification to the letter, for clients on this machine, too. */
   readonly strict: boolean
@@ -53,8 +57,8 @@ export interface HttpFace {
 const headMs = 10_000
 const unreadMs = 10_000
 
-/** Requests under way at once. */
-const mostInFlight = 2000
+/** ms after which streams of a key that was revoked, or has expired, are ended at the latest. */
+const revokedWithinMs = 1000
 
 /** ms after which a peer that does not answer is asked whether it is there. */
 const tcpKeepAliveMs = 10_000
@@ -68,16 +72,23 @@ export async function serveHttp(options: HttpFaceOptions): Promise<HttpFace> {
   const host = given === 'localhost' ? '127.0.0.1' : given
   const sessions = new LegacySessions(core)
   const streams = new SseSessions(core)
+  const limits = new Limits(options.accessOptions.requests)
   const listener = (request: IncomingMessage, response: ServerResponse) => {
     response.once('finish', () => {
       if (response.statusCode >= 400) core.figures.refused(response.statusCode)
       if (!request.complete) endSoon(request)
     })
-    void handle({ request, response, scheme, sessions, streams, options }).catch((error: unknown) => {
+    void handle({ request, response, scheme, sessions, streams, limits, options }).catch((error: unknown) => {
       core.log.error({ err: error }, `A request failed: ${wordsOf(error)}`)
       refuse(response, 500, new RpcError(rpcCode.internalError, 'Internal error'))
     })
   }
+  const revoking = setInterval(() => {
+    const isAdmitted = (principal: Principal) => options.access.stillAdmits(principal)
+    sessions.endOf(isAdmitted)
+    streams.endOf(isAdmitted)
+  }, revokedWithinMs)
+  revoking.unref()
   const server = await makeServer(options, scheme, listener)
   const sockets = new Set<Socket>()
   server.on('connection', (socket: Socket) => {
@@ -93,6 +104,7 @@ export async function serveHttp(options: HttpFaceOptions): Promise<HttpFace> {
   return {
     url,
     close: async () => {
+      clearInterval(revoking)
       sessions.close()
       streams.close()
       await new Promise<void>((resolve) => {
@@ -175,10 +187,19 @@ interface Arrival {
   readonly scheme: Scheme
   readonly sessions: LegacySessions
   readonly streams: SseSessions
+  readonly limits: Limits
   readonly options: HttpFaceOptions
 }
 
-async function handle({ request, response, scheme, sessions, streams, options }: Arrival): Promise<void> {
+async function handle({
+  request,
+  response,
+  scheme,
+  sessions,
+  streams,
+  limits,
+  options,
+}: Arrival): Promise<void> {
   const { core, access, http } = options
   const { headers, method = '' } = request
   const from = request.socket.remoteAddress ?? ''
@@ -188,48 +209,47 @@ async function handle({ request, response, scheme, sessions, streams, options }:
     return invalid(response, 400, 'Bad Request: the request names no valid host')
   if (!isTrustedHost(host, http.hosts))
     return forbidden(response, `Forbidden: this server is not called ${oneLine(host.name)}`)
-  const origin = new Origins(host, []).kindOf(headers.origin)
-  if (origin !== 'none' && origin !== 'same')
+  const origin = new Origins(host, options.accessOptions.cors).kindOf(headers.origin)
+  if (origin === 'foreign')
     return forbidden(response, 'Forbidden: the request comes from a page of another server')
+  if (origin === 'family' && allowPage(request, response, 'GET, POST, DELETE')) return
   const path = target.path.split('?')[0] ?? ''
+  const tooFast = limits.ofSource(from)
+  if (tooFast !== undefined) return refuseFull(response, tooFast)
   if (isProbe(path)) return answerProbe(path, request, response, options)
   const place = /^\/(mcp|sse|messages)(?:\/([^/]*))?$/.exec(path)
   if (place === null) return invalid(response, 404, 'Not Found: there is nothing at this path; use /mcp')
   const [, kind = '', only] = place
-  const admission = access.judge(headers, from)
+  const admission = access.judge(request, from)
   if (!admission.ok) return refuseAdmission(response, admission)
   const { principal } = admission
   const directory = core.directoryFor(principal, only)
   if (directory === undefined) return refuseDirectory(response, core, principal, only)
   const allow = methodsOf[kind] ?? []
   if (!allow.includes(method)) return refuseMethod(response, method, allow.join(', '))
-  const isBusy = core.inFlight >= mostInFlight
-  if (isBusy || core.isEnding) {
-    const what = isBusy ? 'too many requests are under way' : 'the gateway ends'
-    return refuse(response, 503, new RpcError(rpcCode.overloaded, what), { 'retry-after': '1' })
-  }
+  if (core.isEnding) return refuseFull(response, { status: 503, message: 'the gateway ends' })
   const isLenient = !options.strict && isLoopback(from)
   const visit: Visit = { request, response, principal, directory, isLenient }
-  switch (`${method} ${kind}`) {
-    case 'GET sse':
-      return streams.open(visit, only)
-    case 'GET mcp':
-      return sessions.stream(visit)
-    case 'DELETE mcp':
-      return sessions.end(visit)
-    case 'POST messages': {
-      const session = streams.find(visit)
-      const message = session && (await messageIn(visit))
-      if (session !== undefined && message !== undefined) streams.post(session, visit, message)
-      return
-    }
-    default: {
-      const message = await messageIn(visit)
-      if (message === undefined) return
-      if (isModern(headers, message)) return answerModern(visit, core, message)
-      return sessions.post(visit, message)
-    }
+  if (method === 'GET') return kind === 'sse' ? streams.open(visit, only) : sessions.stream(visit)
+  if (method === 'DELETE') return sessions.end(visit)
+  const leave = limits.enter(principal.id, from)
+  if (typeof leave !== 'function') return refuseFull(response, leave)
+  try {
+    if (kind === 'messages') return await takeForStream(visit, streams)
+    const message = await messageIn(visit)
+    if (message === undefined) return
+    return isModern(headers, message)
+      ? await answerModern(visit, core, message)
+      : await sessions.post(visit, message)
+  } finally {
+    leave()
   }
+}
+
+async function takeForStream(visit: Visit, streams: SseSessions): Promise<void> {
+  const session = streams.find(visit)
+  const message = session && (await messageIn(visit))
+  if (session !== undefined && message !== undefined) await streams.post(session, visit, message)
 }
 
 /** The methods of HTTP that each kind of place understands. */
@@ -252,6 +272,10 @@ function refuseDirectory(
   const seen = known.filter((id) => connectors === null || connectors.includes(id))
   const message = `there is no connector "${oneLine(only)}"; known connectors: ${seen.join(', ') || 'none'}`
   refuse(response, 404, new RpcError(rpcCode.invalidRequest, message))
+}
+
+function refuseFull(response: ServerResponse, { status, message }: Full): void {
+  refuse(response, status, new RpcError(rpcCode.overloaded, message), { 'retry-after': '1' })
 }
 
 function invalid(response: ServerResponse, status: number, message: string): void {

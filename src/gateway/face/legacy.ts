@@ -1,5 +1,6 @@
 import { monotonicMs } from '../../os/clock.ts'
 import type { GatewayCore } from '../gateway-core.ts'
+import type { Principal } from '../principal.ts'
 import { RpcError, rpcCode } from '../protocol/errors.ts'
 import { isRequest, type Message } from '../protocol/message.ts'
 import { legacyRevisions } from '../protocol/revisions.ts'
@@ -98,8 +99,11 @@ export class LegacySessions {
   async #alone(visit: Visit, message: Message): Promise<void> {
     const session = this.#core.newSession(visit.principal, visit.directory, () => false)
     const waiting = new RequestReply(visit.response, false)
+    // Nobody else can take the answer.
+    const own = new AbortController()
+    visit.response.once('close', () => own.abort(new Error('the client has gone')))
     try {
-      const answer = await session.take(message, waiting)
+      const answer = await session.take(message, waiting, own)
       const { status, headers } = statusOf(answer, bareStatuses)
       waiting.answer(answer, status, headers)
     } finally {
@@ -161,6 +165,13 @@ export class LegacySessions {
     this.#held.delete(id)
     session.close()
     stream?.end()
+  }
+
+  /** Ends the sessions of those who are no longer admitted. */
+  endOf(isAdmitted: (principal: Principal) => boolean): void {
+    for (const [id, held] of this.#held) {
+      if (!isAdmitted(held.session.principal)) this.#end(id, held)
+    }
   }
 
   #sweep(): void {

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { wallTime } from '../../os/clock.ts'
 import { oneLine } from '../../os/printable.ts'
 import type { GatewayState } from '../../record/shapes/gateway-state.ts'
-import type { Access } from '../access.ts'
+import { type Access, showsSomething } from '../access.ts'
 import type { GatewayCore } from '../gateway-core.ts'
 import { refuseAdmission, refuseMethod, send } from './visit.ts'
 
@@ -39,8 +39,7 @@ export async function answerProbe(
   }
   const now = state()
   const isReady = now.connectors.every(({ healthy }) => healthy)
-  const hasKey = headers['x-api-key'] !== undefined || headers.authorization !== undefined
-  const admission = hasKey || path === '/metrics' ? access.judge(headers, from) : undefined
+  const admission = showsSomething(request) || path === '/metrics' ? access.judge(request, from) : undefined
   if (admission?.ok === false) return refuseAdmission(response, admission)
   if (path === '/metrics') {
     const { contentType, text } = await core.figures.exposition(now, core.inFlight)

@@ -1,4 +1,5 @@
 import type { GatewayCore } from '../gateway-core.ts'
+import type { Principal } from '../principal.ts'
 import { RpcError, rpcCode } from '../protocol/errors.ts'
 import type { Message } from '../protocol/message.ts'
 import type { Session } from '../session.ts'
@@ -59,14 +60,20 @@ export class SseSessions {
   }
 
   /** POST /messages, /messages/ID: what comes of it goes to the stream. */
-  post(session: Session, { response }: Visit, message: Message): void {
+  async post(session: Session, { response }: Visit, message: Message): Promise<void> {
     const held = this.#held.get(session.id)
     if (held === undefined) return
     const { stream } = held
     send(response, 202, '{}')
-    void session
-      .take(message, { send: (text) => void stream.send(text) })
-      .then((answer) => answer !== undefined && stream.send(answer))
+    const answer = await session.take(message, { send: (text) => void stream.send(text) })
+    if (answer !== undefined) stream.send(answer)
+  }
+
+  /** Ends the streams of those who are no longer admitted. */
+  endOf(isAdmitted: (principal: Principal) => boolean): void {
+    for (const { session, stream } of this.#held.values()) {
+      if (!isAdmitted(session.principal)) stream.end()
+    }
   }
 
   close(): void {

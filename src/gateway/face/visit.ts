@@ -22,8 +22,8 @@ export function refuse(
   more: Readonly<Record<string, string>> = {},
   id = 'null',
 ): void {
-  // An unread body may be on its way.
-  const closing: Record<string, string> = status === 413 || status === 408 ? { connection: 'close' } : {}
+  // The rest of a body that is too long is read and thrown away: its sender would not read the refusal otherwise.
+  const closing: Record<string, string> = status === 408 ? { connection: 'close' } : {}
   send(response, status, errorText(id, error), { ...closing, ...more })
 }
 

@@ -212,7 +212,8 @@ export class GatewayUnit implements Unit<GatewayHealth> {
 }
 
 function optionsOf({ file, gateway }: GatewayUnitConfiguration): GatewayProcessOptions {
-  return { file, connectors: null, http: gateway.http ?? null, strict: gateway.strict, allowNone: false }
+  const { http, strict, access } = gateway
+  return { file, connectors: null, http: http ?? null, strict, allowNone: false, access }
 }
 
 function placeOf({
