@@ -3,7 +3,7 @@ import { describe, expect } from 'vitest'
 import { it } from '../support/fixtures.ts'
 import { first, order } from '../support/ordered.ts'
 import { processesWith, programWhen, runningAs, script, startPrograms } from '../support/programs.ts'
-import { until } from '../support/tools.ts'
+import { killIfThere, until } from '../support/tools.ts'
 import type { Watched } from '../support/watched.ts'
 
 /** A program whose process ends at SIGUSR2 and leaves two others behind, which print and answer to SIGTERM. */
@@ -172,7 +172,7 @@ describe('A program whose process ends and leaves others behind', { timeout: 120
       expect(processesWith('// gone off')).toEqual(expect.arrayContaining([first, Number(second)]))
     } finally {
       await watched.run('proxy-ctl', 'stop-monitor')
-      for (const pid of processesWith('// gone off')) process.kill(pid, 'SIGKILL')
+      for (const pid of processesWith('// gone off')) killIfThere(pid)
     }
   })
 })

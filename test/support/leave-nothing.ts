@@ -2,6 +2,7 @@ import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterAll } from 'vitest'
+import { killIfThere } from './tools.ts'
 
 // Set up for every file of `real` and `root`: it gets a temp folder of its own, by which all that it starts can be told. When its tests
 // are over, passed or failed, no process that knows this folder is left, and neither is the folder. Labs of network namespaces are
@@ -14,13 +15,7 @@ chmodSync(folder, 0o755)
 process.env.TMPDIR = folder
 
 afterAll(() => {
-  for (const pid of startedHere()) {
-    try {
-      process.kill(pid, 'SIGKILL')
-    } catch {
-      // It has ended meanwhile.
-    }
-  }
+  for (const pid of startedHere()) killIfThere(pid)
   rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
 })
 

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readlinkSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Resident } from './resident.ts'
-import { type Finished, run } from './tools.ts'
+import { type Finished, killIfThere, run } from './tools.ts'
 
 const FOLDER_PREFIX = 'pw-e2e-'
 
@@ -170,14 +170,6 @@ function removeNamespace(name: string): void {
     rmSync(filesOf(name), { recursive: true, force: true })
   } catch {
     // Not ours to write in, so nothing was written there.
-  }
-}
-
-function killIfThere(pid: number): void {
-  try {
-    process.kill(pid, 'SIGKILL')
-  } catch {
-    // It has ended since it was listed.
   }
 }
 

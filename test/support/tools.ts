@@ -162,6 +162,15 @@ export async function passedWith(nodeOptions: string, ...words: string[]): Promi
   return (JSON.parse(stdout.slice(stdout.indexOf('{'))) as { numPassedTests: number }).numPassedTests
 }
 
+/** Kills a process that may have ended by itself since it was found. */
+export function killIfThere(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+  }
+}
+
 /** Removes a folder whose owner may write into it meanwhile, as a person does who tries again. */
 export function removeInUse(folder: string): void {
   for (let tries = 1; ; tries++) {

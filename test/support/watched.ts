@@ -7,7 +7,7 @@ import type { StatusReport } from '../../src/record/shapes/status-report.ts'
 import { assess } from '../../src/report/assess.ts'
 import { gather } from '../../src/report/gather.ts'
 import { Resident } from './resident.ts'
-import { checkout, type Finished, run, tcpProxy, until } from './tools.ts'
+import { checkout, type Finished, killIfThere, run, tcpProxy, until } from './tools.ts'
 
 /** The words that run one of this project's commands. */
 export function command(name: string, ...words: string[]): string[] {
@@ -156,7 +156,7 @@ export class Watched {
       await resident.stop('SIGKILL')
     }
     const left = [...(await this.forwarders()), ...(await this.#running('mcp-proxy.js'))]
-    for (const pid of left) process.kill(pid, 'SIGKILL')
+    for (const pid of left) killIfThere(pid)
     rmSync(this.directory, { recursive: true, force: true, maxRetries: 5 })
   }
 }
