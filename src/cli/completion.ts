@@ -184,7 +184,8 @@ function namesOfUnits(given: readonly string[]): string[] {
       path.join(readersDirectory(stateDirectoryIn(given)), fileNames.runtimeState),
     )
     const { forwards = [], programs = [] } = reading.kind === 'read' ? reading.state : {}
-    const names = [...forwards, ...programs].map(({ name }) => name)
+    const groups = programs.flatMap(({ group }) => group ?? [])
+    const names = [...new Set([...[...forwards, ...programs].map(({ name }) => name), ...groups])]
     return names.filter((name) => forwardName.test(name))
   } catch {
     return []

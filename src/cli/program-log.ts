@@ -10,14 +10,14 @@ const maxBytes = 256 * 1024 * 1024
 
 /** Reads the lines of a program, and later those that came since. */
 export class ProgramLog {
+  readonly name: string
   readonly #directory: string
-  readonly #name: string
   readonly #level: LogLevel
   #cursor = 0
 
   constructor(directory: string, name: string, level: LogLevel) {
     this.#directory = directory
-    this.#name = name
+    this.name = name
     this.#level = level
   }
 
@@ -32,7 +32,7 @@ export class ProgramLog {
   }
 
   #ask(query: LogQuery): readonly LogEntry[] {
-    const segments = keptSegments(this.#directory, this.#name)
+    const segments = keptSegments(this.#directory, this.name)
     const next = segments.at(-1)?.next ?? 1
     const steps = readSteps(
       { segments, next, unwritten: [] },
@@ -40,7 +40,7 @@ export class ProgramLog {
     )
     const { lines, cursor } = atOnce(steps)
     this.#cursor = cursor
-    return lines.map((line) => logEntryOf(this.#name, line))
+    return lines.map((line) => logEntryOf(this.name, line))
   }
 }
 

@@ -6,6 +6,7 @@ import type { LogEntry, LogLevel } from '../log/entry.ts'
 import { bootId, monotonicMs, wallTime } from '../os/clock.ts'
 import { exitCode, Failure } from '../os/failure.ts'
 import { printable } from '../os/printable.ts'
+import { copiesOf } from '../record/copies.ts'
 import { readJournal } from '../record/journal.ts'
 import { fileNames } from '../record/state-directory.ts'
 import { readersDirectory } from '../record/usual-directories.ts'
@@ -106,8 +107,8 @@ export const proxyLog = program(command, async (asked: string | undefined, optio
   demandReadable(directory)
   if (options.why !== undefined) return tellWhy(directory, options.why, options)
   const find = () => logSources(directory)
-  const program = asked === undefined ? undefined : await programLog(directory, asked, find(), options)
-  if (program !== undefined) return showProgram(directory, program, options)
+  const programs = asked === undefined ? [] : await programLogs(directory, asked, find(), options)
+  if (programs.length > 0) return showPrograms(directory, programs, options)
   const sources = chooseSources(find(), asked)
   return options.follow === true
     ? follow(directory, asked === undefined ? find : () => sources, options)
@@ -128,24 +129,34 @@ function show(directory: string, sources: readonly LogSource[], options: Options
   return exitCode.ok
 }
 
-/** The output of a program of this name; undefined = there is none, or the name is a forward's. */
-async function programLog(
+/** The output of a program of this name, or of each of its copies; empty = there is none, or the name is a forward's. */
+async function programLogs(
   directory: string,
   asked: string,
   sources: readonly LogSource[],
   { level }: Options,
-): Promise<ProgramLog | undefined> {
-  if (sources.some(({ name, port }) => name === asked || String(port) === asked)) return undefined
-  if (!/^[\w.-]+$/.test(asked) || !existsSync(path.join(directory, fileNames.programIndex(asked))))
-    return undefined
+): Promise<readonly ProgramLog[]> {
+  if (sources.some(({ name, port }) => name === asked || String(port) === asked)) return []
+  const isThere = (name: string) =>
+    /^[\w.-]+$/.test(name) && existsSync(path.join(directory, fileNames.programIndex(name)))
+  const copies = copiesOf(directory, asked).filter(isThere)
+  // A program that had no copies before has left a log of its own.
+  const names = copies.length > 0 ? copies : [asked].filter(isThere)
+  if (names.length === 0) return []
   const { ProgramLog } = await import('./program-log.ts')
-  return new ProgramLog(directory, asked, level)
+  return names.map((name) => new ProgramLog(directory, name, level))
 }
 
-async function showProgram(directory: string, log: ProgramLog, options: Options): Promise<number> {
-  const print = printer(0, options)
+async function showPrograms(
+  directory: string,
+  logs: readonly ProgramLog[],
+  options: Options,
+): Promise<number> {
+  const print = printer(logs.length === 1 ? 0 : Math.max(...logs.map(({ name }) => name.length)), options)
   const { tail, since } = query(options)
-  const entries = log.read(tail, since)
+  const inOrder = (entries: readonly LogEntry[]) =>
+    logs.length === 1 ? entries : entries.toSorted((a, b) => (a.time < b.time ? -1 : a.time > b.time ? 1 : 0))
+  const entries = inOrder(logs.flatMap((log) => log.read(tail, since))).slice(-tail)
   const ended = options.follow === true ? endOfReading() : undefined
   print(entries)
   if (ended !== undefined) {
@@ -155,7 +166,7 @@ async function showProgram(directory: string, log: ProgramLog, options: Options)
       const now = performance.now()
       if (now - lookedAt < followEveryMs) return
       lookedAt = now
-      print(log.more())
+      print(inOrder(logs.flatMap((log) => log.more())))
     })
   }
   if (options.follow !== true && entries.length === 0) process.stderr.write('proxy-log: no entries match\n')
@@ -166,6 +177,9 @@ async function tellWhy(directory: string, asked: string, { json, color }: Option
   const now = { time: wallTime(), monotonicMs: monotonicMs(), bootId: bootId() }
   const why = whyRestarted(await readJournal(directory), asked, now)
   if (why.kind === 'unknown-forward') {
+    const copies = copiesOf(directory, asked)
+    if (copies.length > 0)
+      throw new Failure(`${asked} runs as ${copies.join(', ')}: name one of them`, exitCode.usage)
     const known = why.known.length === 0 ? 'it has none yet' : `it has ${why.known.join(', ')}`
     throw new Failure(`the journal has no forward or program "${asked}"; ${known}`, exitCode.usage)
   }

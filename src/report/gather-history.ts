@@ -1,5 +1,6 @@
 import path from 'node:path'
 import { exitCode, Failure } from '../os/failure.ts'
+import { copiesOf } from '../record/copies.ts'
 import { readJournal } from '../record/journal.ts'
 import { readRuntimeState, type StateReading } from '../record/runtime-state.ts'
 import { fileNames } from '../record/state-directory.ts'
@@ -16,9 +17,12 @@ export async function gatherHistory(stateDirectory: string, asked: readonly stri
   const history = historyOf({ entries, now: Date.now(), watchedUntil: watchedUntil(reading) })
   if (asked.length === 0) return history
   const { forwards } = history
-  const chosen = asked.map((word) => {
+  const chosen = asked.flatMap((word) => {
     const found = forwards.find(({ name, port }) => name === word || String(port) === word)
-    if (found !== undefined) return found
+    if (found !== undefined) return [found]
+    const copies = copiesOf(stateDirectory, word)
+    const ofCopies = forwards.filter(({ name }) => copies.includes(name))
+    if (ofCopies.length > 0) return ofCopies
     const known = forwards.map(({ name, port }) => (port === null ? name : `${name} (${port})`)).join(', ')
     throw new Failure(
       `there is no forward "${word}" in the journal; it has ${known || 'none yet'}`,

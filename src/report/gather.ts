@@ -248,11 +248,14 @@ function choose(
     const program = programs.find(({ name }) => name === word)
     const port =
       records.find(({ name }) => name === word)?.port ?? ports.find((known) => String(known) === word)
+    // The name of a program stands for all its copies.
+    const copies = programs.filter(({ group }) => group === word)
     if (program !== undefined) chosenPrograms.push(program)
     else if (port !== undefined) chosenPorts.push(port)
+    else if (copies.length > 0) chosenPrograms.push(...copies)
     else throw unknownUnit(word, ports, records, programs)
   }
-  return { ports: chosenPorts, programs: chosenPrograms }
+  return { ports: [...new Set(chosenPorts)], programs: [...new Set(chosenPrograms)] }
 }
 
 function unknownUnit(

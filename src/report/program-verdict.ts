@@ -19,6 +19,7 @@ export function assessProgram(
   const runningSince = sameBoot && isThere ? record.runningSince : null
   return {
     name: record.name,
+    ...(record.group === undefined ? {} : { group: record.group }),
     state,
     reason,
     failingForMs: severity(state) === 0 ? null : ageOf(record.failingSince, times),

@@ -276,6 +276,20 @@ export function waitingLines({ forwards }: StatusReport, width: number): Line[] 
   return wrapLine([{ text: `… waiting for an app on ${apps}`, colour: 'dim' }], width, '  ')
 }
 
+/** A line for each program that runs as several copies: how many are how. */
+export function copiesLines({ programs }: StatusReport, width: number): Line[] {
+  const groups = [...new Set(programs.flatMap(({ group }) => group ?? []))]
+  return groups.flatMap((group) => {
+    const states = programs.filter((one) => one.group === group).map(({ state }) => stateWord(state))
+    const counts = [...new Set(states)].map(
+      (state) => `${states.filter((one) => one === state).length} ${state}`,
+    )
+    const copies = `${states.length} ${states.length === 1 ? 'copy' : 'copies'}`
+    const text = `  ${group}: ${[copies, ...counts].map(solid).join(', ')}`
+    return wrapLine([{ text, colour: 'dim' }], width, '    ')
+  })
+}
+
 /** Where to find the token of each login, once for all forwards that share it. */
 export function gateLines({ forwards }: StatusReport, width: number): Line[] {
   const places = new Map<string, string[]>()

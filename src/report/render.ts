@@ -4,7 +4,14 @@ import { alertChannelsText } from './alert-channels.ts'
 import { incidentText } from './incidents.ts'
 import { detailLines, entryLines } from './render-detail.ts'
 import { summaryLines } from './render-summary.ts'
-import { type ForwardLine, forwardLines, gateLines, stateWord, waitingLines } from './render-table.ts'
+import {
+  copiesLines,
+  type ForwardLine,
+  forwardLines,
+  gateLines,
+  stateWord,
+  waitingLines,
+} from './render-table.ts'
 import { severity } from './status.ts'
 import { asciiOnly, cutLine, type Line, painted, wrapLine } from './text.ts'
 import { isAbout, unitRows } from './unit-rows.ts'
@@ -42,6 +49,7 @@ export function statusLines(report: StatusReport, width: number, folded = true):
     forwardLines(report, width, isFolded),
     [
       ...(isFolded ? waitingLines(report, width) : []),
+      ...copiesLines(report, width),
       ...gateLines(report, width),
       ...alertLines(report, width),
     ].map((line) => ({ line })),

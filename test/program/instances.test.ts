@@ -146,6 +146,11 @@ describe('A program with copies', { timeout: 240_000 }, () => {
     await phaseOf(watched, 'web-1', 'running')
     expect(await unitNames(watched)).toEqual(['front', 'web-1'])
 
+    // The name of the program stands for its copies wherever a unit is named.
+    const group = await watched.run('proxy-status', 'web')
+    expect(group.stdout).toMatch(/^ {2}web: 1 copy, 1 healthy$/m)
+    expect(group.stdout).toMatch(/^web-1: last events/m)
+
     const stopped = await order(watched, 'stop', 'web')
     expect(stopped.units.map(({ state }) => state.name)).toEqual(['web-1'])
     await spreadsOver(watched, front)

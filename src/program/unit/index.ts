@@ -478,7 +478,10 @@ export class ProgramUnit implements Unit<ProgramHealth> {
 
   record(
     health: ProgramHealth | undefined,
-  ): Pick<ProgramRecord, 'command' | 'readyPort' | 'autostart' | 'keep' | 'ordered' | 'unwell' | 'health'> {
+  ): Pick<
+    ProgramRecord,
+    'command' | 'readyPort' | 'autostart' | 'keep' | 'ordered' | 'group' | 'unwell' | 'health'
+  > {
     const { ready, autostart, keep, ordered, sockets } = this.#configuration
     return {
       command: this.#command,
@@ -487,6 +490,7 @@ export class ProgramUnit implements Unit<ProgramHealth> {
       unwell: this.#wellbeing.unwell,
       ...(keep ? { keep } : {}),
       ...(ordered === undefined ? {} : { ordered }),
+      ...(this.group === undefined ? {} : { group: this.group }),
       health: health ?? null,
     }
   }

@@ -189,6 +189,8 @@ export interface ProgramRecord extends UnitRecord {
   readonly keep?: boolean
   /** The keys of its configuration that orders have set; missing = none. */
   readonly ordered?: readonly string[]
+  /** The program that it is a copy of; missing = none. */
+  readonly group?: string
   /** Null while it does not run. */
   readonly health: ProgramHealth | null
   /** Missing = a program that the configuration describes. */
@@ -337,6 +339,7 @@ const ofProgram = {
   unwell: optional(lenient(object({ problem: text, failures: number }))),
   keep: optional(flag),
   ordered: optional(list(text)),
+  group: optional(text),
   health: lenient(object({ identity: processIdentity, uptimeMs: number })),
 }
 

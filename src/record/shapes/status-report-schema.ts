@@ -107,6 +107,7 @@ const forward = object({
 
 const program = object({
   name: text,
+  group: optional(text),
   state: exactly(...forwardStates),
   reason: nullable(text),
   failingForMs: nullable(number),

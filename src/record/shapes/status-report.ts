@@ -242,6 +242,8 @@ export interface ForwardStatus extends ResourceStatus {
 
 export interface ProgramStatus extends ResourceStatus {
   readonly name: string
+  /** The program that it is a copy of; missing = none. */
+  readonly group?: string
   readonly state: ForwardStatusState
   /** In words; null for a healthy one. */
   readonly reason: string | null
