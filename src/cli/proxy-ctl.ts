@@ -20,6 +20,7 @@ interface Options extends OrderOptions {
   readonly wait?: boolean
   readonly timeout?: number
   readonly within?: number
+  readonly allAtOnce?: boolean
   readonly stopForwards?: boolean
   readonly last?: number
   readonly for?: string
@@ -44,13 +45,14 @@ function unitProgram(
   return {
     command,
     run: async (units: string[], options: Options) => {
-      const { all = false, wait = true, timeout = defaultWaitMs, within } = options
+      const { all = false, wait = true, timeout = defaultWaitMs, within, allAtOnce } = options
       const input = {
         units,
         all,
         wait: wait && timeout > 0,
         timeoutMs: timeout,
         ...(within === undefined ? {} : { withinMs: within }),
+        ...(allAtOnce === undefined ? {} : { allAtOnce }),
       }
       const answer = await order(options, name, input, timeout)
       const { unitsText } = await import('./ctl-output.ts')
@@ -209,7 +211,9 @@ const programs: readonly Program[] = [
   unitProgram('stop', 'Stop forwards and programs; they stay down until somebody starts them.'),
   unitProgram(
     'restart',
-    'Replace running forwards without refusing a connection, restart programs; start what does not run.',
+    'Replace running forwards without refusing a connection, restart programs, copies of one in turn; start what does not run.',
+    (command) =>
+      command.option('--all-at-once', 'copies of one program all at once, instead of one after another'),
   ),
   unitProgram('retry', 'Try again at once what waits: back-off, flapping, blocked.'),
   unitProgram('drain', 'Take no more connections, let those that are open finish, then stop.', (command) =>

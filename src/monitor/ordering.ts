@@ -159,6 +159,7 @@ export class Ordering implements OrderedMonitor {
     return {
       name,
       group: unit.group,
+      leavesWithinMs: unit.leavesWithinMs,
       program: unit.kind === 'program' ? (unit as unknown as ProgramUnit) : undefined,
       record: () => unitRecord(watcher) as OrderedRecord,
       replacement: () => {

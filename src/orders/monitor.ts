@@ -81,6 +81,8 @@ export interface OrderedUnit {
   readonly name: string
   /** The program that it is a copy of; undefined = none. */
   readonly group?: string | undefined
+  /** ms that its connections have when it leaves for good, or is restarted while others take its place; undefined = no forward leads to it. */
+  readonly leavesWithinMs?: number | undefined
   /** Undefined = it is no program. */
   readonly program?: OrderedProgram | undefined
   /** As it is now. */

@@ -13,7 +13,8 @@ import {
   row,
 } from './order.ts'
 import { down, failed, type Goal, type Progress, reached, up, waitFor } from './unit-goals.ts'
-import { failures, type UnitResult, unitResult, waitInput } from './unit-orders.ts'
+import { failures, waitInput } from './unit-orders.ts'
+import { type UnitResult, unitResult } from './unit-result.ts'
 import { stateOf } from './unit-state.ts'
 
 const output = z.object({

@@ -17,6 +17,7 @@ import {
   orderError,
   row,
 } from './order.ts'
+import { restartInTurn } from './rolling-restart.ts'
 import {
   down,
   failed,
@@ -28,7 +29,8 @@ import {
   up,
   waitFor,
 } from './unit-goals.ts'
-import { orderErrorShape, stateOf, unitState } from './unit-state.ts'
+import { type UnitResult, unitResult } from './unit-result.ts'
+import { stateOf } from './unit-state.ts'
 
 const day = 86_400_000
 
@@ -45,17 +47,6 @@ const unitsInput = z.strictObject({
   timeoutMs: waitInput.timeoutMs.optional(),
 })
 
-export const unitResult = z.object({
-  /** `already`: nothing had to be done. `ordered`: nobody waited for it. */
-  outcome: z.enum(['done', 'already', 'ordered', 'failed']),
-  error: orderErrorShape.nullable(),
-  /** False = the next monitor will not know of this order: it could not be saved. */
-  remembered: z.boolean(),
-  state: unitState,
-})
-
-export type UnitResult = Zod.infer<typeof unitResult>
-
 const unitsOutput = z.object({ units: z.array(unitResult) })
 
 export type UnitsOutput = Zod.infer<typeof unitsOutput>
@@ -67,7 +58,8 @@ interface Plan {
   /** What its actor wants from then on; undefined = that does not change. */
   readonly wanted?: 'up' | 'down'
   readonly order: UnitOrder
-  readonly drainMs?: number
+  /** ms that its connections have; undefined = what its configuration says. */
+  readonly drainMs?: number | undefined
   readonly isAlready: (unit: OrderedUnit) => boolean
   /** Why it cannot be done; undefined = it can. */
   readonly refuses: (unit: OrderedUnit) => OrderError | undefined
@@ -83,6 +75,14 @@ const stopping: Plan = {
   goal: () => down,
 }
 
+const restarting: Plan = {
+  wanted: 'up',
+  order: 'restart',
+  isAlready: () => false,
+  refuses: supervised,
+  goal: (before, monitor) => up(before, before.phase === 'running', monitor),
+}
+
 export const unitOrders: readonly Order[] = [
   unitRow(
     'start',
@@ -96,17 +96,24 @@ export const unitOrders: readonly Order[] = [
     },
   ),
   unitRow('stop', 'Stop units. They stay down until somebody starts them again.', stopping),
-  unitRow(
-    'restart',
-    'Replace running forwards without refusing a connection, end and start running programs, and start what does not run.',
-    {
-      wanted: 'up',
-      order: 'restart',
-      isAlready: () => false,
-      refuses: supervised,
-      goal: (before, monitor) => up(before, before.phase === 'running', monitor),
-    },
-  ),
+  row({
+    name: 'restart',
+    summary:
+      'Replace running forwards without refusing a connection, end and start running programs, several copies of one program one after another, and start what does not run.',
+    scope: 'control',
+    changes: true,
+    perUnit: true,
+    input: unitsInput.extend({
+      allAtOnce: z
+        .boolean()
+        .default(false)
+        .describe('copies of one program all at once, instead of one after another'),
+    }),
+    output: unitsOutput,
+    failures,
+    carryOut: ({ allAtOnce, ...input }, around) =>
+      allAtOnce ? forEach(input, around, restarting) : restartEach(input, around),
+  }),
   unitRow('retry', 'Try units that wait (back-off, flapping, blocked) again at once.', {
     order: 'retry',
     isAlready: (unit) => isUp(unit.record()) && unit.replacement()?.state !== 'failed',
@@ -207,6 +214,42 @@ async function forEach(input: UnitsInput, around: Around, plan: Plan): Promise<U
   return { units: await Promise.all(units.map((unit) => carryOut(unit, input, around, plan))) }
 }
 
+/** Several copies of one program are restarted in turn, everything else side by side. */
+async function restartEach(input: UnitsInput, around: Around): Promise<UnitsOutput> {
+  const { monitor, actor, gone } = around
+  if (monitor.isEnding) throw new OrderRefusal('ending', 'the monitor is ending', 'start it again')
+  const units = chosen(input, monitor)
+  const groups = new Set(units.map((unit) => unit.group ?? unit))
+  const results = await Promise.all(
+    [...groups].map(async (group) => {
+      const members = units.filter((unit) => unit === group || unit.group === group)
+      const [first] = members
+      if (members.length === 1 && first !== undefined)
+        return [await carryOut(first, input, around, restarting)]
+      const isLast = new Map(members.map(({ name }) => [name, wants(monitor, name, 'up', actor)]))
+      const waitMs = input.wait ? (input.timeoutMs ?? defaultWaitMs) : undefined
+      return await restartInTurn(members, monitor, waitMs, gone, {
+        overruled: ({ name }) => {
+          if (!monitor.units().some((unit) => unit.name === name)) return errorOf(removed(name))
+          return errorOf(isLast.get(name)?.())
+        },
+        restart: (unit, ending) => {
+          const patient = { ...input, wait: true, timeoutMs: day }
+          // Its connections finish first, as those of a copy that leaves for good.
+          const plan = { ...restarting, drainMs: unit.leavesWithinMs }
+          return carryOut(unit, patient, { ...around, gone: ending }, plan)
+        },
+      })
+    }),
+  )
+  const inOrder = new Map(results.flat().map((result) => [result.state.name, result]))
+  return { units: units.flatMap(({ name }) => inOrder.get(name) ?? []) }
+}
+
+function errorOf(progress: Progress | undefined): OrderError | undefined {
+  return progress?.kind === 'failed' ? progress.error : undefined
+}
+
 /** All that are named are looked up before anything is done. */
 export function chosen(
   { units: asked, all }: { readonly units: readonly string[]; readonly all: boolean },
@@ -264,7 +307,8 @@ async function carryOut(
   if (!wait) return { outcome: 'ordered', error: null, remembered, state: stateOf(unit) }
   const goal = plan.goal(before, monitor)
   const progress = await waitFor(
-    () => isLast() ?? (monitor.units().some(({ name }) => name === unit.name) ? goal(unit) : removed(unit)),
+    () =>
+      isLast() ?? (monitor.units().some(({ name }) => name === unit.name) ? goal(unit) : removed(unit.name)),
     monitor,
     timeoutMs ?? defaultWaitMs,
     gone,
@@ -293,7 +337,7 @@ function timedOut(unit: OrderedUnit, { wanted, order }: Plan): OrderError {
   return orderError('timed-out', `${what}: ${stateOf(unit).state}${because}`, nextToRead(record))
 }
 
-function removed({ name }: OrderedUnit): Progress {
+function removed(name: string): Progress {
   const message = `${name} is no longer configured`
   return failed('unit-removed', message, nextOrder('list'))
 }
@@ -304,7 +348,8 @@ interface Wish {
   readonly actor: Actor
 }
 
-const wishes = new WeakMap<OrderedMonitor, Map<string, Wish>>()
+/** By state directory: whoever is bound to some units sees another monitor, and gives orders to the same. */
+const wishes = new Map<string, Map<string, Wish>>()
 
 /** Notes what an order wants. @returns what tells whether a later one wants something else. */
 function wants(
@@ -313,8 +358,8 @@ function wants(
   wanted: Plan['wanted'],
   actor: Actor,
 ): () => Progress | undefined {
-  const all = wishes.get(monitor) ?? new Map<string, Wish>()
-  wishes.set(monitor, all)
+  const all = wishes.get(monitor.stateDirectory) ?? new Map<string, Wish>()
+  wishes.set(monitor.stateDirectory, all)
   const direction = wanted ?? 'up'
   const mine = wanted === undefined ? all.get(name) : { wanted, actor }
   if (mine !== undefined) all.set(name, mine)

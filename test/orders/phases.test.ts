@@ -1,6 +1,6 @@
 import { createServer, type Server } from 'node:net'
 import { describe, expect, it } from 'vitest'
-import type { UnitResult } from '../../src/orders/unit-orders.ts'
+import type { UnitResult } from '../../src/orders/unit-result.ts'
 import { startMonitor } from '../support/monitored.ts'
 import { give, giveTo, heldConnection, phaseOf } from '../support/ordered.ts'
 import { freePort } from '../support/tools.ts'

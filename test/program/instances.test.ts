@@ -1,5 +1,5 @@
 // Copies of a program, the forward that spreads over them, and the order that sets how many there are.
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createConnection, type Socket } from 'node:net'
 import { describe, expect } from 'vitest'
 import { askControl } from '../../src/control/client.ts'
@@ -43,6 +43,19 @@ async function connectAll(port: number, count: number): Promise<Client[]> {
   const clients: Client[] = []
   for (let made = 0; made < count; made++) clients.push(await connect(port))
   return clients
+}
+
+/** All that a server says before it ends the connection; what went wrong when it says nothing. */
+function answerOf(port: number): Promise<string> {
+  return new Promise((resolve) => {
+    let text = ''
+    const socket = createConnection({ port, host: '127.0.0.1' })
+    socket.on('error', (error) => resolve(String(error)))
+    socket.on('data', (data) => {
+      text += String(data)
+    })
+    socket.on('close', () => resolve(text))
+  })
 }
 
 const namesOf = (clients: readonly Client[]) => clients.map(({ name }) => name).sort()
@@ -165,6 +178,77 @@ describe('A program with copies', { timeout: 240_000 }, () => {
       return last.code === 'SC' && last.reason === 'program web is not ready'
     })
     await next.stop('SIGTERM')
+  })
+
+  it('is restarted one copy after another, and a forward refuses nobody meanwhile', async ({ watched }) => {
+    const [front, base] = [await freePort(), await freeRow()]
+    const answers = script(
+      `const { PORT, PORT_WATCHDOG_PROGRAM: name, BAD } = process.env`,
+      `if (name === 'web-2' && require('node:fs').existsSync(BAD)) process.exit(3)`,
+      `const server = require('node:net').createServer((s) => s.on('error', () => {}).end(name + ' ' + process.pid))`,
+      `process.on('SIGTERM', () => server.close(() => process.exit()))`,
+      `server.listen(PORT, '127.0.0.1')`,
+    )
+    const web = {
+      name: 'web',
+      command: answers,
+      env: { BAD: watched.file('bad') },
+      ready: { port: base },
+      instances: 3,
+      // One that fails is seen to wait for its next try.
+      restart: { backoff: '1s' },
+    }
+    const forwards = [{ name: 'front', listen: front, target: 'program:web', drain: '5s', dialRetry: 0 }]
+    const monitor = await startPrograms(watched, [web], { forwards })
+    for (const name of ['web-1', 'web-2', 'web-3']) await runningAs(watched, name)
+    await spreadsOver(watched, front, 'web-1', 'web-2', 'web-3')
+    const listed = await watched.run('proxy-status', 'web')
+    expect(listed.stdout).toMatch(/^ {2}web: 3 copies, 3 healthy$/m)
+    expect(listed.stdout.match(/^✓ web-\d +healthy/gm)).toHaveLength(3)
+
+    let isOver = false
+    const served: string[] = []
+    const asking = (async () => {
+      while (!isOver) served.push(await answerOf(front))
+    })()
+    const restarted = await order(watched, 'restart', 'web')
+    isOver = true
+    await asking
+    expect(restarted.answer).toMatchObject({ done: true })
+    expect(restarted.units.map(({ outcome, state }) => `${outcome} ${state.name}`)).toEqual([
+      'done web-1',
+      'done web-2',
+      'done web-3',
+    ])
+    expect(served.filter((text) => !/^web-[123] \d+$/.test(text))).toEqual([])
+    expect(new Set(served).size, 'before and after').toBeGreaterThan(3)
+    // Each was ready again before the next was ended.
+    const told = readFileSync(watched.file('events.jsonl'), 'utf8')
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { name?: string; to?: string })
+      .filter(({ name, to }) => name?.startsWith('web-') && (to === 'stopping' || to === 'running'))
+      .map(({ name, to }) => `${name} ${to}`)
+    const roll = ['web-1', 'web-2', 'web-3'].flatMap((name) => [`${name} stopping`, `${name} running`])
+    expect(told.slice(told.indexOf('web-1 stopping'))).toEqual(roll)
+
+    // One that does not become ready ends the restart; the next ones go on as they are.
+    writeFileSync(watched.file('bad'), '')
+    const before = await runningAs(watched, 'web-3')
+    const failed = await order(watched, 'restart', 'web')
+    expect(failed.units.map(({ outcome, error, state }) => [state.name, outcome, error?.code])).toEqual([
+      ['web-1', 'done', undefined],
+      ['web-2', 'failed', 'failed'],
+      ['web-3', 'failed', 'replacement-failed'],
+    ])
+    expect(failed.units[2]?.error?.message).toBe(
+      'web-3 was not restarted, because web-2 did not become ready: it goes on as it is',
+    )
+    expect(await runningAs(watched, 'web-3')).toBe(before)
+    rmSync(watched.file('bad'))
+    const all = await order(watched, 'restart', 'web', '--all-at-once')
+    expect(all.units.map(({ outcome }) => outcome)).toEqual(['done', 'done', 'done'])
+    await monitor.stop('SIGTERM')
   })
 
   it('is scaled within bounds, and another number in the file counts more', async ({ watched }) => {

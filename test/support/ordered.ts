@@ -1,7 +1,7 @@
 import { createConnection, type Socket } from 'node:net'
 import { askControl } from '../../src/control/client.ts'
 import type { OrderAnswer } from '../../src/orders/order.ts'
-import type { UnitResult } from '../../src/orders/unit-orders.ts'
+import type { UnitResult } from '../../src/orders/unit-result.ts'
 import type { UnitState } from '../../src/orders/unit-state.ts'
 import type { Finished } from './tools.ts'
 import { until } from './tools.ts'

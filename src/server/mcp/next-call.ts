@@ -19,8 +19,12 @@ export const toolOfOrder: Readonly<Record<string, string>> = {
   send: 'send_input',
 }
 
+/** Orders that a tool for several gives, as its `action`. */
+const actions: ReadonlySet<string> = new Set(['retry', 'adopt', 'end'])
+
 /** `get_logs {"units":["web"]}`; undefined = no tool gives this order. */
 export function callText({ order, units }: NextOrder): string | undefined {
+  if (actions.has(order)) return `process_control ${JSON.stringify({ action: order, units })}`
   const tool = Object.hasOwn(toolOfOrder, order) ? toolOfOrder[order] : undefined
   if (tool === undefined) return undefined
   return units.length === 0 ? tool : `${tool} ${JSON.stringify({ units })}`

@@ -1,6 +1,6 @@
 /** Tools about units: list, start, stop, restart, scale, wait. */
 import * as z from '../../config/zod.ts'
-import type { UnitResult } from '../../orders/unit-orders.ts'
+import type { UnitResult } from '../../orders/unit-result.ts'
 import type { UnitState } from '../../orders/unit-state.ts'
 import type { Waited } from '../../orders/wait-order.ts'
 import { severity } from '../../report/status.ts'
@@ -79,11 +79,14 @@ export const unitTools: readonly Tool[] = [
     'process_restart',
     'Restart',
     'restart',
-    'Restarts units, or starts those that do not run, and waits until they run. A forward is replaced without refusing a connection.',
+    'Restarts units, or starts those that do not run, and waits until they run. A forward is replaced without refusing a connection. Copies of a program in turn.',
     {
       ...destroys,
       idempotentHint: false,
     },
+    unitsInput.extend({
+      allAtOnce: z.boolean().default(false).describe('copies of a program not in turn'),
+    }),
   ),
   control(
     'restart_forward',
@@ -126,6 +129,7 @@ function control(
   order: string,
   description: string,
   annotations: Tool['annotations'],
+  input = unitsInput,
 ): Tool {
   return {
     name,
@@ -133,8 +137,8 @@ function control(
     description,
     orders: [order],
     annotations,
-    schemas: () => ({ input: unitsInput, output: unitsOutput }),
-    run: (input, give) => ordered(order, input, give),
+    schemas: () => ({ input, output: unitsOutput }),
+    run: (given, give) => ordered(order, given, give),
   }
 }
 

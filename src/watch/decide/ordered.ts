@@ -68,12 +68,16 @@ export function endRunning(state: In<'running'>, { why, drainMs }: OrderSeen, co
 }
 
 /** Replaced, without refusing anybody. */
-export function replaceRunning(state: In<'running'>, { order, why }: OrderSeen, context: Context): Decision {
+export function replaceRunning(
+  state: In<'running'>,
+  { order, why, drainMs }: OrderSeen,
+  context: Context,
+): Decision {
   const { supervisor, phase } = state
   if (supervisor !== undefined) return keepSupervised(state, supervisor.by, 'restart')
   if (phase.replacement?.state === 'starting') return unchanged(state)
   if (context.canHandOver === false && order !== 'hand-over')
-    return stop(state, phase.identity, 'start', { code: 'ordered', why }, context)
+    return stop(state, phase.identity, 'start', { code: 'ordered', why }, context, drainMs)
   return replace(state, { code: 'ordered', why }, context, order === 'hand-over')
 }
 

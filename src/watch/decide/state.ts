@@ -246,7 +246,7 @@ export type Observation =
       readonly kind: 'order'
       readonly order: UnitOrder
       readonly why: string
-      /** With `stop`: ms that its work has to finish; undefined = the unit's own drain time. */
+      /** With `stop`, and `restart` of what is ended for it: ms that its work has to finish; undefined = the unit's own drain time. */
       readonly drainMs?: number | undefined
     }
 

@@ -1,7 +1,9 @@
 // What the tools answer to a model, whatever the monitor says: how long, in which order, without secrets.
+
 import { describe, expect, it } from 'vitest'
-import type { UnitResult } from '../../../src/orders/unit-orders.ts'
+import type { UnitResult } from '../../../src/orders/unit-result.ts'
 import type { UnitState } from '../../../src/orders/unit-state.ts'
+import { forAgent } from '../../../src/server/mcp/next-call.ts'
 import type { OrderRoad } from '../../../src/server/mcp/road.ts'
 import { callTool, offeredTools } from '../../../src/server/mcp/tools.ts'
 import { Traffic } from '../../../src/server/mcp/traffic.ts'
@@ -165,6 +167,25 @@ describe('An answer', () => {
       expect(one).toContain('[redacted]')
       expect(one).not.toMatch(/hunter2|0123456789abcdef/)
     }
+  })
+})
+
+describe('The next step', () => {
+  it('is a call, also of what a tool for several orders does', () => {
+    const next = (order: string) => {
+      const error = {
+        code: 'detached' as const,
+        message: 'm',
+        next: 'x',
+        nextOrder: { order, units: ['web'] },
+      }
+      const answer = forAgent({ done: false, error })
+      return 'error' in answer ? answer.error.next : undefined
+    }
+    expect(next('logs')).toBe('get_logs {"units":["web"]}')
+    expect(next('end')).toBe('process_control {"action":"end","units":["web"]}')
+    expect(next('adopt')).toBe('process_control {"action":"adopt","units":["web"]}')
+    expect(next('drain'), 'no tool gives it').toBe('x')
   })
 })
 
