@@ -5,6 +5,7 @@ import type { Additions } from '../config/edit.ts'
 import { configurationFileName, findConfigurationFile } from '../config/find-file.ts'
 import { builtIn } from '../config/templates/built-in.ts'
 import type { ProgramTemplate } from '../config/templates/index.ts'
+import type { FoundTemplates } from '../config/templates/own-templates.ts'
 import { parsePort } from '../config/values.ts'
 import { createFileAtomically, replaceFile } from '../os/atomic-file.ts'
 import { errorText, exitCode, Failure } from '../os/failure.ts'
@@ -81,7 +82,7 @@ function isFound(file: string): boolean {
 async function chosen(
   named: string | undefined,
   folder: string,
-  templates: readonly ProgramTemplate[],
+  { templates, broken, problems }: FoundTemplates,
 ): Promise<ProgramTemplate> {
   if (!existsSync(folder))
     throw new Failure(`the folder ${folder} does not exist; name another one: --cwd FOLDER`, exitCode.noInput)
@@ -89,6 +90,8 @@ async function chosen(
   if (named !== undefined) {
     const template = templates.find(({ name }) => name === named)
     if (template !== undefined) return template
+    if (broken.has(named))
+      throw new Failure(problems.map(({ text }) => text).join('; '), exitCode.configuration)
     throw new Failure(`there is no template "${named}"; there are ${known}; ${byHand}`, exitCode.usage)
   }
   const { templatesFor } = await import('../config/templates/recognise.ts')

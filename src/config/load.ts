@@ -180,7 +180,9 @@ async function expandTemplates(file: string, content: unknown): Promise<Expanded
   if (!hasPrograms) return { content, problems: [] }
   const { templatesBeside } = await import('./templates/own-templates.ts')
   const { withTemplates } = await import('./templates/index.ts')
-  return withTemplates(content, templatesBeside(file))
+  const { templates, broken, problems } = templatesBeside(file)
+  const expanded = withTemplates(content, templates, broken)
+  return { ...expanded, problems: [...problems, ...expanded.problems] }
 }
 
 /** The line, from 1, at which a place stands, or what holds it. */

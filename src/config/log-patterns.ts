@@ -1,4 +1,5 @@
 import { createRequire } from 'node:module'
+import { literalAlternatives } from './literal-regex.ts'
 
 export interface PatternRule {
   /** RE2 syntax: no look-around, no back-references. */
@@ -24,6 +25,8 @@ const require = createRequire(import.meta.url)
  */
 export function compileRegex(regex: string): (text: string) => boolean {
   if (regex.length > longestRegex) throw new Error(`it is longer than ${longestRegex} characters`)
+  const texts = literalAlternatives(regex)
+  if (texts !== undefined) return (text) => texts.some((one) => text.includes(one))
   // By require, and only here: who configures no pattern does not load it.
   const { RE2JS } = require('re2js') as typeof import('re2js')
   try {

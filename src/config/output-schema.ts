@@ -43,7 +43,9 @@ const patternsFile = z.strictObject({ patterns: rules })
 const longestWindowMs = 600_000
 
 const errorRate = z.strictObject({
-  above: count.describe('so many lines of the class error are still allowed, stack traces included'),
+  above: count.describe(
+    'so many errors are still allowed; a line of the class error and its stack trace are one',
+  ),
   within: duration
     .refine((ms) => ms >= 1000 && ms <= longestWindowMs, 'write 1s to 10m')
     .optional()
@@ -65,7 +67,7 @@ export const output = z.strictObject({
   errorRate: errorRate
     .optional()
     .describe(
-      'how many lines of the class error are too many, such as { above: 10, within: 1m, action: alert }; with action restart, too many are a failure',
+      'how many errors are too many, such as { above: 10, within: 1m, action: alert }; with action restart, too many are a failure',
     ),
   patterns: z
     .union([z.string().min(1), rules, z.array(z.union([z.string().min(1), rules]))])

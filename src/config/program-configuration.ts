@@ -55,7 +55,7 @@ export interface HealthCondition {
 
 /** How many errors a program may print. */
 export interface ErrorRate {
-  /** Lines of the class `error` within the window; one more is too many. */
+  /** Errors (lines of the class `error`, each with its stack trace) within the window; one more is too many. */
   readonly above: number
   readonly withinMs: number
   /** `restart`: it counts as a failure of the program. `alert`: an incident of its own. */

@@ -5,9 +5,11 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { parse, stringify } from 'yaml'
 import { withEntries } from '../../src/config/edit.ts'
+import { configurationFrom, type InvalidConfiguration } from '../../src/config/load.ts'
 import { builtIn } from '../../src/config/templates/built-in.ts'
 import { withTemplates } from '../../src/config/templates/index.ts'
 import { templatesFor, virtualPython } from '../../src/config/templates/recognise.ts'
+import { words } from '../../src/config/templates/words.ts'
 import { temporaryDirectory } from '../support/children.ts'
 
 const expanded = (...programs: unknown[]) => withTemplates({ programs }, builtIn)
@@ -21,12 +23,19 @@ describe('An entry with a template', () => {
           cwd: 'web',
           command: ['node_modules/.bin/vite', '--port', '5173', '--strictPort'],
           ready: { port: 5173 },
+          output: words.vite,
         },
       ],
     })
     expect(expanded({ name: 'api', template: 'express', port: 4000 }).content).toEqual({
       programs: [
-        { name: 'api', command: ['npm', '--silent', 'start'], env: { PORT: '4000' }, ready: { port: 4000 } },
+        {
+          name: 'api',
+          command: ['npm', '--silent', 'start'],
+          env: { PORT: '4000' },
+          ready: { port: 4000 },
+          output: words.express,
+        },
       ],
     })
   })
@@ -46,6 +55,7 @@ describe('An entry with a template', () => {
           command: ['.venv/bin/python', 'manage.py', 'check', 1],
           env: { PYTHONUNBUFFERED: '1', A: 'b' },
           ready: { port: 8000 },
+          output: words.django,
         },
       ],
     })
@@ -94,6 +104,40 @@ describe('An entry with a template', () => {
       expect(JSON.stringify(entry), name).not.toMatch(/0\.0\.0\.0|"::"/)
       expect(entry.ready, name).toEqual({ port: '{port}' })
     }
+  })
+})
+
+describe('Templates beside the configuration', () => {
+  it('that are broken hide no other mistake: all are told at once, and nothing that would follow from them', async (t) => {
+    const folder = temporaryDirectory(t)
+    const file = path.join(folder, 'port-watchdog.yaml')
+    mkdirSync(path.join(folder, 'templates'))
+    const template = (name: string, text: string) => writeFileSync(path.join(folder, 'templates', name), text)
+    template('api.yaml', 'summry: x\nport: 99999\ncomand: [x]\n')
+    template('odd name.yaml', 'command: [x]\n')
+    template('torn.yaml', 'command: [x\n')
+    template('good.yaml', 'command: [x]\n')
+    const programs = [
+      { name: 'a', template: 'api', port: 4000, restrat: {} },
+      { name: 'b', template: 'torn' },
+      { name: 'c', template: 'nobody' },
+      { name: 'd', template: 'good' },
+    ]
+    const forwards = [{ name: 'f', listen: 'x', target: 'program:a' }]
+    const refused = await configurationFrom(file, stringify({ programs, forwards })).then(
+      () => expect.unreachable('it is taken'),
+      (error: InvalidConfiguration) => error,
+    )
+    const own = path.join(folder, 'templates')
+    expect(refused.found.map(({ message }) => message.replace(`${own}/`, ''))).toEqual([
+      'api.yaml: port: must be at most 65535',
+      'api.yaml: it has no command; write a list such as [npm, run, dev]',
+      'odd name.yaml: a template is named by its file: letters, digits, ".", "_" or "-"',
+      expect.stringMatching(/^torn.yaml: .* at line 2, column 1$/),
+      expect.stringMatching(/^programs\[2\].template: there is no template "nobody"; there are .*, good$/),
+      'programs[0]: unknown key "restrat" (did you mean restart?)',
+      'forwards[0].listen must be a number',
+    ])
   })
 })
 

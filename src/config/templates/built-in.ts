@@ -1,4 +1,5 @@
 import type { ProgramTemplate } from './index.ts'
+import { words } from './words.ts'
 
 const ready = { port: '{port}' }
 
@@ -38,7 +39,11 @@ export const builtIn: readonly ProgramTemplate[] = [
   template('vite', 'the dev server of Vite', {
     port: 5173,
     traits: [{ dependency: 'vite' }],
-    entry: { command: ['node_modules/.bin/vite', '--port', '{port}', '--strictPort'], ready },
+    entry: {
+      command: ['node_modules/.bin/vite', '--port', '{port}', '--strictPort'],
+      ready,
+      output: words.vite,
+    },
   }),
   template('nextjs', 'the dev server of Next.js', {
     port: 3000,
@@ -47,6 +52,7 @@ export const builtIn: readonly ProgramTemplate[] = [
       command: ['node_modules/.bin/next', 'dev', '--hostname', 'localhost', '--port', '{port}'],
       env: { NEXT_TELEMETRY_DISABLED: '1' },
       ready,
+      output: words.nextjs,
       readyWithin: slowStart,
     },
   }),
@@ -54,7 +60,12 @@ export const builtIn: readonly ProgramTemplate[] = [
     port: 3000,
     traits: [{ dependency: 'express' }],
     note: 'The app must listen on the port in the variable PORT, and on localhost only: app.listen(process.env.PORT, "localhost").',
-    entry: { command: ['npm', '--silent', 'start'], env: { PORT: '{port}' }, ready },
+    entry: {
+      command: ['npm', '--silent', 'start'],
+      env: { PORT: '{port}' },
+      ready,
+      output: words.express,
+    },
   }),
   template('fastapi', 'a FastAPI app in main.py, run by uvicorn', {
     port: 8000,
@@ -74,6 +85,7 @@ export const builtIn: readonly ProgramTemplate[] = [
       ],
       env: { PYTHONUNBUFFERED: '1' },
       ready,
+      output: words.fastapi,
     },
   }),
   template('flask', 'a Flask app in app.py or wsgi.py', {
@@ -84,6 +96,7 @@ export const builtIn: readonly ProgramTemplate[] = [
       command: ['python3', '-m', 'flask', 'run', '--debug', '--host', '127.0.0.1', '--port', '{port}'],
       env: { PYTHONUNBUFFERED: '1' },
       ready,
+      output: words.flask,
     },
   }),
   template('django', 'the dev server of Django', {
@@ -93,6 +106,7 @@ export const builtIn: readonly ProgramTemplate[] = [
       command: ['python3', 'manage.py', 'runserver', '127.0.0.1:{port}'],
       env: { PYTHONUNBUFFERED: '1' },
       ready,
+      output: words.django,
     },
   }),
   template('rails', 'the dev server of Rails', {
@@ -102,6 +116,7 @@ export const builtIn: readonly ProgramTemplate[] = [
       // A PID file that outlives a killed server keeps the next one from starting.
       command: ['bin/rails', 'server', '-b', '127.0.0.1', '-p', '{port}', '-P', '/dev/null'],
       ready,
+      output: words.rails,
       readyWithin: slowStart,
       stop: { signal: 'SIGINT' },
     },
@@ -114,6 +129,7 @@ export const builtIn: readonly ProgramTemplate[] = [
       command: ['python3', '-m', 'http.server', '{port}', '--bind', '127.0.0.1'],
       env: { PYTHONUNBUFFERED: '1' },
       ready,
+      output: words.static,
     },
   }),
   inspector(2, 'the MCP Inspector 2.x (Node 22.19 or newer)', {

@@ -40,8 +40,15 @@ export interface Expanded {
   readonly problems: readonly Problem[]
 }
 
-/** Puts the templates' keys into the entries of `programs` that name one. What is no list of entries is left as it is. */
-export function withTemplates(content: unknown, templates: readonly ProgramTemplate[]): Expanded {
+/**
+ * Puts the templates' keys into the entries of `programs` that name one. What is no list of entries is left as it is.
+ * @param broken templates that are there and cannot be used, which is told elsewhere.
+ */
+export function withTemplates(
+  content: unknown,
+  templates: readonly ProgramTemplate[],
+  broken: ReadonlySet<string> = new Set(),
+): Expanded {
   if (!isRecord(content) || !Array.isArray(content.programs)) return { content, problems: [] }
   const problems: Problem[] = []
   const programs = content.programs.map((entry: unknown, index) => {
@@ -56,6 +63,9 @@ export function withTemplates(content: unknown, templates: readonly ProgramTempl
       return key === undefined ? entry : wrong(key, 'means something only beside template')
     }
     const template = templates.find(({ name }) => name === named)
+    // What it would have been is not known: only what the entry says itself is read.
+    if (typeof named === 'string' && broken.has(named))
+      return { command: [named], ...(port === undefined ? {} : { ready: { port } }), ...own }
     if (template === undefined) {
       const known = templates.map(({ name }) => name).join(', ')
       return wrong('template', `there is no template "${named}"; there are ${known}`)

@@ -1,9 +1,9 @@
 import { readdirSync } from 'node:fs'
 import path from 'node:path'
 import { parseDocument } from 'yaml'
-import { errorCode, errorText, exitCode, Failure } from '../../os/failure.ts'
+import { errorCode, errorText } from '../../os/failure.ts'
 import { readTrustedFile } from '../../os/regular-file.ts'
-import { problemsOf } from '../problems.ts'
+import { type Problem, problemsOf } from '../problems.ts'
 import { port } from '../schema-parts.ts'
 import { forwardName } from '../values.ts'
 import * as z from '../zod.ts'
@@ -30,45 +30,66 @@ const about = z.strictObject({
   note: z.string().optional(),
 })
 
+/** The templates that a configuration can name, and what is wrong with others. */
+export interface FoundTemplates {
+  readonly templates: readonly ProgramTemplate[]
+  /** The names of those that cannot be used. */
+  readonly broken: ReadonlySet<string>
+  /** What is wrong with them; each text begins with the file. */
+  readonly problems: readonly Problem[]
+}
+
 /**
  * All templates of a configuration: ours, and those of the folder `templates` beside the file. Only files that no other user can change are
  * read, because a template says what is run.
- * @throws Failure with exit code 78 for one that cannot be read or understood.
  */
-export function templatesBeside(configurationFile: string): readonly ProgramTemplate[] {
+export function templatesBeside(configurationFile: string): FoundTemplates {
   const folder = path.join(path.dirname(path.resolve(configurationFile)), folderName)
-  const own = filesIn(folder).map((file) => readTemplate(path.join(folder, file)))
-  return [...builtIn.filter(({ name }) => !own.some((one) => one.name === name)), ...own]
+  const own: ProgramTemplate[] = []
+  const broken = new Set<string>()
+  const problems: Problem[] = []
+  const say = (file: string, texts: readonly string[]) =>
+    problems.push(...texts.map((text) => ({ place: [], text: `${file}: ${text}` })))
+  for (const file of filesIn(folder, (why) => say(folder, [`the templates cannot be read: ${why}`]))) {
+    const name = file.replace(/\.ya?ml$/, '')
+    const read = readTemplate(path.join(folder, file), name)
+    if ('template' in read) own.push(read.template)
+    else {
+      broken.add(name)
+      say(path.join(folder, file), read.problems)
+    }
+  }
+  const isOurs = ({ name }: ProgramTemplate) => !broken.has(name) && !own.some((one) => one.name === name)
+  return { templates: [...builtIn.filter(isOurs), ...own], broken, problems }
 }
 
-function filesIn(folder: string): string[] {
+function filesIn(folder: string, unreadable: (why: string) => void): string[] {
   try {
     return readdirSync(folder)
       .filter((file) => /\.ya?ml$/.test(file))
       .sort()
   } catch (error) {
-    if (errorCode(error) === 'ENOENT' || errorCode(error) === 'ENOTDIR') return []
-    throw new Failure(
-      `the templates in ${folder} cannot be read: ${errorText(error)}`,
-      exitCode.configuration,
-    )
+    if (errorCode(error) !== 'ENOENT' && errorCode(error) !== 'ENOTDIR') unreadable(errorText(error))
+    return []
   }
 }
 
-function readTemplate(file: string): ProgramTemplate {
-  const refused = (what: string) => new Failure(`${file}: ${what}`, exitCode.configuration)
-  const name = path.basename(file).replace(/\.ya?ml$/, '')
-  if (!forwardName.test(name))
-    throw refused('a template is named by its file: letters, digits, ".", "_" or "-"')
-  const content = contentOf(file, refused)
-  const keys = Object.keys(about.shape)
+type Read = { readonly template: ProgramTemplate } | { readonly problems: readonly string[] }
+
+function readTemplate(file: string, name: string): Read {
+  const content = contentOf(file)
+  if (!('keys' in content)) return content
+  const known = Object.keys(about.shape)
   const split = (isAbout: boolean) =>
-    Object.fromEntries(Object.entries(content).filter(([key]) => keys.includes(key) === isAbout))
+    Object.fromEntries(Object.entries(content.keys).filter(([key]) => known.includes(key) === isAbout))
   const said = about.safeParse(split(true))
-  if (!said.success)
-    throw refused(problemsOf(said.error.issues, content, () => keys)[0]?.text ?? 'it is not valid')
   const entry = split(false)
-  if (!Array.isArray(entry.command)) throw refused('it has no command; write a list such as [npm, run, dev]')
+  const problems = [
+    ...(forwardName.test(name) ? [] : ['a template is named by its file: letters, digits, ".", "_" or "-"']),
+    ...(said.success ? [] : problemsOf(said.error.issues, content.keys, () => known).map(({ text }) => text)),
+    ...(Array.isArray(entry.command) ? [] : ['it has no command; write a list such as [npm, run, dev]']),
+  ]
+  if (!said.success || problems.length > 0) return { problems }
   const {
     summary = `${name}, a template of ${folderName}/`,
     port: usual = null,
@@ -76,20 +97,23 @@ function readTemplate(file: string): ProgramTemplate {
     traits = [],
     note = null,
   } = said.data
-  return { name, summary, port: usual, furtherPorts, traits, note, entry }
+  return { template: { name, summary, port: usual, furtherPorts, traits, note, entry } }
 }
 
-function contentOf(file: string, refused: (what: string) => Failure): Readonly<Record<string, unknown>> {
+function contentOf(
+  file: string,
+): { readonly keys: Readonly<Record<string, unknown>> } | { readonly problems: readonly string[] } {
   let text: string
   try {
     text = readTrustedFile(file)
   } catch (error) {
-    throw refused(errorText(error))
+    return { problems: [errorText(error)] }
   }
   const document = parseDocument(text)
-  const [problem] = document.errors
-  if (problem !== undefined) throw refused(problem.message.split('\n')[0] ?? 'it is no YAML')
+  if (document.errors.length > 0)
+    return {
+      problems: document.errors.map(({ message }) => (message.split('\n')[0] ?? '').replace(/:$/, '')),
+    }
   const content: unknown = document.toJS()
-  if (!isRecord(content)) throw refused('it must be keys with values')
-  return content
+  return isRecord(content) ? { keys: content } : { problems: ['it must be keys with values'] }
 }

@@ -1,8 +1,11 @@
 import { type LogPatterns, type Meaning, plainText } from './patterns.ts'
 import { noPlace, type Scan } from './scan.ts'
 
-/** What one byte says of a line: the number of its class (five bits), and these. */
-export const lineFlags = { class: 0x1f, continues: 0x20, cut: 0x80 } as const
+/**
+ * What one byte says of a line: the number of its class (five bits), and these. `again`: it begins a trace of what the line before it, or the
+ * trace before it, has told already.
+ */
+export const lineFlags = { class: 0x1f, continues: 0x20, again: 0x40, cut: 0x80 } as const
 
 const blank = 0x20
 const tab = 0x09
@@ -24,6 +27,10 @@ export class Classifier {
   /** The last line was of those that Node puts between a message and its frames. */
   #isRequireStack = false
   #isFirst = true
+  /** The last line went on none: it may be the message of the trace that follows. */
+  #isMessage = false
+  /** The last bytes of what came before, as long as one of `links`. */
+  #before = ''
 
   constructor(patterns: LogPatterns) {
     this.#patterns = patterns
@@ -40,6 +47,7 @@ export class Classifier {
     this.#isTraceback = false
     this.#isRequireStack = false
     this.#isFirst = true
+    this.#before = ''
   }
 
   /**
@@ -49,13 +57,20 @@ export class Classifier {
    * @param scan says which lines have to be looked at; undefined = all.
    */
   classify(bytes: Buffer, ends: ArrayLike<number>, count: number, marks: Uint8Array, scan?: Scan): void {
-    if (scan !== undefined && this.#patterns.unannounced.length === 0) {
-      this.#classifyScanned(scan, marks)
-      return
+    if (scan !== undefined && this.#patterns.unannounced.length === 0) this.#classifyScanned(scan, marks)
+    else {
+      const plain = scan?.plain ?? (bytes.includes(ansiEscape) ? withoutColours(bytes, count) : undefined)
+      if (plain === undefined) this.#classify(bytes, ends, count, marks)
+      else this.#classify(plain.bytes, plain.ends, count, marks)
     }
-    const plain = scan?.plain ?? (bytes.includes(ansiEscape) ? withoutColours(bytes, count) : undefined)
-    if (plain === undefined) this.#classify(bytes, ends, count, marks)
-    else this.#classify(plain.bytes, plain.ends, count, marks)
+    const end = count === 0 ? 0 : (ends[count - 1] as number) + 1
+    this.#before = this.#textBefore(bytes, end)
+  }
+
+  /** What stands before a place, over the beginning of the chunk. */
+  #textBefore(bytes: Buffer, place: number): string {
+    const here = bytes.toString('latin1', Math.max(0, place - longestLink), place)
+    return here.length === longestLink ? here : (this.#before + here).slice(-longestLink)
   }
 
   #classify(bytes: Buffer, ends: ArrayLike<number>, count: number, marks: Uint8Array): void {
@@ -118,11 +133,26 @@ export class Classifier {
 
   #markOf(bytes: Buffer, start: number, end: number, ofLine: number): number {
     let rank = ofLine
+    const message = this.#isMessage ? this.#numberOf(this.#head) : 0
     const continues = this.#continues(bytes, start, end)
     if (continues && this.#head < rank) rank = this.#head
     else this.#head = rank
-    const number = rank === Number.POSITIVE_INFINITY ? 0 : (this.#patterns.ranked[rank]?.number ?? 0)
-    return number | (continues ? lineFlags.continues : 0)
+    const number = this.#numberOf(rank)
+    this.#isMessage = !continues
+    if (continues) return number | lineFlags.continues
+    const isAgain = this.#isTraceback && (message === number || this.#isLinked(bytes, start))
+    return number | (isAgain ? lineFlags.again : 0)
+  }
+
+  /** The class that a rank gives; 0 = none. */
+  #numberOf(rank: number): number {
+    return this.#patterns.ranked[rank]?.number ?? 0
+  }
+
+  /** A trace that Python says to come of the one before. */
+  #isLinked(bytes: Buffer, start: number): boolean {
+    const before = this.#textBefore(bytes, start)
+    return links.some((link) => before.endsWith(link))
   }
 
   #rankFound(meaning: Meaning | undefined, bytes: Buffer, start: number, end: number, best: number): number {
@@ -216,6 +246,14 @@ function withoutColours(
 const requireStackHead = 'Require stack:'
 
 const tracebackHead = 'Traceback (most recent call last)'
+
+/** What Python says between two tracebacks of one failure. */
+const links = [
+  'During handling of the above exception, another exception occurred:\n\n',
+  'The above exception was the direct cause of the following exception:\n\n',
+]
+
+const longestLink = Math.max(...links.map(({ length }) => length))
 
 function isAt(bytes: Buffer, start: number, text: string): boolean {
   return bytes.toString('latin1', start, start + text.length) === text

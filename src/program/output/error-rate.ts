@@ -1,6 +1,6 @@
 import type { ErrorRate } from '../../config/program-configuration.ts'
 
-/** Of lines with the class `error`. */
+/** Of errors that were printed: lines of the class `error`, each with its stack trace. */
 export interface ErrorCounts {
   /** All that were counted. */
   readonly total: number

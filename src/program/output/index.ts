@@ -152,6 +152,11 @@ export class ProgramOutput {
     }
   }
 
+  /** How often something of a class was told since this was made, and within the window; a stack trace counts once. */
+  told(name: string, windowMs: number): { readonly total: number; readonly recent: number } {
+    return this.#counts.told(this.#patterns.classes.indexOf(name) + 1, windowMs, Date.now())
+  }
+
   /** Other bounds and patterns, for the lines to come. */
   reconfigure({ patterns, ...limits }: Omit<OutputOptions, 'directory' | 'name'>): void {
     if (patterns !== this.#patterns) {

@@ -1,29 +1,9 @@
+import { isEscapedLiteral } from '../../config/literal-regex.ts'
+
 /**
  * What a regular expression says in plain characters. Searching for those costs a tenth of running the expression, so a line meets the
  * expression only when they are in it.
  */
-
-const special = new Set('\\^$.*+?()[]{}|')
-
-/** The alternatives of an expression that is nothing but those: `WARNING|WARN`. Undefined = it is more. */
-export function literalAlternatives(regex: string): readonly string[] | undefined {
-  const alternatives: string[] = []
-  let text = ''
-  for (let at = 0; at < regex.length; at++) {
-    const character = regex.charAt(at)
-    if (character === '|') {
-      alternatives.push(text)
-      text = ''
-    } else if (character === '\\') {
-      const escaped = regex.charAt(++at)
-      if (!isEscapedLiteral(escaped)) return undefined
-      text += escaped
-    } else if (special.has(character)) return undefined
-    else text += character
-  }
-  alternatives.push(text)
-  return alternatives.every((one) => one !== '') ? alternatives : undefined
-}
 
 /** Shorter ones are in every line. */
 const shortest = 3
@@ -109,10 +89,6 @@ function longestRun(regex: string): string {
   }
   end()
   return longest
-}
-
-function isEscapedLiteral(character: string): boolean {
-  return character !== '' && !/[a-zA-Z0-9]/.test(character)
 }
 
 function endOfClass(regex: string, from: number): number {

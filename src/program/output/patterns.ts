@@ -1,6 +1,7 @@
 import stripAnsi from 'strip-ansi'
+import { literalAlternatives } from '../../config/literal-regex.ts'
 import { compileRegex, mostClasses, type PatternRule, type PatternRules } from '../../config/log-patterns.ts'
-import { literalAlternatives, requiredLiterals } from './literals.ts'
+import { requiredLiterals } from './literals.ts'
 import { ScanTables } from './scan.ts'
 import { usualPatterns } from './usual-patterns.ts'
 import { WordFinder } from './word-finder.ts'

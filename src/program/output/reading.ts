@@ -1,9 +1,10 @@
 /** Answers questions about kept lines. In steps, so that a question that has to read all of them stops nothing else. */
+import { literalAlternatives } from '../../config/literal-regex.ts'
 import { compileRegex } from '../../config/log-patterns.ts'
 import { redactPatterns } from '../../log/redaction.ts'
 import { lineFlags } from './classifier.ts'
 import { type LogPage, type LogQuery, type OutputLine, streams } from './line.ts'
-import { literalAlternatives, requiredLiterals } from './literals.ts'
+import { requiredLiterals } from './literals.ts'
 import { plainText } from './patterns.ts'
 import { type Block, linesOf, newestLinesOf, type RawLine, type Segment } from './segment.ts'
 

@@ -1,3 +1,4 @@
+import { anyOf } from '../../config/literal-regex.ts'
 import type { PatternRules } from '../../config/log-patterns.ts'
 
 /** The four classes, as they have always been: what each means does not change with a version. */
@@ -7,9 +8,6 @@ const four: PatternRules = {
   info: [{ regex: 'INFO|Starting|Stopping', priority: 3 }],
   debug: [{ regex: 'DEBUG', priority: 4 }],
 }
-
-const anyOf = (...words: string[]) =>
-  words.map((word) => word.replaceAll(/[\\^$.*+?()[\]{}|]/g, '\\$&')).join('|')
 
 /** What the usual frameworks and runtimes say. Plain words only: they are looked for in every line. */
 const words: PatternRules = {
@@ -48,6 +46,7 @@ const words: PatternRules = {
         'Module not found',
         'Internal server error',
         'npm ERR!',
+        'npm error',
         // What structured loggers write (pino, bunyan, zap, logrus, slog).
         '"level":50',
         '"level":60',

@@ -40,6 +40,7 @@ import { lastWordsOf } from '../output/last-words.ts'
 import { holderOfLoopback, identifyHolderOfLoopback, portsOf } from '../ready/port.ts'
 import { type Holding, ProgramSockets } from '../sockets/index.ts'
 import { ProgramTerminal } from '../terminal/index.ts'
+import { withOpenFilesLimit } from './open-files.ts'
 import {
   failedStart,
   isCommandThere,

@@ -3,7 +3,7 @@ import { oneLine } from '../../os/printable.ts'
 import type { ProcessIdentity } from '../../process/identity.ts'
 import type { ProgramRecord } from '../../record/shapes/runtime-state.ts'
 import type { Trouble } from '../../watch/unit.ts'
-import { type ErrorCounts, ErrorRateWatch } from '../output/error-rate.ts'
+import { ErrorRateWatch } from '../output/error-rate.ts'
 import type { ProgramOutput } from '../output/index.ts'
 import { HealthWatch } from '../ready/health.ts'
 import type { Asked } from '../ready/index.ts'
@@ -34,7 +34,8 @@ export class Wellbeing {
   watch(identity: ProcessIdentity, { health, errorRate }: Conditions, asked: () => Asked): void {
     this.end()
     this.#health = health && new HealthWatch(health, identity, asked(), this.#changed)
-    this.#errors = errorRate && new ErrorRateWatch(errorRate, (ms) => this.#errorCounts(ms), this.#changed)
+    this.#errors =
+      errorRate && new ErrorRateWatch(errorRate, (ms) => this.#output.told('error', ms), this.#changed)
   }
 
   /** What is known stays. */
@@ -89,11 +90,6 @@ export class Wellbeing {
       ? `${this.#name} prints too many errors: ${errorRateInWords({ errors, ...rate })}`
       : `${this.#name} no longer prints too many errors`
     return [{ subject: 'errors', condition: isExceeded ? 'failing' : 'well', message }]
-  }
-
-  #errorCounts(windowMs: number): ErrorCounts {
-    const found = this.#output.counts(windowMs).classes.find((one) => one.class === 'error')
-    return { total: found?.count ?? 0, recent: found?.recent ?? 0 }
   }
 }
 

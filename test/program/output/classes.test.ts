@@ -1,9 +1,13 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { literalAlternatives } from '../../../src/config/literal-regex.ts'
 import type { PatternRules } from '../../../src/config/log-patterns.ts'
+import { words } from '../../../src/config/templates/words.ts'
 import { Classifier, lineFlags } from '../../../src/program/output/classifier.ts'
-import { literalAlternatives, requiredLiterals } from '../../../src/program/output/literals.ts'
+import { ClassCounts } from '../../../src/program/output/counts.ts'
+import { requiredLiterals } from '../../../src/program/output/literals.ts'
 import { compilePatterns } from '../../../src/program/output/patterns.ts'
+import { scanner } from '../../../src/program/output/scan.ts'
 import { Splitter } from '../../../src/program/output/splitter.ts'
 
 /** The class of each line; a line that goes on the one before has a + before it. */
@@ -18,6 +22,73 @@ function classesOf(text: string, own?: PatternRules): (string | null)[] {
     return (mark & lineFlags.continues) === 0 ? name : `+${name}`
   })
 }
+
+/** How many errors a text tells of, given in pieces of so many lines. */
+function errorsIn(text: string, linesAtOnce: number, isScanned = false): number {
+  const patterns = compilePatterns()
+  const classifier = new Classifier(patterns)
+  const counts = new ClassCounts()
+  const used = isScanned ? scanner() : undefined
+  const splitter = new Splitter(used && { scanner: used, tables: patterns.tables })
+  const lines = `${text}\n`.split(/(?<=\n)/)
+  for (let at = 0; at < lines.length; at += linesAtOnce) {
+    const piece = splitter.push(Buffer.from(lines.slice(at, at + linesAtOnce).join('')))
+    if (piece === undefined) continue
+    const marks = new Uint8Array(piece.count)
+    classifier.classify(piece.bytes, piece.ends, piece.count, marks, piece.scan)
+    counts.add(marks, piece.count, 1000, () => ({
+      seq: 1,
+      at: 1000,
+      stream: 'stderr',
+      class: null,
+      text: '',
+    }))
+  }
+  return counts.told(patterns.classes.indexOf('error') + 1, 60_000, 1000).recent
+}
+
+describe('An error is counted once, however many lines it takes', () => {
+  const trace = (error: string) => `Traceback (most recent call last):
+  File "app.py", line 1, in <module>
+    main()
+  File "app.py", line 2, in main
+    ~~~~~~
+${error}`
+
+  it.each([
+    ['a line', 'ERROR one\nERROR two', 2],
+    ['Node', 'Error: x\n    at f (a.js:1:2)\n    at g (b.js:1:2) {\n  code: 1\n}\nError: y', 2],
+    ['Python', `${trace('ValueError: bad')}\n${trace('KeyError: 1')}`, 2],
+    ['a logged traceback', `ERROR:root:boom\n${trace('ValueError: bad')}`, 1],
+    ['uvicorn', `ERROR:    Exception in ASGI application\n${trace('ValueError: bad')}\nINFO: ok`, 1],
+    ['a traceback after information', `INFO: request\n${trace('ValueError: bad')}`, 1],
+    [
+      'one that comes of another',
+      `${trace("KeyError: 'a'")}
+
+During handling of the above exception, another exception occurred:
+
+${trace('ValueError: bad')}
+
+The above exception was the direct cause of the following exception:
+
+${trace('RuntimeError: worse')}
+next`,
+      1,
+    ],
+    ['two that have nothing to do with each other', `${trace('A: 1')}\n\nGET /\n\n${trace('B: 2')}`, 2],
+    [
+      'Java',
+      'java.lang.Exception: x\n\tat A.f(A.java:1)\nCaused by: java.io.IOException: y\n\t... 3 more',
+      1,
+    ],
+  ])('%s', (_, text, expected) => {
+    const found = [1, 2, 1000].map((linesAtOnce) => errorsIn(text, linesAtOnce))
+    // As many lines as are worth a scan, all of them of the same kind.
+    const often = errorsIn(Array(10).fill(`${text}\n\nnext`).join('\n'), 1000, true) / 10
+    expect([...found, often]).toEqual([expected, expected, expected, expected])
+  })
+})
 
 describe('Classes of lines', () => {
   it('are the four of old, by exactly their words', () => {
@@ -87,6 +158,45 @@ describe('Classes of lines', () => {
     ['coloured', '\u001b[31mER\u001b[1mROR\u001b[0m in the middle of a word', 'error'],
   ])('%s: %s', (_, line, expected) => {
     expect(classesOf(line)).toEqual([expected])
+  })
+
+  it.each([
+    ['vite', '10:01:02 AM [vite] (client) hmr update /src/App.tsx', 'info'],
+    ['vite', 'error when starting dev server:', 'error'],
+    ['vite', '(!) Some chunks are larger than 500 kB after minification.', 'warning'],
+    ['vite', '✨ new dependencies optimized: react', 'info'],
+    ['nextjs', ' ⨯ ./app/page.tsx:3:1', 'error'],
+    ['nextjs', ' ⚠ Port 3000 is in use, trying 3001 instead.', 'warning'],
+    ['nextjs', ' ✓ Compiled /about in 1204ms', 'info'],
+    ['nextjs', ' GET /broken 500 in 35ms', 'warning'],
+    ['express', '[nodemon] app crashed - waiting for file changes before starting...', 'error'],
+    ['express', 'Server running at http://localhost:3000', 'info'],
+    ['fastapi', "WARNING:  StatReload detected changes in 'main.py'. Reloading...", 'info'],
+    ['fastapi', 'INFO:     127.0.0.1:1234 - "GET / HTTP/1.1" 500 Internal Server Error', 'warning'],
+    ['fastapi', 'INFO:     127.0.0.1:1234 - "GET / HTTP/1.1" 200 OK', 'info'],
+    ['flask', 'Port 5000 is in use by another program. Either identify and stop that program, or', 'error'],
+    [
+      'flask',
+      'WARNING: This is a development server. Do not use it in a production deployment. Use a production WSGI server instead.',
+      'info',
+    ],
+    ['flask', '127.0.0.1 - - [27/Nov/2026 10:00:00] "GET / HTTP/1.1" 500 -', 'warning'],
+    ['django', 'You have 18 unapplied migration(s). Your project may not work properly', 'warning'],
+    ['django', 'Error: That port is already in use.', 'error'],
+    ['django', 'Internal Server Error: /cart/', 'error'],
+    ['django', 'Not Found: /favicon.ico', 'warning'],
+    ['rails', 'ActionController::RoutingError (No route matches [GET] "/x"):', 'error'],
+    ['rails', 'Completed 500 Internal Server Error in 5ms (ActiveRecord: 0.0ms)', 'warning'],
+    ['rails', '=> Booting Puma', 'info'],
+    ['static', '127.0.0.1 - - [27/Nov/2026 10:00:00] code 404, message File not found', 'warning'],
+  ] as const)('of the template %s: %s', (template, line, expected) => {
+    expect(classesOf(line, words[template].patterns)).toEqual([expected])
+  })
+
+  it('of the templates are plain words, of which every one stands for itself', () => {
+    for (const [name, { patterns }] of Object.entries(words))
+      for (const { regex } of Object.values(patterns).flat())
+        expect(literalAlternatives(regex), name).toEqual(expect.arrayContaining([expect.any(String)]))
   })
 
   it('are those of each line where a sequence goes on over its end', () => {
