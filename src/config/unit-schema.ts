@@ -36,7 +36,9 @@ export const limits = z.strictObject({
     .describe('alert when they use more CPU time, such as 50% of one core or 200% for two; 0 = no limit'),
   openFiles: count
     .optional()
-    .describe('alert when they have more files, sockets and pipes open, such as 1000; 0 = no limit'),
+    .describe(
+      'alert when they have so many files, sockets and pipes open, such as 1000; no process of a program can open more (RLIMIT_NOFILE, by prlimit of util-linux); 0 = no limit',
+    ),
   action: z
     .enum(['alert', 'restart'])
     .optional()

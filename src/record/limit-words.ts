@@ -24,7 +24,9 @@ export function limitInWords(resource: LimitedResource, limit: number): string {
   return resource === 'memory' ? memorySize(limit) : `${limit}%`
 }
 
-/** `300 MiB of memory, more than its limit of 256 MiB`. */
+/** `300 MiB of memory, more than its limit of 256 MiB`; `300 open files, as many as its limit of 300 allows`. */
 export function excessInWords(resource: LimitedResource, amount: number, limit: number): string {
-  return `${amountInWords(resource, amount)}, more than its limit of ${limitInWords(resource, limit)}`
+  const used = amountInWords(resource, amount)
+  if (amount === limit) return `${used}, as many as its limit of ${limitInWords(resource, limit)} allows`
+  return `${used}, more than its limit of ${limitInWords(resource, limit)}`
 }

@@ -52,6 +52,16 @@ describe('Limits', () => {
     expect(rounds(play, 3, { ...much, cpuPercent: 10 }, 3)).toStrictEqual(['', '', 'cpu resolved'])
   })
 
+  it('of open files are reached with as many as there may be: the system gives no more', () => {
+    const files = (openFiles: number) => ({ memoryBytes: 0, cpuPercent: 0, openFiles })
+    const play = new Play({
+      limits: { memoryBytes: 0, cpuPercent: 0, openFiles: 100, action: 'alert' },
+    }).running(3)
+    expect(rounds(play, 3, files(99), 3)).toStrictEqual(['', '', ''])
+    expect(rounds(play, 3, files(100), 3)).toStrictEqual(['', '', 'openFiles opened'])
+    expect(inWords(play.history)).toMatch(/100 open files, as many as its limit of 100 allows/)
+  })
+
   it('of 0 are none, and a look without a sample says nothing', () => {
     const unlimited = new Play().running(3)
     expect(rounds(unlimited, 3, { memoryBytes: 2 ** 50, cpuPercent: 800 }, 5)).toStrictEqual([

@@ -61,7 +61,8 @@ export class KeptRecordFile {
  * may be secrets.
  */
 export function fingerprintOf(configuration: ProgramConfiguration): string {
-  const { command, cwd, env, envFile, passEnv, input, keep, sockets, pty, user, group } = configuration
+  const { command, cwd, env, envFile, passEnv, input, keep, sockets, pty, user, group, limits } =
+    configuration
   const variables = Object.entries(env).sort(([a], [b]) => (a < b ? -1 : 1))
   const parts = {
     command,
@@ -75,6 +76,7 @@ export function fingerprintOf(configuration: ProgramConfiguration): string {
     hasTerminal: pty !== undefined,
     user,
     group,
+    openFiles: limits.openFiles,
   }
   return createHash('sha256').update(JSON.stringify(parts)).digest('hex')
 }

@@ -102,6 +102,8 @@ export class ProgramUnit implements Unit<ProgramHealth> {
   #untold: number | undefined
   readonly #wellbeing: Wellbeing
   readonly #files: ProgramFiles
+  /** That its limit of open files is only watched was told. */
+  #saidUnlimited = false
   #lost: () => void = () => {}
   #renew: (why: string) => void = () => {}
   /** Settles when what did not become ready has been killed. */
@@ -291,8 +293,11 @@ export class ProgramUnit implements Unit<ProgramHealth> {
     try {
       const as = runAs(configuration)
       if (!as.ok) return { ...failedStart(as.fault), isBlocked: true }
-      // Neither a shell nor a terminal tells, nor what takes on another user.
-      if (sockets.length > 0 || pty !== undefined || as.owner !== undefined) {
+      const limited = withOpenFilesLimit(as.configuration)
+      if (limited.isMissing) this.#sayUnlimited()
+      // Neither a shell nor a terminal tells, nor what takes on another user or a limit.
+      const isWrapped = as.owner !== undefined || limited.configuration !== as.configuration
+      if (sockets.length > 0 || pty !== undefined || isWrapped) {
         if (!existsSync(cwd)) return failedStart({ code: 'folder-missing', folder: cwd })
         if (!isCommandThere(configuration, this.#environment().PATH))
           return failedStart({ code: 'command-missing', command: command[0], cwd })
@@ -300,7 +305,7 @@ export class ProgramUnit implements Unit<ProgramHealth> {
       const { kept: channels } = this.#runs
       if (!configuration.keep) channels.remove()
       const kept = configuration.keep ? channels : undefined
-      begun = startProgram(as.configuration, this.output, this.input, this.recognises, {
+      begun = startProgram(limited.configuration, this.output, this.input, this.recognises, {
         kept,
         sockets,
         owner: as.owner,
@@ -322,6 +327,14 @@ export class ProgramUnit implements Unit<ProgramHealth> {
     })
     this.#runs.begin(identity, configuration)
     return begun
+  }
+
+  #sayUnlimited(): void {
+    if (this.#saidUnlimited) return
+    this.#saidUnlimited = true
+    this.#around.warn(
+      `${this.name}: nothing keeps it from opening more files than limits.openFiles allows, because prlimit is not installed; install util-linux. The limit is watched`,
+    )
   }
 
   /** What ran before is gone, with its last words kept. */

@@ -1,10 +1,9 @@
 /** A program that runs as another user: by setpriv(1), which takes on the user's groups as well. Node sets user and group alone, and no further groups. */
-import { existsSync } from 'node:fs'
-import path from 'node:path'
 import type { Probe, ProgramConfiguration, ReadyCondition } from '../../config/program-configuration.ts'
 import { errorText } from '../../os/failure.ts'
 import { ownUid } from '../../os/trusted-path.ts'
 import { groupId, type UserAccount, userAccount } from '../../os/user-account.ts'
+import { utilityFile } from './open-files.ts'
 import type { ProgramFault } from './vocabulary.ts'
 
 /** Whose the files are that a program gets open from this process. */
@@ -39,7 +38,7 @@ export function runAs(configuration: ProgramConfiguration): RunAs {
       if (!isOwn) return { ok: false, fault: { code: 'not-root', user } }
       return { ok: true, configuration, words: (command) => command, owner: undefined }
     }
-    const setpriv = setprivFile()
+    const setpriv = utilityFile('setpriv')
     if (setpriv === undefined) return { ok: false, fault: { code: 'setpriv-missing' } }
     const words = (command: readonly string[]) => [setpriv, ...identityWords(account, gid), '--', ...command]
     return {
@@ -74,10 +73,4 @@ function withUser(
     ready: ready && { ...ready, probe: probed(ready.probe) },
     health: health && { ...health, probe: probed(health.probe) },
   }
-}
-
-/** Not the PATH of the program, which its configuration chooses. */
-function setprivFile(): string | undefined {
-  const folders = ['/usr/bin', '/bin', '/usr/local/bin']
-  return folders.map((folder) => path.join(folder, 'setpriv')).find((file) => existsSync(file))
 }

@@ -50,7 +50,7 @@ export function judgeLimits(
     const streak = streakOf(memory, resource)
     const limit = limitOf(resource, context.limits)
     const amount = usage === undefined ? undefined : amountUsed(resource, usage)
-    const after = nextStreak(streak, amount, limit, context.now)
+    const after = nextStreak(streak, amount, limit, context.now, resource === 'openFiles')
     if (after === streak) continue
     memory = { ...memory, [resource]: after }
     effects.push(...news(resource, streak, after, amount, limit, context))
@@ -79,16 +79,19 @@ export function streakOf(limits: LimitsMemory, resource: LimitedResource): Limit
   return limits[resource] ?? initialLimits.memory
 }
 
+/** @param countsReached it is over its limit when it uses as much as it may. */
 function nextStreak(
   before: LimitStreak,
   amount: number | undefined,
   limit: number,
   now: number,
+  countsReached: boolean,
 ): LimitStreak {
   if (limit === 0)
     return before.below > 0 || isExceeded(before) || before.over > 0 ? initialLimits.memory : before
   if (amount === undefined) return before
-  const isOver = amount > limit
+  // The kernel allows no more than this, where it keeps the limit itself.
+  const isOver = countsReached ? amount >= limit : amount > limit
   // Counted no further than it matters: what does not change is not written down anew.
   const over = isOver ? Math.min(before.over + 1, samplesInARow) : 0
   const below = isOver ? 0 : Math.min(before.below + 1, samplesInARow)
