@@ -46,6 +46,8 @@ const longest = [
   'test/gateway/conformance.test.ts',
   'test/gateway/stdio.test.ts',
   'test/gateway/unit.test.ts',
+  'test/gateway/lasting-clients.test.ts',
+  'test/gateway/reload.test.ts',
   'test/cli/package.test.ts',
   'test/program/logs.test.ts',
   'test/program/kept.test.ts',

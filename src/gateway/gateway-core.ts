@@ -35,6 +35,9 @@ export interface ConnectorChange {
   readonly changed: readonly string[]
 }
 
+/** What a call is told that has no answer when the gateway ends. */
+const endedDuringCall = 'the gateway ended before the answer came; whether the call had an effect is unknown'
+
 /** ms after a change in which further changes are gathered into the same notification. */
 const tellAfterMs = 100
 
@@ -243,7 +246,7 @@ export class GatewayCore implements SessionSurroundings {
       await Promise.race([late, quiet])
       clearTimeout(timer)
     }
-    for (const session of [...this.sessions]) session.close('the gateway ends')
+    for (const session of [...this.sessions]) session.close(endedDuringCall)
     await Promise.all([...this.#upstreams, ...this.#leaving].map((upstream) => upstream.close()))
   }
 }

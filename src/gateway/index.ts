@@ -16,60 +16,46 @@
  *   - a method of the protocol: a line of `#answer` in session.ts. What is not named there goes to the server, when there is but one.
  * Loaded by `mcp-proxy` alone: a process of its own, so that its faults never touch the watchdog.
  */
-import path from 'node:path'
-import { exitCode, Failure } from '../os/failure.ts'
-import { fileNames, prepareStateDirectory } from '../record/state-directory.ts'
-import { attach } from './face/attach.ts'
-import { serveLines } from './face/lines.ts'
-import type { GatewayCore } from './gateway-core.ts'
+import { exitCode } from '../os/failure.ts'
+import { prepareStateDirectory } from '../record/state-directory.ts'
+import { LastingClient } from './face/lasting-client.ts'
 import type { GatewayOptions } from './options.ts'
-import { owner } from './principal.ts'
 import { GatewayProcess } from './process.ts'
+import { Seat } from './seat.ts'
 
 export { reportFailure } from './process.ts'
 
 /**
- * Runs the gateway until its client or a signal ends it. Without HTTP it joins the one that runs already, where there is one.
+ * Runs the gateway until its client or a signal ends it. Without HTTP and without a monitor it is the face of one client: it joins the gateway
+ * that runs, or becomes it.
  * @returns the exit code. @throws Failure when it cannot start.
  */
 export async function runGateway(options: GatewayOptions): Promise<number> {
-  const { stateDirectory, wanted, reportDescriptor } = options
-  prepareStateDirectory(stateDirectory)
-  const isFace = wanted.http === undefined && reportDescriptor === undefined
-  if (isFace) {
-    const joined = await join(options)
-    if (joined !== undefined) return joined
-  }
+  prepareStateDirectory(options.stateDirectory)
   const over = untilSignal()
+  const isFace = options.wanted.http === undefined && options.reportDescriptor === undefined
+  if (isFace) return await serveClient(options, over)
   const gateway = await GatewayProcess.begin(options)
   process.on('SIGHUP', () => gateway.hangUp())
-  const directory = gateway.core.directoryFor(owner)
-  if (isFace && directory !== undefined) {
-    const session = (unsolicited: (text: string) => boolean) =>
-      gateway.core.newSession(owner, directory, unsolicited)
-    // Other clients may have joined this gateway: it goes on until the last of them has left.
-    const clients = serveLines({ session, input: process.stdin, output: process.stdout }).then(() =>
-      lastHasLeft(gateway.core),
-    )
-    await Promise.race([over, clients])
-  } else {
-    await over
-  }
+  await over
   await gateway.end()
   return exitCode.ok
 }
 
-/** @returns undefined = no gateway runs. */
-async function join({ stateDirectory, chosen, say }: GatewayOptions): Promise<number | undefined> {
-  const file = path.join(stateDirectory, fileNames.gatewayClients)
-  const wish = chosen === undefined ? {} : { connectors: chosen }
-  const attached = await attach(file, wish, process.stdin, process.stdout)
-  if (attached?.ok === false) throw new Failure(attached.error, exitCode.usage)
-  if (attached?.ok !== true) return undefined
-  say('Joined the gateway that runs already')
-  const how = await attached.over
-  if (how === 'gateway-gone')
-    throw new Failure('the gateway that this client used has ended', exitCode.unavailable)
+/** Serves the client on stdin and stdout through the gateway that runs. Where none does, this process becomes it, for other clients, too. */
+async function serveClient(options: GatewayOptions, over: Promise<void>): Promise<number> {
+  const seat = new Seat(options)
+  process.on('SIGHUP', () => seat.hosted?.hangUp())
+  const client = new LastingClient(process.stdout, (isForMonitor) => seat.find(isForMonitor))
+  let isOver = false
+  const ended = over.then(() => {
+    isOver = true
+    client.stay()
+  })
+  await Promise.race([ended, client.serve(process.stdin)])
+  // Other clients may have joined this gateway: it goes on until the last of them has left.
+  if (!isOver) await Promise.race([ended, seat.lastHasLeft()])
+  await seat.hosted?.end()
   return exitCode.ok
 }
 
@@ -77,11 +63,4 @@ function untilSignal(): Promise<void> {
   return new Promise((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => resolve())
   })
-}
-
-/** ms between two looks at whether clients are left. */
-const lookEveryMs = 200
-
-async function lastHasLeft({ sessions }: GatewayCore): Promise<void> {
-  while (sessions.size > 0) await new Promise((resolve) => setTimeout(resolve, lookEveryMs))
 }

@@ -5,7 +5,7 @@ import type { ConnectorConfiguration } from '../config/connector-configuration.t
 import { plainLog } from '../log/index.ts'
 import { version } from '../os/version.ts'
 import { fileNames } from '../record/state-directory.ts'
-import { attach } from './face/attach.ts'
+import { knock } from './face/attach.ts'
 import { serveLines } from './face/lines.ts'
 import { GatewayCore } from './gateway-core.ts'
 import { owner } from './principal.ts'
@@ -47,8 +47,13 @@ export async function openOwnClient(options: OwnClientOptions): Promise<OwnClien
   const output = new PassThrough()
   const file = path.join(stateDirectory, fileNames.gatewayClients)
   const wish = { connectors: connectors.map(({ id }) => id) }
-  const attached = !alone && existsSync(file) ? await attach(file, wish, input, output) : undefined
-  const isOfRunning = attached?.ok === true
+  const attached = !alone && existsSync(file) ? await knock(file, wish) : undefined
+  const running = attached?.ok === true ? attached.socket : undefined
+  const isOfRunning = running !== undefined
+  if (running !== undefined) {
+    input.pipe(running)
+    running.pipe(output)
+  }
   const core = isOfRunning
     ? undefined
     : new GatewayCore({ connectors, log: plainLog(() => {}), startTimeoutMs })
@@ -65,7 +70,7 @@ export async function openOwnClient(options: OwnClientOptions): Promise<OwnClien
   output.on('data', (chunk: Buffer) => void reader.feed(chunk))
   const gone = new Promise<Answer>((resolve) => {
     const ended = () => resolve({ error: { message: 'the gateway has ended' } })
-    void attached?.over?.then(ended)
+    running?.once('close', ended)
     output.once('close', ended)
   })
   let last = 0

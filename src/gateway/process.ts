@@ -1,5 +1,6 @@
 import path from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
+import { askControl } from '../control/client.ts'
 import { ControlRefusal } from '../control/protocol.ts'
 import { type ControlServer, ControlSocketHeld, holdControlSocket } from '../control/server.ts'
 import type { Log } from '../log/index.ts'
@@ -47,6 +48,8 @@ export class GatewayProcess {
   #reception: Reception | undefined
   #beating: NodeJS.Timeout | undefined
   #isEnding = false
+  #isForMonitor = false
+  #ended: Promise<void> | undefined
   /** One reading of the configuration after another. */
   #reloaded: Promise<void> = Promise.resolve()
 
@@ -85,6 +88,11 @@ export class GatewayProcess {
     this.#core = new GatewayCore({ connectors, log: this.#log, startTimeoutMs, cleared: this.#clear() })
   }
 
+  /** A monitor starts it again when it dies. */
+  get #isKept(): boolean {
+    return this.#options.reportDescriptor !== undefined
+  }
+
   get core(): GatewayCore {
     return this.#core
   }
@@ -99,7 +107,7 @@ export class GatewayProcess {
       const parts = { core, access: this.#access, accessOptions, http, strict, stateDirectory }
       this.#face = await serveHttp({ ...parts, state: () => this.#state() })
     }
-    this.#reception = await receiveClients(this.#file(fileNames.gatewayClients), core)
+    this.#reception = await receiveClients(this.#file(fileNames.gatewayClients), core, this.#isKept)
     this.#beat()
     this.#beating = setInterval(() => void this.#lookAfter(), heartbeatMs)
     sendStartReport(this.#options.reportDescriptor, { ready: true })
@@ -125,19 +133,52 @@ export class GatewayProcess {
     }
   }
 
-  /** Calls that are under way may finish; then servers, sessions and this process's files end. */
+  /** Ends it, and this process within 9 s, whatever hangs. */
   async end(): Promise<void> {
-    if (this.#isEnding) return
-    this.#isEnding = true
-    this.#log.info('The gateway ends')
     const late = setTimeout(() => process.exit(exitCode.ok), endMs)
     late.unref()
+    await this.#end()
+  }
+
+  /**
+   * Leaves its place to another process, which a monitor keeps alive; this one goes on as the client of that one.
+   * @throws ControlRefusal when it is not this one that should.
+   */
+  giveWay(): null {
+    const { wanted } = this.#options
+    if (this.#isKept || wanted.http !== undefined)
+      throw new ControlRefusal(
+        'failed',
+        `a gateway that somebody has started runs as PID ${process.pid}`,
+        'end it',
+      )
+    this.#isForMonitor = true
+    void this.#end()
+    return null
+  }
+
+  get isEnding(): boolean {
+    return this.#isEnding
+  }
+
+  /** Calls that are under way may finish; then servers, sessions and this gateway's files end. */
+  #end(): Promise<void> {
+    this.#ended ??= this.#finish()
+    return this.#ended
+  }
+
+  async #finish(): Promise<void> {
+    // From here on another process may take the names of its sockets.
+    this.#isEnding = true
+    this.#reception?.leave(this.#isForMonitor || this.#isKept)
+    this.#log.info('The gateway ends')
     clearInterval(this.#beating)
-    this.#reception?.close()
     await this.#core.close(finishMs)
+    this.#reception?.close()
     await this.#face?.close()
     this.#access?.close()
-    writeGatewayState(this.#options.stateDirectory, gatewayState(this.#core, this.#facts(), true))
+    if (this.#control.isHeld())
+      writeGatewayState(this.#options.stateDirectory, gatewayState(this.#core, this.#facts(), true))
     try {
       removeOwnPidFile(this.#file(fileNames.gatewayPidFile))
     } catch {
@@ -198,7 +239,7 @@ export class GatewayProcess {
       identity: ownIdentity(),
       version,
       startedAt: this.#startedAt,
-      isKept: this.#options.reportDescriptor !== undefined,
+      isKept: this.#isKept,
       ...(this.#isEnding ? { endedBySignal: true } : {}),
     }
   }
@@ -304,15 +345,17 @@ async function holdSocket(
   { stateDirectory, reportDescriptor }: GatewayOptions,
   begun: () => GatewayProcess | undefined,
 ): Promise<ControlServer> {
+  const isKept = reportDescriptor !== undefined
   const starting: GatewayIdentity = {
     role: 'gateway',
     identity: ownIdentity(),
     version,
     startedAt: wallTime(),
-    isKept: reportDescriptor !== undefined,
+    isKept,
   }
-  try {
-    return await holdControlSocket(path.join(stateDirectory, fileNames.gatewaySocket), {
+  const file = path.join(stateDirectory, fileNames.gatewaySocket)
+  const hold = () =>
+    holdControlSocket(file, {
       identify: () => begun()?.identify() ?? starting,
       health: () => begun()?.health() ?? null,
       reload: () => {
@@ -321,10 +364,22 @@ async function holdSocket(
           throw new ControlRefusal('starting', 'the gateway is only starting', 'try again')
         return running.reload()
       },
+      'give-way': () => begun()?.giveWay() ?? null,
     })
+  try {
+    return await hold()
   } catch (error) {
     if (!(error instanceof ControlSocketHeld)) throw error
     const holder = gatewayIdentity.read(error.holder)
+    // One that a client has started leaves its place to the one that a monitor keeps.
+    if (isKept && holder?.isKept === false) {
+      try {
+        await askControl(file, 'give-way')
+        return await hold()
+      } catch (refusal) {
+        throw new Failure(errorText(refusal), exitCode.unavailable)
+      }
+    }
     const who = holder === undefined ? 'and does not answer' : `as PID ${holder.identity.pid}`
     const what = `a gateway already runs in ${stateDirectory}, ${who}; see mcp-proxy status --state-dir ${stateDirectory}`
     throw new Failure(what, exitCode.unavailable)

@@ -108,7 +108,9 @@ export class Session {
     this.principal = principal
     this.#unsolicited = unsolicited
     this.#client = { era: 'legacy', info: noInfo, capabilities: '{}', connection: id }
-    this.#subscriptions = new Subscriptions(directory)
+    this.#subscriptions = new Subscriptions(directory, () =>
+      this.#known(directory.upstreams, AbortSignal.timeout(listWaitMs)),
+    )
     this.#relay = new Relay({
       asks: this.#asks,
       parked: core.parked,
@@ -151,7 +153,9 @@ export class Session {
       return errorText(id, new RpcError(rpcCode.invalidRequest, `a request with the id ${id} is under way`))
     }
     this.#calls.set(id, own)
-    this.#core.begun()
+    // A stream of changes is nothing that could be finished.
+    const isCall = message.method !== 'subscriptions/listen'
+    if (isCall) this.#core.begun()
     try {
       return await this.#answer(message, message.method, outlet, own)
     } catch (error) {
@@ -159,7 +163,7 @@ export class Session {
       return reason instanceof NobodyWaits ? undefined : errorText(id, this.#refusalOf(error))
     } finally {
       this.#calls.delete(id)
-      this.#core.ended()
+      if (isCall) this.#core.ended()
     }
   }
 

@@ -27,16 +27,20 @@ const listFlag: Readonly<Record<string, keyof ListenFilter>> = {
 /** What one client wants to hear of: single resources in the older generation, streams of changes in the newer one. */
 export class Subscriptions {
   readonly #directory: Directory
+  readonly #known: () => Promise<void>
   readonly #followed = new Map<string, () => void>()
   readonly #listeners = new Set<Listener>()
 
-  constructor(directory: Directory) {
+  /** @param known waits for servers that are starting: whose a resource is, their lists tell. */
+  constructor(directory: Directory, known: () => Promise<void>) {
     this.#directory = directory
+    this.#known = known
   }
 
   /** `resources/subscribe`. @returns false when no server has such a resource. */
   async follow(uri: string): Promise<boolean> {
     if (this.#followed.has(uri)) return true
+    await this.#known()
     const upstream = this.#directory.ownerOf(uri)
     if (upstream === undefined) return false
     // Before the server is asked: it may tell of the first change at once.
@@ -63,6 +67,7 @@ export class Subscriptions {
     const member = paramsOf(message).get('notifications')
     const filter = member === undefined ? {} : (JSON.parse(textOf(text, member)) as ListenFilter)
     const uris = Array.isArray(filter.resourceSubscriptions) ? filter.resourceSubscriptions.map(String) : []
+    if (uris.length > 0) await this.#known()
     const ends: (() => void)[] = []
     const granted: string[] = []
     for (const uri of uris) {

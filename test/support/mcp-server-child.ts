@@ -91,6 +91,7 @@ function call(
 ): void {
   switch (params.name) {
     case 'echo':
+      if (faults.has('slow')) return void setTimeout(() => answer(id, text(line)), 1500)
       return answer(id, text(line))
     case 'pid':
       return answer(id, text(String(process.pid)))

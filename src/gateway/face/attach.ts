@@ -1,5 +1,4 @@
 import { connect, createServer, type Server, type Socket } from 'node:net'
-import type { Readable, Writable } from 'node:stream'
 import { socketName } from '../../control/socket-path.ts'
 import { removeQuietly } from '../../os/atomic-file.ts'
 import type { GatewayCore } from '../gateway-core.ts'
@@ -12,28 +11,46 @@ import { serveLines } from './lines.ts'
  * one line, too, and then the protocol itself begins.
  */
 
+/**
+ * What a gateway that leaves says to its clients, between messages of the protocol. The second: a monitor starts the next one, and no client
+ * should.
+ */
+export const leavingLines: readonly [string, string] = [
+  '{"port-watchdog":"leaving"}',
+  '{"port-watchdog":"leaving","to":"monitor"}',
+]
+
 interface Wish {
   /** Undefined = all that the gateway serves. */
   readonly connectors?: readonly string[]
 }
 
-type Answer = { readonly ok: true } | { readonly ok: false; readonly error: string }
+/** `isKept`: a monitor starts the gateway again when it dies. */
+type Answer =
+  | { readonly ok: true; readonly isKept?: boolean }
+  | { readonly ok: false; readonly error: string }
 
 /** Where clients of this user come in. */
 export interface Reception {
   /** Makes the socket again after somebody has removed it. */
   openAgain(): Promise<void>
+  /** Takes no more clients, and tells those that are there to go to the next gateway when they have their answers. */
+  leave(isForMonitor: boolean): void
   close(): void
 }
 
 /** Takes clients at a socket that only this user can open. */
-export async function receiveClients(file: string, core: GatewayCore): Promise<Reception> {
+export async function receiveClients(file: string, core: GatewayCore, isKept: boolean): Promise<Reception> {
   const sockets = new Set<Socket>()
+  const served = new Set<Socket>()
   const taken = (socket: Socket) => {
     sockets.add(socket)
     socket.on('error', () => {})
-    socket.once('close', () => sockets.delete(socket))
-    void receive(socket, core)
+    socket.once('close', () => {
+      sockets.delete(socket)
+      served.delete(socket)
+    })
+    void receive(socket, core, isKept, () => served.add(socket))
   }
   let server = await listen(file, taken)
   return {
@@ -41,10 +58,14 @@ export async function receiveClients(file: string, core: GatewayCore): Promise<R
       server.close()
       server = await listen(file, taken)
     },
-    close: () => {
+    leave: (isForMonitor) => {
+      // Its name goes with it.
       server.close()
+      const line = leavingLines[isForMonitor ? 1 : 0]
+      for (const socket of served) socket.write(`${line}\n`)
+    },
+    close: () => {
       for (const socket of sockets) socket.destroySoon()
-      removeQuietly(file)
     },
   }
 }
@@ -67,7 +88,7 @@ async function listen(file: string, taken: (socket: Socket) => void): Promise<Se
   return server
 }
 
-async function receive(socket: Socket, core: GatewayCore): Promise<void> {
+async function receive(socket: Socket, core: GatewayCore, isKept: boolean, taken: () => void): Promise<void> {
   const first = await firstLine(socket)
   if (first === undefined) return void socket.destroy()
   const { connectors } = wishIn(first)
@@ -80,9 +101,10 @@ async function receive(socket: Socket, core: GatewayCore): Promise<void> {
           ok: false,
           error: `the gateway that runs does not serve "${unknown ?? ''}"; it serves ${known.join(', ')}`,
         }
-      : { ok: true }
+      : { ok: true, isKept }
   socket.write(`${JSON.stringify(answer)}\n`)
   if (!answer.ok || directory === undefined) return void socket.end()
+  taken()
   const session = (unsolicited: (text: string) => boolean) => core.newSession(owner, directory, unsolicited)
   await serveLines({ session, input: socket, output: socket })
   socket.end()
@@ -116,44 +138,26 @@ function firstLine(socket: Socket): Promise<string | undefined> {
 }
 
 /**
- * Passes lines between this process's client and the gateway that runs.
- * @returns undefined when no gateway answers there; else what it said, and with `ok` a promise of the end.
+ * Asks the gateway that runs to take a client.
+ * @returns undefined when no gateway answers there; else what it said, and with `ok` the connection, which is paused.
  */
-export async function attach(
+export async function knock(
   file: string,
   wish: Wish,
-  input: Readable,
-  output: Writable,
-): Promise<(Answer & { readonly over?: Promise<'input-ended' | 'gateway-gone'> }) | undefined> {
+): Promise<
+  | { readonly ok: true; readonly socket: Socket; readonly isKept: boolean }
+  | { readonly ok: false; readonly error: string }
+  | undefined
+> {
   const socket = await connected(file)
   if (socket === undefined) return undefined
   socket.write(`${JSON.stringify(wish)}\n`)
   const line = await firstLine(socket)
   if (line === undefined) return undefined
   const said = JSON.parse(line) as Answer
-  if (!said.ok) {
-    socket.destroy()
-    return said
-  }
-  let hasInputEnded = false
-  input.on('data', (chunk: Buffer) => {
-    if (!socket.write(chunk)) input.pause()
-  })
-  socket.on('drain', () => input.resume())
-  input.once('end', () => {
-    hasInputEnded = true
-    socket.end()
-  })
-  socket.on('data', (chunk: Buffer) => {
-    if (!output.write(chunk)) socket.pause()
-  })
-  output.on('drain', () => socket.resume())
-  output.once('error', () => socket.destroy())
-  socket.resume()
-  const over = new Promise<'input-ended' | 'gateway-gone'>((resolve) => {
-    socket.once('close', () => resolve(hasInputEnded ? 'input-ended' : 'gateway-gone'))
-  })
-  return { ok: true, over }
+  if (said.ok) return { ok: true, socket, isKept: said.isKept === true }
+  socket.destroy()
+  return said
 }
 
 function connected(file: string): Promise<Socket | undefined> {

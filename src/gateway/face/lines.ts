@@ -31,9 +31,18 @@ export async function serveLines({ session: newSession, input, output }: LineFac
     return true
   })
   const underWay = new Set<Promise<unknown>>()
+  /** Streams of changes, which have no end of their own. */
+  const streams = new Set<AbortController>()
   const take = async (text: string): Promise<string | undefined> => {
     const message = checked(text)
-    return 'refusal' in message ? message.refusal : session.take(message, { send: write })
+    if ('refusal' in message) return message.refusal
+    const own = new AbortController()
+    if (message.method === 'subscriptions/listen') streams.add(own)
+    try {
+      return await session.take(message, { send: write }, own)
+    } finally {
+      streams.delete(own)
+    }
   }
   const line = (text: string) => {
     if (text.trim() === '') return
@@ -63,6 +72,7 @@ export async function serveLines({ session: newSession, input, output }: LineFac
     // The reader of the first line has paused it.
     input.resume()
   })
+  for (const own of streams) own.abort(new Error('the client has left'))
   // Who pipes requests in still wants the answers.
   if (output.writable) await Promise.all(underWay)
   session.close()

@@ -24,7 +24,7 @@ import { type GatewayRecord, gatewayId } from '../../record/shapes/runtime-state
 import { fileNames } from '../../record/state-directory.ts'
 import type { Probed, ProbeRequest, Start, Told, Unit, UnitPolicy, Vocabulary } from '../../watch/unit.ts'
 import { endLeftovers } from '../upstream/leftovers.ts'
-import { askGateway, diagnoseGateway } from './check.ts'
+import { type Answered, askGateway, diagnoseGateway } from './check.ts'
 import { gatewayWords, startGateway } from './gateway-process.ts'
 import { GatewayLink } from './link.ts'
 import { gatewayVocabulary } from './vocabulary.ts'
@@ -131,12 +131,20 @@ export class GatewayUnit implements Unit<GatewayHealth> {
 
   async probe(request: ProbeRequest): Promise<Probed<GatewayHealth>> {
     const holder = request.holder ? this.findHolder() : undefined
-    const answered = await askGateway(await this.#link.connect())
+    const answered = await this.#ask()
     const diagnosis = diagnoseGateway(answered, readPidFile(this.#file(fileNames.gatewayPidFile)))
     const health = typeof answered === 'string' ? undefined : answered
     const isOurs = health?.isKept === true
     this.#options = isOurs ? health.options : undefined
     return { diagnosis, health: isOurs ? health : undefined, optionsMatch: this.#hasOwnOptions, holder }
+  }
+
+  async #ask(): Promise<Answered> {
+    const answered = await askGateway(await this.#link.connect())
+    if (typeof answered === 'string' || answered.isKept) return answered
+    // A client has started it, and it may have left its place to ours since: who holds the socket now is asked.
+    this.#link.drop()
+    return await askGateway(await this.#link.connect())
   }
 
   /** The last that answered runs with the options that are configured; true when none has. */

@@ -52,10 +52,15 @@ export class GatewayLink {
     }
   }
 
-  close(): void {
-    this.#isClosed = true
+  /** Lets go of the connection: the next is to whoever holds the socket then. Its end is no news. */
+  drop(): void {
     const connection = this.#connection
     this.#connection = undefined
     connection?.close()
+  }
+
+  close(): void {
+    this.#isClosed = true
+    this.drop()
   }
 }
