@@ -46,7 +46,7 @@ export async function startGate(targetPort: number, settings: GateSettings = {})
     group,
     secrets,
     hosts: settings.hosts ?? [],
-    sessionMs: settings.sessionMs ?? 60_000,
+    sessionMs: settings.sessionMs ?? 3_600_000,
     limits: settings.limits ?? {},
     tell: (event) => settings.events?.push(event),
     connect: (done) => {
