@@ -7,7 +7,7 @@
  * A new fact is looked at in gather.ts, gets its place in `StatusFacts` (facts.ts) and in the report (record/shapes/), and is judged in a
  * `…-verdict.ts`. A cure goes to advice.ts.
  */
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { setTimeout as after } from 'node:timers/promises'
 import { readChannelHealth } from '../alert/channel-records.ts'
@@ -39,6 +39,7 @@ import { type JournalMemory, lastDayIn, lastEventsOf, readRecentJournal } from '
 import { readLogs } from './log-reader.ts'
 import { logSources } from './log-source.ts'
 import { ownPrograms, shellWord } from './own-programs.ts'
+import { portsOnDisk } from './ports-on-disk.ts'
 import { type BytesSample, sampleOf, shortestSpanMs } from './rates.ts'
 import { startingByAnswer, startingByProcess } from './starting-monitor.ts'
 
@@ -350,18 +351,6 @@ async function readDetails(
     })),
   )
   return [...forwardDetails, ...programDetails]
-}
-
-/** Forwards that no monitor has written of, started by hand for example. */
-function portsOnDisk(stateDirectory: string): number[] {
-  try {
-    return readdirSync(stateDirectory).flatMap((name) => {
-      const port = /^tcp_proxy_(\d+)\.(?:pid|sock)$/.exec(name)?.[1]
-      return port === undefined ? [] : [Number(port)]
-    })
-  } catch {
-    return []
-  }
 }
 
 async function lookAt(

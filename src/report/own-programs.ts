@@ -9,10 +9,19 @@ export interface OwnPrograms {
   readonly ctl: string
 }
 
+/** ms for which what was found counts: a monitor is asked often, and looks through every folder of the PATH. */
+const holdsMs = 10_000
+
+let known: { readonly searched: string; readonly at: number; readonly programs: OwnPrograms } | undefined
+
 /** By their names where these are in the PATH, else by where they are. */
 export function ownPrograms(searched = process.env.PATH ?? ''): OwnPrograms {
+  const now = performance.now()
+  if (known?.searched === searched && now - known.at < holdsMs) return known.programs
   const call = (name: string) => callOf(name, searched)
-  return { monitor: call('proxy-monitor'), log: call('proxy-log'), ctl: call('proxy-ctl') }
+  const programs = { monitor: call('proxy-monitor'), log: call('proxy-log'), ctl: call('proxy-ctl') }
+  known = { searched, at: now, programs }
+  return programs
 }
 
 function callOf(name: string, searched: string): string {
