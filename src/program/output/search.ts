@@ -1,12 +1,15 @@
 /** Ranked search over the newest lines: Okapi BM25, a line being a document. */
+import { isAscii } from 'node:buffer'
 import { redactPatterns } from '../../log/redaction.ts'
 import type { Found, OutputLine, SearchPage, SearchQuery } from './line.ts'
 import { plainText } from './patterns.ts'
 import { decode, indexTest, type LineSource, plainLines } from './reading.ts'
-import { linesOf } from './segment.ts'
+import { linesOf, newestLinesOf } from './segment.ts'
 
 /** The newest lines of a program that are searched. */
 const mostLines = 50_000
+
+const ansiEscape = 0x1b
 
 /** Words of a question that count. */
 const mostWords = 16
@@ -42,17 +45,30 @@ export function* searchSteps(source: LineSource, query: SearchQuery): Generator<
   }
   scan: for (const segment of source.segments.toReversed()) {
     const test = indexTest(query, segment)
-    for (const { text, records } of segment.read(segment.blocks.filter(test.mayHold).reverse())) {
+    for (const { block, text, records } of segment.read(segment.blocks.filter(test.mayHold).reverse())) {
       if (searched >= mostLines) {
         isEnd = false
         break scan
+      }
+      const isAll = query.class === undefined && block.from >= (query.since ?? block.from)
+      if (isAll && isAscii(text) && !text.includes(ansiEscape)) {
+        // Most lines match nothing: only those in which a word stands are looked at.
+        const whole = text.toString('latin1')
+        searched += block.lines
+        length += whole.length - block.lines
+        for (const raw of newestLinesOf(text, records, test.takes, placesOf(words, whole.toLowerCase()))) {
+          searched--
+          length -= raw.end - raw.start
+          look(decode(segment, raw, text), told(whole.slice(raw.start, raw.end)))
+        }
+        yield
+        continue
       }
       const plain = plainLines(text)
       let place = 0
       for (const raw of linesOf(text, records)) {
         const known = plain?.[place++]
         if (!test.takes(raw)) continue
-        // Most lines match nothing: they are not made lines of.
         const shown = known ?? plainText(text.toString('utf8', raw.start, raw.end))
         const lowered = shown.toLowerCase()
         if (words.some((word) => lowered.includes(word))) look(decode(segment, raw, text), told(shown))
@@ -66,6 +82,14 @@ export function* searchSteps(source: LineSource, query: SearchQuery): Generator<
   }
   const ranked = rank(matches, words.length, searched, length / Math.max(1, searched))
   return { found: ranked.slice(0, query.top), matches: matches.length, searched, truncated: !isEnd }
+}
+
+/** Where one of the words stands, in ascending order. */
+function placesOf(words: readonly string[], text: string): readonly number[] {
+  const places: number[] = []
+  for (const word of words)
+    for (let at = text.indexOf(word); at >= 0; at = text.indexOf(word, at + word.length)) places.push(at)
+  return words.length === 1 ? places : places.sort((a, b) => a - b)
 }
 
 /** What is searched of a line: a secret that the answer hides must not be found out by asking for it. */

@@ -203,7 +203,9 @@ export class Segment {
    * Text and records of blocks, one after the other. With descriptors of its own: between two blocks the segment may be closed, renamed or
    * removed. One that is gone has none.
    */
-  *read(blocks: readonly Block[]): Generator<{ readonly text: Buffer; readonly records: Buffer }> {
+  *read(
+    blocks: readonly Block[],
+  ): Generator<{ readonly block: Block; readonly text: Buffer; readonly records: Buffer }> {
     if (blocks.length === 0) return
     const opened: number[] = []
     try {
@@ -211,6 +213,7 @@ export class Segment {
       const [text, index] = opened as [number, number]
       for (const block of blocks) {
         yield {
+          block,
           text: readAt(text, block.text, block.textBytes),
           records: readAt(index, block.index, block.indexBytes),
         }

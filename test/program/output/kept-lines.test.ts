@@ -358,3 +358,27 @@ test('the newest lines are those that a reading of all finds last, whatever is a
   compare()
   kept.close()
 })
+
+test('a ranked search finds the same in a block of plain ASCII and in one with other characters', async (t) => {
+  const { directory } = scene(t)
+  const line = (at: number) =>
+    `${at % 3 === 0 ? 'slow query' : at % 7 === 0 ? 'Query refused' : 'GET'} /item/${at}`
+  const lines = Array.from({ length: 900 }, (_, at) => `${line(at)}\n`)
+  const found = []
+  for (const name of ['plain', 'other']) {
+    const kept = new ProgramOutput({ directory, name, maxBytes: 1 << 20, patterns })
+    await print(kept, lines.slice(0, 450).join(''))
+    kept.note('a note about a query')
+    await print(kept, lines.slice(450).join(''))
+    if (name === 'other') await print(kept, 'é\n')
+    found.push(await kept.search({ words: 'query slow', top: 1000 }))
+    kept.close()
+  }
+  const [plain, other] = found
+  expect(plain?.searched).toBe(901)
+  expect(other?.searched).toBe(902)
+  expect(plain?.matches).toBe(300 + 86 + 1)
+  expect(other?.matches).toBe(plain?.matches)
+  const told = (page: typeof plain) => page?.found.map(({ line, similar }) => [line.seq, line.text, similar])
+  expect(told(plain)).toEqual(told(other))
+})
