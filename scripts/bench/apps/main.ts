@@ -7,8 +7,9 @@ import { short, summarize, table } from '../forwarders/report.ts'
 import { ROOT, run, say, UsageError, wholeNumber, writeJson } from '../supervisors/command.ts'
 import { inFolder } from '../supervisors/folder.ts'
 import type { Rest } from '../supervisors/stages/rest.ts'
+import { type Asked, asks } from './asks.ts'
 import { type Keeper, keepers, OURS } from './keepers.ts'
-import { type Asked, asks, type Captured, capture, kills, ownStart, rest } from './stages.ts'
+import { type Captured, capture, kills, ownStart, rest } from './stages.ts'
 
 const STAGES = ['kills', 'rest', 'output', 'asks'] as const
 type Stage = (typeof STAGES)[number]
@@ -115,7 +116,7 @@ async function measure(
   }
   if (stage === 'asks' && keeper.name === OURS) {
     const lines = Math.ceil(1_000_000 / options.programs)
-    found.asks = await asks(keeper, place.next(), options.programs, lines, 300)
+    found.asks = await asks(keeper, ROOT, place.next(), options.programs, lines, 200)
   }
 }
 
@@ -212,7 +213,8 @@ function rowsOf(
     ]),
     ...Object.keys(ours?.asks ?? {}).map((order) => {
       const asked = ours?.asks?.[order]
-      return [`${order}, p50 / p99`, 'ms', `${short(asked?.p50)} / ${short(asked?.p99)}`]
+      const times = `${short(asked?.p50)} / ${short(asked?.p99)} / ${short(asked?.cpuMs)}`
+      return [`${order}, p50 / p99 / CPU`, 'ms', times]
     }),
   ]
 }

@@ -2,9 +2,6 @@
 import { closeSync, existsSync, fstatSync, openSync, readSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { askControl } from '../../../src/control/client.ts'
-import type { OrderAnswer } from '../../../src/orders/order.ts'
-import { fileNames } from '../../../src/record/state-directory.ts'
 import {
   allPids,
   freePort,
@@ -18,7 +15,7 @@ import { type Rest, restOf } from '../supervisors/stages/rest.ts'
 import { type App, type Keeper, startKeeper } from './keepers.ts'
 
 /** A start or a restart that takes longer has failed. */
-const LIMIT_MS = 60_000
+export const LIMIT_MS = 60_000
 
 /** What lived shorter counts for supervisord and pm2 as unable to start; see the kills of scripts/bench/recovery. */
 const LIFE_MS = 1500
@@ -137,7 +134,7 @@ export async function capture(
 }
 
 /** Whether a text is among the last bytes of a file. */
-function endsWith(file: string, text: string): boolean {
+export function endsWith(file: string, text: string): boolean {
   if (!existsSync(file)) return false
   const opened = openSync(file, 'r')
   try {
@@ -147,65 +144,5 @@ function endsWith(file: string, text: string): boolean {
     return bytes.includes(text)
   } finally {
     closeSync(opened)
-  }
-}
-
-export interface Asked {
-  readonly p50: number
-  readonly p99: number
-}
-
-/**
- * ms from an order on the monitor's control socket to its answer, by order, while `programs` run that have printed `lines` each. Ours alone:
- * the others answer no questions about lines.
- */
-export async function asks(
-  keeper: Keeper,
-  folder: string,
-  programs: number,
-  lines: number,
-  times: number,
-): Promise<Readonly<Record<string, Asked>>> {
-  const apps = Array.from({ length: programs }, (_, index) => {
-    const own = join(folder, 'state', `talker-${index}`)
-    const text = `mkfifo ${own} 2>/dev/null; seq -f 'GET /api/items/%.0f 200 in 5ms' ${lines}; read -r _ <${own}`
-    return { name: `talker-${index}`, command: ['/bin/sh', '-c', text, own] }
-  })
-  const watchdog = await startKeeper(keeper, apps, folder)
-  try {
-    const isKept = ({ name }: App) => endsWith(keeper.logOf(folder, name), `/api/items/${lines} `)
-    for (const until = performance.now() + 5 * LIMIT_MS; !apps.every(isKept); await sleep(1000)) {
-      if (performance.now() > until) throw new Error('not every last line came')
-    }
-    const questions: Readonly<Record<string, () => Readonly<Record<string, unknown>>>> = {
-      list: () => ({ order: 'list', input: {} }),
-      status: () => ({ order: 'status', input: {} }),
-      logs: () => ({
-        order: 'logs',
-        input: { units: [`talker-${Math.floor(Math.random() * programs)}`], tail: 100 },
-      }),
-    }
-    const socket = join(folder, 'state', fileNames.monitorSocket)
-    const found: Record<string, Asked> = {}
-    for (const [name, question] of Object.entries(questions)) {
-      const took: number[] = []
-      for (let time = 0; time < times; time++) {
-        const began = performance.now()
-        const answer = (await askControl(socket, 'order', question(), LIMIT_MS)) as OrderAnswer
-        if ('error' in answer) {
-          // A version without it.
-          if (answer.error.code === 'unknown-order') break
-          throw new Error(`${name}: ${answer.error.message}`)
-        }
-        took.push(performance.now() - began)
-      }
-      if (took.length === 0) continue
-      took.sort((a, b) => a - b)
-      const at = (share: number) => took[Math.floor(took.length * share)] ?? Number.NaN
-      found[name] = { p50: at(0.5), p99: at(0.99) }
-    }
-    return found
-  } finally {
-    await watchdog.stop()
   }
 }
