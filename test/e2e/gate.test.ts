@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Page } from 'playwright-core'
+import type { Browser, Page } from 'playwright-core'
 import { describe, it, type TestContext } from 'vitest'
 import { openPage, withBrowser } from '../support/browser.ts'
 import { type Inspector, inspector1, inspector2 } from '../support/inspector.ts'
@@ -41,11 +41,14 @@ describe('The MCP Inspector behind gates', suite, () => {
           const { stdout } = await curl(lab, pageOf(lab), '--header', `Authorization: Bearer ${gateToken}`)
           assert.match(stdout, /<title>MCP Inspector</)
         })
-        for (const host of [lab.host.address.ipv4, `[${lab.host.address.ipv6}]`]) {
-          await step(`a browser logs in at ${host}, connects the Inspector and lists the tools`, () =>
-            useInspector(lab, inspector, { scheme: 'http', host, gateToken }),
-          )
-        }
+        await withBrowser(lab, async (browser) => {
+          const { ipv4, ipv6 } = lab.host.address
+          for (const host of inspector === inspector1 ? [`[${ipv6}]`] : [ipv4, `[${ipv6}]`]) {
+            await step(`a browser logs in at ${host}, connects the Inspector and lists the tools`, () =>
+              useInspector(browser, inspector, { scheme: 'http', host, gateToken }),
+            )
+          }
+        })
       }))
   }
 
@@ -53,7 +56,9 @@ describe('The MCP Inspector behind gates', suite, () => {
     withLab(t, async (lab) => {
       const gateToken = await startGates(lab, inspector2, { tlsSelfSigned: true })
       await inspector2.start(lab, settings)
-      await useInspector(lab, inspector2, { scheme: 'https', host: lab.host.address.ipv4, gateToken })
+      await withBrowser(lab, (browser) =>
+        useInspector(browser, inspector2, { scheme: 'https', host: lab.host.address.ipv4, gateToken }),
+      )
     }))
 })
 
@@ -123,23 +128,23 @@ interface Visit {
   readonly gateToken: string
 }
 
-async function useInspector(lab: Lab, inspector: Inspector, visit: Visit): Promise<void> {
+/** As a visitor of its own: with other cookies than the one before. */
+async function useInspector(browser: Browser, inspector: Inspector, visit: Visit): Promise<void> {
   const { scheme, host, gateToken } = visit
-  await withBrowser(lab, async (browser) => {
-    const address = inspector.pageAt(`${scheme}://${host}:6274`, settings)
-    const page = await openPage(browser, address)
-    await page.getByLabel('Access token').fill('not the token')
-    await page.getByRole('button', { name: 'Log in' }).click()
-    await page.getByRole('alert').getByText('That is not the token.').waitFor()
-    await logIn(page, gateToken)
-    await page.waitForURL(address)
-    await inspector.connect(page)
-    const tools = await inspector.listTools(page)
-    assert.ok(tools.includes('Echo Tool') && tools.length > 10, tools.join(', '))
-    if (inspector.sandboxPort !== undefined) {
-      await openSandbox(page, `${scheme}://${host}:${inspector.sandboxPort}/sandbox`)
-    }
-  })
+  const address = inspector.pageAt(`${scheme}://${host}:6274`, settings)
+  const page = await openPage(browser, address)
+  await page.getByLabel('Access token').fill('not the token')
+  await page.getByRole('button', { name: 'Log in' }).click()
+  await page.getByRole('alert').getByText('That is not the token.').waitFor()
+  await logIn(page, gateToken)
+  await page.waitForURL(address)
+  await inspector.connect(page)
+  const tools = await inspector.listTools(page)
+  assert.ok(tools.includes('Echo Tool') && tools.length > 10, tools.join(', '))
+  if (inspector.sandboxPort !== undefined) {
+    await openSandbox(page, `${scheme}://${host}:${inspector.sandboxPort}/sandbox`)
+  }
+  await page.context().close()
 }
 
 /**

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { describe, it, type TestContext } from 'vitest'
+import { afterAll, beforeAll, describe, it, type TestContext } from 'vitest'
 import { statusExitCode } from '../../src/report/status.ts'
 import { openPage, withBrowser } from '../support/browser.ts'
 import {
@@ -145,21 +145,45 @@ describe('The MCP Inspector behind one tcp-proxy', suite, () => {
     [inspector1, withoutIpv6, '127.0.0.1'],
   ]
   for (const [inspector, machine, loopback] of cases) {
-    it(`${inspector.version} on ${loopback}, the forward started first`, (t) =>
-      withLab(t, machine, async (lab) => {
-        await startForward(lab)
-        const early = await knock(lab, lab.host.address.ipv4)
-        assert.ok(['closed', 'ECONNRESET'].includes(early), `with no target yet, a visitor got: ${early}`)
-        await inspector.start(lab, { origins: [], token })
-        await seePageFromBothSides(lab, loopback)
-      }))
+    // The second finds the Inspector as the first has left it: running.
+    describe(`${inspector.version} on ${loopback}`, () => {
+      let lab: Lab
+      let forward: Resident
+      beforeAll(() => {
+        lab = buildLab(machine)
+      })
+      afterAll(() => lab.remove())
 
-    it(`${inspector.version} on ${loopback}, the Inspector started first`, (t) =>
-      withLab(t, machine, async (lab) => {
-        await inspector.start(lab, { origins: [], token })
-        await startForward(lab)
-        await seePageFromBothSides(lab, loopback)
-      }))
+      it('the forward started first', (t) =>
+        toldOnFailure(t, lab, async () => {
+          forward = await startForward(lab)
+          const early = await knock(lab, lab.host.address.ipv4)
+          assert.ok(['closed', 'ECONNRESET'].includes(early), `with no target yet, a visitor got: ${early}`)
+          await inspector.start(lab, { origins: [], token })
+          await seePageFromBothSides(lab, loopback)
+        }))
+
+      it('the Inspector started first', (t) =>
+        toldOnFailure(t, lab, async () => {
+          assert.equal(await forward.stop(), 0)
+          forward = await startForward(lab)
+          await seePageFromBothSides(lab, loopback)
+        }))
+
+      if (inspector !== inspector2) return
+      it('a visitor from a public address is turned away with a reset, and let in with --allow', (t) =>
+        toldOnFailure(t, lab, async () => {
+          const publicPage = pageOf(lab.host.address.publicIpv4)
+          const stranger = lab.visitor.address.publicIpv4
+          assert.match(await fetchPage(lab, pageOf(lab.host.address.ipv4)), inspectorPage)
+          assert.equal(await knock(lab, lab.host.address.publicIpv4), 'ECONNRESET')
+          await forward.line(new RegExp(`Connection from .*${stranger.replaceAll('.', '\\.')}.* refused`))
+          assert.equal(await forward.stop(), 0)
+
+          await startForward(lab, { options: ['--allow', `${stranger}/32`] })
+          assert.match(await fetchPage(lab, publicPage), inspectorPage)
+        }))
+    })
   }
 
   it('2.x on http connects only from a page that the browser trusts: one on localhost', (t) =>
@@ -179,34 +203,24 @@ describe('The MCP Inspector behind one tcp-proxy', suite, () => {
         assert.ok((await inspector2.listTools(trusted)).includes('Echo Tool'))
       })
     }))
-
-  it('a visitor from a public address is turned away with a reset, and let in with --allow', (t) =>
-    withLab(t, {}, async (lab) => {
-      const publicPage = pageOf(lab.host.address.publicIpv4)
-      const stranger = lab.visitor.address.publicIpv4
-      await inspector2.start(lab, { origins: [], token })
-
-      const closed = await startForward(lab)
-      assert.match(await fetchPage(lab, pageOf(lab.host.address.ipv4)), inspectorPage)
-      assert.equal(await knock(lab, lab.host.address.publicIpv4), 'ECONNRESET')
-      await closed.line(new RegExp(`Connection from .*${stranger.replaceAll('.', '\\.')}.* refused`))
-      assert.equal(await closed.stop(), 0)
-
-      await startForward(lab, { options: ['--allow', `${stranger}/32`] })
-      assert.match(await fetchPage(lab, publicPage), inspectorPage)
-    }))
 })
 
 /** Builds a lab, takes it down after use, and tells what its programs said when something failed. */
 async function withLab(t: TestContext, options: LabOptions, use: (lab: Lab) => Promise<void>): Promise<void> {
   const lab = buildLab(options)
   try {
-    await use(lab)
+    await toldOnFailure(t, lab, () => use(lab))
+  } finally {
+    lab.remove()
+  }
+}
+
+async function toldOnFailure(t: TestContext, lab: Lab, use: () => Promise<void>): Promise<void> {
+  try {
+    await use()
   } catch (error) {
     for (const line of lab.story().split('\n')) void t.annotate(line)
     throw error
-  } finally {
-    lab.remove()
   }
 }
 

@@ -1,7 +1,15 @@
 // scripts/start, as a newcomer runs it in a clone: on a machine of its own, because its ports are the Inspector's.
-import { cpSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import path from 'node:path'
-import { describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { StatusReport } from '../../src/record/shapes/status-report.ts'
 import { buildLab, type Lab, whyNoLab } from '../support/namespaces.ts'
 import type { Resident } from '../support/resident.ts'
@@ -19,9 +27,8 @@ interface Clone {
 }
 
 /** What git would bring, with the dependencies of this checkout. Nothing is built. */
-async function withClone(use: (clone: Clone) => Promise<void>): Promise<void> {
-  const lab = buildLab()
-  const folder = path.join(lab.folder, 'a clone')
+function makeClone(lab: Lab): void {
+  const folder = cloneOf(lab)
   const left = ['.cache', '.git', 'coverage', 'dist', 'node_modules'].map((name) => path.join(checkout, name))
   cpSync(checkout, folder, { recursive: true, filter: (source) => !left.includes(source) })
   const modules = path.join(folder, 'node_modules')
@@ -30,23 +37,25 @@ async function withClone(use: (clone: Clone) => Promise<void>): Promise<void> {
     if (name !== '.installed')
       symlinkSync(path.join(checkout, 'node_modules', name), path.join(modules, name))
   cpSync(path.join(folder, 'package-lock.json'), path.join(modules, '.installed'))
-  const state = path.join(lab.folder, 'state')
-  const script = ['bash', path.join(folder, 'scripts', 'start')]
-  try {
-    await use({
-      lab,
-      state,
-      start: (...words) => lab.host.start([...script, '--state-dir', state, ...words]),
-      run: (...words) => lab.host.run([...script, ...words]),
-      status: async () => {
-        const program = path.join(folder, 'dist', 'src', 'cli', 'proxy-status.js')
-        const { stdout } = await lab.host.run([process.execPath, program, '--json', '--state-dir', state])
-        return JSON.parse(stdout) as StatusReport
-      },
-    })
-  } finally {
-    lab.remove()
-  }
+}
+
+const cloneOf = ({ folder }: Lab) => path.join(folder, 'a clone')
+
+/** The clone, with a state directory of its own. */
+async function withClone(lab: Lab, use: (clone: Clone) => Promise<void>): Promise<void> {
+  const state = mkdtempSync(path.join(lab.folder, 'state-'))
+  const script = ['bash', path.join(cloneOf(lab), 'scripts', 'start')]
+  await use({
+    lab,
+    state,
+    start: (...words) => lab.host.start([...script, '--state-dir', state, ...words]),
+    run: (...words) => lab.host.run([...script, ...words]),
+    status: async () => {
+      const program = path.join(cloneOf(lab), 'dist', 'src', 'cli', 'proxy-status.js')
+      const { stdout } = await lab.host.run([process.execPath, program, '--json', '--state-dir', state])
+      return JSON.parse(stdout) as StatusReport
+    },
+  })
 }
 
 /** Ends it as Ctrl-C does at a terminal, and makes sure that it leaves nothing running. */
@@ -68,9 +77,9 @@ function processesOf({ folder }: Lab): string[] {
   })
 }
 
-/** A program in the place of the Inspector 1.x that the script would fetch, and of the Node that it would fetch for it. */
-function withoutFetching({ lab }: Clone, program: string): void {
-  const folder = path.join(lab.folder, 'a clone')
+/** Makes room for a program in the place of the Inspector 1.x that the script would fetch, and of the Node that it would fetch for it. */
+function withoutFetching(lab: Lab): (program: string) => void {
+  const folder = cloneOf(lab)
   const versions = readFileSync(path.join(folder, 'scripts', 'lib', 'tool-versions'), 'utf8')
   const version = (name: string) => new RegExp(`^${name}=\\S+@(.+)$`, 'm').exec(versions)?.[1] ?? ''
   const node = `node-${process.platform}-${process.arch}`
@@ -90,7 +99,7 @@ function withoutFetching({ lab }: Clone, program: string): void {
     '.cache/inspector-1/node_modules/@modelcontextprotocol/inspector/cli/build',
   )
   mkdirSync(inspector, { recursive: true })
-  writeFileSync(path.join(inspector, 'cli.js'), program)
+  return (program) => writeFileSync(path.join(inspector, 'cli.js'), program)
 }
 
 const serving = (...on: number[]) => `
@@ -98,8 +107,18 @@ const serving = (...on: number[]) => `
   for (const port of ${JSON.stringify(on)}) createServer((_, answer) => answer.end('page')).listen(port, '127.0.0.1')`
 
 describe.skipIf(obstacle !== undefined)('scripts/start in a clone', { timeout: 300_000 }, () => {
+  // The first test finds nothing built; the others find what it has built, as the newcomer does the next day.
+  let lab: Lab
+  let inspectorIs: (program: string) => void
+  beforeAll(() => {
+    lab = buildLab()
+    makeClone(lab)
+    inspectorIs = withoutFetching(lab)
+  })
+  afterAll(() => lab?.remove())
+
   it('builds, watches the ports of the Inspector, and Ctrl-C ends everything', () =>
-    withClone(async (clone) => {
+    withClone(lab, async (clone) => {
       const started = clone.start()
       await started.line(/Monitor started \(PID: \d+\), watching 6274, 6275, 6277/, 200_000)
       const { ipv4 } = clone.lab.host.address
@@ -113,7 +132,7 @@ describe.skipIf(obstacle !== undefined)('scripts/start in a clone', { timeout: 3
     }))
 
   it('--gate puts a login in front of each of them', () =>
-    withClone(async (clone) => {
+    withClone(lab, async (clone) => {
       const started = clone.start('--gate')
       const { ipv4 } = clone.lab.host.address
       for (const port of ports)
@@ -127,8 +146,8 @@ describe.skipIf(obstacle !== undefined)('scripts/start in a clone', { timeout: 3
     }))
 
   it('--with-inspector prints once where to go, and ends the Inspector, too', () =>
-    withClone(async (clone) => {
-      withoutFetching(clone, serving(6274, 6277))
+    withClone(lab, async (clone) => {
+      inspectorIs(serving(6274, 6277))
       const started = clone.start('--with-inspector=1')
       await started.line(/✓ MCP Inspector 1\.\S+ is ready after \d+ s/, 200_000)
       await started.line(/end {2}Ctrl-C/)
@@ -144,8 +163,8 @@ describe.skipIf(obstacle !== undefined)('scripts/start in a clone', { timeout: 3
     }))
 
   it('says that the Inspector has ended, and ends', () =>
-    withClone(async (clone) => {
-      withoutFetching(clone, `console.log('no room'); process.exit(3)`)
+    withClone(lab, async (clone) => {
+      inspectorIs(`console.log('no room'); process.exit(3)`)
       const started = clone.start('--with-inspector=1')
       await started.line(/the Inspector has ended/, 200_000)
       await started.line(/no room/)
@@ -154,7 +173,7 @@ describe.skipIf(obstacle !== undefined)('scripts/start in a clone', { timeout: 3
     }))
 
   it('refuses what it does not understand, with a code that says so', () =>
-    withClone(async (clone) => {
+    withClone(lab, async (clone) => {
       const mistakes: readonly (readonly [code: number, said: RegExp, ...words: string[]])[] = [
         [64, /--with-inspector takes 1 or 2, not "3"/, '--with-inspector=3'],
         [64, /--gate and --no-gate exclude each other/, '--gate', '--no-gate'],

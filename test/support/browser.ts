@@ -71,6 +71,8 @@ export async function openPage(browser: Browser, url: string): Promise<Page> {
   const context = await browser.newContext({
     ignoreHTTPSErrors: true,
     viewport: { width: 1400, height: 900 },
+    // Each frame of a movement is drawn by the processor.
+    reducedMotion: 'reduce',
   })
   const page = await context.newPage()
   page.setDefaultTimeout(60_000)
