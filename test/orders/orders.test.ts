@@ -3,7 +3,7 @@ import { createServer } from 'node:net'
 import { setTimeout } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { forwardersOf, healthyAs, launchMonitor, startMonitor } from '../support/monitored.ts'
-import { first, give, heldConnection, order, phaseOf } from '../support/ordered.ts'
+import { first, give, heldConnection, typed as order, phaseOf } from '../support/ordered.ts'
 import { freePort, until } from '../support/tools.ts'
 import { askThrough, echoServer, type Watched, withWatched } from '../support/watched.ts'
 

@@ -1,7 +1,7 @@
 import { existsSync, writeFileSync } from 'node:fs'
 import { describe, expect } from 'vitest'
 import { it } from '../support/fixtures.ts'
-import { first, giveTo, order } from '../support/ordered.ts'
+import { first, giveTo, order, typed } from '../support/ordered.ts'
 import { programWhen, runningAs, script, server, startPrograms } from '../support/programs.ts'
 import { freePort, run } from '../support/tools.ts'
 import { command } from '../support/watched.ts'
@@ -64,7 +64,7 @@ describe('A program that depends on others', { timeout: 120_000 }, () => {
     ])
     await runningAs(watched, 'web')
     await order(watched, 'stop', 'web', 'db')
-    const refused = first(await order(watched, 'start', 'web'))
+    const refused = first(await typed(watched, 'start', 'web'))
     expect(refused.error).toMatchObject({
       code: 'dependency-stopped',
       message: 'web waits for db, which was stopped by an order',

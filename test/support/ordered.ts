@@ -1,5 +1,7 @@
 import { createConnection, type Socket } from 'node:net'
+import { exitCodeOf } from '../../src/cli/ctl-output.ts'
 import { askControl } from '../../src/control/client.ts'
+import { askOrder } from '../../src/orders/client.ts'
 import type { OrderAnswer } from '../../src/orders/order.ts'
 import type { UnitResult } from '../../src/orders/unit-result.ts'
 import type { UnitState } from '../../src/orders/unit-state.ts'
@@ -14,11 +16,32 @@ export interface Ordered extends Finished {
 }
 
 /** Gives an order with `proxy-ctl` and reads its answer. */
-export async function order(watched: Watched, ...words: string[]): Promise<Ordered> {
+export async function typed(watched: Watched, ...words: string[]): Promise<Ordered> {
   const finished = await watched.run('proxy-ctl', ...words, '--json')
   const answer = JSON.parse(finished.stdout) as OrderAnswer
+  return { ...finished, answer, units: unitsOf(answer) }
+}
+
+/** Orders that are nothing but a name and units. */
+const plainOrders = ['start', 'stop', 'restart', 'retry', 'adopt', 'end', 'list', 'reload']
+
+/** The same for tests of what an order does: a plain one is given as `proxy-ctl` gives it, without a process for it. */
+export async function order(watched: Watched, ...words: string[]): Promise<Ordered> {
+  const [name = '', ...units] = words.filter((word) => word !== '--no-wait')
+  if (!plainOrders.includes(name) || units.some((word) => word.startsWith('-')))
+    return typed(watched, ...words)
+  const wait = !words.includes('--no-wait')
+  const input = name === 'reload' ? {} : name === 'list' ? { units } : { units, wait }
+  const given = { order: name, input, via: 'cli', timeoutMs: 60_000 } as const
+  const answer = await askOrder(watched.directory, given)
+  if (answer === undefined) throw new Error('no monitor is running')
+  const stdout = JSON.stringify(answer)
+  return { code: exitCodeOf(answer), stdout, stderr: '', answer, units: unitsOf(answer) }
+}
+
+function unitsOf(answer: OrderAnswer): readonly UnitResult[] {
   const output = ('output' in answer ? answer.output : {}) as { readonly units?: readonly UnitResult[] }
-  return { ...finished, answer, units: output.units ?? [] }
+  return output.units ?? []
 }
 
 /** The first forward of an answer. */
@@ -69,9 +92,8 @@ export async function giveTo(
 ): Promise<readonly UnitResult[]> {
   const order = { order: name, input }
   const answer = (await askControl(watched.file('control.sock'), 'order', order, 120_000)) as OrderAnswer
-  const output = ('output' in answer ? answer.output : {}) as { readonly units?: readonly UnitResult[] }
-  if (output.units === undefined) throw new Error(JSON.stringify(answer))
-  return output.units
+  if (!('output' in answer)) throw new Error(JSON.stringify(answer))
+  return unitsOf(answer)
 }
 
 /** The same for one forward. */
