@@ -42,16 +42,14 @@ const http: Readonly<Record<string, Serve>> = {
   },
 }
 
+/** Some megabytes a second: more would only keep this machine busy for as long as the asking takes. */
 const endlessly = (begin: string, more: string) => (socket: Socket) => {
-  const pour = () => {
-    while (!socket.destroyed && socket.write(more.repeat(1000)));
-  }
+  const pouring = setInterval(() => socket.write(more.repeat(200)), 2)
   socket
     .on('error', () => {})
-    .on('drain', pour)
+    .on('close', () => clearInterval(pouring))
     .resume()
   socket.write(begin)
-  pour()
 }
 
 const raw: Readonly<Record<string, (socket: Socket) => void>> = {
