@@ -8,7 +8,7 @@ import { AlertReceiver, fine, type Received } from '../support/alert-receiver.ts
 import { RunningCommand, temporaryDirectory } from '../support/children.ts'
 import { checkout } from '../support/tools.ts'
 
-const runs = 25
+const runs = 10
 const alertsEachRun = 8
 
 const changesOf = (received: readonly Received[]): IncidentChange[] =>

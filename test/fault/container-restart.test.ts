@@ -63,7 +63,7 @@ describe('After a restart of its container a forward is back', { timeout: 180_00
       it(`after ${signal} of PID 1, ${what}`, async (t) => {
         if (!needsNamespaces(t)) return
         await withScene(async ({ watched, port, start, works }) => {
-          for (let time = 1; time <= 3; time++) {
+          for (let time = 1; time <= 2; time++) {
             const monitor = start(...container)
             await monitor.line(/Monitor started/)
             await works()

@@ -8,7 +8,7 @@ import { Resident } from '../support/resident.ts'
 import { freePort } from '../support/tools.ts'
 import { command, echoServer } from '../support/watched.ts'
 
-const kills = 20
+const kills = 8
 
 describe('A monitor whose ports are held by a service manager', () => {
   it(`has not one connect refused in ${kills} kills of the forwarder`, async ({ watched }) => {

@@ -9,7 +9,7 @@ import { freePort } from '../support/tools.ts'
 import { command, echoServer, type Watched } from '../support/watched.ts'
 
 /** scripts/soak-kills asks for more. */
-const handovers = Number(process.env.HANDOVERS ?? 40)
+const handovers = Number(process.env.HANDOVERS ?? 16)
 
 describe('A forwarder that is replaced while clients never stop connecting', () => {
   it(`refuses, resets and garbles nothing in ${handovers} replacements`, {

@@ -8,7 +8,7 @@ import { freePort, until } from '../support/tools.ts'
 import { askThrough, echoServer, type Watched, withWatched } from '../support/watched.ts'
 
 /** How many kills; scripts/soak-kills asks for 1,000. */
-const kills = Number(process.env.MONITOR_KILLS ?? 24)
+const kills = Number(process.env.MONITOR_KILLS ?? 12)
 
 /** ms from the start of a monitor within which it is killed: its loading, its taking over, its first rounds. */
 const latestKillMs = 400

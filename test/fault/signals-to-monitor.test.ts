@@ -12,7 +12,7 @@ import { askThrough, echoServer } from '../support/watched.ts'
 describe('SIGTERM of the monitor', () => {
   it('in its first round: it ends in order, not by the signal', async ({ watched }) => {
     const forwards = [{ name: 'one', listen: await freePort(), target: 'localhost:1' }]
-    for (let round = 0; round < 5; round++) {
+    for (let round = 0; round < 2; round++) {
       const monitor = await startMonitor(watched, { forwards })
       assert.equal(await monitor.stop(), 0)
       assert.equal((await watched.status()).monitor.state, 'STOPPED')
@@ -25,7 +25,7 @@ describe('SIGTERM of the monitor', () => {
     const echo = await echoServer()
     const port = await freePort()
     const forwards = [{ name: 'one', listen: port, target: `localhost:${echo.port}` }]
-    for (let round = 0; round < 3; round++) {
+    for (let round = 0; round < 2; round++) {
       const monitor = await startMonitor(watched, { forwards })
       const { pid } = await healthyAs(watched, port)
       process.kill(pid, 'SIGKILL')
@@ -53,7 +53,7 @@ describe('SIGTERM of the monitor', () => {
   }) => {
     const port = await freePort()
     const forwards = [{ name: 'one', listen: port, target: 'localhost:1' }]
-    for (let round = 0; round < 3; round++) {
+    for (let round = 0; round < 2; round++) {
       const monitor = await startMonitor(watched, { forwards, words: ['--stop-forwards'] })
       await monitor.line(/started successfully/)
       process.kill(watched.pid(port), 'SIGKILL')

@@ -10,7 +10,7 @@ import { wellRecord, wellState } from '../support/status-facts.ts'
 import { compiled } from '../support/tools.ts'
 
 /** scripts/soak-kills asks for more. */
-const kills = Number(process.env.STATE_KILLS ?? 40)
+const kills = Number(process.env.STATE_KILLS ?? 16)
 
 /** Writes states of 200 forwards as fast as it can; every forward of one state bears the number of that state. */
 const script = (module: string) => `

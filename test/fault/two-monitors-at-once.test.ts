@@ -7,7 +7,7 @@ import { Resident } from '../support/resident.ts'
 import { freePort, until } from '../support/tools.ts'
 import { withWatched } from '../support/watched.ts'
 
-const rounds = Number(process.env.MONITOR_RACES ?? 16)
+const rounds = Number(process.env.MONITOR_RACES ?? 8)
 
 describe('Two monitors started in the same millisecond', () => {
   it(`${rounds} times: one wins, the other ends with 69, one forwarder`, { timeout: rounds * 10_000 }, (t) =>

@@ -17,7 +17,7 @@ import {
 } from '../support/churn.ts'
 import { type ForwarderProcess, startTcpProxy } from '../support/forwarder-process.ts'
 
-const seconds = Number(process.env.CHURN_SECONDS ?? 2)
+const seconds = Number(process.env.CHURN_SECONDS ?? 1)
 const firstSeed = Number(process.env.CHURN_SEED ?? Math.floor(Math.random() * 2 ** 31))
 
 const atOnce = 24

@@ -16,7 +16,7 @@ import { askThrough, echoServer } from '../support/watched.ts'
 const why = whyNoUserManager()
 const skip = skipFor(why && `systemd's user manager cannot run here: ${why}`)
 const installer = join(checkout, 'scripts', 'install-systemd')
-const kills = 50
+const kills = 16
 
 interface Post {
   readonly manager: UserManager
