@@ -91,7 +91,9 @@ async function listen(file: string, taken: (socket: Socket) => void): Promise<Se
 async function receive(socket: Socket, core: GatewayCore, isKept: boolean, taken: () => void): Promise<void> {
   const first = await firstLine(socket)
   if (first === undefined) return void socket.destroy()
-  const { connectors } = wishIn(first)
+  const wish = wishIn(first)
+  if (wish === undefined) return void socket.end(`${JSON.stringify(notUnderstood)}\n`)
+  const { connectors } = wish
   const known = core.upstreams.map(({ id }) => id)
   const unknown = connectors?.find((id) => !known.includes(id))
   const directory = core.directoryFor({ ...owner, connectors: connectors ?? null })
@@ -110,11 +112,18 @@ async function receive(socket: Socket, core: GatewayCore, isKept: boolean, taken
   socket.end()
 }
 
-function wishIn(line: string): Wish {
+const notUnderstood: Answer = { ok: false, error: 'the first line does not say which connectors are wanted' }
+
+function wishIn(line: string): Wish | undefined {
   try {
-    return JSON.parse(line) as Wish
+    const wish = JSON.parse(line) as { readonly connectors?: unknown } | null
+    if (typeof wish !== 'object' || wish === null) return undefined
+    const { connectors } = wish
+    if (connectors === undefined) return {}
+    const isList = Array.isArray(connectors) && connectors.every((id) => typeof id === 'string')
+    return isList ? { connectors } : undefined
   } catch {
-    return {}
+    return undefined
   }
 }
 

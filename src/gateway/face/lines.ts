@@ -2,7 +2,7 @@ import type { Readable, Writable } from 'node:stream'
 import { errorText as reasonOf } from '../../os/failure.ts'
 import { errorText, RpcError, rpcCode } from '../protocol/errors.ts'
 import { elementsOf, textOf } from '../protocol/json-text.ts'
-import { type Message, onOneLine, readMessage } from '../protocol/message.ts'
+import { type Message, metaOf, onOneLine, paramsOf, readMessage } from '../protocol/message.ts'
 import type { Session } from '../session.ts'
 import { longestMessage } from '../upstream/limits.ts'
 import { LineReader } from '../upstream/line-reader.ts'
@@ -104,6 +104,8 @@ export function checked(text: string): Message | { readonly refusal: string } {
   }
   try {
     const message = readMessage(text)
+    // What a key that is there twice means, each reader would decide for itself.
+    metaOf(text, paramsOf(message))
     const id = message.id && textOf(text, message.id)
     if (message.method === undefined || id === undefined || /^["\d-]/.test(id)) return message
     return {

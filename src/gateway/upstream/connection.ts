@@ -6,6 +6,7 @@ import {
   isStringAt,
   type Member,
   membersOf,
+  NotJson,
   rebuilt,
   type Span,
   spliced,
@@ -400,20 +401,35 @@ export class Connection {
   }
 
   #received(text: string, exchange: number | undefined): void {
-    let message: Message
     try {
-      if (text.trimStart().startsWith('[')) {
-        for (const element of elementsOf(text, 0)) this.#received(textOf(text, element), exchange)
-        return
-      }
-      message = readMessage(text)
-    } catch {
+      this.#take(text, exchange)
+    } catch (problem) {
+      // Whatever a server writes is its own affair, and that of those who ask it.
+      if (!(problem instanceof NotJson || problem instanceof SyntaxError)) throw problem
       this.#junk++
+    }
+  }
+
+  /** @throws NotJson, SyntaxError for what is no message. */
+  #take(text: string, exchange: number | undefined): void {
+    if (text.trimStart().startsWith('[')) {
+      for (const element of elementsOf(text, 0)) this.#received(textOf(text, element), exchange)
       return
     }
-    if (message.method === undefined) this.#answered(message)
+    const message = readMessage(text)
+    // A client could not read it, and all that it is offered would go with one bad entry of a list.
+    if (!isJson(text)) this.#unreadable(message)
+    else if (message.method === undefined) this.#answered(message)
     else if (isRequest(message)) this.#askedBy(message, message.method, exchange)
     else this.#notified(message, message.method, exchange)
+  }
+
+  /** It has the outline of a message. Whoever waits for it is told. */
+  #unreadable(message: Message): void {
+    this.#junk++
+    if (message.method !== undefined) return
+    const problem = new RpcError(rpcCode.internalError, 'the answer of the server is no JSON')
+    this.#pending.get(Number(idOf(message)))?.failed(problem)
   }
 
   #answered(message: Message): void {
@@ -487,6 +503,15 @@ export class Connection {
       found = call
     }
     return found
+  }
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text)
+    return true
+  } catch {
+    return false
   }
 }
 

@@ -54,6 +54,8 @@ class SseWire implements Wire {
 
   #event(data: string, type: string): void {
     if (type !== 'endpoint') return this.#events.message(data, undefined)
+    if (!URL.canParse(data, this.#url.href))
+      return this.#over(new Error('what it names as the place to send to is no URL'))
     const endpoint = new URL(data, this.#url)
     // Whoever could name another server would get the headers for this one.
     if (endpoint.origin !== this.#url.origin)
