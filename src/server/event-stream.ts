@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { OrderAnswer } from '../orders/order.ts'
-import { cut } from './connections.ts'
+import { cut } from '../web/connections.ts'
 
 /** ms between two signs of life: proxies end a connection that is silent for a minute. */
 const heartbeatMs = 15_000

@@ -2,7 +2,7 @@
  * server/: the HTTP face of a monitor: the API, its description, event streams, metrics, health, and a place for MCP. It has no logic of its
  * own: what can be asked is the table of `orders/`, and what a key may is checked there.
  *
- *   connection (connections.ts) -> Host, Origin, limits, key (door.ts) -> path (routes.ts) -> scope -> body -> carryOut(name, input, principal)
+ *   connection (web/connections.ts) -> Host, Origin, limits, key (door.ts) -> path (routes.ts) -> scope -> body -> carryOut(name, input, principal)
  *
  * A new order needs nothing here. A new path is a line of routes.ts; what needs no key is named in `isOpen` there. Loaded only by a monitor
  * that serves HTTP: it brings hono and zod.
@@ -17,10 +17,10 @@ import type { Log } from '../log/index.ts'
 import type { OrderedMonitor } from '../orders/monitor.ts'
 import { errorCode, errorText } from '../os/failure.ts'
 import { certificateFiles } from '../web/certificate-files.ts'
+import { type ConnectionLimits, Connections, cut } from '../web/connections.ts'
 import { sendReply } from '../web/node-http.ts'
 import type { Reply } from '../web/reply.ts'
 import { type CertificateFiles, followFiles, readCertificate, stampFiles } from '../web/tls-files.ts'
-import { type ConnectionLimits, Connections, cut } from './connections.ts'
 import { Door, type DoorRefusal, type Visitor } from './door.ts'
 import { isOpen, type McpHandler, routes } from './routes.ts'
 

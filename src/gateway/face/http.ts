@@ -19,6 +19,7 @@ import { hostAndPort, isLoopback } from '../../os/interfaces.ts'
 import { oneLine } from '../../os/printable.ts'
 import type { GatewayState } from '../../record/shapes/gateway-state.ts'
 import { certificateFiles } from '../../web/certificate-files.ts'
+import { type ConnectionLimits, Connections } from '../../web/connections.ts'
 import { isTrustedHost, parseHostHeader, requestTarget, type Scheme } from '../../web/hosts.ts'
 import { Origins } from '../../web/origins.ts'
 import { readCertificate } from '../../web/tls-files.ts'
@@ -60,6 +61,15 @@ const unreadMs = 10_000
 /** ms after which streams of a key that was revoked, or has expired, are ended at the latest. */
 const revokedWithinMs = 1000
 
+/** Those that have shown no key make room for those that have. */
+const connectionLimits: ConnectionLimits = {
+  ofOne: 1000,
+  ofOthers: 2500,
+  ofThisMachine: 2500,
+  takeMs: 30_000,
+  lingerMs: 2_000,
+}
+
 /** ms after which a peer that does not answer is asked whether it is there. */
 const tcpKeepAliveMs = 10_000
 
@@ -73,12 +83,19 @@ export async function serveHttp(options: HttpFaceOptions): Promise<HttpFace> {
   const sessions = new LegacySessions(core)
   const streams = new SseSessions(core)
   const limits = new Limits(options.accessOptions.requests)
+  const connections = new Connections(connectionLimits)
+  const visits = new Map<ServerResponse, Principal>()
+  const admitted = ({ socket }: IncomingMessage, response: ServerResponse, principal: Principal) => {
+    connections.admit(socket)
+    visits.set(response, principal)
+    response.once('close', () => visits.delete(response))
+  }
   const listener = (request: IncomingMessage, response: ServerResponse) => {
     response.once('finish', () => {
       if (response.statusCode >= 400) core.figures.refused(response.statusCode)
       if (!request.complete) endSoon(request)
     })
-    void handle({ request, response, scheme, sessions, streams, limits, options }).catch((error: unknown) => {
+    void handle({ request, response, scheme, sessions, streams, limits, admitted, options }).catch((error: unknown) => {
       core.log.error({ err: error }, `A request failed: ${wordsOf(error)}`)
       refuse(response, 500, new RpcError(rpcCode.internalError, 'Internal error'))
     })
@@ -87,16 +104,20 @@ export async function serveHttp(options: HttpFaceOptions): Promise<HttpFace> {
     const isAdmitted = (principal: Principal) => options.access.stillAdmits(principal)
     sessions.endOf(isAdmitted)
     streams.endOf(isAdmitted)
+    for (const [response, principal] of visits) if (!isAdmitted(principal)) response.destroy()
+    for (const session of [...core.sessions])
+      if (!isAdmitted(session.principal)) session.close('its key is no longer valid')
   }, revokedWithinMs)
   revoking.unref()
   const server = await makeServer(options, scheme, listener)
-  const sockets = new Set<Socket>()
   server.on('connection', (socket: Socket) => {
-    sockets.add(socket)
     socket.setKeepAlive(true, tcpKeepAliveMs)
     socket.setNoDelay(true)
-    socket.once('close', () => sockets.delete(socket))
   })
+  // A connection with TLS counts from its handshake on, which has a limit of its own.
+  server.on(scheme === 'http' ? 'connection' : 'secureConnection', (socket: Socket) =>
+    connections.accept(socket),
+  )
   server.on('clientError', refuseUnreadable)
   server.on('checkExpectation', (_request, response) => invalid(response, 417, 'Expectation Failed'))
   await listen(server, host, port)
@@ -110,9 +131,7 @@ export async function serveHttp(options: HttpFaceOptions): Promise<HttpFace> {
       await new Promise<void>((resolve) => {
         server.close(() => resolve())
         server.closeIdleConnections()
-        setTimeout(() => {
-          for (const socket of sockets) socket.destroy()
-        }, 500).unref()
+        setTimeout(() => connections.close(), 500).unref()
       })
     },
   }
@@ -153,6 +172,7 @@ async function makeServer(
   const limits = {
     headersTimeout: headMs,
     requestTimeout: 0,
+    connectionsCheckingInterval: 1000,
     keepAliveTimeout: 65_000,
     maxHeaderSize: 16 * 1024,
     // Refused with the others that name no host.
@@ -188,6 +208,8 @@ interface Arrival {
   readonly sessions: LegacySessions
   readonly streams: SseSessions
   readonly limits: Limits
+  /** Told of everybody who is let in. */
+  readonly admitted: (request: IncomingMessage, response: ServerResponse, principal: Principal) => void
   readonly options: HttpFaceOptions
 }
 
@@ -198,6 +220,7 @@ async function handle({
   sessions,
   streams,
   limits,
+  admitted,
   options,
 }: Arrival): Promise<void> {
   const { core, access, http } = options
@@ -223,6 +246,7 @@ async function handle({
   const admission = access.judge(request, from)
   if (!admission.ok) return refuseAdmission(response, admission)
   const { principal } = admission
+  admitted(request, response, principal)
   const directory = core.directoryFor(principal, only)
   if (directory === undefined) return refuseDirectory(response, core, principal, only)
   const allow = methodsOf[kind] ?? []

@@ -4,7 +4,8 @@ import { oneLine } from '../../os/printable.ts'
 import type { GatewayState } from '../../record/shapes/gateway-state.ts'
 import { type Access, showsSomething } from '../access.ts'
 import type { GatewayCore } from '../gateway-core.ts'
-import { refuseAdmission, refuseMethod, send } from './visit.ts'
+import { RpcError, rpcCode } from '../protocol/errors.ts'
+import { refuse, refuseAdmission, refuseMethod, send } from './visit.ts'
 
 /** What the probes need of the gateway. */
 export interface Probed {
@@ -38,14 +39,18 @@ export async function answerProbe(
     return send(response, 200, JSON.stringify({ status: 'ok', timestamp: wallTime() }))
   }
   const now = state()
-  const isReady = now.connectors.every(({ healthy }) => healthy)
   const admission = showsSomething(request) || path === '/metrics' ? access.judge(request, from) : undefined
   if (admission?.ok === false) return refuseAdmission(response, admission)
+  const bound = admission?.principal.connectors ?? null
   if (path === '/metrics') {
+    const what = 'figures are about all connectors, and this key is bound to some'
+    if (bound !== null) return refuse(response, 403, new RpcError(rpcCode.forbidden, what))
     const { contentType, text } = await core.figures.exposition(now, core.inFlight)
     return send(response, 200, text, { 'content-type': contentType })
   }
-  const details = admission === undefined ? {} : { connectors: now.connectors }
+  const connectors = now.connectors.filter(({ id }) => bound === null || bound.includes(id))
+  const isReady = connectors.every(({ healthy }) => healthy)
+  const details = admission === undefined ? {} : { connectors }
   const body = JSON.stringify({ status: isReady ? 'ready' : 'not ready', ...details })
   send(response, isReady ? 200 : 503, body, isReady ? {} : { 'retry-after': '5' })
 }

@@ -1,10 +1,14 @@
 import type { ServerResponse } from 'node:http'
+import { longestMessage } from '../upstream/limits.ts'
 
 /** ms between two signs of life on a stream on which nothing happens. */
 const keepAliveMs = 15_000
 
 /** Bytes that may wait for a client that does not read, before messages that nobody waits for are left out. */
 const mostWaiting = 1024 * 1024
+
+/** Bytes after which such a client is cut off: what it asks for is kept for nobody. */
+const mostUnread = 3 * longestMessage
 
 /** An answer as Server-Sent Events. Its first byte goes at once, so that nothing on the way takes it for dead. */
 export class SseStream {
@@ -37,6 +41,10 @@ export class SseStream {
   /** @param isNeeded false = it may be left out for a client that does not read. @returns whether it was sent. */
   send(text: string, isNeeded = true, event = 'message'): boolean {
     if (!this.isOpen || (!isNeeded && this.#response.writableLength > mostWaiting)) return false
+    if (this.#response.writableLength > mostUnread) {
+      this.#response.destroy()
+      return false
+    }
     // A line break stands between values of JSON alone.
     const data = /[\n\r]/.test(text) ? text.replaceAll(/[\n\r]+/g, ' ') : text
     this.#response.write(`event: ${event}\ndata: ${data}\n\n`)

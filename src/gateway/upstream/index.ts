@@ -10,6 +10,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { ConnectorConfiguration } from '../../config/connector-configuration.ts'
 import { withVariables } from '../../config/variables.ts'
 import type { Log } from '../../log/index.ts'
+import { redactPatterns } from '../../log/redaction.ts'
 import { monotonicMs } from '../../os/clock.ts'
 import { errorText } from '../../os/failure.ts'
 import type { Message } from '../protocol/message.ts'
@@ -491,7 +492,9 @@ export class Upstream {
     return [resolved(url), Object.fromEntries(own) as Readonly<Record<string, string>>] as const
   }
 
-  #failed(key: string, slot: Slot, why: string): void {
+  #failed(key: string, slot: Slot, reason: string): void {
+    // The server may have had words for it itself.
+    const why = redactPatterns(reason)
     const { backoffMs, backoffLimitMs } = this.connector.restart
     if (monotonicMs() - slot.openedAt > stableMs && slot.openedAt > 0) slot.failures = 0
     const wasRunning = slot.openedAt > 0

@@ -1,3 +1,4 @@
+import { redactPatterns } from '../../log/redaction.ts'
 import { printable } from '../../os/printable.ts'
 
 /** Bytes that are kept of what one server writes to stderr. */
@@ -26,10 +27,10 @@ export class LastLines {
     if (dropped > 0) this.#lines = this.#lines.slice(dropped)
   }
 
-  /** The last `count` lines that say something, oldest first, safe for a terminal. */
+  /** The last `count` lines that say something, oldest first, safe for a terminal and without secrets. */
   last(count: number): readonly string[] {
     const all = this.#rest === '' ? this.#lines : [...this.#lines, this.#rest]
     const said = all.slice(-count * 4).filter((line) => line.trim() !== '')
-    return said.slice(-count).map((line) => printable(line).slice(0, 500))
+    return said.slice(-count).map((line) => printable(redactPatterns(line)).slice(0, 500))
   }
 }
