@@ -22,6 +22,8 @@ const tools = [
   tool('end_writing'),
   tool('change'),
   tool('environment', readOnly),
+  ...(faults.has('hostile') ? [tool('no_json'), tool('key_twice')] : []),
+  ...(faults.has('broken-list') ? ['{"name":"broken","inputSchema":{"type":object,}}'] : []),
 ]
 const text = (value: string) =>
   `{"content":[{"type":"text","text":${JSON.stringify(value)}}],"unknown_field":1e400}`
@@ -30,6 +32,7 @@ let asked = 0
 
 if (faults.has('junk')) write('Server listening on port 3000')
 if (faults.has('stderr')) process.stderr.write('cannot reach the database\n')
+if (faults.has('secret')) process.stderr.write('cannot reach postgres://app:hunter2@db/app\n')
 if (faults.has('end')) process.exit(3)
 
 createInterface({ input: process.stdin }).on('line', (line) => {
@@ -120,6 +123,13 @@ function call(
       tools.push(tool('changed'))
       answer(id, text('changed'))
       return write('{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}')
+    case 'no_json':
+      return answer(id, '{"content":[],"structuredContent":{"x":NaN}}')
+    case 'key_twice':
+      write(
+        '{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":1,"progressToken":1}}',
+      )
+      break
     case 'end':
     case 'end_writing':
       process.exit(7)

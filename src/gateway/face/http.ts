@@ -63,7 +63,7 @@ const revokedWithinMs = 1000
 
 /** Those that have shown no key make room for those that have. */
 const connectionLimits: ConnectionLimits = {
-  ofOne: 1000,
+  ofOne: 2000,
   ofOthers: 2500,
   ofThisMachine: 2500,
   takeMs: 30_000,
@@ -95,10 +95,12 @@ export async function serveHttp(options: HttpFaceOptions): Promise<HttpFace> {
       if (response.statusCode >= 400) core.figures.refused(response.statusCode)
       if (!request.complete) endSoon(request)
     })
-    void handle({ request, response, scheme, sessions, streams, limits, admitted, options }).catch((error: unknown) => {
-      core.log.error({ err: error }, `A request failed: ${wordsOf(error)}`)
-      refuse(response, 500, new RpcError(rpcCode.internalError, 'Internal error'))
-    })
+    void handle({ request, response, scheme, sessions, streams, limits, admitted, options }).catch(
+      (error: unknown) => {
+        core.log.error({ err: error }, `A request failed: ${wordsOf(error)}`)
+        refuse(response, 500, new RpcError(rpcCode.internalError, 'Internal error'))
+      },
+    )
   }
   const revoking = setInterval(() => {
     const isAdmitted = (principal: Principal) => options.access.stillAdmits(principal)
