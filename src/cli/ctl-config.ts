@@ -33,7 +33,7 @@ export const configProgram: Program = {
       '[WORD...]',
       'with show: units; with check: a file; with diff and restore: numbers of the history; with change: see below',
     )
-    .option('-a, --all', 'with show: also print defaults')
+    .option('-a, --all', 'with show: also print defaults, and the patterns of templates')
     .addHelpText(
       'after',
       `

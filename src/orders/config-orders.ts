@@ -59,7 +59,7 @@ export const configOrders: readonly Order[] = [
     changes: false,
     input: z.strictObject({
       units: z.array(z.string()).default([]).describe('only those of these units, by name; none = all'),
-      all: z.boolean().default(false).describe('also defaults'),
+      all: z.boolean().default(false).describe('also defaults, and the patterns of templates'),
     }),
     output: z.object({
       file: z.string().nullable().describe('null = the monitor runs without one'),
@@ -72,8 +72,8 @@ export const configOrders: readonly Order[] = [
       const names = units.length === 0 ? undefined : chosen({ units, all: false }, monitor).map(writtenName)
       const { running, source } = monitor.configuration()
       const sources = source && (await readAgain(source))
-      const values = effectiveValues(running, sources).filter(({ unit, origin: { kind } }) => {
-        return (all || kind !== 'default') && (names === undefined || names.includes(unit ?? ''))
+      const values = effectiveValues(running, sources).filter((one) => {
+        return (all || !isUsual(one)) && (names === undefined || names.includes(one.unit ?? ''))
       })
       const setAside = (sources?.setAside ?? []).map(({ program, why }) => ({ program, why }))
       return { file: source?.file ?? null, values: values.map(shown), setAside }
@@ -176,6 +176,11 @@ export const configOrders: readonly Order[] = [
 /** A file in the same folder, whose extension says how it is read. */
 function inFormat(file: string, format: string | undefined): string {
   return format === undefined ? file : path.join(path.dirname(file), `candidate.${format}`)
+}
+
+/** A default, or the words of a framework that its template brings: nobody has chosen them. */
+function isUsual({ path, origin: { kind } }: EffectiveValue): boolean {
+  return kind === 'default' || (kind === 'template' && path.includes('.output.patterns.'))
 }
 
 /** The file describes all copies of a program by its one name. */

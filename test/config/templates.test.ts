@@ -163,6 +163,10 @@ describe('A folder', () => {
     ])
     expect(recognised({ 'manage.py': '', 'requirements.txt': 'flask-login\n' })).toEqual(['django'])
     expect(recognised({ 'bin/rails': '' })).toEqual(['rails'])
+    expect(recognised({ 'index.html': '' })).toEqual(['static'])
+    expect(recognised({ 'index.html': '', 'package.json': '{"devDependencies": {"vite": "8"}}' })).toEqual([
+      'vite',
+    ])
     expect(recognised({ 'package.json': 'not JSON' })).toEqual([])
     mkdirSync(path.join(folder, '.venv/bin'), { recursive: true })
     writeFileSync(path.join(folder, '.venv/bin/python'), '')

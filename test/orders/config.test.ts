@@ -31,7 +31,7 @@ describe('proxy-ctl config', () => {
   it('shows what holds, checks a candidate, tells what differs, and never shows a secret', async ({
     watched,
   }) => {
-    await startPrograms(watched, [web])
+    await startPrograms(watched, [web, { name: 'docs', template: 'static', autostart: false }])
     const shown = await watched.run('proxy-ctl', 'config', 'show', 'web')
     expect(shown.code).toBe(0)
     expect(shown.stdout).toMatch(/^programs\.web\.restart\.backoff: 0 +line 1$/m)
@@ -40,6 +40,9 @@ describe('proxy-ctl config', () => {
     expect((await watched.run('proxy-ctl', 'config', 'show', 'web', '--all')).stdout).toMatch(
       /^programs\.web\.autostart: true +default$/m,
     )
+    const words = /^programs\.docs\.output\.patterns\.warning: .*template static$/m
+    expect((await watched.run('proxy-ctl', 'config', 'show', 'docs')).stdout).not.toMatch(words)
+    expect((await watched.run('proxy-ctl', 'config', 'show', 'docs', '--all')).stdout).toMatch(words)
     writeFileSync(
       watched.file('new.yaml'),
       'programs:\n  - name: web\n    comand: [a]\nforwards:\n  - { name: f }\n',

@@ -124,6 +124,8 @@ export const builtIn: readonly ProgramTemplate[] = [
   template('static', 'the files of a folder', {
     port: 8080,
     traits: [{ file: 'index.html' }],
+    // Vite apps have one, too.
+    isFallback: true,
     note: 'Every file of the folder can be read.',
     entry: {
       command: ['python3', '-m', 'http.server', '{port}', '--bind', '127.0.0.1'],

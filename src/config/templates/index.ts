@@ -25,6 +25,8 @@ export interface ProgramTemplate {
   readonly furtherPorts: Readonly<Record<string, number>>
   /** All must be there. Empty = never recognised. */
   readonly traits: readonly Trait[]
+  /** A folder that fits another template, too, is of that one; missing = no. */
+  readonly isFallback?: true
   /** What a person has to know; null = nothing. */
   readonly note: string | null
   /** Keys of an entry of `programs`. `{port}` in a text stands for the port. */

@@ -14,7 +14,9 @@ export function templatesFor(
     if ('requirement' in trait) return requirements.has(trait.requirement.toLowerCase())
     return existsSync(path.join(folder, trait.file))
   }
-  return templates.filter(({ traits }) => traits.length > 0 && traits.every(has))
+  const fitting = templates.filter(({ traits }) => traits.length > 0 && traits.every(has))
+  const first = fitting.filter(({ isFallback }) => isFallback !== true)
+  return first.length > 0 ? first : fitting
 }
 
 /** The Python of a folder's virtual environment, as a path in that folder; undefined when it has none. */
