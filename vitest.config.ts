@@ -13,6 +13,7 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node'
  */
 const pure = [
   'test/alert/{delivery-parts,incident}.test.ts',
+  'test/cli/ctl-table.test.ts',
   'test/config/{effective,instances,ordered-changes,mistakes,templates,values}.test.ts',
   'test/doctor/judgements.test.ts',
   'test/forward/{check-plan,prefixes,proxy-protocol}.test.ts',

@@ -8,6 +8,7 @@ import { toText } from '../report/render.ts'
 import { stateWord } from '../report/render-table.ts'
 import { looksOf } from '../report/terminal.ts'
 import { cutLine, type Line, pad } from '../report/text.ts'
+import { tableLayout } from './ctl-table.ts'
 
 export function processesText({ units }: ProcessesOutput): string {
   const rows = units.flatMap(({ name, processes }) =>
@@ -70,13 +71,11 @@ function bytes(value: number | null): string {
 
 function table(columns: readonly string[], rows: readonly (readonly string[])[]): string {
   const looks = looksOf(process.stdout, process.env)
-  const widths = columns.map((title, i) =>
-    Math.max(title.length, ...rows.map((cells) => cells[i]?.length ?? 0)),
-  )
+  const { widths, gap } = tableLayout(columns, rows, looks.width)
   const line = (cells: readonly string[]) =>
     cells
       .map((cell, i) => pad(cell, widths[i] ?? 0))
-      .join('  ')
+      .join(' '.repeat(gap))
       .trimEnd()
   const head: Line = [{ text: line(columns), colour: 'bold' }]
   return toText(

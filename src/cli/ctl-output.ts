@@ -16,10 +16,11 @@ import type { ForwardEventKind, JournalEntry } from '../record/shapes/journal.ts
 import type { StatusReport } from '../record/shapes/status-report.ts'
 import { renderStatus, toText } from '../report/render.ts'
 import { LogLines, plainEntry } from '../report/render-log.ts'
-import { stateWord } from '../report/render-table.ts'
+import { stateColour, stateWord } from '../report/render-table.ts'
 import { looksOf, widthOf } from '../report/terminal.ts'
 import { type Colour, type Line, pad, wrapLine } from '../report/text.ts'
 import { timedOut } from '../report/wait.ts'
+import { fitted, tableLayout } from './ctl-table.ts'
 
 const exitCodes: Partial<Readonly<Record<OrderError['code'], number>>> = {
   'invalid-input': exitCode.usage,
@@ -169,15 +170,6 @@ function stoppedText({ stopped }: UnitState): string {
 
 const columns = ['NAME', 'STATE', 'PID', 'PORT', 'TARGET', 'OPEN', 'FAILURES', 'RESTARTS'] as const
 
-const colours: Partial<Readonly<Record<UnitState['state'], Colour>>> = {
-  healthy: 'green',
-  down: 'dim',
-  backoff: 'yellow',
-  flapping: 'red',
-  blocked: 'red',
-  detached: 'red',
-}
-
 /** Columns that a command takes at most. */
 const commandWidth = 40
 
@@ -198,8 +190,9 @@ export function listText({ units }: { readonly units: readonly UnitState[] }): s
     String(unit.failures),
     String(unit.restarts),
   ])
-  const widths = columns.map((title, i) => Math.max(title.length, ...rows.map((row) => row[i]?.length ?? 0)))
-  const cells = (row: readonly string[]) => row.map((cell, i) => `${pad(cell, widths[i] ?? 0)}  `)
+  const { widths, gap } = tableLayout(columns, rows, looks().width, columns.indexOf('TARGET'))
+  const cells = (row: readonly string[]) =>
+    row.map((cell, i) => `${pad(fitted(cell, widths[i] ?? 0), widths[i] ?? 0)}${' '.repeat(gap)}`)
   const lines: Line[] = [[{ text: cells(columns).join('').trimEnd(), colour: 'bold' }]]
   for (const [i, row] of rows.entries()) {
     const unit = units[i]
@@ -207,7 +200,7 @@ export function listText({ units }: { readonly units: readonly UnitState[] }): s
     const [name = '', state = '', ...rest] = cells(row)
     lines.push([
       { text: name },
-      { text: state, colour: colours[unit.state] },
+      { text: state, colour: stateColour(unit.state) },
       { text: rest.join('').trimEnd() },
     ])
     const note = noteOf(unit)

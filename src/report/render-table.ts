@@ -187,8 +187,13 @@ export function stateWord(state: ForwardStatusState): string {
   return state === 'down' ? 'stopped' : state
 }
 
+/** In which colour a state is told. */
+export function stateColour(state: ForwardStatusState): Colour {
+  return signOf({ state }).colour
+}
+
 /** A tick stands for a port that is open, or a program that is ready, nothing else. */
-function signOf({ state }: UnitRow): { readonly mark: string; readonly colour: Colour } {
+function signOf({ state }: Pick<UnitRow, 'state'>): { readonly mark: string; readonly colour: Colour } {
   if (state === 'down') return { mark: '–', colour: 'dim' }
   if (state === 'waiting') return { mark: '…', colour: 'green' }
   const signs = [
