@@ -156,7 +156,7 @@ describe('A program with keep', { timeout: 120_000 }, () => {
     await monitor.stop('SIGKILL')
     monitor = await startPrograms(watched, [{ ...sleeper, env: { X: 1 } }])
     const second = await runningAs(watched, 'web', pid)
-    await watched.logLine(/web is being replaced: its options have changed/)
+    await watched.logLine(/web was ended \(PID: \d+\): its options have changed/)
     await monitor.stop('SIGKILL')
     monitor = await startPrograms(watched, [{ ...sleeper, keep: false }])
     const third = await runningAs(watched, 'web', second)

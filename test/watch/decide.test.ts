@@ -175,6 +175,15 @@ describe('decide', () => {
     expect(play.said()).toMatch(/answers again/)
   })
 
+  it('ends what cannot hand over before the next one, and says no more than that', () => {
+    const play = new Play({ canHandOver: false }).running(3).see(healthyCheck(3, { optionsMatch: false }))
+    expect(play.kinds()).toStrictEqual(['stop'])
+    expect(play.state.phase).toMatchObject({ id: 'stopping', afterwards: 'start' })
+    play.see({ kind: 'ended', identity: identity(3) })
+    expect(play.state.phase.id).toBe('starting')
+    expect([play.state.failures, play.state.plannedRestarts]).toStrictEqual([0, 1])
+  })
+
   it('replaces a forwarder whose options are no longer those that are wanted, beside the one that runs', () => {
     const play = new Play().running(3).see(healthyCheck(3, { optionsMatch: false }))
     expect(play.kinds()).toStrictEqual(['log', 'replace'])

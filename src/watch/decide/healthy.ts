@@ -4,7 +4,7 @@ import type { Reason, Well } from './cause.ts'
 import { judgeDependency } from './dependency.ts'
 import { judgeLimits, limitsNews } from './limits.ts'
 import type { Context, Decision, Effect, In, Looked, Supervised, UnitState } from './state.ts'
-import { alert, clearPidFile, followSuccessor, log, mayReplace, prepend, replace } from './verbs.ts'
+import { alert, clearPidFile, followSuccessor, log, mayReplace, prepend, replace, stop } from './verbs.ts'
 
 /** The process that answers, and how it stands to the one that was known. */
 interface Found {
@@ -62,6 +62,12 @@ function judge(before: UnitState, found: Found, seen: Looked<'healthy'>, context
   ]
   const why: Reason | undefined =
     limits.restart ?? (mayRestart && !seen.optionsMatch ? { code: 'other-options' } : undefined)
+  // One that cannot hand over is ended first.
+  const ended =
+    why !== undefined && context.canHandOver === false
+      ? stop(state, state.phase.identity, 'start', why, context)
+      : undefined
+  if (ended !== undefined) return prepend(effects, ended)
   const replaced = why && replace(state, why, context)
   const cause: Well = {
     code: 'well',
