@@ -14,6 +14,7 @@ import { InvalidConfiguration, loadConfiguration } from '../config/load.ts'
 import { optionList } from '../config/option-table.ts'
 import {
   type HealthCondition,
+  type InputRules,
   type Probe,
   type ProgramConfiguration,
   programDefaults,
@@ -96,7 +97,7 @@ function forwardLines({ name, options, limits, restart }: ForwardConfiguration):
     return [`${key}: ${Array.isArray(told) ? told.join(', ') : told}`]
   })
   return [
-    `${name}: port ${listenPort} to ${hostAndPort(targetHost, targetPort)}`,
+    `${name}: port ${listenPort} to ${targetHost.startsWith('program:') ? targetHost : hostAndPort(targetHost, targetPort)}`,
     ...[...tuned, ...limitLine(limits), ...restartLine(restart)].map((line) => `  ${line}`),
   ]
 }
@@ -118,7 +119,19 @@ function programLines(program: ProgramConfiguration): string[] {
     autostart,
     oneshot,
     dependsOn,
+    user,
+    group,
+    keep,
+    onDetached,
+    instances,
+    sockets,
+    watch,
+    pty,
+    input,
+    actions,
+    output,
   } = program
+  const { errorRate } = output
   const { stop: usualStop, readyWithinMs } = programDefaults
   const { startTimeoutMs, killAfterMs } = restart
   const variables = Object.keys(env)
@@ -141,10 +154,34 @@ function programLines(program: ProgramConfiguration): string[] {
     ...(dependsOn.length === 0 ? [] : [`dependsOn: ${dependsOn.join(', ')}`]),
     ...(oneshot ? ['oneshot: true'] : []),
     ...(autostart ? [] : ['autostart: false']),
+    ...(keep ? ['keep: true'] : []),
+    ...(user === undefined ? [] : [`user: ${user}${group === undefined ? '' : `, group ${group}`}`]),
+    ...(onDetached === 'end' ? [] : [`onDetached: ${onDetached}`]),
+    ...(instances === undefined ? [] : [`instances: ${instances.count}, at most ${instances.most}`]),
+    ...(sockets.length === 0
+      ? []
+      : [`socket: ${sockets.map(({ host, port }) => hostAndPort(host, port)).join(', ')}`]),
+    ...(watch === undefined ? [] : [`watch: ${watch.files.join(', ')}`]),
+    ...(pty === undefined ? [] : [`pty: ${pty.columns} columns, ${pty.rows} rows`]),
+    ...(input === undefined ? [] : [inputLine(input)]),
+    ...(Object.keys(actions).length === 0 ? [] : [`actions: ${Object.keys(actions).join(', ')}`]),
+    ...(errorRate === undefined
+      ? []
+      : [
+          `errorRate: ${errorRate.above} within ${preciseDuration(errorRate.withinMs)}; beyond: ${errorRate.action}`,
+        ]),
     ...limitLine(limits),
     ...restartLine(usual),
   ]
   return [`${name}: runs ${command.map(shellWord).join(' ')}`, ...lines.map((line) => `  ${line}`)]
+}
+
+function inputLine({ allow, deny }: InputRules): string {
+  const rules = [
+    allow.length === 0 ? [] : `allow ${allow.join(' ')}`,
+    deny.length === 0 ? [] : `deny ${deny.join(' ')}`,
+  ]
+  return `input: ${rules.flat().join(', ') || 'true'}`
 }
 
 function probeInWords(probe: Probe | ReadyCondition['probe']): string {

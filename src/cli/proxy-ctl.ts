@@ -4,7 +4,7 @@ import { type Command, Option } from 'commander'
 import { parseCount, parseDuration } from '../config/values.ts'
 import { defaultWaitMs } from '../orders/order.ts'
 import { exitCode } from '../os/failure.ts'
-import { readersDirectory } from '../record/usual-directories.ts'
+import { readersDirectory, unusualDirectory } from '../record/usual-directories.ts'
 import { addProgram } from './add.ts'
 import { argument, newCommand, type Program, runIfStarted, whole } from './command.ts'
 import { followOrder, type OrderOptions, order, print, subcommand } from './ctl-command.ts'
@@ -194,7 +194,7 @@ const mcpProgram: Program = {
   run: async ({ stateDir, printConfig }: Options) => {
     if (printConfig !== undefined) {
       const { clientConfiguration } = await import('./mcp-clients.ts')
-      process.stdout.write(clientConfiguration(printConfig, stateDir))
+      process.stdout.write(clientConfiguration(printConfig, stateDir ?? unusualDirectory()))
       return exitCode.ok
     }
     const { serveMcpOnStdio } = await import('../server/mcp/stdio.ts')

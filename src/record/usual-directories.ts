@@ -49,6 +49,18 @@ export function readersDirectory(asked: string | undefined): string {
   return directory
 }
 
+/**
+ * The readers' directory where only this process's environment tells it: what somebody else starts, with other variables, has to be told.
+ * Undefined = everybody of this user finds it.
+ */
+export function unusualDirectory(): string | undefined {
+  const directory = readersDirectory(undefined)
+  const home = homeDirectory()
+  return home !== undefined && directory === path.join(home, '.local', 'state', 'port-watchdog')
+    ? undefined
+    : directory
+}
+
 /** An unset variable in a script must not scatter files in the working folder. */
 function named(asked: string): string {
   if (asked === '') throw new Failure('--state-dir: a folder is wanted, not an empty text', exitCode.usage)

@@ -1,3 +1,4 @@
+import { system } from '../os/system.ts'
 import { ownUid } from '../os/trusted-path.ts'
 import type { ProcessIdentity } from '../process/identity.ts'
 import { ownProcesses } from '../process/own-processes.ts'
@@ -33,13 +34,24 @@ const otherTasks = [
  * machine a second.
  */
 export async function startingByProcess(stateDirectory: string): Promise<StartingMonitor | undefined> {
-  const found = (await ownProcesses()).find(({ kind, uid, words, stateDirectory: named }) => {
+  const found = (await ownProcesses()).find(({ kind, pid, uid, words, stateDirectory: named }) => {
     const isOurs = kind === 'monitor' && (uid === undefined || uid === ownUid())
     if (!isOurs || words.some(isOtherTask)) return false
     const isNamed = words.some((word) => word.startsWith('--state-dir'))
-    return (isNamed ? named : writersDirectory(undefined).directory) === stateDirectory
+    if (isNamed) return named === stateDirectory
+    return writersDirectory(undefined).directory === stateDirectory && choosesAsWeDo(pid)
   })
   return found === undefined ? undefined : { pid: found.pid, version: null, startedAt: null }
+}
+
+/** What decides where a monitor keeps its records when nobody says so. */
+const deciding = ['STATE_DIRECTORY', 'XDG_STATE_HOME', 'HOME']
+
+/** By its environment, where that can be read: it would choose the directory that this process chooses. */
+function choosesAsWeDo(pid: number): boolean {
+  const theirs = deciding.map((name) => system.environmentOf(pid, name))
+  if (theirs.every((value) => value === undefined)) return true
+  return deciding.every((name, at) => (theirs[at] || undefined) === (process.env[name] || undefined))
 }
 
 function isOtherTask(word: string): boolean {

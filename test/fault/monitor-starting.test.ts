@@ -1,5 +1,6 @@
 // The first moments of a monitor, when its records are missing or are those of the one before.
-import { writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
 import { describe, expect } from 'vitest'
 import { holdControlSocket } from '../../src/control/server.ts'
 import { connectMonitor } from '../../src/orders/client.ts'
@@ -7,6 +8,7 @@ import { ownIdentity } from '../../src/process/identity.ts'
 import { fileNames } from '../../src/record/state-directory.ts'
 import { assess } from '../../src/report/assess.ts'
 import { gather } from '../../src/report/gather.ts'
+import { commandFile, RunningCommand, run } from '../support/children.ts'
 import { it } from '../support/fixtures.ts'
 import { healthyAs, launchMonitor, startMonitor } from '../support/monitored.ts'
 import { freePort, until } from '../support/tools.ts'
@@ -65,6 +67,37 @@ describe('proxy-status in the first moments of a monitor', { timeout: 180_000 },
     process.kill(check.pid, 'SIGSTOP')
     expect((await watched.status()).monitor.state).toBe('STOPPED')
     await check.stop('SIGKILL')
+  })
+})
+
+describe('A monitor whose environment chose its state directory', () => {
+  it('is not one that starts where another environment looks, and clients that pass none on are told the place', async ({
+    watched,
+  }) => {
+    const file = watched.file('configuration.json')
+    writeFileSync(file, JSON.stringify({ forwards: [] }))
+    const environment = (name: string) => {
+      mkdirSync(watched.file(name))
+      return { HOME: watched.file(name), XDG_STATE_HOME: watched.file(path.join(name, 'state')) }
+    }
+    const [theirs, ours] = [environment('theirs'), environment('ours')]
+    const monitor = new RunningCommand(commandFile('proxy-monitor'), ['--config', file], theirs)
+    try {
+      await monitor.until((out) => out.includes('Monitor started'))
+      const { stdout } = await run('proxy-status', ['--json'], ours)
+      expect(JSON.parse(stdout).monitor).toMatchObject({ state: 'STOPPED', cause: 'never-ran' })
+      const printed = await run('proxy-ctl', ['mcp', '--print-config', 'claude'], theirs)
+      const { args } = JSON.parse(printed.stdout).mcpServers['port-watchdog']
+      expect(args.slice(-2)).toEqual(['--state-dir', path.join(theirs.XDG_STATE_HOME, 'port-watchdog')])
+      const usual = await run('proxy-ctl', ['mcp', '--print-config', 'claude'], {
+        ...ours,
+        XDG_STATE_HOME: '',
+      })
+      expect(usual.stdout).not.toContain('--state-dir')
+    } finally {
+      monitor.child.kill('SIGTERM')
+      await monitor.ended
+    }
   })
 })
 
