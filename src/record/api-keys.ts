@@ -83,7 +83,7 @@ export class ApiKeys {
   list(): readonly ApiKey[] {
     this.#read()
     this.#demandWhole()
-    return [...this.#keys.values()]
+    return [...this.#asUsed().values()]
   }
 
   /**
@@ -147,15 +147,20 @@ export class ApiKeys {
       // Not over what a person has changed meanwhile.
       this.#read()
       if (this.#problem !== undefined) return
-      const times = [...this.#keys].map(([id, key]) => {
-        const at = this.#usedAt.get(id)
-        return [id, at === undefined ? key : { ...key, lastUsedAt: new Date(at).toISOString() }] as const
-      })
-      this.#write(new Map(times))
+      this.#write(this.#asUsed())
       this.#usedAt.clear()
     } catch {
       // A full disk.
     }
+  }
+
+  /** With the uses that are not written yet. */
+  #asUsed(): Map<string, ApiKey> {
+    const times = [...this.#keys].map(([id, key]) => {
+      const at = this.#usedAt.get(id)
+      return [id, at === undefined ? key : { ...key, lastUsedAt: new Date(at).toISOString() }] as const
+    })
+    return new Map(times)
   }
 
   #write(keys: Map<string, ApiKey>): void {

@@ -56,6 +56,7 @@ describe('API keys', () => {
     const { key } = keys.create(given)
     for (let times = 0; times < 3; times++) keys.used(key)
     expect(new ApiKeys(directory).list()[0]?.lastUsedAt).toBeNull()
+    expect(keys.list()[0]?.lastUsedAt).not.toBeNull()
     keys.save()
     expect(new ApiKeys(directory).list()[0]?.lastUsedAt).not.toBeNull()
   })
