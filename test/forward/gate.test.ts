@@ -129,7 +129,7 @@ describe('A gate', () => {
       const [set = ''] = headers['set-cookie'] ?? []
       assert.match(
         set,
-        /^port_watchdog_[0-9a-f]{8}=1\.[^;]+; Max-Age=60; Path=\/; HttpOnly; SameSite=Strict$/,
+        /^port_watchdog_[0-9a-f]{8}=1\.[^;]+; Max-Age=3600; Path=\/; HttpOnly; SameSite=Strict$/,
       )
       assert.ok(!set.includes(gate.secrets.token))
     })
