@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { describe } from 'vitest'
+import { isLoopback, machineAddresses } from '../../src/os/interfaces.ts'
 import { it } from '../support/fixtures.ts'
 import { forwardersOf, healthyAs, restartsOf, startMonitor } from '../support/monitored.ts'
 import { freePort } from '../support/tools.ts'
@@ -12,8 +13,18 @@ function limitDescriptors(pid: number, limit: number | undefined): void {
   execFileSync('prlimit', ['--pid', String(pid), `--nofile=${limit ?? 1024}:`])
 }
 
-/** The limit below which so many numbers are free: descriptors are numbered from the lowest free one on. */
-function limitThatLeaves(pid: number, spare: number): number {
+/** The limit below which so many numbers are free at rest: what a look of the monitor has open for a moment does not count. */
+async function limitThatLeaves(pid: number, spare: number): Promise<number> {
+  let least = Number.POSITIVE_INFINITY
+  for (let sample = 0; sample < 50; sample++) {
+    least = Math.min(least, limitNow(pid, spare))
+    await new Promise((resolve) => setTimeout(resolve, 10))
+  }
+  return least
+}
+
+/** Descriptors are numbered from the lowest free one on. */
+function limitNow(pid: number, spare: number): number {
   const open = new Set(readdirSync(`/proc/${pid}/fd`).map(Number))
   let free = 0
   for (let number = 0; ; number++) {
@@ -22,6 +33,8 @@ function limitThatLeaves(pid: number, spare: number): number {
     free++
   }
 }
+
+const hasNetwork = machineAddresses().some(({ address }) => !isLoopback(address))
 
 describe('EMFILE: the monitor has no descriptor left', () => {
   for (const spare of [0, 1, 3, 6]) {
@@ -42,7 +55,7 @@ describe('EMFILE: the monitor has no descriptor left', () => {
       })
       const { pid: keptPid } = await healthyAs(watched, kept)
       const { pid: killedPid } = await healthyAs(watched, killed)
-      limitDescriptors(monitor.pid, limitThatLeaves(monitor.pid, spare))
+      limitDescriptors(monitor.pid, await limitThatLeaves(monitor.pid, spare))
       if (spare < 6) await monitor.line(/cannot be looked at: this process is out of file descriptors/)
       process.kill(killedPid, 'SIGKILL')
       await monitor.line(/killed (is not running|cannot be started)/)
@@ -54,7 +67,8 @@ describe('EMFILE: the monitor has no descriptor left', () => {
       assert.equal(await askThrough(killed), 'hello')
       assert.deepEqual(forwardersOf(watched, kept), [keptPid])
       assert.equal(await restartsOf(watched, kept), 0)
-      assert.doesNotMatch(watched.log(), /Stale PID file .*read|no address but loopback|flapping|ALERT/)
+      assert.doesNotMatch(watched.log(), /Stale PID file .*read|flapping|ALERT/)
+      if (hasNetwork) assert.doesNotMatch(watched.log(), /no address but loopback/)
       assert.equal(await monitor.stop(), 0)
       await echo.close()
     })
