@@ -7,7 +7,7 @@ import { argument, newCommand, type Program, runIfStarted, whole } from './comma
 import { gatewayCommand } from './mcp-command.ts'
 import { connectorPrograms } from './mcp-connectors.ts'
 import { gatewayKeyProgram } from './mcp-keys.ts'
-import { reloadProgram } from './mcp-reload.ts'
+import { reloadProgram, retryProgram } from './mcp-orders.ts'
 import { startProgram } from './mcp-start.ts'
 
 const description = 'Serve many MCP servers ("connectors") as one: over stdin and stdout, or HTTP.'
@@ -33,6 +33,7 @@ Examples:
   mcp-proxy status
   mcp-proxy log --level WARN --tail 100
   mcp-proxy reload                                       after a change of the configuration
+  mcp-proxy retry echo                                   start it now: its cause of failure is gone
   mcp-proxy test echo                                    start one connector by itself
   mcp-proxy call echo echo --args '{"message":"test"}'
   mcp-proxy tools --count                                what all tools cost a client
@@ -97,7 +98,15 @@ const log: Program = {
   },
 }
 
-const commands = [startProgram, status, log, reloadProgram, ...connectorPrograms, gatewayKeyProgram]
+const commands = [
+  startProgram,
+  status,
+  log,
+  reloadProgram,
+  retryProgram,
+  ...connectorPrograms,
+  gatewayKeyProgram,
+]
 for (const one of commands) command.addCommand(one.command)
 
 export const mcpProxy = whole({ command, commands })

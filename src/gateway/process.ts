@@ -1,7 +1,7 @@
 import path from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { askControl } from '../control/client.ts'
-import { ControlRefusal } from '../control/protocol.ts'
+import { ControlRefusal, invalidArgument } from '../control/protocol.ts'
 import { type ControlServer, ControlSocketHeld, holdControlSocket } from '../control/server.ts'
 import type { Log } from '../log/index.ts'
 import { defaultLogLimits, LineLog } from '../log/line-log.ts'
@@ -194,6 +194,7 @@ export class GatewayProcess {
     this.#log.info('SIGHUP: logs were reopened')
     void this.#lookAfter()
     void this.reload().catch(() => {})
+    this.retry(undefined)
   }
 
   /**
@@ -207,6 +208,22 @@ export class GatewayProcess {
       () => {},
     )
     return reloaded
+  }
+
+  /**
+   * Connectors that wait for their next try are tried now. @param ids undefined = all.
+   * @throws ControlRefusal when one of them is not served.
+   */
+  retry(ids: unknown): readonly string[] {
+    const { upstreams } = this.#core
+    const known = upstreams.map(({ id }) => id)
+    const wanted = Array.isArray(ids) ? ids.map(String) : known
+    const unknown = wanted.find((id) => !known.includes(id))
+    if (unknown !== undefined)
+      throw invalidArgument(`there is no connector "${unknown}"; there are ${known.join(', ')}`)
+    const tried = upstreams.filter(({ id, problem }) => wanted.includes(id) && problem !== undefined)
+    for (const upstream of tried) upstream.retry()
+    return tried.map(({ id }) => id)
   }
 
   async #reload(): Promise<GatewayReload> {
@@ -364,6 +381,7 @@ async function holdSocket(
           throw new ControlRefusal('starting', 'the gateway is only starting', 'try again')
         return running.reload()
       },
+      retry: ({ connectors }) => begun()?.retry(connectors) ?? null,
       'give-way': () => begun()?.giveWay() ?? null,
     })
   try {

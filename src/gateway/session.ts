@@ -388,7 +388,7 @@ export class Session {
     const now = this.directory.routeOf(kind, name)
     if (now !== undefined) return now
     const down = owners.find(({ problem }) => problem !== undefined)
-    if (down?.problem !== undefined) throw new UpstreamDown(down.id, down.problem, down.waitMs)
+    if (down !== undefined) throw down.refusal()
     const what = kind === 'tools' ? 'tool' : 'prompt'
     throw new RpcError(rpcCode.invalidParams, `Unknown ${what}: ${name}; ${kind}/list tells the names`)
   }

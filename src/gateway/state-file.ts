@@ -37,7 +37,7 @@ export function gatewayState(core: GatewayCore, facts: StateFacts, isStopped = f
 }
 
 function connectorState(upstream: Upstream): GatewayConnector {
-  const { id, state, problem, facts, offering } = upstream
+  const { id, state, problem, facts, offering, restarts } = upstream
   const { pid, junkLines } = upstream.wireFacts()
   return {
     id,
@@ -49,6 +49,9 @@ function connectorState(upstream: Upstream): GatewayConnector {
     pid,
     inFlight: upstream.inFlight,
     junkLines,
+    restarts: restarts.count,
+    nextTryAt: restarts.waitMs === 0 ? null : new Date(Date.now() + restarts.waitMs).toISOString(),
+    lastError: restarts.lastError ?? null,
   }
 }
 

@@ -4,7 +4,7 @@ import { localTime } from '../log/entry.ts'
 import { errorCode, exitCode } from '../os/failure.ts'
 import { oneLine } from '../os/printable.ts'
 import { readRegularFile } from '../os/regular-file.ts'
-import { type GatewayState, readGatewayState } from '../record/shapes/gateway-state.ts'
+import { type GatewayConnector, type GatewayState, readGatewayState } from '../record/shapes/gateway-state.ts'
 import { fileNames } from '../record/state-directory.ts'
 
 /** ms without a sign of life after which a gateway counts as dead or hung. */
@@ -84,12 +84,13 @@ function textOf(state: GatewayState, shown: ShownState, { colour }: Looks, now: 
     'Connectors:',
   ]
   const widest = Math.max(12, ...connectors.map(({ id }) => id.length))
-  for (const { id, toolCount, state: of, error } of connectors) {
+  for (const { id, toolCount, state: of, error, ...life } of connectors) {
     const sign = of === 'error' ? red : of === 'ready' ? green : grey
     const count = `${String(toolCount).padStart(3)} tools`
     const words = of === 'ready' ? '' : ` (${of})`
     lines.push(`  ${sign} ${id.padEnd(widest)} ${count}${words}`)
     if (error !== null) lines.push(`     ${oneLine(error)}`)
+    lines.push(...lifeLines(life, error, now).map((line) => `     ${line}`))
   }
   if (connectors.length === 0) lines.push('  none')
   lines.push('', 'Clients:')
@@ -111,6 +112,32 @@ function textOf(state: GatewayState, shown: ShownState, { colour }: Looks, now: 
   )
   if (shown === 'STALE') lines.push('', 'It has died or hangs: start it again with mcp-proxy start --all')
   return lines.map((line) => `${line}\n`).join('')
+}
+
+/** Its restarts, its next start, and what it said before its last failure, where there is something to say. */
+function lifeLines(
+  {
+    restarts = 0,
+    nextTryAt,
+    lastError,
+  }: Partial<Pick<GatewayConnector, 'restarts' | 'nextTryAt' | 'lastError'>>,
+  error: string | null,
+  now: number,
+): string[] {
+  const nextMs = nextTryAt == null ? 0 : Date.parse(nextTryAt) - now
+  const parts = [
+    ...(restarts === 0 ? [] : [`Restarts: ${restarts}`]),
+    ...(nextMs <= 0 ? [] : [`next try in ${spanOf(nextMs)}`]),
+    ...(lastError == null || error !== null
+      ? []
+      : [`last error ${agoOf(now - Date.parse(lastError.at))}: ${oneLine(lastError.message)}`]),
+  ]
+  // Its message ends with the last of them.
+  const said = error === null ? [] : (lastError?.stderr ?? []).slice(0, -3)
+  return [
+    ...(parts.length === 0 ? [] : [parts.join(', ')]),
+    ...said.map((line) => `stderr: ${oneLine(line)}`),
+  ]
 }
 
 /** `5m 23s`; the two largest parts. */

@@ -20,6 +20,7 @@ import { Connection, ConnectionLost, type ServerFacts } from './connection.ts'
 import { httpWire } from './http-wire.ts'
 import { markOf } from './leftovers.ts'
 import { allListKinds, emptyOffering, type ListKind, listOf, type Offering } from './offering.ts'
+import { type LastError, Restarts } from './restarts.ts'
 import { sseWire } from './sse-wire.ts'
 import type { StartSlots } from './start-slots.ts'
 import { stdioWire } from './stdio-wire.ts'
@@ -55,8 +56,11 @@ export interface UpstreamSurroundings {
   ) => Promise<ClientAnswer> | undefined
 }
 
-/** ms that it must have run for its failures before to be forgotten. */
-const stableMs = 5000
+/** ms until the next start that a call waits for; when it takes longer, the call is refused at once. */
+const patienceMs = 2000
+
+/** Lines of stderr that are kept with an error. */
+const keptLines = 10
 
 /** ms without a request after which a client's own connection is ended. */
 const ownIdleMs = 5 * 60_000
@@ -81,13 +85,12 @@ export class UpstreamDown extends Error {
 interface Slot {
   connection: Connection | undefined
   opening: Promise<Connection> | undefined
-  failures: number
+  readonly restarts: Restarts
   /** Monotonic ms. */
-  openedAt: number
-  /** Monotonic ms before which no further start is tried. */
-  notBefore: number
   usedAt: number
   retry: NodeJS.Timeout | undefined
+  /** Ends its wait for the next start; undefined = it waits for none. */
+  resume: (() => void) | undefined
   /** Whose it is; undefined = everybody's. */
   client: Pick<CallingClient, 'capabilities'> | undefined
 }
@@ -115,6 +118,8 @@ export class Upstream {
   #listening: AbortController | undefined
   #listeningOn: Connection | undefined
   #level: string | undefined
+  /** Of the last start that failed. */
+  #lastTried: Connection | undefined
   /** Rises when its server becomes another one. */
   #version = 0
   /** Settles when what must end before the next start has ended. */
@@ -151,12 +156,6 @@ export class Upstream {
     return this.#problem
   }
 
-  /** ms until it is started again after a failure. */
-  get waitMs(): number | undefined {
-    const slot = this.#slots.get(sharedSession)
-    return this.#problem === undefined || slot === undefined ? undefined : untilTried(slot)
-  }
-
   /** What it offered last; nothing while that is not known. */
   get offering(): Offering {
     return this.#offering ?? emptyOffering
@@ -169,6 +168,15 @@ export class Upstream {
   /** What it said of itself last. */
   get facts(): ServerFacts | undefined {
     return this.#facts
+  }
+
+  /** Of the connection that all share: restarts after failures, ms until the next start, and why it was not there last. */
+  get restarts(): {
+    readonly count: number
+    readonly waitMs: number
+    readonly lastError: LastError | undefined
+  } {
+    return this.#slotOf(sharedSession).restarts
   }
 
   get inFlight(): number {
@@ -201,11 +209,7 @@ export class Upstream {
     if (slot.connection !== undefined && !slot.connection.isLost) return slot.connection
     if (!this.connector.enabled) throw new UpstreamDown(this.id, 'it is disabled')
     if (this.#over.signal.aborted) throw this.#over.signal.reason
-    if (slot.opening === undefined && monotonicMs() < slot.notBefore) {
-      const waitMs = untilTried(slot)
-      const when = `it is tried again in ${Math.ceil(waitMs / 1000)} s`
-      throw new UpstreamDown(this.id, `${this.#problem ?? 'it has failed'}; ${when}`, waitMs)
-    }
+    if (slot.restarts.waitMs > patienceMs) throw this.#refusalOf(slot)
     slot.opening ??= this.#open(key, slot).finally(() => {
       slot.opening = undefined
     })
@@ -214,7 +218,7 @@ export class Upstream {
     } catch (error) {
       throw error instanceof UpstreamDown
         ? error
-        : new UpstreamDown(this.id, errorText(error), untilTried(slot))
+        : new UpstreamDown(this.id, errorText(error), slot.restarts.waitMs)
     }
   }
 
@@ -306,17 +310,29 @@ export class Upstream {
     )
   }
 
+  /** What a call is told that cannot be taken: why it is down, and when it is tried again. */
+  refusal(): UpstreamDown {
+    return this.#refusalOf(this.#slotOf(sharedSession))
+  }
+
+  #refusalOf({ restarts: { waitMs, isPaused } }: Slot): UpstreamDown {
+    const why = this.#problem ?? 'it has failed'
+    if (waitMs === 0) return new UpstreamDown(this.id, why, waitMs)
+    const often = isPaused ? 'it has failed too often, and restarts pause; ' : ''
+    const when = `${often}it is tried again in ${Math.ceil(waitMs / 1000)} s`
+    return new UpstreamDown(this.id, `${why}; ${when}`, waitMs)
+  }
+
   #slotOf(key: string): Slot {
     const known = this.#slots.get(key)
     if (known !== undefined) return known
     const slot: Slot = {
       connection: undefined,
       opening: undefined,
-      failures: 0,
-      openedAt: 0,
-      notBefore: 0,
+      restarts: new Restarts(),
       usedAt: monotonicMs(),
       retry: undefined,
+      resume: undefined,
       client: undefined,
     }
     this.#slots.set(key, slot)
@@ -327,6 +343,8 @@ export class Upstream {
     try {
       const version = this.#version
       await Promise.all([this.#around.cleared, this.#left])
+      await this.#pause(slot)
+      slot.restarts.begins()
       const connection = await this.#around.slots.run(() => this.#start(key, slot), this.#over.signal)
       slot.connection = connection
       // Its server is another one by now; who takes this one away ends it.
@@ -334,7 +352,7 @@ export class Upstream {
       this.#facts = connection.facts
       if (this.#offering === undefined || key === sharedSession) await this.#readAll(connection)
       if (connection.isLost) throw new Error('it ended at once')
-      slot.openedAt = monotonicMs()
+      slot.restarts.succeeded()
       const wasDown = this.#problem !== undefined
       this.#problem = undefined
       this.#follow(connection)
@@ -345,7 +363,7 @@ export class Upstream {
       const { connection } = slot
       slot.connection = undefined
       if (!this.#over.signal.aborted && this.#slots.get(key) === slot)
-        this.#failed(key, slot, errorText(error))
+        this.#failed(key, slot, errorText(error), connection ?? this.#lastTried)
       await connection?.close()
       throw error
     }
@@ -458,6 +476,7 @@ export class Upstream {
         return connection
       } catch (error) {
         const said = connection.wireFacts().lastLines.slice(-3)
+        this.#lastTried = connection
         await connection.close()
         if (!timeout.aborted) throw error
         const words = said.length === 0 ? '' : `; it said last: ${said.join(' | ')}`
@@ -492,28 +511,50 @@ export class Upstream {
     return [resolved(url), Object.fromEntries(own) as Readonly<Record<string, string>>] as const
   }
 
-  #failed(key: string, slot: Slot, reason: string): void {
+  #failed(key: string, slot: Slot, reason: string, connection: Connection | undefined): void {
     // The server may have had words for it itself.
     const why = redactPatterns(reason)
-    const { backoffMs, backoffLimitMs } = this.connector.restart
-    if (monotonicMs() - slot.openedAt > stableMs && slot.openedAt > 0) slot.failures = 0
-    const wasRunning = slot.openedAt > 0
-    slot.openedAt = 0
-    // One that ran well is started again at once; one that fails again and again is waited for.
-    const waitMs =
-      wasRunning && slot.failures === 0
-        ? 0
-        : Math.min(backoffLimitMs, backoffMs * 2 ** Math.max(0, slot.failures - 1))
-    slot.failures++
-    slot.notBefore = monotonicMs() + waitMs
+    const said = connection?.wireFacts().lastLines.slice(-keptLines).map(redactPatterns) ?? []
+    const waitMs = slot.restarts.failed(this.#connector.restart, why, said)
     this.#problem = why
-    const next = waitMs === 0 ? 'it is started again' : `next try in ${waitMs / 1000} s`
+    const next = slot.restarts.isPaused
+      ? `it has failed too often: restarts pause for ${waitMs / 1000} s`
+      : waitMs === 0
+        ? 'it is started again'
+        : `next try in ${Math.ceil(waitMs / 1000)} s`
     const line = `Connector '${this.id}' failed: ${why}; ${next}`
     this.#around.log[waitMs === 0 ? 'warn' : 'error']({ unit: this.id }, line)
     this.#settle()
     this.#around.changed(this, [])
     if (key === sharedSession) this.#retryAfter(slot, waitMs)
-    else if (slot.connection === undefined) this.#slots.delete(key)
+  }
+
+  /** Somebody has removed the cause of its failures: it is tried again now. */
+  retry(): void {
+    for (const slot of this.#slots.values()) {
+      slot.restarts.retry()
+      slot.resume?.()
+    }
+    const shared = this.#slots.get(sharedSession)
+    if (shared !== undefined && this.#problem !== undefined) this.#retryAfter(shared, 0)
+  }
+
+  /** Waits until its next start may be. */
+  #pause(slot: Slot): Promise<void> {
+    const { waitMs } = slot.restarts
+    if (waitMs === 0) return Promise.resolve()
+    const { signal } = this.#over
+    return new Promise((resolve) => {
+      const over = () => {
+        clearTimeout(timer)
+        signal.removeEventListener('abort', over)
+        slot.resume = undefined
+        resolve()
+      }
+      const timer = setTimeout(over, waitMs)
+      slot.resume = over
+      signal.addEventListener('abort', over, { once: true })
+    })
   }
 
   /** One that is to run is started again without being asked. */
@@ -525,11 +566,11 @@ export class Upstream {
 
   /** Its process has ended, or its connection. */
   #lost(key: string, slot: Slot, problem: Error): void {
+    const { connection } = slot
     slot.connection = undefined
     // A start that is under way fails by that.
     if (this.#over.signal.aborted || slot.opening !== undefined) return
-    if (key === sharedSession) this.#failed(key, slot, problem.message)
-    else this.#slots.delete(key)
+    this.#failed(key, slot, problem.message, connection)
   }
 
   async #readAll(connection: Connection): Promise<void> {
@@ -600,8 +641,11 @@ export class Upstream {
       // A client without a session never says that it leaves.
       const limitMs = key === sharedSession ? idleMs : Math.min(idleMs || ownIdleMs, ownIdleMs)
       const isIdle = limitMs > 0 && monotonicMs() - usedAt > limitMs && this.#callsOn(connection) === 0
+      if (connection === undefined && isIdle && key !== sharedSession && slot.opening === undefined)
+        this.#slots.delete(key)
       if (connection === undefined || !isIdle) continue
       slot.connection = undefined
+      slot.restarts.rests()
       if (key !== sharedSession) this.#slots.delete(key)
       this.#around.log.info({ unit: this.id }, `Connector '${this.id}' was ended: nobody has used it`)
       this.#around.changed(this, [])
@@ -631,10 +675,6 @@ export class Upstream {
       }),
     )
   }
-}
-
-function untilTried({ notBefore }: Slot): number {
-  return Math.max(0, notBefore - monotonicMs())
 }
 
 function isSameList(one: Offering[ListKind], other: Offering[ListKind]): boolean {

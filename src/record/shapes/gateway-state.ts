@@ -25,6 +25,16 @@ export interface GatewayConnector {
   readonly inFlight: number
   /** Lines on its stdout that were no messages. */
   readonly junkLines: number
+  /** Restarts after failures. */
+  readonly restarts: number
+  /** When it is started again, wall time; null = nothing is waited for. */
+  readonly nextTryAt: string | null
+  /** Why it was not there the last time, with the last lines of its stderr; null = it always was. */
+  readonly lastError: {
+    readonly at: string
+    readonly message: string
+    readonly stderr: readonly string[]
+  } | null
 }
 
 export interface GatewayState {

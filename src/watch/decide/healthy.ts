@@ -3,6 +3,7 @@ import type { RunningProcess } from '../unit.ts'
 import type { Reason, Well } from './cause.ts'
 import { judgeDependency } from './dependency.ts'
 import { judgeLimits, limitsNews } from './limits.ts'
+import { isSteady } from './pace.ts'
 import type { Context, Decision, Effect, In, Looked, Supervised, UnitState } from './state.ts'
 import { alert, clearPidFile, followSuccessor, log, mayReplace, prepend, replace, stop } from './verbs.ts'
 
@@ -35,7 +36,7 @@ function judge(before: UnitState, found: Found, seen: Looked<'healthy'>, context
   const { now, policy } = context
   const { process, dependency, stale } = seen.diagnosis
   const healthySince = before.healthySince ?? now
-  const isReset = now - healthySince >= policy.resetAfterMs
+  const isReset = isSteady(healthySince, { policy, now })
   const supervisor = supervisorNow(before, process)
   const depends = judgeDependency(before.dependency, dependency, context)
   const mayRestart = supervisor === undefined && mayReplace(found.state, now)

@@ -1,8 +1,8 @@
-import type { RestartPolicy } from '../../config/restart-policy.ts'
 import type { ProcessIdentity } from '../../process/identity.ts'
 import type { ProcessSummary } from '../../process/summary.ts'
 import type { Fault } from '../unit.ts'
 import type { AtOnce, News, Reason } from './cause.ts'
+import { isFlapping, nextRestart, recentOf } from './pace.ts'
 import type { Context, Decision, Effect, In, Supervised, TroubleSubject, UnitState } from './state.ts'
 
 // What the handlers of `transitions.ts` do. A verb makes a new state, the effects that lead to it and the cause; it calls only other verbs.
@@ -256,32 +256,33 @@ export function failAndRestart(state: UnitState, reason: Reason, context: Contex
 /** The first restart is at once; those that follow wait longer and longer; too many pause. There is always a next one. */
 export function planRestart(state: UnitState, reason: Reason, context: Context, atOnce?: AtOnce): Decision {
   const { policy, now } = context
-  const recentRestarts = state.recentRestarts.filter((at) => now - at < policy.flappingWindowMs)
+  const recentRestarts = recentOf(state, context)
   const pruned = { ...state, recentRestarts }
-  const isFlapping = policy.flappingRestarts > 0 && recentRestarts.length >= policy.flappingRestarts
   const often = { restarts: recentRestarts.length, windowMs: policy.flappingWindowMs, reason }
   const first = atOnce ?? ({ code: 'first-in-row', neverWaits: policy.backoffMs === 0 } as const)
   if (pruned.supervisor !== undefined) {
     // The supervisor decides how soon and how often it restarts; the monitor only alerts that it is flapping. An open alert is not repeated.
     const news = { code: 'flapping-supervised', by: pruned.supervisor.by, ...often } as const
     return prepend(
-      isFlapping ? [alert('flapping', 'unit', news)] : [],
+      isFlapping(recentRestarts, policy) ? [alert('flapping', 'unit', news)] : [],
       start(pruned, 'failure', first, context),
     )
   }
-  if (isFlapping) {
-    const until = now + policy.flappingPauseMs
-    const cause = { code: 'paused', ...often, pauseMs: policy.flappingPauseMs } as const
+  const paced = nextRestart(state, context)
+  if (paced.kind === 'paused') {
+    const { pauseMs } = paced
+    const until = now + pauseMs
+    const cause = { code: 'paused', ...often, pauseMs } as const
     return {
       state: { ...pruned, phase: { id: 'flapping', until, why: reason } },
       effects: [alert('flapping', 'unit', cause), { kind: 'wake', at: until }],
       cause,
     }
   }
-  const delayMs = backoffDelay(state.backoffLevel, context)
-  const level = state.backoffLevel + 1
+  const level = paced.memory.backoffLevel
   const next = { ...pruned, backoffLevel: level }
-  if (delayMs === 0) return start(next, 'failure', first, context)
+  if (paced.kind === 'at-once') return start(next, 'failure', first, context)
+  const { delayMs } = paced
   const until = now + delayMs
   const { resetAfterMs, backoffLimitMs: limitMs } = policy
   const cause = { code: 'postponed', delayMs, level, resetAfterMs, limitMs } as const
@@ -290,13 +291,6 @@ export function planRestart(state: UnitState, reason: Reason, context: Context, 
     effects: [log(cause), { kind: 'wake', at: until }],
     cause,
   }
-}
-
-/** Doubling with jitter between one half and the whole, so that many that died together do not come back together. */
-function backoffDelay(level: number, { policy, random }: { policy: RestartPolicy; random: number }): number {
-  if (level === 0 || policy.backoffMs === 0) return 0
-  const whole = Math.min(policy.backoffLimitMs, policy.backoffMs * 2 ** Math.min(level - 1, 30))
-  return Math.max(1, Math.round(whole * (0.5 + random / 2)))
 }
 
 /**

@@ -1,7 +1,7 @@
-/** `mcp-proxy reload`: the gateway that runs reads its configuration again. */
+/** Orders for the gateway that runs: `mcp-proxy reload` and `mcp-proxy retry`. */
 import path from 'node:path'
 import { askControl, holderAfter } from '../control/client.ts'
-import { ControlRefusal } from '../control/protocol.ts'
+import { type ControlErrorCode, ControlRefusal } from '../control/protocol.ts'
 import { exitCode, Failure } from '../os/failure.ts'
 import { oneLine } from '../os/printable.ts'
 import { gatewayReload, reloadInWords } from '../record/shapes/gateway-reload.ts'
@@ -9,6 +9,12 @@ import { fileNames } from '../record/state-directory.ts'
 import { readersDirectory } from '../record/usual-directories.ts'
 import type { Program } from './command.ts'
 import { gatewayCommand } from './mcp-command.ts'
+
+/** What the command ends with, by the code of a refusal. */
+const refusalCodes: Partial<Record<ControlErrorCode, number>> = {
+  failed: exitCode.configuration,
+  'invalid-argument': exitCode.usage,
+}
 
 /** ms that reading may take. */
 const reloadMs = 10_000
@@ -20,7 +26,7 @@ export const reloadProgram: Program = {
   ).option('-j, --json', 'print one JSON object'),
   run: async ({ stateDir, json }: { stateDir?: string; json?: boolean }) => {
     const directory = readersDirectory(stateDir)
-    const reload = gatewayReload.read(await ask(directory))
+    const reload = gatewayReload.read(await ask(directory, 'reload', {}))
     if (reload === undefined)
       throw new Failure('the gateway that runs is of another version', exitCode.unavailable)
     if (json === true) process.stdout.write(`${JSON.stringify(reload)}\n`)
@@ -34,15 +40,30 @@ export const reloadProgram: Program = {
   },
 }
 
-async function ask(directory: string): Promise<unknown> {
+export const retryProgram: Program = {
+  command: gatewayCommand('retry', 'Try connectors that wait for their next start now.').argument(
+    '[CONNECTORS...]',
+    'their ids (default: all)',
+  ),
+  run: async (connectors: readonly string[], { stateDir }: { stateDir?: string }) => {
+    const asked = connectors.length === 0 ? {} : { connectors }
+    const tried = (await ask(readersDirectory(stateDir), 'retry', asked)) as readonly string[] | null
+    const names = tried?.join(', ') ?? ''
+    process.stdout.write(names === '' ? 'no connector waits for its next start\n' : `${oneLine(names)}\n`)
+    return exitCode.ok
+  },
+}
+
+async function ask(
+  directory: string,
+  order: string,
+  input: Readonly<Record<string, unknown>>,
+): Promise<unknown> {
   try {
-    return await askControl(path.join(directory, fileNames.gatewaySocket), 'reload', {}, reloadMs)
+    return await askControl(path.join(directory, fileNames.gatewaySocket), order, input, reloadMs)
   } catch (error) {
     if (error instanceof ControlRefusal)
-      throw new Failure(
-        error.message,
-        error.code === 'failed' ? exitCode.configuration : exitCode.unavailable,
-      )
+      throw new Failure(error.message, refusalCodes[error.code] ?? exitCode.unavailable)
     if (holderAfter(error) !== 'absent') throw error
     throw new Failure(
       `no gateway runs in ${directory}; start it: mcp-proxy start --all`,
