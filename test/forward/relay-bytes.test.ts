@@ -36,7 +36,7 @@ describe('the bytes of a relay', () => {
         )
       })
       try {
-        await fc.assert(property, { numRuns: 40, endOnFailure: true })
+        await fc.assert(property, { numRuns: 24, endOnFailure: true })
       } finally {
         await bench.close()
       }

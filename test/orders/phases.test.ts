@@ -25,7 +25,7 @@ async function inPhase(
     const echo = await echoServer()
     const target = `localhost:${echo.port}`
     const ports = await Promise.all(orders.map(() => freePort()))
-    const forwards = orders.map((name, i) => ({ name, listen: ports[i] ?? 0, target, drain: '20s' }))
+    const forwards = orders.map((name, i) => ({ name, listen: ports[i] ?? 0, target, drain: '8s' }))
     const restart = {
       backoff: phase === 'backoff' ? '1h' : 0,
       backoffLimit: '1h',

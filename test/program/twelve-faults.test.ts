@@ -59,7 +59,7 @@ const faults: readonly Fault[] = [
     broken: { 'vite.config.js': "import left from 'left-out'; export default { plugins: [left()] }" },
     cause: /Cannot find (?:module|package) '?left-out|left-out/,
     cure: { files: { 'vite.config.js': 'export default {}' } },
-    by: 'inspector',
+    by: 'sdk',
   },
   {
     name: 'missing environment variable',
@@ -163,7 +163,7 @@ setInterval(() => { for (let i = 0; i < 200; i++) console.log('GET /api/items/' 
     broken: { 'app.py': flask('', "print('the server is not started: no app.run')") },
     cause: /code 0[\s\S]*no app\.run|no app\.run[\s\S]*code 0/,
     cure: { files: { 'app.py': flask('') } },
-    by: 'inspector',
+    by: 'sdk',
   },
 ]
 
