@@ -46,6 +46,7 @@ export const packages: Readonly<Record<string, readonly Room[]>> = {
   commander: ['cli'],
   'find-process': ['os'],
   hono: ['server'],
+  jose: ['gateway'],
   '@hono/node-server': ['server'],
   '@lydell/node-pty': ['process'],
   picomatch: ['program', 'config'],

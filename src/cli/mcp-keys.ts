@@ -5,13 +5,14 @@ import { oneLine } from '../os/printable.ts'
 import { type ApiKey, ApiKeys } from '../record/api-keys.ts'
 import { fileNames, prepareStateDirectory } from '../record/state-directory.ts'
 import { writersDirectory } from '../record/usual-directories.ts'
-import { argument, type Program } from './command.ts'
+import { argument, filled, type Program } from './command.ts'
 import { parseLifetime } from './ctl-keys.ts'
 import { gatewayCommand } from './mcp-command.ts'
 
 interface Options {
   readonly stateDir?: string
   readonly connectors?: readonly string[]
+  readonly profile?: string
   /** ms; null = never. */
   readonly expires?: number | null
 }
@@ -31,6 +32,7 @@ export const gatewayKeyProgram: Program = {
       'with create: the connectors that it may use, separated by commas (default: all)',
       argument(parseIds),
     )
+    .option('--profile <NAME>', 'with create: the profile that it is bound to', filled)
     .option(
       '--expires <TIME>',
       'with create: how long it is good for, such as 12h or 30d; "never" = for ever (default: 90d)',
@@ -47,7 +49,7 @@ export const gatewayKeyProgram: Program = {
       if (keys.list().some((key) => key.name === name))
         throw new Failure(`there is a key ${oneLine(name)} already; revoke or rotate it`, exitCode.usage)
       const { expires = usualLifetimeMs, connectors = null } = options
-      return create(keys, name, connectors, expires)
+      return create(keys, { name, units: connectors, ...profileIn(options) }, expires)
     }
     const key = find(keys, name)
     if (action === 'revoke') {
@@ -57,7 +59,7 @@ export const gatewayKeyProgram: Program = {
     }
     const left =
       key.expiresAt === null ? null : Math.max(usualLifetimeMs, Date.parse(key.expiresAt) - Date.now())
-    const code = create(keys, key.name, key.units, left)
+    const code = create(keys, { name: key.name, units: key.units, ...profileIn(key) }, left)
     keys.revoke(key.id)
     return code
   },
@@ -66,12 +68,11 @@ export const gatewayKeyProgram: Program = {
 /** The key alone on stdout, so that it can be written to a file. */
 function create(
   keys: ApiKeys,
-  name: string,
-  units: readonly string[] | null,
+  given: Pick<ApiKey, 'name' | 'units' | 'profile'>,
   lifetimeMs: number | null,
 ): number {
   const expiresAt = lifetimeMs === null ? null : new Date(Date.now() + lifetimeMs).toISOString()
-  const { secret, key } = keys.create({ name, scopes: ['control'], units, expiresAt })
+  const { secret, key } = keys.create({ ...given, scopes: ['control'], expiresAt })
   process.stderr.write(`${textOf(key)}. The key is shown this once.\n`)
   process.stdout.write(`${secret}\n`)
   return exitCode.ok
@@ -93,13 +94,17 @@ function find(keys: ApiKeys, asked: string): ApiKey {
   throw new Failure(`there is no key "${oneLine(asked)}"; known keys: ${known}`, exitCode.usage)
 }
 
-function textOf({ id, name, units, expiresAt, lastUsedAt }: ApiKey): string {
+function profileIn({ profile }: { readonly profile?: string }) {
+  return profile === undefined ? {} : { profile }
+}
+
+function textOf({ id, name, units, profile, expiresAt, lastUsedAt }: ApiKey): string {
   const life =
     expiresAt === null
       ? 'never expires'
       : `${Date.parse(expiresAt) < Date.now() ? 'expired' : 'expires'} ${expiresAt}`
   const use = lastUsedAt === null ? 'never used' : `last used ${lastUsedAt}`
-  return `${oneLine(name)}  pwk_${id}_…  ${units === null ? 'all connectors' : units.join(',')}  ${life}  ${use}`
+  return `${oneLine(name)}  pwk_${id}_…  ${units === null ? 'all connectors' : units.join(',')}${profile === undefined ? '' : ` of profile ${oneLine(profile)}`}  ${life}  ${use}`
 }
 
 function parseAction(text: string): Parsed<Action> {

@@ -1,5 +1,14 @@
+/** What somebody must show to use a connector: a key, a token of an OAuth issuer, either of both, or nothing. */
+export const authTypes = ['API_KEY', 'OAUTH', 'BOTH', 'NONE'] as const
+
+export type AuthType = (typeof authTypes)[number]
+
 /** Who may use the gateway over HTTP, and how much at once. */
 export interface AccessConfiguration {
+  /** Of connectors that say nothing themselves; undefined = BOTH with `oauth`, else API_KEY. */
+  readonly authType: AuthType | undefined
+  readonly oauth: OauthConfiguration | undefined
+  readonly profiles: Readonly<Record<string, ProfileConfiguration>>
   /** Keys are taken from the header `api-key` and from `?api-key=`, too. */
   readonly legacyKeys: boolean
   /** ms between two writes of when keys were last used; 0 = that is not kept. */
@@ -7,6 +16,27 @@ export interface AccessConfiguration {
   /** Origins whose pages may ask: `https://app.example`. */
   readonly cors: readonly string[]
   readonly requests: RequestLimits
+}
+
+/** Who issues tokens, and for what. Texts may hold references such as `${env:NAME}`, which are resolved at the start of the gateway. */
+export interface OauthConfiguration {
+  /** URLs that stand in tokens as `iss`; the first one's documents are served at `/.well-known/`. */
+  readonly issuers: readonly string[]
+  /** What else than the gateway's own URL a token may be for (`aud`). */
+  readonly audiences: readonly string[]
+  /** The gateway's URL as clients know it, such as `https://mcp.example.com`; undefined = where it listens. */
+  readonly resource: string | undefined
+  /** What every token must allow. */
+  readonly scopes: readonly string[]
+}
+
+/** A part of what the gateway offers, under a name of its own: `/mcp/p/NAME`. */
+export interface ProfileConfiguration {
+  /** Ids; null = all. */
+  readonly connectors: readonly string[] | null
+  /** Names as clients see them, `CONNECTOR__TOOL`, with `*` for any characters. */
+  readonly tools: { readonly allow: readonly string[]; readonly deny: readonly string[] }
+  readonly authType: AuthType | undefined
 }
 
 /** Requests; 0 = no limit. */
@@ -21,6 +51,9 @@ export interface RequestLimits {
 }
 
 export const accessDefaults: AccessConfiguration = {
+  authType: undefined,
+  oauth: undefined,
+  profiles: {},
   legacyKeys: false,
   lastUsedMs: 15 * 60_000,
   cors: [],

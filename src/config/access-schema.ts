@@ -1,9 +1,59 @@
 /** What `gateway:` may say of access. */
 import type { z as Zod } from 'zod'
-import { type AccessConfiguration, accessDefaults, type RequestLimits } from './access-configuration.ts'
+import { isLoopback } from '../os/interfaces.ts'
+import {
+  type AccessConfiguration,
+  type AuthType,
+  accessDefaults,
+  authTypes,
+  type OauthConfiguration,
+  type ProfileConfiguration,
+  type RequestLimits,
+} from './access-configuration.ts'
+import type { Problem } from './problems.ts'
 import { count, duration, oneOrMore, text } from './schema-parts.ts'
 import type { Parsed } from './values.ts'
 import * as z from './zod.ts'
+
+export const authType = z.enum(authTypes)
+
+/** A scope of OAuth (RFC 6749, 3.3): no blank, no quotation mark, no backslash. */
+export const scope = z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]+$/, 'is no scope of OAuth')
+
+const oauth = z.strictObject({
+  issuer: oneOrMore(text(parseUrl))
+    .optional()
+    .describe('URL of who issues tokens, as it stands in them; several as a list'),
+  audience: oneOrMore(z.string().min(1))
+    .optional()
+    .describe('what tokens may be for, beside the URL of this gateway'),
+  resource: text(parseUrl)
+    .optional()
+    .describe(
+      'URL of this gateway as clients know it, such as https://mcp.example.com; default: where it listens',
+    ),
+  scopes: oneOrMore(scope).optional().describe('scopes that every token needs; default: none'),
+  auth0: z
+    .boolean()
+    .optional()
+    .describe(
+      'true = issuers and audience come from the variables AUTH0_DOMAIN and AUTH0_M2M_DOMAIN; default false',
+    ),
+})
+
+const profile = z.strictObject({
+  connectors: oneOrMore(z.string().min(1)).optional().describe('ids of connectors; default: all'),
+  tools: z
+    .strictObject({
+      allow: oneOrMore(z.string()).optional().describe('only these tools and prompts, such as files__read_*'),
+      deny: oneOrMore(z.string()).optional().describe('none of these'),
+    })
+    .optional()
+    .describe('which tools and prompts; default: all of the connectors'),
+  authType: authType.optional().describe('what clients of this profile must show'),
+})
+
+const profileName = z.string().regex(/^[a-z0-9][a-z0-9-]{0,29}$/, 'takes small letters, digits and hyphens')
 
 const requests = z.strictObject({
   inFlight: count.optional().describe('requests under way at once; default 2000; beyond it 503'),
@@ -14,6 +64,18 @@ const requests = z.strictObject({
 })
 
 export const access = z.strictObject({
+  authType: authType
+    .optional()
+    .describe(
+      'what clients must show: API_KEY, OAUTH, BOTH (either), or NONE, which admits nobody without --allow-none; default API_KEY, with oauth BOTH',
+    ),
+  oauth: oauth.optional().describe('whose tokens of OAuth admit clients'),
+  profiles: z
+    .record(profileName, profile)
+    .optional()
+    .describe(
+      'parts of what the gateway offers, by name: served at /mcp/p/NAME, and keys can be bound to one',
+    ),
   legacyKeys: z
     .boolean()
     .optional()
@@ -33,10 +95,16 @@ export const access = z.strictObject({
 export const accessKeys: Readonly<Record<string, readonly string[]>> = {
   access: Object.keys(access.shape),
   requests: Object.keys(requests.shape),
+  oauth: Object.keys(oauth.shape),
 }
 
 export function accessConfiguration(given: Zod.output<typeof access> = {}): AccessConfiguration {
   return {
+    authType: given.authType,
+    oauth: given.oauth && oauthConfiguration(given.oauth),
+    profiles: Object.fromEntries(
+      Object.entries(given.profiles ?? {}).map(([name, one]) => [name, profileConfiguration(one)]),
+    ),
     legacyKeys: given.legacyKeys ?? accessDefaults.legacyKeys,
     lastUsedMs: given.lastUsed ?? accessDefaults.lastUsedMs,
     cors: given.cors ?? accessDefaults.cors,
@@ -53,6 +121,73 @@ function limitsOf(given: Zod.output<typeof requests>): RequestLimits {
     ratePerKey: given.ratePerKey ?? usual.ratePerKey,
     ratePerSource: given.ratePerSource ?? usual.ratePerSource,
   }
+}
+
+function oauthConfiguration(given: Zod.output<typeof oauth>): OauthConfiguration {
+  const { issuer = [], audience = [], resource, scopes = [], auth0 = false } = given
+  return {
+    issuers: auth0 ? [...issuer, ...auth0Issuers] : issuer,
+    audiences: auth0 ? [...audience, auth0Audience] : audience,
+    resource,
+    scopes,
+  }
+}
+
+// What people who use Auth0 have set already. The id and the secret of their client are for their client.
+const auth0Issuers = ['AUTH0_DOMAIN', 'AUTH0_M2M_DOMAIN'].map((name) => `https://\${env:${name}}/`)
+// biome-ignore lint/suspicious/noTemplateCurlyInString: it is resolved at the start of the gateway.
+const auth0Audience = 'https://${env:AUTH0_DOMAIN}/api'
+
+function profileConfiguration(given: Zod.output<typeof profile>): ProfileConfiguration {
+  return {
+    connectors: given.connectors ?? null,
+    tools: { allow: given.tools?.allow ?? [], deny: given.tools?.deny ?? [] },
+    authType: given.authType,
+  }
+}
+
+/** What is wrong with access beside the form. @param others what connectors say. */
+export function accessProblems(
+  given: Zod.output<typeof access> | undefined,
+  others: Readonly<Record<string, AuthType | undefined>>,
+): Problem[] {
+  const place = ['gateway', 'access']
+  const { oauth: issuing, profiles = {} } = given ?? {}
+  if (issuing !== undefined) {
+    const isNamed = (issuing.issuer ?? []).length > 0 || issuing.auth0 === true
+    return isNamed
+      ? []
+      : [{ place: [...place, 'oauth'], text: 'gateway.access.oauth: it needs an issuer, or auth0: true' }]
+  }
+  const needs = (at: Problem['place'], type: AuthType | undefined): Problem[] =>
+    type === 'OAUTH' || type === 'BOTH'
+      ? [
+          {
+            place: at,
+            text: `${at.join('.')}: ${type} needs gateway.access.oauth, which says whose tokens admit`,
+          },
+        ]
+      : []
+  return [
+    ...needs([...place, 'authType'], given?.authType),
+    ...Object.entries(profiles).flatMap(([name, { authType: type }]) =>
+      needs([...place, 'profiles', name, 'authType'], type),
+    ),
+    ...Object.entries(others).flatMap(([name, type]) => needs(['connectors', name, 'authType'], type)),
+  ]
+}
+
+/** A URL of https, or of this machine, or one with references that are not resolved yet. */
+function parseUrl(value: string): Parsed<string> {
+  const isOwn = URL.canParse(value) && isLoopback(new URL(value).hostname.replaceAll(/[[\]]/g, ''))
+  const isPlain = value.startsWith('http://') && (isOwn || value.startsWith('http://localhost'))
+  const hasRest = /[?#]/.test(value)
+  return (value.startsWith('https://') || value.startsWith('${') || isPlain) && !hasRest
+    ? { ok: true, value }
+    : {
+        ok: false,
+        problem: `"${value}" must be a URL that begins with https:// (http:// for this machine alone)`,
+      }
 }
 
 /** An origin as browsers send it: scheme, host and port, without a path. */

@@ -1,3 +1,4 @@
+import type { AuthType } from './access-configuration.ts'
 import type { RestartPolicy } from './restart-policy.ts'
 
 /** How an MCP server is reached. Texts may hold references such as `${env:NAME}`, which are resolved when it is started. */
@@ -41,6 +42,11 @@ export interface ConnectorConfiguration {
   /** ms without a request after which it is ended; 0 = never. */
   readonly idleMs: number
   readonly tools: ToolRules
+  /** What clients must show to use it; undefined = what holds for all. */
+  readonly authType: AuthType | undefined
+  /** What a token must allow to use it, and besides for tools of these names (`*` for any characters). */
+  readonly scopes: readonly string[]
+  readonly toolScopes: Readonly<Record<string, readonly string[]>>
   readonly restart: RestartPolicy
   /** The file that it was read from, for messages. */
   readonly source: string

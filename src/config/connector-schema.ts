@@ -1,6 +1,7 @@
 /** What `connectors:` may say in a configuration file, and the configuration that comes of it. Loaded with the schema of the file. */
 import path from 'node:path'
 import type { z as Zod } from 'zod'
+import { authType, scope } from './access-schema.ts'
 import { type ConnectorConfiguration, connectorDefaults, connectorIdOf } from './connector-configuration.ts'
 import type { Problem } from './problems.ts'
 import { duration, oneOrMore } from './schema-parts.ts'
@@ -74,6 +75,14 @@ export const connector = z.strictObject({
   timeout: duration.optional().describe('how long one request may take; default 120s'),
   idle: duration.optional().describe('it is ended after so long without a request; default 0 = never'),
   tools: tools.optional().describe('which of its tools and prompts clients are offered; default: all'),
+  authType: authType
+    .optional()
+    .describe('what clients must show to use it; default: what gateway.access says'),
+  scopes: oneOrMore(scope).optional().describe('scopes of OAuth that a token needs to use it'),
+  toolScopes: z
+    .record(z.string(), oneOrMore(scope))
+    .optional()
+    .describe('scopes that a token needs besides, by tool; "*" stands for any characters'),
   restart: restart
     .omit({ startTimeout: true, killAfter: true })
     .optional()
@@ -105,6 +114,9 @@ export function connectorConfigurations(
     timeoutMs: entry.timeout ?? connectorDefaults.timeoutMs,
     idleMs: entry.idle ?? connectorDefaults.idleMs,
     tools: { allow: entry.tools?.allow ?? [], deny: entry.tools?.deny ?? [] },
+    authType: entry.authType,
+    scopes: entry.scopes ?? [],
+    toolScopes: entry.toolScopes ?? {},
     restart: restartPolicy({ ...shared, ...entry.restart }),
     source,
   }))

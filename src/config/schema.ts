@@ -1,6 +1,6 @@
 import type { z as Zod } from 'zod'
 import { hostAndPort } from '../os/interfaces.ts'
-import { accessKeys } from './access-schema.ts'
+import { accessKeys, accessProblems } from './access-schema.ts'
 import { alertConfiguration, alertDuplicates, alerts, channelKeys, pingKeys } from './alert-schema.ts'
 import { changePermission, configChange } from './change-permission.ts'
 import {
@@ -210,6 +210,7 @@ export function parseConfiguration(
     ...httpProblems(result.data.http),
     ...connectorProblems(result.data.connectors),
     ...gatewayProblems(result.data.gateway),
+    ...accessProblems(result.data.gateway?.access, authTypesOf(result.data.connectors)),
   ]
   if (problems.length > 0) return { ok: false, problems }
   return {
@@ -232,6 +233,10 @@ export function parseConfiguration(
         : { configChange: changePermission(result.data.configChange, folder) }),
     },
   }
+}
+
+function authTypesOf(connectors: Zod.output<typeof file>['connectors'] = {}) {
+  return Object.fromEntries(Object.entries(connectors).map(([name, { authType }]) => [name, authType]))
 }
 
 /** A file that is about the gateway alone does not mean the forwards that there are without a file. */

@@ -9,12 +9,22 @@ import { readSecretFile } from '../os/regular-file.ts'
 import { ApiKeys } from '../record/api-keys.ts'
 import { fileNames } from '../record/state-directory.ts'
 import { Attempts } from '../web/attempts.ts'
-import type { Principal } from './principal.ts'
+import type { TokenFault, Tokens } from './oauth/tokens.ts'
+import { anonymous, firstKeyHolder, type Principal } from './principal.ts'
 
-export type Admission =
-  | { readonly ok: true; readonly principal: Principal }
-  /** `status` 401: nothing valid was shown. 429: too many wrong keys came from there; `waitMs` says how long. */
-  | { readonly ok: false; readonly status: 401 | 429; readonly message: string; readonly waitMs?: number }
+export type Admission = { readonly ok: true; readonly principal: Principal } | NotAdmitted
+
+/**
+ * 401: nothing valid was shown. 429: too many wrong keys came from there. 503: the issuer of the token does not answer. `waitMs` says how
+ * long to wait; `isToken`: what was shown is a token, and no good one.
+ */
+export interface NotAdmitted {
+  readonly ok: false
+  readonly status: 401 | 429 | 503
+  readonly message: string
+  readonly waitMs?: number
+  readonly isToken?: boolean
+}
 
 export interface AccessOptions {
   readonly stateDirectory: string
@@ -22,8 +32,6 @@ export interface AccessOptions {
   readonly allowNone: boolean
   readonly options: AccessConfiguration
 }
-
-const nobody: Principal = { id: 'anonymous', name: 'anonymous', connectors: null }
 
 /** A first key that was just made, to be shown once. */
 export interface FirstKey {
@@ -37,6 +45,8 @@ export class Access {
   readonly #attempts = new Attempts()
   readonly #allowNone: boolean
   readonly #legacyKeys: boolean
+  /** Who checks tokens; undefined = none are taken. */
+  tokens: Tokens | undefined
   readonly first: FirstKey | undefined
   readonly #firstHash: Buffer | undefined
 
@@ -46,56 +56,99 @@ export class Access {
     this.#allowNone = allowNone
     this.#legacyKeys = options.legacyKeys
     if (allowNone) return
-    this.first = firstKey(stateDirectory, this.#keys.list().length > 0)
+    this.first = firstKey(stateDirectory, this.#keys.list().length > 0 || options.authType === 'OAUTH')
     if (this.first === undefined) return
     this.#firstHash = hashOf(this.first.key)
   }
 
-  /** @param from the address that it comes from. */
-  judge(request: IncomingMessage, from: string): Admission {
-    if (this.#allowNone) return { ok: true, principal: nobody }
+  /**
+   * Who asks. At once for a key; a token may have to be looked at.
+   * @param from the address that it comes from. @param path of what it asks for, which a token must be for.
+   */
+  judge(request: IncomingMessage, from: string, path: string): Admission | Promise<Admission> {
     const shown = secretIn(shownBy(request, this.#legacyKeys))
     if (shown === undefined) {
+      if (this.#allowNone) return { ok: true, principal: anonymous }
       const message =
         'a key is needed: X-API-Key: KEY, or Authorization: Bearer KEY; mcp-proxy status says where the key is'
       return { ok: false, status: 401, message }
     }
+    if (this.tokens !== undefined && isTokenLike(shown)) return this.#judgeToken(this.tokens, shown, path)
+    return this.#judgeKey(shown, from)
+  }
+
+  #judgeKey(shown: string, from: string): Admission {
     const principal = this.#principalOf(shown)
     if (principal !== undefined) {
       this.#attempts.succeeded(from)
       return { ok: true, principal }
     }
+    // It may have been made for another gateway: here nobody needs one.
+    if (this.#allowNone) return { ok: true, principal: anonymous }
     // A right key is never locked out. A source with too many wrong keys is told only to wait.
     const waits = this.#attempts.waitMs(from)
     if (waits === 0) this.#attempts.failed(from)
     const waitMs = this.#attempts.waitMs(from)
     if (waitMs > 0) return { ok: false, status: 429, message: 'too many wrong keys; wait', waitMs }
-    return {
-      ok: false,
-      status: 401,
-      message: 'this key is invalid or has expired; make one: mcp-proxy key create NAME',
+    const message = 'this key is invalid or has expired; make one: mcp-proxy key create NAME'
+    return { ok: false, status: 401, message }
+  }
+
+  /** Nobody guesses a token: wrong ones are not counted. */
+  async #judgeToken(tokens: Tokens, token: string, path: string): Promise<Admission> {
+    const judgement = await tokens.judge(token, path)
+    switch (judgement.kind) {
+      case 'valid':
+        return { ok: true, principal: judgement.principal }
+      case 'invalid':
+        return { ok: false, status: 401, message: tokenFaults[judgement.fault], isToken: true }
+      case 'unjudged': {
+        const message = 'tokens cannot be checked now: their issuer does not answer'
+        return { ok: false, status: 503, message, waitMs: unjudgedMs }
+      }
     }
   }
 
   #principalOf(shown: string): Principal | undefined {
     if (this.#firstHash !== undefined && timingSafeEqual(hashOf(shown), this.#firstHash))
-      return { id: 'first-key', name: 'first key', connectors: null }
+      return firstKeyHolder
     const judgement = this.#keys.judge(shown)
     if (judgement.kind !== 'valid') return undefined
     this.#keys.used(judgement.key)
-    const { id, name, units } = judgement.key
-    return { id: `key ${id}`, name, keyId: id, connectors: units }
+    const { id, name, units, profile = null } = judgement.key
+    return { id: `key ${id}`, name, kind: 'key', keyId: id, connectors: units, profile, scopes: null }
   }
 
   /** Whether somebody who was let in may go on: his key may have been revoked, or have expired, since. */
-  stillAdmits({ keyId }: Principal): boolean {
+  stillAdmits({ keyId, expiresAt }: Principal): boolean {
+    if (expiresAt !== undefined && expiresAt <= Date.now()) return false
     return keyId === undefined || this.#keys.valid(keyId) !== undefined
   }
 
   /** Writes when keys were last used. */
   close(): void {
     this.#keys.save()
+    this.tokens?.close()
   }
+}
+
+/** ms after which a token whose issuer did not answer is worth another try. */
+const unjudgedMs = 5000
+
+const tokenFaults: Readonly<Record<TokenFault, string>> = {
+  malformed: 'this is no token',
+  issuer: 'the token is of an issuer that this gateway does not know',
+  audience: 'the token is not for this gateway',
+  expired: 'the token has expired',
+  'too-early': 'the token is not good yet',
+  algorithm: 'the token is signed in a way that is not taken',
+  signature: 'the token is not signed with a key of its issuer',
+  claims: 'the token lacks what it must say, or is for something else than access',
+}
+
+/** Three parts of base64url: no key has a dot. */
+function isTokenLike(text: string): boolean {
+  return /^[\w-]+\.[\w-]+\.[\w-]*$/.test(text)
 }
 
 /** What a request shows, by every road that is open. */

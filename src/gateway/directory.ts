@@ -1,3 +1,4 @@
+import type { ToolRules } from '../config/connector-configuration.ts'
 import { hashedName, isAllowed, nameSeparator, offeredName } from './names.ts'
 import type { Upstream } from './upstream/index.ts'
 import { type Item, type ListKind, offeredAs } from './upstream/offering.ts'
@@ -26,36 +27,44 @@ export interface Missing {
 
 const namedKinds: readonly ListKind[] = ['tools', 'prompts']
 
+/** Which part of everything is offered, to whom and where. */
+export interface OfferedPart {
+  /** Whether a connector of this id belongs to it, as the configuration is now. */
+  readonly sees: (connector: string) => boolean
+  /** Names are `connectorId__name`; false = as the one server has them, and the long form is understood as well. */
+  readonly isPrefixed: boolean
+  /** Which tools and prompts, by their long names; undefined = all. */
+  readonly rules?: ToolRules | undefined
+}
+
 /**
  * What some connectors offer together, in one order: that of the configuration, then each server's own. What is listed and what can be called
  * come from the same table.
  */
 export class Directory {
   readonly #all: () => readonly Upstream[]
-  readonly #sees: (connector: string) => boolean
+  readonly #part: OfferedPart
   #upstreams: readonly Upstream[] | undefined
-  /** Names are `connectorId__name`; false = as the one server has them, and the long form is understood as well. */
-  readonly isPrefixed: boolean
   readonly #tables = new Map<ListKind, Table>()
 
-  /**
-   * @param all the connectors that are served, as they are now.
-   * @param sees whether one of this id is among what is offered here.
-   */
-  constructor(all: () => readonly Upstream[], sees: (connector: string) => boolean, isPrefixed: boolean) {
+  /** @param all the connectors that are served, as they are now. */
+  constructor(all: () => readonly Upstream[], part: OfferedPart) {
     this.#all = all
-    this.#sees = sees
-    this.isPrefixed = isPrefixed
+    this.#part = part
+  }
+
+  get isPrefixed(): boolean {
+    return this.#part.isPrefixed
   }
 
   get upstreams(): readonly Upstream[] {
-    this.#upstreams ??= this.#all().filter(({ id }) => this.#sees(id))
+    this.#upstreams ??= this.#all().filter(({ id }) => this.#part.sees(id))
     return this.#upstreams
   }
 
   /** Whether a connector is, was or would be offered here. */
   sees(connector: string): boolean {
-    return this.#sees(connector)
+    return this.#part.sees(connector)
   }
 
   /** Something that is offered has changed. */
@@ -86,7 +95,7 @@ export class Directory {
     const isNamed = namedKinds.includes(kind)
     for (const upstream of this.upstreams) {
       for (const item of upstream.offering[kind]) {
-        if (isNamed && !isAllowed(item.key, upstream.connector.tools)) continue
+        if (isNamed && !this.#isOffered(upstream, item.key)) continue
         const name = this.#nameFor(upstream, item, routes, isNamed)
         if (name === undefined) continue
         routes.set(name, { upstream, name: item.key })
@@ -95,6 +104,12 @@ export class Directory {
       }
     }
     return { text: texts.join(','), count: texts.length, connectors: connectors.size, routes }
+  }
+
+  #isOffered({ id, connector }: Upstream, name: string): boolean {
+    const { rules } = this.#part
+    if (!isAllowed(name, connector.tools)) return false
+    return rules === undefined || isAllowed(`${id}${nameSeparator}${name}`, rules)
   }
 
   /** The name that an item is listed under; the first one of a name wins, the next is listed with a hash; undefined = it is there already. */

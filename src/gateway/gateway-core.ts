@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { ConnectorConfiguration } from '../config/connector-configuration.ts'
 import type { Log } from '../log/index.ts'
 import { ClientRoster } from './client-roster.ts'
-import { changeNotifications, Directory } from './directory.ts'
+import { changeNotifications, Directory, type OfferedPart } from './directory.ts'
 import { Figures } from './figures.ts'
 import { ParkedCalls } from './parked-calls.ts'
 import type { Principal } from './principal.ts'
@@ -108,9 +108,9 @@ export class GatewayCore implements SessionSurroundings {
       if (became !== 'same') change[became].push(connector.id)
       return known
     })
-    const isReordered = next.some((upstream, index) => upstream !== this.#upstreams[index])
     this.#upstreams = next
-    if (isReordered || before.size > 0) for (const directory of this.#directories.values()) directory.forget()
+    // Who may see what may have changed, too.
+    for (const directory of this.#directories.values()) directory.forget()
     for (const upstream of before.values()) {
       change.removed.push(upstream.id)
       this.#hasChanged(upstream, allListKinds)
@@ -132,15 +132,18 @@ export class GatewayCore implements SessionSurroundings {
     )
   }
 
-  /** What a principal sees of all connectors, or of one, whose names then have no prefix. Undefined = he may see nothing of it. */
-  directoryFor({ connectors }: Principal, only?: string): Directory | undefined {
-    const sees = (id: string) =>
-      (connectors === null || connectors.includes(id)) && (only === undefined || id === only)
-    if (!this.#upstreams.some(({ id }) => sees(id))) return undefined
-    const key = `${only ?? ''} ${connectors?.join(' ') ?? '*'}`
+  /** What the owner of this process sees: all connectors, or those that he names. Undefined = none of these is served. */
+  directoryFor(connectors: readonly string[] | null): Directory | undefined {
+    const sees = (id: string) => connectors === null || connectors.includes(id)
+    const directory = this.directoryOf(`owner ${connectors?.join(' ') ?? '*'}`, { sees, isPrefixed: true })
+    return directory.upstreams.length === 0 ? undefined : directory
+  }
+
+  /** @param key says all that makes a difference: who has the same shares it. */
+  directoryOf(key: string, part: OfferedPart): Directory {
     const known = this.#directories.get(key)
     if (known !== undefined) return known
-    const directory = new Directory(() => this.#upstreams, sees, only === undefined)
+    const directory = new Directory(() => this.#upstreams, part)
     this.#directories.set(key, directory)
     return directory
   }

@@ -104,7 +104,19 @@ export class GatewayProcess {
     say('Starting MCP proxy server...')
     const { core } = this
     if (http !== undefined && this.#access !== undefined) {
-      const parts = { core, access: this.#access, accessOptions, http, strict, stateDirectory }
+      if (accessOptions.oauth !== undefined) {
+        const { Tokens } = await import('./oauth/tokens.ts')
+        this.#access.tokens = new Tokens(accessOptions.oauth, http)
+      }
+      const parts = {
+        core,
+        access: this.#access,
+        accessOptions,
+        allowNone: this.#options.allowNone,
+        http,
+        strict,
+        stateDirectory,
+      }
       this.#face = await serveHttp({ ...parts, state: () => this.#state() })
     }
     this.#reception = await receiveClients(this.#file(fileNames.gatewayClients), core, this.#isKept)

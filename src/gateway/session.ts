@@ -5,6 +5,7 @@ import { ClientAsks } from './client-asks.ts'
 import type { ClientRoster } from './client-roster.ts'
 import type { Directory, Route } from './directory.ts'
 import type { Figures } from './figures.ts'
+import { matches } from './names.ts'
 import type { ParkedCalls } from './parked-calls.ts'
 import type { Principal } from './principal.ts'
 import { errorText, RpcError, rpcCode, secondsToWait } from './protocol/errors.ts'
@@ -360,6 +361,7 @@ export class Session {
     requests.say(() => `${method} name=${name}`)
     const { upstream, name: known } = await this.#route(kind, name, own.signal)
     requests.say(() => `Routing → connector=${upstream.id} ${kind === 'tools' ? 'tool' : 'prompt'}=${known}`)
+    if (kind === 'tools') this.#demandScopes(upstream, known)
     if (kind === 'tools') roster.called(this.#name)
     const began = performance.now()
     let isError = true
@@ -378,6 +380,18 @@ export class Session {
   /** Enough to tell sessions apart. The whole id is a secret: a program that knows it can speak as this client. */
   #shortId(): string {
     return digest(this.id).slice(0, 8)
+  }
+
+  /** A token must allow this very tool; what it allows already is asked for with it. @throws RpcError */
+  #demandScopes({ connector }: Upstream, tool: string): void {
+    const { scopes } = this.principal
+    if (scopes === null) return
+    const needed = Object.entries(connector.toolScopes).flatMap(([glob, of]) =>
+      matches(glob, tool) ? of : [],
+    )
+    if (needed.every((one) => scopes.has(one))) return
+    const wanted = { scopes: [...new Set([...scopes, ...needed])] }
+    throw new RpcError(rpcCode.insufficientScope, `the token does not allow the tool ${tool}`, wanted)
   }
 
   async #route(kind: 'tools' | 'prompts', name: string, signal: AbortSignal): Promise<Route> {

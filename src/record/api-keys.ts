@@ -22,6 +22,8 @@ export interface ApiKey {
   readonly scopes: readonly KeyScope[]
   /** The names of the programs and forwards that it may see and order; null = all. */
   readonly units: readonly string[] | null
+  /** Of the gateway: the profile that it is bound to; missing = none. */
+  readonly profile?: string
   /** Wall times, ISO 8601. */
   readonly createdAt: string
   /** null = never. */
@@ -91,7 +93,10 @@ export class ApiKeys {
    * @returns the key itself, which is kept nowhere, and what is kept of it.
    * @throws Failure (78) when the file is damaged; the system's error when it cannot be written.
    */
-  create(given: Pick<ApiKey, 'name' | 'scopes' | 'units' | 'expiresAt'>): { secret: string; key: ApiKey } {
+  create(given: Pick<ApiKey, 'name' | 'scopes' | 'units' | 'profile' | 'expiresAt'>): {
+    secret: string
+    key: ApiKey
+  } {
     this.#read()
     this.#demandWhole()
     const id = Array.from(randomBytes(10), (byte) => letters[byte % letters.length]).join('')
@@ -225,6 +230,7 @@ function isApiKey(value: unknown): value is ApiKey {
     isTextList(key.scopes) &&
     key.scopes.every((scope) => (keyScopes as readonly string[]).includes(scope)) &&
     (key.units === null || isTextList(key.units)) &&
+    (key.profile === undefined || typeof key.profile === 'string') &&
     isTime(key.createdAt) &&
     [key.expiresAt, key.lastUsedAt].every((time) => time === null || isTime(time))
   )

@@ -96,7 +96,7 @@ async function receive(socket: Socket, core: GatewayCore, isKept: boolean, taken
   const { connectors } = wish
   const known = core.upstreams.map(({ id }) => id)
   const unknown = connectors?.find((id) => !known.includes(id))
-  const directory = core.directoryFor({ ...owner, connectors: connectors ?? null })
+  const directory = core.directoryFor(connectors ?? null)
   const answer: Answer =
     unknown !== undefined || directory === undefined
       ? {

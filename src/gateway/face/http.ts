@@ -27,19 +27,24 @@ import type { Access } from '../access.ts'
 import type { GatewayCore } from '../gateway-core.ts'
 import type { Principal } from '../principal.ts'
 import { errorText, RpcError, rpcCode } from '../protocol/errors.ts'
+import { type Place, type View, Views } from '../views.ts'
 import { messageIn } from './body.ts'
+import { type Challenge, challengeText } from './challenge.ts'
 import { allowPage } from './cors.ts'
 import { LegacySessions } from './legacy.ts'
 import { type Full, Limits } from './limits.ts'
 import { answerModern, isModern } from './modern.ts'
+import { type PathPlace, placeOf, resourcePath } from './place.ts'
 import { answerProbe, isProbe } from './probes.ts'
 import { SseSessions } from './sse.ts'
 import { refuse, refuseAdmission, refuseMethod, type Visit } from './visit.ts'
+import { answerWellKnown, isWellKnown } from './well-known.ts'
 
 export interface HttpFaceOptions {
   readonly core: GatewayCore
   readonly access: Access
   readonly accessOptions: AccessConfiguration
+  readonly allowNone: boolean
   readonly http: HttpOptions
   /** The specification to the letter, for clients on this machine, too. */
   readonly strict: boolean
@@ -90,12 +95,13 @@ export async function serveHttp(options: HttpFaceOptions): Promise<HttpFace> {
     visits.set(response, principal)
     response.once('close', () => visits.delete(response))
   }
+  const views = new Views(core, { access: options.accessOptions, allowNone: options.allowNone })
   const listener = (request: IncomingMessage, response: ServerResponse) => {
     response.once('finish', () => {
       if (response.statusCode >= 400) core.figures.refused(response.statusCode)
       if (!request.complete) endSoon(request)
     })
-    void handle({ request, response, scheme, sessions, streams, limits, admitted, options }).catch(
+    void handle({ request, response, scheme, sessions, streams, limits, views, admitted, options }).catch(
       (error: unknown) => {
         core.log.error({ err: error }, `A request failed: ${wordsOf(error)}`)
         refuse(response, 500, new RpcError(rpcCode.internalError, 'Internal error'))
@@ -212,6 +218,7 @@ interface Arrival {
   readonly limits: Limits
   /** Told of everybody who is let in. */
   readonly admitted: (request: IncomingMessage, response: ServerResponse, principal: Principal) => void
+  readonly views: Views
   readonly options: HttpFaceOptions
 }
 
@@ -223,6 +230,7 @@ async function handle({
   streams,
   limits,
   admitted,
+  views,
   options,
 }: Arrival): Promise<void> {
   const { core, access, http } = options
@@ -242,21 +250,28 @@ async function handle({
   const tooFast = limits.ofSource(from)
   if (tooFast !== undefined) return refuseFull(response, tooFast)
   if (isProbe(path)) return answerProbe(path, request, response, options)
-  const place = /^\/(mcp|sse|messages)(?:\/([^/]*))?$/.exec(path)
-  if (place === null) return invalid(response, 404, 'Not Found: there is nothing at this path; use /mcp')
-  const [, kind = '', only] = place
-  const admission = access.judge(request, from)
-  if (!admission.ok) return refuseAdmission(response, admission)
+  const { tokens } = access
+  if (isWellKnown(path)) return answerWellKnown(path, { method, host: host.host, tokens, views }, response)
+  const place = placeOf(path)
+  if (place === undefined) return invalid(response, 404, 'Not Found: there is nothing at this path; use /mcp')
+  const { kind } = place
+  const resource = resourcePath(path)
+  const challenge = (more: Challenge) =>
+    challengeText(tokens, host.host, resource, { scopes: views.scopesOf(place), ...more })
+  const judged = access.judge(request, from, resource)
+  const admission = judged instanceof Promise ? await judged : judged
+  if (!admission.ok) return refuseAdmission(response, admission, challenge)
   const { principal } = admission
   admitted(request, response, principal)
-  const directory = core.directoryFor(principal, only)
-  if (directory === undefined) return refuseDirectory(response, core, principal, only)
-  const allow = methodsOf[kind] ?? []
+  const view = views.of(principal, place)
+  if (view.kind !== 'seen') return refuseView(response, view, principal, place, challenge)
+  const { directory } = view
+  const allow = methodsOf[kind]
   if (!allow.includes(method)) return refuseMethod(response, method, allow.join(', '))
   if (core.isEnding) return refuseFull(response, { status: 503, message: 'the gateway ends' })
   const isLenient = !options.strict && isLoopback(from)
-  const visit: Visit = { request, response, principal, directory, isLenient }
-  if (method === 'GET') return kind === 'sse' ? streams.open(visit, only) : sessions.stream(visit)
+  const visit: Visit = { request, response, principal, directory, isLenient, challenge }
+  if (method === 'GET') return kind === 'sse' ? streams.open(visit, path) : sessions.stream(visit)
   if (method === 'DELETE') return sessions.end(visit)
   const leave = limits.enter(principal.id, from)
   if (typeof leave !== 'function') return refuseFull(response, leave)
@@ -279,25 +294,42 @@ async function takeForStream(visit: Visit, streams: SseSessions): Promise<void> 
 }
 
 /** The methods of HTTP that each kind of place understands. */
-const methodsOf: Readonly<Record<string, readonly string[]>> = {
+const methodsOf: Readonly<Record<PathPlace['kind'], readonly string[]>> = {
   mcp: ['GET', 'POST', 'DELETE'],
   sse: ['GET'],
   messages: ['POST'],
 }
 
-function refuseDirectory(
+/** Why somebody sees nothing at a place, in words. */
+const refusals = {
+  'not-permitted': 'this key may use none of the connectors',
+  'auth-type': 'authType does not match: what was shown is of a kind that is not taken here',
+  scope: 'the token does not allow this',
+} as const
+
+function refuseView(
   response: ServerResponse,
-  core: GatewayCore,
-  { connectors }: Principal,
-  only: string | undefined,
+  view: Exclude<View, { kind: 'seen' }>,
+  { kind, scopes }: Principal,
+  place: Place,
+  challenge: (more: Challenge) => string,
 ): void {
-  const known = core.upstreams.map(({ id }) => id)
-  const isForbidden = only === undefined || known.includes(only)
-  if (isForbidden)
-    return refuse(response, 403, new RpcError(rpcCode.forbidden, 'this key may use none of the connectors'))
-  const seen = known.filter((id) => connectors === null || connectors.includes(id))
-  const message = `there is no connector "${oneLine(only)}"; known connectors: ${seen.join(', ') || 'none'}`
-  refuse(response, 404, new RpcError(rpcCode.invalidRequest, message))
+  if (view.kind === 'unknown') {
+    const name = (view.what === 'connector' ? place.connector : place.profile) ?? ''
+    const known = view.known.join(', ') || 'none'
+    const what = `there is no ${view.what} "${oneLine(name)}"; known ${view.what}s: ${known}`
+    return invalid(response, 404, what)
+  }
+  const message = refusals[view.why]
+  if (kind === 'anonymous') {
+    return refuseAdmission(response, { ok: false, status: 401, message }, challenge)
+  }
+  const isScope = view.why === 'scope'
+  const needed = [...new Set([...(scopes ?? []), ...view.scopes])]
+  const more: Record<string, string> = isScope
+    ? { 'www-authenticate': challenge({ error: 'insufficient_scope', description: message, scopes: needed }) }
+    : {}
+  refuse(response, 403, new RpcError(isScope ? rpcCode.insufficientScope : rpcCode.forbidden, message), more)
 }
 
 function refuseFull(response: ServerResponse, { status, message }: Full): void {

@@ -7,7 +7,7 @@ import { legacyRevisions } from '../protocol/revisions.ts'
 import type { Session } from '../session.ts'
 import { accepts, RequestReply } from './reply.ts'
 import { SseStream } from './sse-stream.ts'
-import { bareStatuses, statusOf } from './statuses.ts'
+import { bareStatuses, legacyStatuses, statusOf } from './statuses.ts'
 import { refuse, send, type Visit } from './visit.ts'
 
 /** ms without a byte of its client after which a session ends. */
@@ -104,7 +104,7 @@ export class LegacySessions {
     visit.response.once('close', () => own.abort(new Error('the client has gone')))
     try {
       const answer = await session.take(message, waiting, own)
-      const { status, headers } = statusOf(answer, bareStatuses)
+      const { status, headers } = statusOf(answer, bareStatuses, visit)
       waiting.answer(answer, status, headers)
     } finally {
       session.close()
@@ -191,12 +191,16 @@ export class LegacySessions {
 
 async function reply(
   session: Session,
-  { response }: Visit,
+  visit: Visit,
   message: Message,
   takesStreams: boolean,
   headers: Readonly<Record<string, string>>,
 ): Promise<void> {
+  const { response, principal } = visit
   const waiting = new RequestReply(response, takesStreams && isRequest(message), headers)
   // That the connection ends does not mean that the client gives its request up, says the protocol.
-  waiting.answer(await session.take(message, waiting))
+  const answer = await session.take(message, waiting)
+  const needsScopes = principal.scopes !== null
+  const { status, headers: more } = statusOf(needsScopes ? answer : undefined, legacyStatuses, visit)
+  waiting.answer(answer, status, more)
 }

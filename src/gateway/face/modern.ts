@@ -47,7 +47,8 @@ export async function answerModern(visit: Visit, core: GatewayCore, message: Mes
   try {
     const answer = await session.take(message, waiting, own)
     response.removeListener('close', gone)
-    waiting.answer(answer, statusOf(answer, modernStatuses).status)
+    const { status, headers } = statusOf(answer, modernStatuses, visit)
+    waiting.answer(answer, status, headers)
   } finally {
     session.close()
   }

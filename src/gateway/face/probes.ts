@@ -5,6 +5,7 @@ import type { GatewayState } from '../../record/shapes/gateway-state.ts'
 import { type Access, showsSomething } from '../access.ts'
 import type { GatewayCore } from '../gateway-core.ts'
 import { RpcError, rpcCode } from '../protocol/errors.ts'
+import { challengeText } from './challenge.ts'
 import { refuse, refuseAdmission, refuseMethod, send } from './visit.ts'
 
 /** What the probes need of the gateway. */
@@ -39,8 +40,16 @@ export async function answerProbe(
     return send(response, 200, JSON.stringify({ status: 'ok', timestamp: wallTime() }))
   }
   const now = state()
-  const admission = showsSomething(request) || path === '/metrics' ? access.judge(request, from) : undefined
-  if (admission?.ok === false) return refuseAdmission(response, admission)
+  const isAsked = showsSomething(request) || path === '/metrics'
+  const admission = isAsked ? await access.judge(request, from, path) : undefined
+  if (admission?.ok === false)
+    return refuseAdmission(response, admission, (more) => challengeText(undefined, '', path, more))
+  // A token, and a key of a profile, are for tools: who holds one does not look after the gateway.
+  if (
+    admission !== undefined &&
+    (admission.principal.kind === 'token' || admission.principal.profile !== null)
+  )
+    return refuse(response, 403, new RpcError(rpcCode.forbidden, 'Forbidden: this needs another key'))
   const bound = admission?.principal.connectors ?? null
   if (path === '/metrics') {
     const what = 'figures are about all connectors, and this key is bound to some'

@@ -24,8 +24,8 @@ export class SseSessions {
     this.#core = core
   }
 
-  /** GET /sse, /sse/ID. @param only the connector that the path names. */
-  open({ response, principal, directory }: Visit, only: string | undefined): void {
+  /** GET /sse, /sse/ID. @param path of the stream. */
+  open({ response, principal, directory }: Visit, path: string): void {
     const count = [...this.#held.values()].filter(({ of }) => of === principal.id).length
     if (count >= mostStreams) {
       const what = `this key has ${mostStreams} streams open`
@@ -34,7 +34,7 @@ export class SseSessions {
     const stream = new SseStream(response)
     const session = this.#core.newSession(principal, directory, (text) => stream.send(text, false))
     this.#held.set(session.id, { session, of: principal.id, stream })
-    const place = only === undefined ? '/messages' : `/messages/${only}`
+    const place = path.replace(/^\/sse/, '/messages')
     stream.send(`${place}?sessionId=${session.id}`, true, 'endpoint')
     response.once('close', () => {
       this.#held.delete(session.id)

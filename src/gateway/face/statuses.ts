@@ -1,19 +1,25 @@
 import { rpcCode } from '../protocol/errors.ts'
 import { readMessage } from '../protocol/message.ts'
+import type { Visit } from './visit.ts'
 
 /** How an error is told in HTTP as well, by its code; any other one is an answer like others: 200. */
 export type Statuses = Readonly<Partial<Record<number, number>>>
 
 /** Revision 2026-07-28 demands these. */
 export const modernStatuses: Statuses = {
+  [rpcCode.insufficientScope]: 403,
   [rpcCode.methodNotFound]: 404,
   [rpcCode.unsupportedVersion]: 400,
   [rpcCode.headerMismatch]: 400,
   [rpcCode.missingCapability]: 400,
 }
 
+/** A client of the protocol asks for another token then. */
+export const legacyStatuses: Statuses = { [rpcCode.insufficientScope]: 403 }
+
 /** For a program that sends a question alone, as curl does: it looks at the status. Clients of the protocol would not read the error then. */
 export const bareStatuses: Statuses = {
+  [rpcCode.insufficientScope]: 403,
   [rpcCode.internalError]: 500,
   [rpcCode.connectorLost]: 502,
   [rpcCode.connectorDown]: 503,
@@ -24,6 +30,7 @@ export const bareStatuses: Statuses = {
 export function statusOf(
   answer: string | undefined,
   statuses: Statuses,
+  { challenge }: Pick<Visit, 'challenge'>,
 ): { readonly status: number; readonly headers: Readonly<Record<string, string>> } {
   const fine = { status: 200, headers: {} }
   if (answer === undefined || !answer.includes('"error"')) return fine
@@ -31,10 +38,15 @@ export function statusOf(
   if (error === undefined) return fine
   const { code, data } = JSON.parse(text.slice(error.start, error.end)) as {
     readonly code?: number
-    readonly data?: { readonly retryAfter?: unknown } | null
+    readonly data?: { readonly retryAfter?: unknown; readonly scopes?: readonly string[] } | null
   }
   const status = statuses[code ?? 0] ?? 200
   const wait = data?.retryAfter
-  const isToWait = status === 503 && typeof wait === 'number'
-  return { status, headers: isToWait ? { 'retry-after': String(wait) } : {} }
+  if (status === 503 && typeof wait === 'number') return { status, headers: { 'retry-after': String(wait) } }
+  // An error of a server may look like one of ours: what stands in the head is checked.
+  const scopes = Array.isArray(data?.scopes)
+    ? data.scopes.filter((one) => /^[\x21\x23-\x5b\x5d-\x7e]+$/.test(one))
+    : []
+  if (status !== 403 || scopes.length === 0) return { status, headers: {} }
+  return { status, headers: { 'www-authenticate': challenge({ error: 'insufficient_scope', scopes }) } }
 }

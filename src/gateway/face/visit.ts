@@ -1,8 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Admission } from '../access.ts'
+import type { NotAdmitted } from '../access.ts'
 import type { Directory } from '../directory.ts'
 import type { Principal } from '../principal.ts'
 import { errorText, RpcError, rpcCode, secondsToWait } from '../protocol/errors.ts'
+import type { Challenge } from './challenge.ts'
 
 /** One request that has passed the door. */
 export interface Visit {
@@ -12,6 +13,8 @@ export interface Visit {
   readonly directory: Directory
   /** A client on this machine is understood although it leaves out what the specification demands. */
   readonly isLenient: boolean
+  /** What a client is told that must show something else. */
+  readonly challenge: (more: Challenge) => string
 }
 
 /** An answer that is an error of HTTP: its body is one of JSON-RPC that belongs to no request. */
@@ -33,15 +36,16 @@ export function refuseMethod(response: ServerResponse, method: string | undefine
   refuse(response, 405, new RpcError(rpcCode.invalidRequest, what), { allow })
 }
 
-/** Who has shown nothing that admits him. */
+/** Who has shown nothing that admits him. @param challenge what he is to show. */
 export function refuseAdmission(
   response: ServerResponse,
-  { status, message, waitMs }: Extract<Admission, { ok: false }>,
+  { status, message, waitMs, isToken = false }: NotAdmitted,
+  challenge: (more: Challenge) => string,
 ): void {
   const more: Record<string, string> =
-    status === 429
-      ? { 'retry-after': String(secondsToWait(waitMs ?? 0)) }
-      : { 'www-authenticate': 'Bearer realm="port-watchdog"' }
+    status === 401
+      ? { 'www-authenticate': challenge(isToken ? { error: 'invalid_token', description: message } : {}) }
+      : { 'retry-after': String(secondsToWait(waitMs ?? 0)) }
   refuse(response, status, new RpcError(rpcCode.forbidden, message), more)
 }
 

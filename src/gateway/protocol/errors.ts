@@ -24,6 +24,8 @@ export const rpcCode = {
   connectorLost: -32_053,
   /** A connector took too long. */
   connectorTimeout: -32_054,
+  /** A tool needs scopes that the token has not. */
+  insufficientScope: -32_055,
 } as const
 
 /** An answer that is an error: `code` is for programs, the sentence for people. */

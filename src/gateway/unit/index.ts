@@ -151,7 +151,8 @@ export class GatewayUnit implements Unit<GatewayHealth> {
   get #hasOwnOptions(): boolean {
     return (
       this.#options === undefined ||
-      isDeepStrictEqual(JSON.parse(this.#options), optionsOf(this.#configuration))
+      // As JSON has both: a key without a value is none.
+      isDeepStrictEqual(JSON.parse(this.#options), JSON.parse(JSON.stringify(optionsOf(this.#configuration))))
     )
   }
 

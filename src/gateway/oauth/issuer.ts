@@ -1,0 +1,100 @@
+import { createRemoteJWKSet, type JWTVerifyGetKey } from 'jose'
+import { monotonicMs } from '../../os/clock.ts'
+import { errorText } from '../../os/failure.ts'
+import { isLoopback } from '../../os/interfaces.ts'
+
+/** What an issuer says of itself (RFC 8414, OpenID Connect Discovery). */
+export type IssuerDocument = Readonly<Record<string, unknown>> & { readonly jwks_uri: string }
+
+/** An issuer does not answer now. */
+export class IssuerUnavailable extends Error {}
+
+/** ms that its document holds, that it may take to come, and after which a missing one is asked for again. */
+const freshMs = 10 * 60_000
+const answerMs = 5000
+const againMs = 5000
+
+/** Who issues tokens: its document and its keys, asked for when they are first needed. Where it does not answer, what was known goes on to hold. */
+export class Issuer {
+  /** As it stands in tokens. */
+  readonly url: string
+  #document: IssuerDocument | undefined
+  #keys: JWTVerifyGetKey | undefined
+  #reading: Promise<IssuerDocument> | undefined
+  #askedAt = Number.NEGATIVE_INFINITY
+
+  constructor(url: string) {
+    this.url = url
+  }
+
+  /** @throws IssuerUnavailable */
+  async document(): Promise<IssuerDocument> {
+    const age = monotonicMs() - this.#askedAt
+    if (this.#document !== undefined && age < freshMs) return this.#document
+    if (this.#reading === undefined && age < againMs) {
+      if (this.#document !== undefined) return this.#document
+      throw new IssuerUnavailable(`the issuer ${this.url} does not answer`)
+    }
+    this.#reading ??= this.#read().finally(() => {
+      this.#reading = undefined
+    })
+    return this.#reading
+  }
+
+  /** The keys that it signs with. @throws IssuerUnavailable */
+  async keys(): Promise<JWTVerifyGetKey> {
+    const { jwks_uri } = await this.document()
+    this.#keys ??= createRemoteJWKSet(new URL(jwks_uri), { timeoutDuration: answerMs })
+    return this.#keys
+  }
+
+  async #read(): Promise<IssuerDocument> {
+    const problems: string[] = []
+    for (const place of placesOf(this.url)) {
+      try {
+        const document = await read(place, this.url)
+        if (document.jwks_uri !== this.#document?.jwks_uri) this.#keys = undefined
+        this.#document = document
+        this.#askedAt = monotonicMs()
+        return document
+      } catch (error) {
+        problems.push(`${place}: ${errorText(error)}`)
+      }
+    }
+    this.#askedAt = monotonicMs()
+    if (this.#document !== undefined) return this.#document
+    throw new IssuerUnavailable(problems.join('; '))
+  }
+}
+
+/** Where an issuer may have its document: RFC 8414 puts the path of the issuer last, OpenID Connect first. */
+function placesOf(issuer: string): readonly string[] {
+  const { origin, pathname } = new URL(issuer)
+  const path = pathname.replace(/\/$/, '')
+  const wellKnown = `${origin}/.well-known`
+  return [
+    ...new Set([
+      `${origin}${path}/.well-known/openid-configuration`,
+      `${wellKnown}/oauth-authorization-server${path}`,
+      `${wellKnown}/openid-configuration${path}`,
+    ]),
+  ]
+}
+
+async function read(place: string, issuer: string): Promise<IssuerDocument> {
+  const response = await fetch(place, { redirect: 'error', signal: AbortSignal.timeout(answerMs) })
+  if (!response.ok) throw new Error(`status ${response.status}`)
+  const document = (await response.json()) as Readonly<Record<string, unknown>>
+  const { issuer: named, jwks_uri: keys } = document
+  if (named !== issuer) throw new Error('it is the document of another issuer')
+  if (typeof keys !== 'string' || !isSafe(keys)) throw new Error('it names no keys at a URL of https')
+  return { ...document, jwks_uri: keys }
+}
+
+/** Keys that come in the clear can be anybody's, but for those of this machine. */
+function isSafe(url: string): boolean {
+  if (!URL.canParse(url)) return false
+  const { protocol, hostname } = new URL(url)
+  const isOwn = hostname === 'localhost' || isLoopback(hostname.replaceAll(/[[\]]/g, ''))
+  return protocol === 'https:' || (protocol === 'http:' && isOwn)
+}
