@@ -49,8 +49,8 @@ const call: Program = {
       startTimeoutMs,
     })
     try {
-      const { offeredName } = await import('../gateway/names.ts')
-      const name = offeredName(connector.id, tool)
+      const { longName } = await import('../gateway/names.ts')
+      const name = longName(connector, tool)
       const result = await client.ask('tools/call', { name, arguments: options.args ?? {} })
       process.stdout.write(
         options.json === true ? `${JSON.stringify(result, null, 2)}\n` : contentText(result),

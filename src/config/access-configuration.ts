@@ -34,7 +34,7 @@ export interface OauthConfiguration {
 export interface ProfileConfiguration {
   /** Ids; null = all. */
   readonly connectors: readonly string[] | null
-  /** Names as clients see them, `CONNECTOR__TOOL`, with `*` for any characters. */
+  /** `CONNECTOR__TOOL`: the id, and the name that the server has. `*` for any characters. */
   readonly tools: { readonly allow: readonly string[]; readonly deny: readonly string[] }
   readonly authType: AuthType | undefined
 }

@@ -25,6 +25,16 @@ export interface ToolRules {
   readonly deny: readonly string[]
 }
 
+/** As what tools and prompts are offered. Keys are names as the server has them. */
+export interface ToolOffer extends ToolRules {
+  /** What stands before their names where all connectors are offered; undefined = the id; empty = nothing. */
+  readonly prefix: string | undefined
+  readonly rename: Readonly<Record<string, string>>
+  readonly describe: Readonly<Record<string, string>>
+  /** Not listed, and can be called all the same. `*` for any characters. */
+  readonly hide: readonly string[]
+}
+
 /** An MCP server behind the gateway. */
 export interface ConnectorConfiguration {
   /** Lower-case letters, digits and single hyphens: {@link connectorIdOf}. Unique. */
@@ -41,7 +51,7 @@ export interface ConnectorConfiguration {
   readonly timeoutMs: number
   /** ms without a request after which it is ended; 0 = never. */
   readonly idleMs: number
-  readonly tools: ToolRules
+  readonly tools: ToolOffer
   /** What clients must show to use it; undefined = what holds for all. */
   readonly authType: AuthType | undefined
   /** What a token must allow to use it, and besides for tools of these names (`*` for any characters). */

@@ -2,7 +2,12 @@
 import path from 'node:path'
 import type { z as Zod } from 'zod'
 import { authType, scope } from './access-schema.ts'
-import { type ConnectorConfiguration, connectorDefaults, connectorIdOf } from './connector-configuration.ts'
+import {
+  type ConnectorConfiguration,
+  connectorDefaults,
+  connectorIdOf,
+  type ToolOffer,
+} from './connector-configuration.ts'
 import type { Problem } from './problems.ts'
 import { duration, oneOrMore } from './schema-parts.ts'
 import { type RestartEntry, restart, restartPolicy } from './unit-schema.ts'
@@ -27,6 +32,19 @@ const tools = z.strictObject({
     .optional()
     .describe('only these tools and prompts; "*" stands for any characters'),
   deny: oneOrMore(z.string()).optional().describe('none of these tools and prompts, even if allow has them'),
+  hide: oneOrMore(z.string()).optional().describe('these are not listed, and can be called all the same'),
+  prefix: z
+    .union([z.string().regex(/^[A-Za-z0-9-]{1,30}$/, 'takes letters, digits and hyphens'), z.literal(false)])
+    .optional()
+    .describe('what stands before their names instead of the id; false = nothing; default: the id'),
+  rename: z
+    .record(z.string(), z.string().regex(/^[A-Za-z0-9_.-]{1,128}$/, 'is no name of a tool'))
+    .optional()
+    .describe('other names for tools and prompts, by the name that the server has'),
+  describe: z
+    .record(z.string(), z.string())
+    .optional()
+    .describe('other descriptions, by the name that the server has'),
 })
 
 export const connector = z.strictObject({
@@ -113,13 +131,18 @@ export function connectorConfigurations(
     isolation: entry.isolation ?? connectorDefaults.isolation,
     timeoutMs: entry.timeout ?? connectorDefaults.timeoutMs,
     idleMs: entry.idle ?? connectorDefaults.idleMs,
-    tools: { allow: entry.tools?.allow ?? [], deny: entry.tools?.deny ?? [] },
+    tools: toolOffer(entry.tools ?? {}),
     authType: entry.authType,
     scopes: entry.scopes ?? [],
     toolScopes: entry.toolScopes ?? {},
     restart: restartPolicy({ ...shared, ...entry.restart }),
     source,
   }))
+}
+
+function toolOffer(given: Zod.output<typeof tools>): ToolOffer {
+  const { allow = [], deny = [], hide = [], prefix, rename = {}, describe = {} } = given
+  return { allow, deny, hide, prefix: prefix === false ? '' : prefix, rename, describe }
 }
 
 function transportOf(entry: ConnectorEntry, folder: string): ConnectorConfiguration['transport'] {

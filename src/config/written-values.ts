@@ -68,8 +68,9 @@ function programAsWritten(program: ProgramConfiguration): Keys {
 
 function connectorAsWritten({ transport, ...connector }: ConnectorConfiguration): Keys {
   const { kind: type, ...reached } = transport
-  const { id: _id, name: _name, source: _source, ...rest } = connector
-  return { ...(type === 'stdio' ? {} : { type }), ...reached, ...rest }
+  const { id: _id, name: _name, source: _source, tools, ...rest } = connector
+  const offered = { ...tools, prefix: tools.prefix === '' ? false : tools.prefix }
+  return { ...(type === 'stdio' ? {} : { type }), ...reached, ...rest, tools: offered }
 }
 
 function probed({ probe, ...rest }: ReadyCondition | HealthCondition): Keys {

@@ -1,5 +1,5 @@
 import type { ToolRules } from '../config/connector-configuration.ts'
-import { hashedName, isAllowed, nameSeparator, offeredName } from './names.ts'
+import { hashedName, isAllowed, longName, matches, nameSeparator, ownName } from './names.ts'
 import type { Upstream } from './upstream/index.ts'
 import { type Item, type ListKind, offeredAs } from './upstream/offering.ts'
 
@@ -99,7 +99,10 @@ export class Directory {
         const name = this.#nameFor(upstream, item, routes, isNamed)
         if (name === undefined) continue
         routes.set(name, { upstream, name: item.key })
-        texts.push(offeredAs(item, name))
+        const { describe, hide } = upstream.connector.tools
+        if (isNamed && hide.some((glob) => matches(glob, item.key))) continue
+        const description = isNamed && Object.hasOwn(describe, item.key) ? describe[item.key] : undefined
+        texts.push(offeredAs(item, name, description))
         connectors.add(upstream)
       }
     }
@@ -123,9 +126,11 @@ export class Directory {
       // A URI is the server's own and may stand in its texts, too; of the same one twice, the first connector's is listed.
       return taken.has(item.key) ? undefined : item.key
     }
-    const name = this.isPrefixed ? offeredName(upstream.id, item.key) : item.key
+    const { id, connector } = upstream
+    const own = ownName(connector.tools, item.key)
+    const name = this.isPrefixed ? longName(connector, item.key) : own
     if (!taken.has(name)) return name
-    const hashed = hashedName(upstream.id, item.key)
+    const hashed = hashedName(id, own, connector.tools.prefix)
     return taken.has(hashed) ? undefined : hashed
   }
 
@@ -135,7 +140,7 @@ export class Directory {
     const found = routes.get(name)
     if (found !== undefined || this.isPrefixed) return found
     for (const route of routes.values()) {
-      if (offeredName(route.upstream.id, route.name) === name) return route
+      if (longName(route.upstream.connector, route.name) === name) return route
     }
     return undefined
   }
@@ -144,7 +149,10 @@ export class Directory {
   unknownOwnersOf(name: string): readonly Upstream[] {
     const pending = this.upstreams.filter((one) => !one.isKnown)
     if (!this.isPrefixed) return pending
-    return pending.filter(({ id }) => name.startsWith(`${id}${nameSeparator}`))
+    return pending.filter(({ id, connector }) => {
+      const { prefix = id } = connector.tools
+      return prefix === '' || name.startsWith(`${prefix}${nameSeparator}`)
+    })
   }
 
   /** The connector whose resource this is: listed, or of one of its templates. Undefined when none says so. */

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import type { ConnectorConfiguration, ToolOffer } from '../config/connector-configuration.ts'
 
 /**
  * The names under which the tools and prompts of connectors are offered: `connectorId__name`. Model providers take 64 of `[A-Za-z0-9_-]`;
@@ -12,16 +13,30 @@ export const longestName = 64
 
 const hashLetters = 8
 
-/** What a name is offered as. */
-export function offeredName(connector: string, name: string): string {
-  const whole = `${connector}${nameSeparator}${name}`
-  return isFitting(whole) ? whole : hashedName(connector, name)
+/** What a name is offered as. @param prefix what stands before it; empty = nothing. */
+export function offeredName(connector: string, name: string, prefix = connector): string {
+  const whole = prefixed(prefix, name)
+  return isFitting(whole) ? whole : hashedName(connector, name, prefix)
+}
+
+/** What a tool or prompt of a connector is offered as where all connectors are. @param name as the server has it. */
+export function longName({ id, tools }: Pick<ConnectorConfiguration, 'id' | 'tools'>, name: string): string {
+  return offeredName(id, ownName(tools, name), tools.prefix)
+}
+
+/** The name that a connector's configuration gives it, else its server's. */
+export function ownName({ rename }: Pick<ToolOffer, 'rename'>, name: string): string {
+  return Object.hasOwn(rename, name) ? (rename[name] ?? name) : name
+}
+
+function prefixed(prefix: string, name: string): string {
+  return prefix === '' ? name : `${prefix}${nameSeparator}${name}`
 }
 
 /** The same with a hash at its end: for a name that does not fit, or that somebody else has already. */
-export function hashedName(connector: string, name: string): string {
+export function hashedName(connector: string, name: string, prefix = connector): string {
   const hash = createHash('sha256').update(`${connector}\0${name}`).digest('hex').slice(0, hashLetters)
-  const plain = `${connector}${nameSeparator}${name}`.replaceAll(/[^A-Za-z0-9_-]/g, '_')
+  const plain = prefixed(prefix, name).replaceAll(/[^A-Za-z0-9_-]/g, '_')
   return `${plain.slice(0, longestName - hashLetters - 1)}_${hash}`
 }
 

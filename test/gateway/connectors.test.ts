@@ -112,7 +112,7 @@ gateway:
     expect(connectors.map(({ id }) => id)).toEqual(['shared', 'extra'])
     expect(connectors[0]).toMatchObject({
       transport: { command: ['ours', '--port', '1'] },
-      tools: { allow: [], deny: ['write_*'] },
+      tools: { allow: [], deny: ['write_*'], hide: [], prefix: undefined, rename: {}, describe: {} },
       idleMs: 300_000,
       isolation: 'session',
     })

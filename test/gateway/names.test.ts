@@ -2,7 +2,14 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { connectorIdOf } from '../../src/config/connector-configuration.ts'
-import { hashedName, isAllowed, longestName, matches, offeredName } from '../../src/gateway/names.ts'
+import {
+  hashedName,
+  isAllowed,
+  longestName,
+  longName,
+  matches,
+  offeredName,
+} from '../../src/gateway/names.ts'
 
 const id = fc.stringMatching(/^[a-z0-9]+(-[a-z0-9]+)*$/).filter((text) => text.length <= 30)
 
@@ -31,6 +38,22 @@ describe('the name that a tool is offered under', () => {
   it('has a hash that other versions must keep: clients have it in their settings', () => {
     expect(hashedName('files', 'read')).toBe('files__read_93d67741')
     expect(offeredName('files', 'read file.now')).toBe('files__read_file_now_6370c2b5')
+  })
+})
+
+describe('a name that a configuration gives', () => {
+  const tools = { allow: [], deny: [], hide: [], prefix: 'f', rename: { read_file: 'read' }, describe: {} }
+
+  it('stands for that of the server, behind the prefix that is given, or none', () => {
+    expect(longName({ id: 'files', tools }, 'read_file')).toBe('f__read')
+    expect(longName({ id: 'files', tools: { ...tools, prefix: undefined } }, 'write')).toBe('files__write')
+    expect(longName({ id: 'files', tools: { ...tools, prefix: '' } }, 'read_file')).toBe('read')
+    expect(longName({ id: 'files', tools }, 'toString')).toBe('f__toString')
+  })
+
+  it('fits, too', () => {
+    const long = longName({ id: 'files', tools: { ...tools, prefix: '' } }, 'a b'.repeat(40))
+    expect(long).toMatch(/^[A-Za-z0-9_-]{1,64}$/)
   })
 })
 

@@ -1,5 +1,5 @@
 import { RpcError, rpcCode } from '../protocol/errors.ts'
-import { elementsOf, membersOf, type Span, spliced, textOf } from '../protocol/json-text.ts'
+import { elementsOf, membersOf, rebuilt, type Span, spliced, textOf } from '../protocol/json-text.ts'
 import { type Connection, resultOf, stringMember } from './connection.ts'
 
 /** A tool, prompt, resource or template as its server describes it. */
@@ -78,7 +78,10 @@ function itemOf(text: string, key: string): Item | undefined {
     : { text, key: name, at: { start: at.start, end: at.end } }
 }
 
-/** An item under another name. */
-export function offeredAs({ text, key, at }: Item, name: string): string {
-  return name === key ? text : spliced(text, [{ ...at, by: JSON.stringify(name) }])
+/** An item under another name, and with another description where one is given. */
+export function offeredAs({ text, key, at }: Item, name: string, description?: string): string {
+  const edits = name === key ? [] : [{ ...at, by: JSON.stringify(name) }]
+  const renamed = edits.length === 0 ? text : spliced(text, edits)
+  if (description === undefined) return renamed
+  return rebuilt(renamed, membersOf(renamed), { set: { description: JSON.stringify(description) } })
 }
