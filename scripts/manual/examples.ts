@@ -61,6 +61,7 @@ export const otherExamples: Readonly<Record<string, string>> = {
   'gateway.http': '{ listen: "127.0.0.1:8080" }',
   'gateway.strict': 'true',
   'gateway.import': '/home/me/.cursor/mcp.json',
+  'gateway.lazy': 'true',
   'gateway.access': '{ cors: https://app.example.com, requests: { ratePerKey: 50 } }',
   'gateway.access.authType': 'API_KEY',
   'gateway.access.oauth': '{ issuer: https://login.example.com/realms/mcp, audience: mcp }',

@@ -114,7 +114,8 @@ async function wantedOf(options: StartOptions): Promise<WantedGateway> {
       '--allow-none works with --http on loopback alone, such as 127.0.0.1:8080',
       exitCode.usage,
     )
-  return { file, connectors, http, strict: options.strict ?? gateway.strict, access: gateway.access }
+  const { access, lazy } = gateway
+  return { file, connectors, http, strict: options.strict ?? gateway.strict, lazy, access }
 }
 
 /** The connectors that are to be served. @throws Failure when there are none, or one that is named is not there. */

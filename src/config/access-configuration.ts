@@ -37,6 +37,8 @@ export interface ProfileConfiguration {
   /** `CONNECTOR__TOOL`: the id, and the name that the server has. `*` for any characters. */
   readonly tools: { readonly allow: readonly string[]; readonly deny: readonly string[] }
   readonly authType: AuthType | undefined
+  /** Its tools are found and called by three others; undefined = what holds for all. */
+  readonly lazy: boolean | undefined
 }
 
 /** Requests; 0 = no limit. */

@@ -51,6 +51,7 @@ const profile = z.strictObject({
     .optional()
     .describe('which tools and prompts; default: all of the connectors'),
   authType: authType.optional().describe('what clients of this profile must show'),
+  lazy: z.boolean().optional().describe('as lazy of the gateway, for this profile'),
 })
 
 const profileName = z.string().regex(/^[a-z0-9][a-z0-9-]{0,29}$/, 'takes small letters, digits and hyphens')
@@ -134,7 +135,7 @@ function oauthConfiguration(given: Zod.output<typeof oauth>): OauthConfiguration
 }
 
 // What people who use Auth0 have set already. The id and the secret of their client are for their client.
-const auth0Issuers = ['AUTH0_DOMAIN', 'AUTH0_M2M_DOMAIN'].map((name) => `https://\${env:${name}}/`)
+const auth0Issuers = ['AUTH0_DOMAIN', 'AUTH0_M2M_DOMAIN:-'].map((name) => `https://\${env:${name}}/`)
 // biome-ignore lint/suspicious/noTemplateCurlyInString: it is resolved at the start of the gateway.
 const auth0Audience = 'https://${env:AUTH0_DOMAIN}/api'
 
@@ -143,6 +144,7 @@ function profileConfiguration(given: Zod.output<typeof profile>): ProfileConfigu
     connectors: given.connectors ?? null,
     tools: { allow: given.tools?.allow ?? [], deny: given.tools?.deny ?? [] },
     authType: given.authType,
+    lazy: given.lazy,
   }
 }
 

@@ -12,6 +12,8 @@ export interface GatewayConfiguration {
   readonly http: HttpOptions | undefined
   /** The specification alone: no request without a session, headers as they must be. False = lenient towards clients on this machine. */
   readonly strict: boolean
+  /** Clients find tools before they call them, instead of having a list of all. */
+  readonly lazy: boolean
   /** Files of MCP clients whose servers are connectors, too. Absolute. */
   readonly import: readonly string[]
   readonly access: AccessConfiguration
@@ -29,6 +31,7 @@ export interface KeptGateway {
 export const gatewayDefaults: GatewayConfiguration = {
   http: undefined,
   strict: false,
+  lazy: false,
   import: [],
   access: accessDefaults,
 }

@@ -9,6 +9,7 @@ export interface GatewayProcessOptions {
   readonly connectors: readonly string[] | null
   readonly http: HttpOptions | null
   readonly strict: boolean
+  readonly lazy: boolean
   readonly allowNone: boolean
   readonly access: AccessConfiguration
 }

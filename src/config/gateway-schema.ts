@@ -28,6 +28,12 @@ export const gateway = z.strictObject({
   import: oneOrMore(z.string().min(1))
     .optional()
     .describe('files of MCP clients (Claude, Cursor, VS Code, Codex) whose servers become connectors, too'),
+  lazy: z
+    .boolean()
+    .optional()
+    .describe(
+      'true = clients are offered find_tools, describe_tool and call_tool instead of every tool; default false',
+    ),
   access: access.optional().describe('who may use the gateway over HTTP, and how much'),
   autostart: z
     .boolean()
@@ -56,6 +62,7 @@ export function gatewayConfiguration(
     http: httpConfiguration(entry.http),
     strict: entry.strict ?? gatewayDefaults.strict,
     import: (entry.import ?? []).map((file) => path.resolve(folder, file)),
+    lazy: entry.lazy ?? gatewayDefaults.lazy,
     access: accessConfiguration(entry.access),
     kept: {
       autostart: entry.autostart ?? true,

@@ -119,9 +119,12 @@ export class Access {
     return { id: `key ${id}`, name, kind: 'key', keyId: id, connectors: units, profile, scopes: null }
   }
 
-  /** Whether somebody who was let in may go on: his key may have been revoked, or have expired, since. */
-  stillAdmits({ keyId, expiresAt }: Principal): boolean {
-    if (expiresAt !== undefined && expiresAt <= Date.now()) return false
+  /**
+   * Whether somebody who was let in may go on: his key may have been revoked, or have expired, since.
+   * @param graceMs after the end of a token: what was begun before it may be finished.
+   */
+  stillAdmits({ keyId, expiresAt }: Principal, graceMs = 0): boolean {
+    if (expiresAt !== undefined && expiresAt + graceMs <= Date.now()) return false
     return keyId === undefined || this.#keys.valid(keyId) !== undefined
   }
 

@@ -1,4 +1,5 @@
 import type { ToolRules } from '../config/connector-configuration.ts'
+import { lazyTools } from './lazy.ts'
 import { hashedName, isAllowed, longName, matches, nameSeparator, ownName } from './names.ts'
 import type { Upstream } from './upstream/index.ts'
 import { type Item, type ListKind, offeredAs } from './upstream/offering.ts'
@@ -13,6 +14,8 @@ export interface Route {
 interface Table {
   /** The elements as JSON text, joined by commas. */
   readonly text: string
+  /** The same, by name. */
+  readonly items: ReadonlyMap<string, string>
   readonly count: number
   readonly connectors: number
   readonly routes: ReadonlyMap<string, Route>
@@ -35,6 +38,8 @@ export interface OfferedPart {
   readonly isPrefixed: boolean
   /** Which tools and prompts, by their long names; undefined = all. */
   readonly rules?: ToolRules | undefined
+  /** Its tools are found and called by three others, and not listed. */
+  readonly isLazy?: boolean
 }
 
 /**
@@ -67,6 +72,10 @@ export class Directory {
     return this.#part.sees(connector)
   }
 
+  get isLazy(): boolean {
+    return this.#part.isLazy === true
+  }
+
   /** Something that is offered has changed. */
   forget(): void {
     this.#upstreams = undefined
@@ -89,7 +98,7 @@ export class Directory {
   }
 
   #build(kind: ListKind): Table {
-    const texts: string[] = []
+    const items = new Map<string, string>()
     const routes = new Map<string, Route>()
     const connectors = new Set<Upstream>()
     const isNamed = namedKinds.includes(kind)
@@ -102,11 +111,12 @@ export class Directory {
         const { describe, hide } = upstream.connector.tools
         if (isNamed && hide.some((glob) => matches(glob, item.key))) continue
         const description = isNamed && Object.hasOwn(describe, item.key) ? describe[item.key] : undefined
-        texts.push(offeredAs(item, name, description))
+        items.set(name, offeredAs(item, name, description))
         connectors.add(upstream)
       }
     }
-    return { text: texts.join(','), count: texts.length, connectors: connectors.size, routes }
+    const texts = kind === 'tools' && this.isLazy ? lazyTools : [...items.values()]
+    return { text: texts.join(','), items, count: texts.length, connectors: connectors.size, routes }
   }
 
   #isOffered({ id, connector }: Upstream, name: string): boolean {

@@ -19,6 +19,8 @@ export interface GatewayCoreOptions {
   /** Those that are served, in the order of the configuration. */
   readonly connectors: readonly ConnectorConfiguration[]
   readonly log: Log
+  /** The owner's clients find tools before they call them. */
+  readonly isLazy?: boolean
   /** ms that the start of one server may take. */
   readonly startTimeoutMs: number
   /** Servers are started when it is settled; missing = at once. */
@@ -51,6 +53,7 @@ export class GatewayCore implements SessionSurroundings {
   readonly parked = new ParkedCalls()
   readonly log: Log
   readonly requests: RequestLog
+  readonly #isLazy: boolean
   readonly #directories = new Map<string, Directory>()
   /** Lists that clients are yet to be told of, by connector. */
   readonly #changed = new Map<string, Set<ListKind>>()
@@ -62,7 +65,14 @@ export class GatewayCore implements SessionSurroundings {
   /** It takes nothing new. */
   isEnding = false
 
-  constructor({ connectors, log, startTimeoutMs, cleared = Promise.resolve() }: GatewayCoreOptions) {
+  constructor({
+    connectors,
+    log,
+    startTimeoutMs,
+    isLazy = false,
+    cleared = Promise.resolve(),
+  }: GatewayCoreOptions) {
+    this.#isLazy = isLazy
     this.log = log
     this.requests = new RequestLog(log)
     const slots = new StartSlots()
@@ -135,7 +145,11 @@ export class GatewayCore implements SessionSurroundings {
   /** What the owner of this process sees: all connectors, or those that he names. Undefined = none of these is served. */
   directoryFor(connectors: readonly string[] | null): Directory | undefined {
     const sees = (id: string) => connectors === null || connectors.includes(id)
-    const directory = this.directoryOf(`owner ${connectors?.join(' ') ?? '*'}`, { sees, isPrefixed: true })
+    const directory = this.directoryOf(`owner ${connectors?.join(' ') ?? '*'}`, {
+      sees,
+      isPrefixed: true,
+      isLazy: this.#isLazy,
+    })
     return directory.upstreams.length === 0 ? undefined : directory
   }
 

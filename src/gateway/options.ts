@@ -12,6 +12,7 @@ export interface WantedGateway {
   /** Undefined = stdin and stdout are the client. */
   readonly http: HttpOptions | undefined
   readonly strict: boolean
+  readonly lazy: boolean
   readonly access: AccessConfiguration
 }
 

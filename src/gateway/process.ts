@@ -72,7 +72,7 @@ export class GatewayProcess {
 
   private constructor(options: GatewayOptions, control: ControlServer) {
     const { stateDirectory, allowNone, startTimeoutMs, wanted } = options
-    const { http, connectors, access } = wanted
+    const { http, connectors, lazy: isLazy, access } = wanted
     this.#options = options
     this.#control = control
     sweepTemporaries(stateDirectory)
@@ -85,7 +85,13 @@ export class GatewayProcess {
       level: options.level,
       redact: redactor(key === undefined ? [] : [key]),
     })
-    this.#core = new GatewayCore({ connectors, log: this.#log, startTimeoutMs, cleared: this.#clear() })
+    this.#core = new GatewayCore({
+      connectors,
+      log: this.#log,
+      startTimeoutMs,
+      isLazy,
+      cleared: this.#clear(),
+    })
   }
 
   /** A monitor starts it again when it dies. */
@@ -115,6 +121,7 @@ export class GatewayProcess {
         allowNone: this.#options.allowNone,
         http,
         strict,
+        isLazy: wanted.lazy,
         stateDirectory,
       }
       this.#face = await serveHttp({ ...parts, state: () => this.#state() })
@@ -247,10 +254,11 @@ export class GatewayProcess {
       this.#log.error(`The configuration was not taken, the gateway goes on as before: ${errorText(error)}`)
       throw new ControlRefusal('failed', errorText(error), 'the gateway goes on as before')
     }
-    const { http, strict, access } = this.#options.wanted
+    const { http, strict, lazy, access } = this.#options.wanted
     const needsRestart = [
       ...(isDeepStrictEqual(wanted.http, http) ? [] : ['http']),
       ...(wanted.strict === strict ? [] : ['strict']),
+      ...(wanted.lazy === lazy ? [] : ['lazy']),
       ...(isDeepStrictEqual(wanted.access, access) ? [] : ['access']),
     ]
     const reload = { file: wanted.file, ...this.#core.reconfigure(wanted.connectors), needsRestart }
@@ -275,8 +283,8 @@ export class GatewayProcess {
 
   health(): GatewayHealth {
     const { chosen, allowNone, wanted } = this.#options
-    const { file, http, strict, access } = wanted
-    const options = { file, connectors: chosen ?? null, http: http ?? null, strict, allowNone, access }
+    const { file, http, strict, lazy, access } = wanted
+    const options = { file, connectors: chosen ?? null, http: http ?? null, strict, lazy, allowNone, access }
     const { upstreams } = this.#core
     return {
       ...this.identify(),

@@ -1,15 +1,16 @@
 import type { Log } from '../log/index.ts'
 import { version } from '../os/version.ts'
-import { withParam } from './answers.ts'
+import { stringIn, withParam } from './answers.ts'
 import { ClientAsks } from './client-asks.ts'
 import type { ClientRoster } from './client-roster.ts'
 import type { Directory, Route } from './directory.ts'
 import type { Figures } from './figures.ts'
+import { describedTool, foundTools, lazyNames } from './lazy.ts'
 import { matches } from './names.ts'
 import type { ParkedCalls } from './parked-calls.ts'
 import type { Principal } from './principal.ts'
 import { errorText, RpcError, rpcCode, secondsToWait } from './protocol/errors.ts'
-import { isObjectAt, textOf } from './protocol/json-text.ts'
+import { isObjectAt, type Member, membersOf, textOf } from './protocol/json-text.ts'
 import {
   idOf,
   isRequest,
@@ -218,7 +219,7 @@ export class Session {
       case 'resources/templates/list':
         return resultText(id, await this.#list('resourceTemplates', client, message, signal))
       case 'tools/call':
-        return this.#toNamed('tools', arrived)
+        return this.directory.isLazy ? this.#lazily(arrived) : this.#toNamed('tools', arrived)
       case 'prompts/get':
         return this.#toNamed('prompts', arrived)
       case 'resources/read':
@@ -351,6 +352,20 @@ export class Session {
     })
     await Promise.race([Promise.all(unknown.map((one) => one.settled())), patience])
     clearTimeout(timer)
+  }
+
+  /** Where tools are found before they are called. What somebody knows already may be called by its name. */
+  async #lazily(arrived: Arrived): Promise<string> {
+    const { message, own, client } = arrived
+    const name = stringParam(message, 'name')
+    if (name === lazyNames.call) return this.#toNamed('tools', { ...arrived, message: innerCall(message) })
+    if (name !== lazyNames.find && name !== lazyNames.describe) return this.#toNamed('tools', arrived)
+    await this.#known(this.directory.upstreams, own.signal)
+    const { items } = this.directory.table('tools')
+    const given = argumentsOf(message)
+    const result = name === lazyNames.find ? foundTools(items, given) : describedTool(items, given)
+    const whole = client.era === 'modern' ? { ...result, resultType: 'complete' } : result
+    return resultText(idOf(message), JSON.stringify(whole))
   }
 
   async #toNamed(kind: 'tools' | 'prompts', arrived: Arrived): Promise<string> {
@@ -519,6 +534,26 @@ export class Session {
     this.#core.sessions.delete(this)
     for (const upstream of this.directory.upstreams) void upstream.sessionEnded(this.id)
   }
+}
+
+/** The arguments of a call of one of our own tools. */
+function argumentsOf(message: Message): Readonly<Record<string, unknown>> {
+  const member = paramsOf(message).get('arguments')
+  if (member === undefined || !isObjectAt(message.text, member)) return {}
+  return JSON.parse(textOf(message.text, member)) as Record<string, unknown>
+}
+
+/** The call within a call of `call_tool`; its arguments stay as they are written. @throws RpcError */
+function innerCall(message: Message): Message {
+  const { text } = message
+  const outer = paramsOf(message).get('arguments')
+  const members =
+    outer !== undefined && isObjectAt(text, outer) ? membersOf(text, outer.start) : new Map<string, Member>()
+  const name = stringIn(text, members, 'name')
+  if (name === undefined) throw new RpcError(rpcCode.invalidParams, 'call_tool needs the name of a tool')
+  const given = members.get('arguments')
+  const named = withParam(message, 'name', JSON.stringify(name))
+  return withParam(named, 'arguments', given === undefined ? '{}' : textOf(text, given))
 }
 
 /** The client has cancelled a request: it wants no answer. */

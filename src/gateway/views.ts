@@ -27,6 +27,8 @@ export type View =
 export interface ViewOptions {
   readonly access: AccessConfiguration
   readonly allowNone: boolean
+  /** Of places that are no profile's. */
+  readonly isLazy: boolean
 }
 
 /** What somebody gets at a place. Who may see nothing is refused, so that nobody takes an empty list for an answer. */
@@ -35,8 +37,10 @@ export class Views {
   readonly #access: AccessConfiguration
   readonly #usual: AuthType
   readonly #allowNone: boolean
+  readonly #isLazy: boolean
 
-  constructor(core: GatewayCore, { access, allowNone }: ViewOptions) {
+  constructor(core: GatewayCore, { access, allowNone, isLazy }: ViewOptions) {
+    this.#isLazy = isLazy
     this.#core = core
     this.#access = access
     this.#allowNone = allowNone
@@ -62,6 +66,7 @@ export class Views {
       sees: (id) => isPermitted(id) && this.#hindrance(principal, id, profile) === undefined,
       isPrefixed: place.connector === undefined,
       rules: profile?.tools,
+      isLazy: place.connector === undefined && (profile?.lazy ?? this.#isLazy),
     })
     if (directory.upstreams.length > 0) return { kind: 'seen', directory }
     if (place.connector !== undefined && !all.some(({ id }) => id === place.connector)) {

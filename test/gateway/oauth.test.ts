@@ -5,7 +5,7 @@ import { generateKeyPair, UnsecuredJWT } from 'jose'
 import * as oauth from 'oauth4webapi'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ApiKeys } from '../../src/record/api-keys.ts'
-import { child, type RpcAnswer, type ServedGateway, servedWith } from '../support/gateway.ts'
+import { child, configured, type RpcAnswer, type ServedGateway, servedWith } from '../support/gateway.ts'
 import { OauthIssuer } from '../support/oauth-issuer.ts'
 import { Watched } from '../support/watched.ts'
 
@@ -283,5 +283,86 @@ describe('OAuth', () => {
     expect(heard.length).toBeGreaterThan(0)
     expect(JSON.stringify(heard)).not.toContain('authorization')
     expect(JSON.stringify(heard)).not.toContain(token)
+  })
+})
+
+describe('--allow-none, and an issuer that does not answer', () => {
+  const own = new Watched()
+  let open: ServedGateway
+  let mine: OauthIssuer
+
+  beforeAll(async () => {
+    mine = await OauthIssuer.open()
+    const connectors = { free: child(), kept: { ...child(), authType: 'BOTH' } }
+    const access = { oauth: { issuer: mine.url } }
+    open = await servedWith(own, connectors, { access }, '--allow-none')
+  })
+
+  afterAll(async () => {
+    await own.remove()
+    await mine.close()
+  })
+
+  const ask = (path: string, headers: Record<string, string> = {}) =>
+    fetch(`${open.url}${path}`, { method: 'POST', headers: { ...json, ...headers }, body: question })
+
+  it('admits everybody to what says nothing itself, and nobody without a key or token to what does', async () => {
+    const answer = (await (await ask('/mcp')).json()) as RpcAnswer
+    expect(connectorsIn(answer.result?.tools?.map(({ name }) => name) ?? [])).toEqual(['free'])
+    expect((await ask('/mcp/free', { 'x-api-key': 'of another gateway' })).status).toBe(200)
+    const refused = await ask('/mcp/kept')
+    expect(refused.status).toBe(401)
+    expect(refused.headers.get('www-authenticate')).toContain('resource_metadata')
+  })
+
+  it('ends the stream of a token that expires', async () => {
+    const token = await mine.token({ aud: open.url }, { lifetime: -6 })
+    const stream = await fetch(`${open.url}/sse/kept`, { headers: bearer(token) })
+    expect(stream.status).toBe(200)
+    // It ends by itself: the clocks of both may differ by ten seconds.
+    expect(await stream.text()).toContain('event: endpoint')
+  })
+
+  it('does not judge a token while its issuer is away: 503, and the time to wait', async () => {
+    const known = await mine.token({ aud: open.url })
+    expect((await ask('/mcp/kept', bearer(known))).status).toBe(200)
+    const dead = await OauthIssuer.open()
+    const lost = new Watched()
+    try {
+      const access = { oauth: { issuer: dead.url } }
+      const gone = await servedWith(lost, { echo: child() }, { access })
+      const token = await dead.token({ aud: gone.url })
+      await dead.close()
+      const answer = await fetch(`${gone.url}/mcp`, {
+        method: 'POST',
+        headers: { ...json, ...bearer(token) },
+        body: question,
+      })
+      expect(answer.status).toBe(503)
+      expect(answer.headers.get('retry-after')).toMatch(/^[1-9]/)
+      expect((await fetch(`${gone.url}/.well-known/openid-configuration`)).status).toBe(503)
+    } finally {
+      await lost.remove()
+    }
+  })
+
+  it('does not start when a variable of Auth0 is not set, and names it', async () => {
+    const file = configured(own, { echo: child() }, { access: { oauth: { auth0: true } } })
+    const lost = new Watched()
+    try {
+      const { code, stderr } = await lost.run(
+        'mcp-proxy',
+        'start',
+        '--all',
+        '--config',
+        file,
+        '--http',
+        '127.0.0.1:1',
+      )
+      expect(code).toBe(78)
+      expect(stderr).toContain('AUTH0_DOMAIN')
+    } finally {
+      await lost.remove()
+    }
   })
 })

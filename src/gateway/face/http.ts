@@ -27,6 +27,7 @@ import type { Access } from '../access.ts'
 import type { GatewayCore } from '../gateway-core.ts'
 import type { Principal } from '../principal.ts'
 import { errorText, RpcError, rpcCode } from '../protocol/errors.ts'
+import type { Session } from '../session.ts'
 import { type Place, type View, Views } from '../views.ts'
 import { messageIn } from './body.ts'
 import { type Challenge, challengeText } from './challenge.ts'
@@ -45,6 +46,7 @@ export interface HttpFaceOptions {
   readonly access: Access
   readonly accessOptions: AccessConfiguration
   readonly allowNone: boolean
+  readonly isLazy: boolean
   readonly http: HttpOptions
   /** The specification to the letter, for clients on this machine, too. */
   readonly strict: boolean
@@ -65,6 +67,9 @@ const unreadMs = 10_000
 
 /** ms after which streams of a key that was revoked, or has expired, are ended at the latest. */
 const revokedWithinMs = 1000
+
+/** ms that a call may go on after the token with which it was begun has expired. */
+const finishMs = 120_000
 
 /** Those that have shown no key make room for those that have. */
 const connectionLimits: ConnectionLimits = {
@@ -95,7 +100,11 @@ export async function serveHttp(options: HttpFaceOptions): Promise<HttpFace> {
     visits.set(response, principal)
     response.once('close', () => visits.delete(response))
   }
-  const views = new Views(core, { access: options.accessOptions, allowNone: options.allowNone })
+  const views = new Views(core, {
+    access: options.accessOptions,
+    allowNone: options.allowNone,
+    isLazy: options.isLazy,
+  })
   const listener = (request: IncomingMessage, response: ServerResponse) => {
     response.once('finish', () => {
       if (response.statusCode >= 400) core.figures.refused(response.statusCode)
@@ -109,12 +118,17 @@ export async function serveHttp(options: HttpFaceOptions): Promise<HttpFace> {
     )
   }
   const revoking = setInterval(() => {
-    const isAdmitted = (principal: Principal) => options.access.stillAdmits(principal)
-    sessions.endOf(isAdmitted)
-    streams.endOf(isAdmitted)
-    for (const [response, principal] of visits) if (!isAdmitted(principal)) response.destroy()
+    const { access } = options
+    const mayGoOn = ({ principal, inFlight }: Session) =>
+      access.stillAdmits(principal, inFlight > 0 ? finishMs : 0)
+    sessions.endUnless(mayGoOn)
+    streams.endUnless(mayGoOn)
+    for (const [response, principal] of visits) {
+      const isCall = response.req.method === 'POST'
+      if (!access.stillAdmits(principal, isCall ? finishMs : 0)) response.destroy()
+    }
     for (const session of [...core.sessions])
-      if (!isAdmitted(session.principal)) session.close('its key is no longer valid')
+      if (!mayGoOn(session)) session.close('its key or token is no longer valid')
   }, revokedWithinMs)
   revoking.unref()
   const server = await makeServer(options, scheme, listener)

@@ -1,6 +1,5 @@
 import { monotonicMs } from '../../os/clock.ts'
 import type { GatewayCore } from '../gateway-core.ts'
-import type { Principal } from '../principal.ts'
 import { RpcError, rpcCode } from '../protocol/errors.ts'
 import { isRequest, type Message } from '../protocol/message.ts'
 import { legacyRevisions } from '../protocol/revisions.ts'
@@ -168,9 +167,9 @@ export class LegacySessions {
   }
 
   /** Ends the sessions of those who are no longer admitted. */
-  endOf(isAdmitted: (principal: Principal) => boolean): void {
+  endUnless(mayGoOn: (session: Session) => boolean): void {
     for (const [id, held] of this.#held) {
-      if (!isAdmitted(held.session.principal)) this.#end(id, held)
+      if (!mayGoOn(held.session)) this.#end(id, held)
     }
   }
 

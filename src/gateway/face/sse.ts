@@ -1,5 +1,4 @@
 import type { GatewayCore } from '../gateway-core.ts'
-import type { Principal } from '../principal.ts'
 import { RpcError, rpcCode } from '../protocol/errors.ts'
 import type { Message } from '../protocol/message.ts'
 import type { Session } from '../session.ts'
@@ -70,9 +69,9 @@ export class SseSessions {
   }
 
   /** Ends the streams of those who are no longer admitted. */
-  endOf(isAdmitted: (principal: Principal) => boolean): void {
+  endUnless(mayGoOn: (session: Session) => boolean): void {
     for (const { session, stream } of this.#held.values()) {
-      if (!isAdmitted(session.principal)) stream.end()
+      if (!mayGoOn(session)) stream.end()
     }
   }
 

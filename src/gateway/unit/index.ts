@@ -221,8 +221,8 @@ export class GatewayUnit implements Unit<GatewayHealth> {
 }
 
 function optionsOf({ file, gateway }: GatewayUnitConfiguration): GatewayProcessOptions {
-  const { http, strict, access } = gateway
-  return { file, connectors: null, http: http ?? null, strict, allowNone: false, access }
+  const { http, strict, lazy, access } = gateway
+  return { file, connectors: null, http: http ?? null, strict, lazy, allowNone: false, access }
 }
 
 function placeOf({
