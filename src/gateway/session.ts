@@ -88,7 +88,7 @@ const legacyMethods: readonly string[] = [
 export class Session {
   readonly id: string
   readonly directory: Directory
-  readonly principal: Principal
+  #principal: Principal
   readonly #core: SessionSurroundings
   readonly #unsolicited: (text: string) => boolean
   #revision: string = newestLegacyRevision
@@ -107,7 +107,7 @@ export class Session {
     this.#core = core
     this.id = id
     this.directory = directory
-    this.principal = principal
+    this.#principal = principal
     this.#unsolicited = unsolicited
     this.#client = { era: 'legacy', info: noInfo, capabilities: '{}', connection: id }
     this.#subscriptions = new Subscriptions(directory, () =>
@@ -120,6 +120,15 @@ export class Session {
       level: () => this.#level,
     })
     core.sessions.add(this)
+  }
+
+  get principal(): Principal {
+    return this.#principal
+  }
+
+  /** The same client shows something newer: a token that is good for longer, or allows something else. */
+  renew(principal: Principal): void {
+    if (principal.id === this.#principal.id) this.#principal = principal
   }
 
   get revision(): string {

@@ -315,12 +315,23 @@ describe('--allow-none, and an issuer that does not answer', () => {
     expect(refused.headers.get('www-authenticate')).toContain('resource_metadata')
   })
 
-  it('ends the stream of a token that expires', async () => {
+  it('ends the stream of a token that expires, and no session whose client has shown a newer one', async () => {
+    const begin =
+      '{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"hand","version":"1"}}}'
+    const inSession = (body: string, headers: Record<string, string>) =>
+      fetch(`${open.url}/mcp/kept`, { method: 'POST', headers: { ...both, ...headers }, body })
+    const short = bearer(await mine.token({ aud: open.url }, { lifetime: -6 }))
+    const begun = await inSession(begin, short)
+    const session = { 'mcp-session-id': begun.headers.get('mcp-session-id') ?? '' }
+    const longer = bearer(await mine.token({ aud: open.url }))
+    expect((await inSession(question, { ...session, ...longer })).status).toBe(200)
     const token = await mine.token({ aud: open.url }, { lifetime: -6 })
     const stream = await fetch(`${open.url}/sse/kept`, { headers: bearer(token) })
     expect(stream.status).toBe(200)
     // It ends by itself: the clocks of both may differ by ten seconds.
     expect(await stream.text()).toContain('event: endpoint')
+    expect((await inSession(question, { ...session, ...short })).status).toBe(401)
+    expect((await inSession(question, { ...session, ...longer })).status).toBe(200)
   })
 
   it('does not judge a token while its issuer is away: 503, and the time to wait', async () => {

@@ -115,7 +115,9 @@ export class LegacySessions {
     const id = request.headers['mcp-session-id']
     const held = typeof id === 'string' ? this.#held.get(id) : undefined
     const isSame = held?.of === principal.id && held.session.directory === directory
-    return isSame ? held : undefined
+    if (!isSame) return undefined
+    held.session.renew(principal)
+    return held
   }
 
   #unsolicited(id: string, text: string): boolean {

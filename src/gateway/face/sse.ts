@@ -49,7 +49,10 @@ export class SseSessions {
         of === principal.id && session.directory === directory && (id === null || session.id === id),
     )
     const [only, ...others] = own
-    if (only !== undefined && others.length === 0) return only.session
+    if (only !== undefined && others.length === 0) {
+      only.session.renew(principal)
+      return only.session
+    }
     const isUnclear = only !== undefined
     const what = isUnclear
       ? 'several streams are open: name one with ?sessionId='
