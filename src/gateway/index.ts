@@ -3,7 +3,7 @@
  * speak. It relays: a message goes through as it was written, but for its id, its progress token and the name of what it asks for.
  *
  *   client -> face/ (stdin and stdout: lines.ts; another process of this user: attach.ts; HTTP: http.ts, then legacy.ts or modern.ts)
- *          -> access.ts: who is it (Principal)
+ *          -> access.ts: who is it (Principal; oauth/ for tokens); views.ts: what he may see (Directory)
  *          -> Session (session.ts): answered from the gateway's own state (initialize, lists), or
  *          -> Directory (directory.ts): which server a name leads to (Route)
  *          -> Upstream (upstream/index.ts): started when it is needed, once

@@ -2,8 +2,11 @@
  * face/: how clients come in. http.ts (this file) serves HTTP, `/mcp` for everything that a key may see and `/mcp/ID` for one connector;
  * lines.ts serves a client on one stream each way, attach.ts those that come through another process of this user.
  *
- *   request -> Host, Origin -> path -> key (access.ts) -> body -> generation -> a session (legacy.ts; sse.ts for 2024-11-05) or a request that
- *   stands alone (modern.ts) -> Session.take -> JSON, or a stream of events when something comes before the answer
+ *   request -> Host, Origin (cors.ts) -> place.ts -> key or token (../access.ts) -> what is seen there (../views.ts) -> limits.ts -> body.ts
+ *   -> generation -> a session (legacy.ts; sse.ts for 2024-11-05) or a request that stands alone (modern.ts) -> Session.take -> JSON, or a
+ *   stream of events when something comes before the answer; statuses.ts has the status that goes with an error
+ *
+ * Beside these, probes.ts is for who looks after the gateway, and well-known.ts tells clients whose tokens they need.
  *
  * A face makes a `Session` for each client and gives it messages. Another one is a file here, and is begun in ../index.ts.
  */
