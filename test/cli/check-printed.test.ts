@@ -33,7 +33,7 @@ it('a check names every key of a program, and where a forward to a program leads
     'watch: src',
     'input: allow ^rs$',
     'actions: test',
-    'errorRate: 3 within 60 s; beyond: alert',
+    'errorRate: 3 within 1 min; beyond: alert',
     'socket: 127.0.0.1:3300',
     'input: true',
     'pty: 80 columns, 24 rows',
