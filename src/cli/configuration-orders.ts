@@ -7,6 +7,7 @@ import {
   configurationWithoutFile,
   defaultConfiguration,
   type ForwardConfiguration,
+  unitCounts,
 } from '../config/configuration.ts'
 import { configurationFileName } from '../config/find-file.ts'
 import { speaksTls } from '../config/http-options.ts'
@@ -52,7 +53,7 @@ export async function checkConfiguration(file: string | undefined, gate = ''): P
   try {
     const configuration = file === undefined ? configurationWithoutFile(gate) : await loadConfiguration(file)
     const what = file === undefined ? 'without a file' : `${file} is valid`
-    process.stdout.write(`${what}: ${countOf(configuration)}\n`)
+    process.stdout.write(`${what}: ${unitCounts(configuration)}\n`)
     for (const line of listing(configuration)) process.stdout.write(`  ${oneLine(line)}\n`)
     for (const line of missing(configuration))
       process.stderr.write(`proxy-monitor: warning: ${oneLine(line)}\n`)
@@ -64,14 +65,6 @@ export async function checkConfiguration(file: string | undefined, gate = ''): P
     }
     return error.exitCode
   }
-}
-
-function countOf({ forwards, programs }: Configuration): string {
-  const counted = (count: number, kind: string) => {
-    return count === 0 ? [] : [count === 1 ? `1 ${kind}` : `${count} ${kind}s`]
-  }
-  const counts = [...counted(forwards.length, 'forward'), ...counted(programs.length, 'program')]
-  return counts.length === 0 ? 'no forwards: nothing would be watched' : counts.join(' and ')
 }
 
 /** What programs need and do not find on this machine now. It may be there when they are started, so it is no mistake. */

@@ -60,5 +60,15 @@ export function configurationWithoutFile(gate: string): Configuration {
   }
 }
 
+/** `1 forward and 3 programs`. */
+export function unitCounts({ forwards, programs, connectors }: Configuration): string {
+  const counted = ({ length }: readonly unknown[], kind: string) => {
+    return length === 0 ? [] : [length === 1 ? `1 ${kind}` : `${length} ${kind}s`]
+  }
+  const counts = [...counted(forwards, 'forward'), ...counted(programs, 'program')]
+  const all = [...counts, ...counted(connectors, 'connector')]
+  return all.length === 0 ? 'no forwards: nothing would be watched' : all.join(' and ')
+}
+
 /** What holds without a file and without words. */
 export const defaultConfiguration = configurationWithoutFile('')

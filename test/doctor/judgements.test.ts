@@ -1,5 +1,7 @@
+import path from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { newHealth } from '../../src/alert/channel-records.ts'
+import { configurationFrom } from '../../src/config/load.ts'
 import { failed, note, ok, warning } from '../../src/doctor/check.ts'
 import { judgeChannel } from '../../src/doctor/checks/alert-channels.ts'
 import { judgeDescriptors } from '../../src/doctor/checks/descriptors.ts'
@@ -8,9 +10,11 @@ import { judgeMemory } from '../../src/doctor/checks/memory.ts'
 import { judgeNamespaces } from '../../src/doctor/checks/namespaces.ts'
 import { judgeNode } from '../../src/doctor/checks/node.ts'
 import { judgePort } from '../../src/doctor/checks/ports.ts'
+import { judgePrograms } from '../../src/doctor/checks/programs.ts'
 import { worstOf } from '../../src/doctor/examine.ts'
 import { renderDiagnosis } from '../../src/doctor/render.ts'
 import { ownIdentity } from '../../src/process/identity.ts'
+import { temporaryDirectory } from '../support/children.ts'
 
 describe('doctor judges what cannot be made here', () => {
   it('the version of Node', () => {
@@ -25,6 +29,23 @@ describe('doctor judges what cannot be made here', () => {
     expect(judgeDescriptors(Number.MAX_SAFE_INTEGER).level).toBe('ok')
     expect(judgeMemory(100 << 20, 3).code).toBe('memory-short')
     expect(judgeMemory(200 << 20, 3).level).toBe('ok')
+  })
+
+  it('what programs need', async (t) => {
+    const file = path.join(temporaryDirectory(t), 'c.yaml')
+    const web = { name: 'web', command: ['sh'], limits: { openFiles: 100 }, keep: true }
+    const lost = { name: 'lost', command: ['./nobody'], envFile: '.env' }
+    const { programs } = await configurationFrom(file, JSON.stringify({ programs: [web, lost] }))
+    const judged = (some: typeof programs, ...there: string[]) =>
+      judgePrograms(some, (name) => there.includes(name)).map(({ code, what }) => [code, what.split(' ')[0]])
+    expect(judged(programs.slice(0, 1), 'prlimit', 'fallocate')).toEqual([['programs', 'the']])
+    expect(judged(programs)).toEqual([
+      ['program-lacks', 'lost:'],
+      ['program-lacks', 'lost:'],
+      ['utility-missing', 'prlimit'],
+      ['utility-missing', 'fallocate'],
+    ])
+    expect(judged([])).toEqual([])
   })
 
   it('a low port, and one held by another user', () => {

@@ -1,3 +1,4 @@
+import { unitCounts } from '../../config/configuration.ts'
 import { ownPrograms, shellWord } from '../../report/own-programs.ts'
 import { type Check, failed, note, ok, warning } from '../check.ts'
 
@@ -11,14 +12,13 @@ export const configuration: Check = {
         file === undefined ? null : `correct it, then: ${ownPrograms().monitor} --check ${shellWord(file)}`
       return [...skipped, ...mistakes.map((mistake) => failed('configuration-invalid', mistake, cure))]
     }
-    const { length } = configuration.forwards
-    const forwards = length === 1 ? '1 forward' : `${length} forwards`
-    if (file !== undefined) return [...skipped, ok('configuration', `${file} is valid: ${forwards}`)]
+    const counts = unitCounts(configuration)
+    if (file !== undefined) return [...skipped, ok('configuration', `${file} is valid: ${counts}`)]
     return [
       ...skipped,
       note(
         'configuration-default',
-        `no configuration file: the ports of the MCP Inspector are watched (${forwards})`,
+        `no configuration file: the ports of the MCP Inspector are watched (${counts})`,
         `for other ports: ${ownPrograms().monitor} --init writes a file to begin with`,
       ),
     ]

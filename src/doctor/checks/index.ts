@@ -12,6 +12,7 @@ import { memory } from './memory.ts'
 import { namespaces } from './namespaces.ts'
 import { node } from './node.ts'
 import { ports } from './ports.ts'
+import { programsCheck } from './programs.ts'
 import { stateDirectory } from './state-directory.ts'
 import { strays } from './strays.ts'
 import { systemCheck } from './system.ts'
@@ -24,6 +25,7 @@ export const checks: readonly Check[] = [
   descriptors,
   memory,
   configuration,
+  programsCheck,
   stateDirectory,
   ports,
   strays,

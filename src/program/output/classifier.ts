@@ -1,3 +1,4 @@
+import { tracebackHead } from './line.ts'
 import { type LogPatterns, type Meaning, plainText } from './patterns.ts'
 import { noPlace, type Scan } from './scan.ts'
 
@@ -244,8 +245,6 @@ function withoutColours(
 
 /** Below it the files that have required each other, one a line: `- /app/server.js`. */
 const requireStackHead = 'Require stack:'
-
-const tracebackHead = 'Traceback (most recent call last)'
 
 /** What Python says between two tracebacks of one failure. */
 const links = [

@@ -113,3 +113,6 @@ export interface OutputCounts {
   /** Why lines cannot be kept at present; null = they can. */
   readonly problem: string | null
 }
+
+/** How a trace of Python begins. */
+export const tracebackHead = 'Traceback (most recent call last)'

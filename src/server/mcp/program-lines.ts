@@ -1,4 +1,5 @@
 import type { OutputLine } from '../../program/output/index.ts'
+import { messagesOf } from '../../program/output/last-words.ts'
 import type { Give } from './tool.ts'
 
 /** How many lines of a program are told: the newest, and before them the newest of the class `error`. */
@@ -30,9 +31,6 @@ function withoutTraces(lines: readonly LogLine[]): readonly LogLine[] {
   })
 }
 
-/** The line that begins a trace says most where there is room for one. */
-const headsOf = (lines: readonly LogLine[]) => lines.filter(({ continues }) => continues !== true)
-
 /**
  * What a program printed last, for a model that looks for a cause: a flood does not hide the errors before it.
  * @returns empty when it printed nothing, or this monitor keeps no output.
@@ -49,7 +47,7 @@ export async function programLines(
   const [last, wrong] = await Promise.all([
     read({ tail: newest * linesOfTrace }).then((lines) => withoutTraces(lines).slice(-newest)),
     read({ tail: errors * linesOfTrace, class: ['error'] }).then((lines) =>
-      (errors === 1 ? headsOf(lines) : withoutTraces(lines)).slice(-errors),
+      (errors === 1 ? messagesOf(lines) : withoutTraces(lines)).slice(-errors),
     ),
   ])
   const first = last[0]?.seq ?? Number.POSITIVE_INFINITY

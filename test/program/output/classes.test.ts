@@ -5,6 +5,7 @@ import type { PatternRules } from '../../../src/config/log-patterns.ts'
 import { words } from '../../../src/config/templates/words.ts'
 import { Classifier, lineFlags } from '../../../src/program/output/classifier.ts'
 import { ClassCounts } from '../../../src/program/output/counts.ts'
+import { messagesOf } from '../../../src/program/output/last-words.ts'
 import { requiredLiterals } from '../../../src/program/output/literals.ts'
 import { compilePatterns } from '../../../src/program/output/patterns.ts'
 import { scanner } from '../../../src/program/output/scan.ts'
@@ -87,6 +88,32 @@ next`,
     // As many lines as are worth a scan, all of them of the same kind.
     const often = errorsIn(Array(10).fill(`${text}\n\nnext`).join('\n'), 1000, true) / 10
     expect([...found, often]).toEqual([expected, expected, expected, expected])
+  })
+})
+
+describe('What a program says is wrong', () => {
+  const messages = (...texts: string[]) =>
+    messagesOf(
+      texts.map((text) => ({
+        stream: 'stderr' as const,
+        text: text.replace(/^\+/, ''),
+        ...(text.startsWith('+') ? { continues: true as const } : {}),
+      })),
+    ).map(({ text }) => text)
+  const trace = ['+  File "app.py", line 1, in <module>', '+    main()']
+
+  it('is the last line of a traceback, and the first of any other trace', () => {
+    expect(messages('Traceback (most recent call last):', ...trace, "+KeyError: 'a'", 'next')).toEqual([
+      "KeyError: 'a'",
+      'next',
+    ])
+    expect(messages(...trace, '+ValueError: bad'), 'one whose beginning is not known').toEqual([
+      'ValueError: bad',
+    ])
+    expect(messages('Traceback (most recent call last):', ...trace), 'one that is cut').toEqual([
+      'Traceback (most recent call last):',
+    ])
+    expect(messages('Error: x', '+Require stack:', '+- /a.js', '+    at f', '+}')).toEqual(['Error: x'])
   })
 })
 
