@@ -45,7 +45,7 @@ describe('a connector with a URL', () => {
       await client.heard('notifications/tools/list_changed')
       await client.end()
     } finally {
-      far.remove()
+      await far.remove()
       delete process.env[key]
     }
   })
@@ -83,7 +83,7 @@ describe('a connector with a URL', () => {
       })
       await client.end()
     } finally {
-      far.remove()
+      await far.remove()
     }
   })
 })
