@@ -61,12 +61,15 @@ describe('a new IPv6 address', { skip }, () => {
   it('whose link is down is no address to listen on, and served when the link is up', () =>
     inLab(async (lab) => {
       const { program } = await startForwarder(lab, 6274, 'localhost', '6274')
-      await successful(lab.visitor.run(['ip', 'link', 'set', 'veth0', 'down']))
-      // The kernel tells of it up to a second later, and checks new addresses until then.
-      await until('the link is down', async () => {
-        const { stdout } = await lab.host.run(['ip', 'link', 'show', 'dev', 'veth0'])
-        return stdout.includes('NO-CARRIER') || undefined
+      // The kernel tells of it up to a second after it shows, and checks new addresses until then.
+      const told = lab.host.start(['ip', 'monitor', 'link'])
+      await until('it listens', async () => {
+        await successful(lab.host.run(['ip', 'link', 'set', 'lo', 'alias', 'anything']))
+        await successful(lab.host.run(['ip', 'link', 'set', 'lo', 'alias', '']))
+        return told.output.includes('lo:') || undefined
       })
+      await successful(lab.visitor.run(['ip', 'link', 'set', 'veth0', 'down']))
+      await told.line(/veth0.*NO-CARRIER/)
       await addAddress(lab)
       const only = await lab.host.run(
         command('tcp-proxy', '6275', 'localhost', '7000', '--bind', address, '--state-dir', lab.folder),
