@@ -5,6 +5,7 @@ import path from 'node:path'
 import { describe, it, type TestContext } from 'vitest'
 import { z } from 'zod'
 import type { Diagnosis } from '../../src/doctor/examine.ts'
+import { isLoopback, machineAddresses } from '../../src/os/interfaces.ts'
 import { temporaryDirectory } from '../support/children.ts'
 import { Resident } from '../support/resident.ts'
 import { checkout, freePort, run, until } from '../support/tools.ts'
@@ -262,6 +263,8 @@ describe('doctor', () => {
   })
 
   it('the login that a running monitor has put in front of the default forwards', async (t) => {
+    if (!machineAddresses().some(({ address }) => !isLoopback(address)))
+      return t.skip('this machine has loopback alone, where a token passes in plain text')
     const stateDirectory = place(t)
     const words = ['--gate', 'token', '--state-dir', stateDirectory, '--stop-forwards']
     const monitor = new Resident(command('proxy-monitor', ...words), {})

@@ -42,7 +42,8 @@ describe('proxy-status --watch on a terminal', () => {
       terminal.press('l')
       await terminal.until(/Listening on[\s\S]*log of (?:web|later)/)
       terminal.press('\u001b')
-      await terminal.until(/arrows select/)
+      // The list itself: the words below it come first.
+      await terminal.until(/web .*healthy[\s\S]*arrows select/)
       terminal.press('\u001b[B')
       terminal.press('\u001b[A')
       terminal.press('\r')
