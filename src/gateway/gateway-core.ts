@@ -8,6 +8,7 @@ import { ParkedCalls } from './parked-calls.ts'
 import type { Principal } from './principal.ts'
 import type { Message } from './protocol/message.ts'
 import { logLevels } from './protocol/revisions.ts'
+import type { RememberedOfferings } from './remembered-offerings.ts'
 import { RequestLog } from './request-log.ts'
 import { Session, type SessionSurroundings } from './session.ts'
 import type { ClientAnswer } from './upstream/call.ts'
@@ -25,6 +26,8 @@ export interface GatewayCoreOptions {
   readonly startTimeoutMs: number
   /** Servers are started when it is settled; missing = at once. */
   readonly cleared?: Promise<void>
+  /** What connectors offered when they ran last; missing = nothing is remembered. */
+  readonly remembered?: RememberedOfferings
 }
 
 /** What a new configuration has changed, by the ids of connectors. */
@@ -54,6 +57,7 @@ export class GatewayCore implements SessionSurroundings {
   readonly log: Log
   readonly requests: RequestLog
   readonly #isLazy: boolean
+  readonly #remembered: RememberedOfferings | undefined
   readonly #directories = new Map<string, Directory>()
   /** Lists that clients are yet to be told of, by connector. */
   readonly #changed = new Map<string, Set<ListKind>>()
@@ -71,8 +75,10 @@ export class GatewayCore implements SessionSurroundings {
     startTimeoutMs,
     isLazy = false,
     cleared = Promise.resolve(),
+    remembered,
   }: GatewayCoreOptions) {
     this.#isLazy = isLazy
+    this.#remembered = remembered
     this.log = log
     this.requests = new RequestLog(log)
     const slots = new StartSlots()
@@ -82,6 +88,7 @@ export class GatewayCore implements SessionSurroundings {
         slots,
         startTimeoutMs,
         cleared,
+        remembered: (connector) => remembered?.of(connector),
         changed: (upstream, kinds) => this.#hasChanged(upstream, kinds),
         notified: (upstream, message, session) => this.#notified(upstream, message, session),
         asked: (upstream, session, method, params, signal) =>
@@ -185,6 +192,7 @@ export class GatewayCore implements SessionSurroundings {
       if (directory.sees(upstream.id)) directory.forget()
     }
     if (kinds.length === 0) return
+    if (this.#upstreams.includes(upstream) && upstream.isKnown) this.#remembered?.keep(upstream)
     const all = this.#changed.get(upstream.id) ?? new Set()
     for (const kind of kinds) all.add(kind)
     this.#changed.set(upstream.id, all)

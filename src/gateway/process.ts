@@ -23,6 +23,7 @@ import { type Reception, receiveClients } from './face/attach.ts'
 import { type HttpFace, serveHttp } from './face/http.ts'
 import { GatewayCore } from './gateway-core.ts'
 import type { GatewayOptions, WantedGateway } from './options.ts'
+import { RememberedOfferings } from './remembered-offerings.ts'
 import { gatewayState, type StateFacts, writeGatewayState } from './state-file.ts'
 import type { Upstream } from './upstream/index.ts'
 import { endLeftovers } from './upstream/leftovers.ts'
@@ -43,6 +44,7 @@ export class GatewayProcess {
   readonly #log: Log
   readonly #logs: { readonly lines: LineLog; readonly ring: RingLog }
   readonly #access: Access | undefined
+  readonly #remembered: RememberedOfferings
   readonly #control: ControlServer
   #face: HttpFace | undefined
   #reception: Reception | undefined
@@ -85,12 +87,14 @@ export class GatewayProcess {
       level: options.level,
       redact: redactor(key === undefined ? [] : [key]),
     })
+    this.#remembered = new RememberedOfferings(this.#file(fileNames.gatewayOfferings))
     this.#core = new GatewayCore({
       connectors,
       log: this.#log,
       startTimeoutMs,
       isLazy,
       cleared: this.#clear(),
+      remembered: this.#remembered,
     })
   }
 
@@ -196,6 +200,7 @@ export class GatewayProcess {
     this.#reception?.close()
     await this.#face?.close()
     this.#access?.close()
+    if (this.#control.isHeld()) this.#remembered.flush()
     if (this.#control.isHeld())
       writeGatewayState(this.#options.stateDirectory, gatewayState(this.#core, this.#facts(), true))
     try {

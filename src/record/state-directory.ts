@@ -59,6 +59,8 @@ export const fileNames = {
   gatewayRing: 'mcp-proxy-logs.jsonl',
   gatewayLog: 'mcp_proxy.log',
   gatewayPidFile: 'mcp_proxy.pid',
+  /** What its connectors offered last. */
+  gatewayOfferings: 'mcp-proxy-offerings.json',
   gatewaySocket: 'mcp-proxy.sock',
   gatewayClients: 'mcp-proxy-clients.sock',
   gatewayKeys: 'mcp_proxy_keys.json',

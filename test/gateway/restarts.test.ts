@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs'
 import { describe, expect } from 'vitest'
 import type { GatewayState } from '../../src/record/shapes/gateway-state.ts'
 import { it } from '../support/fixtures.ts'
-import { child, served } from '../support/gateway.ts'
+import { child, childrenOf, configured, LineClient, served } from '../support/gateway.ts'
 import { until } from '../support/tools.ts'
 import type { Watched } from '../support/watched.ts'
 
@@ -66,5 +66,43 @@ describe('a server that cannot be started', { timeout: 60_000 }, () => {
     )
     expect((await watched.run('mcp-proxy', ...call)).stdout).toMatch(/^\d+$/m)
     await resident.stop()
+  })
+})
+
+describe('a server that sleeps', { timeout: 60_000 }, () => {
+  it('is listed after a restart of the gateway without being started, and starts at its first call', async ({
+    watched,
+  }) => {
+    const lazy = { ...child(), start: 'demand' }
+    const words = ['--all', '--config', configured(watched, { lazy })]
+    const names = async (client: LineClient) => {
+      const { result } = await client.ask('list', 'tools/list')
+      return result?.tools?.map(({ name }) => name)
+    }
+    const first = new LineClient(watched, ...words)
+    await first.initialize()
+    const known = await names(first)
+    expect(known).toContain('lazy__pid')
+    await first.end()
+    const second = new LineClient(watched, ...words)
+    const opened = await second.initialize()
+    // What it said of itself is there, too.
+    expect(opened.result?.instructions).toContain('be kind')
+    expect(await names(second)).toEqual(known)
+    expect(childrenOf(second.pid)).toEqual([])
+    const pid = (await second.ask('call', 'tools/call', { name: 'lazy__pid' })).result?.content?.[0]?.text
+    expect(childrenOf(second.pid)).toEqual([Number(pid)])
+    await second.end()
+    // Another server of the same name offers something else.
+    const other = new LineClient(
+      watched,
+      '--all',
+      '--config',
+      configured(watched, { lazy: { ...lazy, env: { A: '1' } } }),
+    )
+    await other.initialize()
+    await names(other)
+    expect(childrenOf(other.pid)).toHaveLength(1)
+    await other.end()
   })
 })

@@ -161,8 +161,12 @@ describe('mcp-proxy on stdin and stdout', () => {
     client.lines.length = 0
     await client.ask('change', 'tools/call', { name: 'c__change' })
     await client.heard('notifications/tools/list_changed')
-    const { result } = await client.ask('after', 'tools/list')
-    expect(result?.tools?.map(({ name }) => name)).toContain('c__changed')
+    // What was read at the start is told, too, and perhaps only now.
+    let asked = 0
+    await until('the new tool is listed', async () => {
+      const { result } = await client.ask(`after-${++asked}`, 'tools/list')
+      return result?.tools?.some(({ name }) => name === 'c__changed') ? true : undefined
+    })
     await client.ask('follow', 'resources/subscribe', { uri: 'test://one' })
     expect((await client.heard('notifications/resources/updated')).params).toEqual({ uri: 'test://one' })
     await client.end()

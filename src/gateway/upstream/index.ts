@@ -42,6 +42,10 @@ export interface UpstreamSurroundings {
   readonly startTimeoutMs: number
   /** Servers are started when it is settled. */
   readonly cleared: Promise<void>
+  /** What it offered when it ran last; undefined = that is not known. */
+  readonly remembered: (
+    connector: ConnectorConfiguration,
+  ) => { readonly facts: ServerFacts; readonly offering: Offering } | undefined
   /** What it offers, or whether it runs, has changed. `kinds`: the lists that are others now. */
   readonly changed: (upstream: Upstream, kinds: readonly ListKind[]) => void
   /** A notification that belongs to no call. @param session of the client whose own connection it came on. */
@@ -128,6 +132,9 @@ export class Upstream {
   constructor(connector: ConnectorConfiguration, around: UpstreamSurroundings) {
     this.#connector = connector
     this.#around = around
+    const remembered = around.remembered(connector)
+    this.#offering = remembered?.offering
+    this.#facts = remembered?.facts
     this.#settled = new Promise((resolve) => {
       this.#settle = () => {
         this.#isSettled = true
@@ -148,7 +155,9 @@ export class Upstream {
     if (!this.connector.enabled) return 'disabled'
     if (this.#problem !== undefined) return 'error'
     if (this.#offering === undefined) return 'pending'
-    return this.#slots.get(sharedSession)?.connection === undefined ? 'idle' : 'ready'
+    const { connection, opening } = this.#slots.get(sharedSession) ?? {}
+    if (connection !== undefined) return 'ready'
+    return opening === undefined ? 'idle' : 'pending'
   }
 
   /** Why its state is `error`. */

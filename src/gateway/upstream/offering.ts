@@ -69,6 +69,15 @@ export async function listOf(
   return items
 }
 
+/** What a server offers, from the texts of its elements. @throws when one of them is no JSON. */
+export function offeringOf(texts: Readonly<Record<ListKind, readonly string[]>>): Offering {
+  const lists = allListKinds.map((kind) => {
+    const items = texts[kind].flatMap((text) => itemOf(text, listKinds[kind].key) ?? [])
+    return [kind, items]
+  })
+  return Object.fromEntries(lists) as unknown as Offering
+}
+
 function itemOf(text: string, key: string): Item | undefined {
   const members = membersOf(text)
   const at = members.get(key)
