@@ -136,7 +136,8 @@ describe('A scan of whole chunks', () => {
         ),
         { numRuns: 300 },
       )
-      expect(scans).toBeGreaterThan(100)
+      // It was the scan that was tested: chance decides how often, most often in a third of the runs.
+      expect(scans).toBeGreaterThan(30)
     })
 
     it(`... with colours, which may stand within a word: ${which}`, () => {
@@ -160,7 +161,8 @@ describe('A scan of whole chunks', () => {
         ),
         { numRuns: 300 },
       )
-      expect(scans).toBeGreaterThan(100)
+      // It was the scan that was tested: chance decides how often, most often in a third of the runs.
+      expect(scans).toBeGreaterThan(30)
     })
 
     it(`... of random bytes: ${which}`, () => {
