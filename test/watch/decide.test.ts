@@ -227,6 +227,14 @@ describe('decide', () => {
     expect(play.state.plannedRestarts).toBe(1)
   })
 
+  it('replaces what it finds when the order to restart came before anybody had looked', () => {
+    const found = new Play().running(3)
+    found.state = { ...found.state, phase: { id: 'unknown' } }
+    found.see({ kind: 'order', order: 'restart', why: 'asked' }).see(healthyCheck(3))
+    expect(found.kinds()).toStrictEqual(['log', 'log', 'replace'])
+    expect(found.state.phase).toMatchObject({ id: 'running', replacement: { state: 'starting' } })
+  })
+
   it('ends the successor as well when what it was ordered to end had handed over already', () => {
     const play = new Play().running(3).see({ kind: 'order', order: 'stop', why: 'asked' })
     play.see({ kind: 'ended', identity: identity(3), successor: identity(4) })

@@ -23,7 +23,21 @@ export function adopt(
   const { process } = seen.diagnosis
   const phase = phaseOf(process, context)
   const effects = [log({ code: 'adopted', pid: process.identity.pid })]
-  return judge(state, { state: { ...state, phase }, effects, as: 'adopted' }, seen, context)
+  const adopted = judge(state, { state: { ...state, phase }, effects, as: 'adopted' }, seen, context)
+  const anew = state.phase.id === 'unknown' ? state.phase.anew : undefined
+  return anew === undefined ? adopted : startedAnew(adopted, anew, context)
+}
+
+/** Somebody has ordered another process before anybody knew that one runs. */
+function startedAnew(adopted: Decision, why: Reason, context: Context): Decision {
+  const { phase, supervisor } = adopted.state
+  if (phase.id !== 'running' || phase.replacement !== undefined || supervisor !== undefined) return adopted
+  const state = { ...adopted.state, phase }
+  const next =
+    context.canHandOver === false
+      ? stop(state, phase.identity, 'start', why, context)
+      : replace(state, why, context)
+  return prepend(adopted.effects, next)
 }
 
 /** It answers and does its work, as before, or another process does in its place. */

@@ -13,6 +13,13 @@ export function lookToStart(state: UnitState): Decision {
   return lookFirst(state)
 }
 
+/** The same where one may run that is older than the order: it is replaced. */
+export function lookToStartAnew(state: UnitState, { why }: OrderSeen): Decision {
+  const looking = lookFirst(state)
+  const phase = { id: 'unknown', anew: { code: 'ordered', why } } as const
+  return { ...looking, state: { ...looking.state, phase } }
+}
+
 /** One that nobody has seen yet may run: what the look finds is ended. */
 export function lookToStop(state: UnitState, { why, drainMs }: OrderSeen): Decision {
   return lookFirst(state, { why: { code: 'ordered', why }, drainMs })

@@ -13,9 +13,14 @@ import type { Cause, Detached, News, Reason, Supervisor } from './cause.ts'
 export type Phase =
   /**
    * The monitor has not looked yet. `stop`: why whatever the look finds is to be ended; undefined = it is to run. `drainMs` as in an order
-   * to stop.
+   * to stop. `anew`: why what runs already is to be replaced.
    */
-  | { readonly id: 'unknown'; readonly stop?: Reason; readonly drainMs?: number | undefined }
+  | {
+      readonly id: 'unknown'
+      readonly stop?: Reason
+      readonly drainMs?: number | undefined
+      readonly anew?: Reason
+    }
   | { readonly id: 'starting'; readonly deadline: number }
   | {
       readonly id: 'running'
