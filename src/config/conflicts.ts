@@ -2,6 +2,7 @@ import { SocketAddress } from 'node:net'
 import path from 'node:path'
 import { isLoopback, isWildcard, unmapped } from '../os/interfaces.ts'
 import { isIP } from '../os/ip-address.ts'
+import { circleThrough } from './circle.ts'
 import type { ForwardConfiguration } from './configuration.ts'
 import { type ForwardOptions, targetsOf } from './forward-options.ts'
 import { instancesOf } from './instances.ts'
@@ -44,11 +45,13 @@ export function overlapsIn(
   programs: readonly ProgramConfiguration[],
   countOf: (program: ProgramConfiguration) => number = ({ instances }) => instances?.count ?? 1,
 ): Problem[] {
-  const seen: Endpoint[] = []
+  const seen = new Map<number, Endpoint[]>()
   const problems: Problem[] = []
   const add = (endpoint: Endpoint) => {
-    const other = seen.find((one) => overlap(one, endpoint))
-    seen.push(endpoint)
+    const ofPort = seen.get(endpoint.port) ?? []
+    const other = ofPort.find((one) => overlap(one, endpoint))
+    ofPort.push(endpoint)
+    seen.set(endpoint.port, ofPort)
     if (other === undefined) return
     const [here, there] = [placeText(endpoint.place), placeText(other.place)]
     problems.push({
@@ -150,13 +153,26 @@ function covers(wide: string, address: string): boolean {
 
 /** From each forward to those that its targets reach. */
 function circlesIn(forwards: readonly ForwardConfiguration[], machine: OwnMachine): Problem[] {
-  const next = forwards.map(({ options }) =>
-    forwards.flatMap((other, index) => (leadsTo(options, other.options, machine) ? [index] : [])),
-  )
+  // Of thousands few can be meant: those of the port, and those on sockets.
+  const ofPorts = new Map<number, number[]>()
+  for (const [index, { options }] of forwards.entries())
+    ofPorts.set(options.listenPort, [...(ofPorts.get(options.listenPort) ?? []), index])
+  const onSockets = [...forwards.keys()].filter((index) => forwards[index]?.options.listenUnix.length)
+  const next = forwards.map(({ options }) => {
+    const ofTargets = targetsOf(options).flatMap(({ host, port }) =>
+      unixPath(host) === undefined ? (ofPorts.get(port) ?? []) : onSockets,
+    )
+    return [...new Set(ofTargets)]
+      .sort((a, b) => a - b)
+      .filter((index) => {
+        const other = forwards[index]
+        return other !== undefined && leadsTo(options, other.options, machine)
+      })
+  })
   const problems: Problem[] = []
   const done = new Set<number>()
   for (const start of forwards.keys()) {
-    const circle = done.has(start) ? undefined : circleThrough(start, next)
+    const circle = done.has(start) ? undefined : circleThrough(start, (one) => next[one] ?? [])
     if (circle === undefined) continue
     for (const one of circle) done.add(one)
     const way = [...circle, start].map((one) => `${forwards[one]?.name} (forwards[${one}])`).join(' -> ')
@@ -164,21 +180,6 @@ function circlesIn(forwards: readonly ForwardConfiguration[], machine: OwnMachin
     problems.push({ place: ['forwards', start, 'target'], text })
   }
   return problems
-}
-
-/** The shortest way from a forward back to itself; undefined when there is none. */
-function circleThrough(start: number, next: readonly (readonly number[])[]): number[] | undefined {
-  const ways: number[][] = [[start]]
-  const seen = new Set<number>()
-  for (let way = ways.shift(); way !== undefined; way = ways.shift()) {
-    for (const one of next[way.at(-1) ?? start] ?? []) {
-      if (one === start) return way
-      if (seen.has(one)) continue
-      seen.add(one)
-      ways.push([...way, one])
-    }
-  }
-  return undefined
 }
 
 function leadsTo(from: ForwardOptions, to: ForwardOptions, machine: OwnMachine): boolean {

@@ -195,26 +195,26 @@ interface ParsedText {
 
 async function parseText(file: string, text: string): Promise<ParsedText> {
   if (text.trim() === '') return { content: null, lineOf: () => undefined }
-  const { isNode, LineCounter, parseDocument } = await import('./yaml.ts')
+  const { isNode, keyThereTwice, LineCounter, parseDocument } = await import('./yaml.ts')
   const lines = new LineCounter()
-  // JSON is YAML: its lines, and keys that are there twice, are found in the same way.
-  const document = parseDocument(text, { prettyErrors: true, uniqueKeys: true, lineCounter: lines })
+  // JSON is YAML: its lines, and keys that are there twice, are found in the same way. The library would word each of ten thousand mistakes.
+  const document = parseDocument(text, { prettyErrors: false, uniqueKeys: false, lineCounter: lines })
   const refused = (what: string, line?: number) =>
     new InvalidConfiguration(file, [{ place: [], text: what }], () => line)
   const isJson = path.extname(file) === '.json'
-  for (const { code, pos } of document.errors) {
-    const { line } = lines.linePos(pos[0])
-    if (code === 'DUPLICATE_KEY') {
-      const key = /^\s*["']?([^"':\n]*)/.exec(text.slice(pos[0]))?.[1]?.trim()
-      throw refused(`the key ${key} appears twice`, line)
-    }
-    if (code === 'MULTIPLE_DOCS' && !isJson) {
-      throw refused('a second YAML document begins here; a configuration is one, without a line of ---', line)
-    }
+  const twice = keyThereTwice(document.contents)
+  if (twice !== undefined) {
+    const key = /^\s*["']?([^"':\n]*)/.exec(text.slice(twice))?.[1]?.trim()
+    throw refused(`the key ${key} appears twice`, lines.linePos(twice).line)
   }
+  const second = isJson ? undefined : document.errors.find(({ code }) => code === 'MULTIPLE_DOCS')
+  if (second !== undefined) {
+    const what = 'a second YAML document begins here; a configuration is one, without a line of ---'
+    throw refused(what, lines.linePos(second.pos[0]).line)
+  }
+  const [problem] = document.errors
+  if (!isJson && problem !== undefined) throw refused(problem.message, lines.linePos(problem.pos[0]).line)
   try {
-    const [problem] = document.errors
-    if (!isJson && problem !== undefined) throw problem
     const content: unknown = isJson ? JSON.parse(text) : document.toJS()
     const lineOf = (place: Place) => {
       for (let length = place.length; length > 0; length--) {
@@ -230,8 +230,7 @@ async function parseText(file: string, text: string): Promise<ParsedText> {
       .trim()
       .replace(/:?\s*\n[\s\S]*$/, '')
       .replace(/:$/, '')
-    const [at = '', line] = / at line (\d+), column \d+$/.exec(what) ?? []
-    throw refused(what.slice(0, what.length - at.length), line === undefined ? undefined : Number(line))
+    throw refused(what)
   }
 }
 

@@ -17,6 +17,9 @@ export const mostClasses = 31
 /** Characters of an expression: nobody writes more by hand. */
 export const longestRegex = 1000
 
+/** What its counted repetitions, `{2,10}`, may come to together: each stands for so many copies of what it repeats, and every one takes its time. */
+export const mostRepetitions = 500
+
 const require = createRequire(import.meta.url)
 
 /**
@@ -27,6 +30,8 @@ export function compileRegex(regex: string): (text: string) => boolean {
   if (regex.length > longestRegex) throw new Error(`it is longer than ${longestRegex} characters`)
   const texts = literalAlternatives(regex)
   if (texts !== undefined) return (text) => texts.some((one) => text.includes(one))
+  if (repetitionsIn(regex) > mostRepetitions)
+    throw new Error(`its repetitions come to more than ${mostRepetitions} together`)
   // By require, and only here: who configures no pattern does not load it.
   const { RE2JS } = require('re2js') as typeof import('re2js')
   try {
@@ -35,6 +40,14 @@ export function compileRegex(regex: string): (text: string) => boolean {
   } catch (error) {
     throw new Error(reasonOf(regex, error))
   }
+}
+
+/** RE2 itself bounds those that stand within each other. */
+function repetitionsIn(regex: string): number {
+  const counts = [...regex.matchAll(/\{(\d{1,6})(?:,(\d{0,6}))?\}/g)]
+  const asked = counts.map(([, least, most]) => Number(most || least))
+  // More at once RE2 refuses itself.
+  return asked.filter((count) => count <= 1000).reduce((sum, count) => sum + count, 0)
 }
 
 /** Why an expression cannot be used; undefined = it can. */

@@ -2,6 +2,7 @@
 import path from 'node:path'
 import type { z as Zod } from 'zod'
 import { action, actionConfiguration } from './action-schema.ts'
+import { circleThrough } from './circle.ts'
 import { input, inputRules } from './input-schema.ts'
 import { instanceName, servedPort, usualMaxInstances } from './instances.ts'
 import { regexProblem } from './log-patterns.ts'
@@ -401,27 +402,12 @@ function circlesIn(programs: readonly ProgramEntry[]): Problem[] {
   const below = new Map(programs.map(({ name, dependsOn = [] }) => [name, dependsOn]))
   const told = new Set<string>()
   return programs.flatMap(({ name }, index): Problem[] => {
-    const circle = told.has(name) ? undefined : wayBack(name, below)
+    const circle = told.has(name) ? undefined : circleThrough(name, (one) => below.get(one) ?? [])
     if (circle === undefined) return []
     for (const one of circle) told.add(one)
     const text = `programs[${index}].dependsOn: this leads in a circle: ${[...circle, name].join(' -> ')}; none of them would start`
     return [{ place: ['programs', index, 'dependsOn'], text }]
   })
-}
-
-/** From a program by what it depends on back to itself; undefined when no way leads there. */
-function wayBack(name: string, below: ReadonlyMap<string, readonly string[]>): readonly string[] | undefined {
-  const ways: string[][] = [[name]]
-  const seen = new Set<string>()
-  for (let way = ways.shift(); way !== undefined; way = ways.shift()) {
-    for (const next of below.get(way.at(-1) ?? name) ?? []) {
-      if (next === name) return way
-      if (seen.has(next)) continue
-      seen.add(next)
-      ways.push([...way, next])
-    }
-  }
-  return undefined
 }
 
 function healthCondition(entry: Zod.output<typeof health>): HealthCondition {

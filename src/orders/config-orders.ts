@@ -11,7 +11,7 @@ import { type Order, OrderRefusal, row } from './order.ts'
 import { chosen } from './unit-orders.ts'
 
 /** Characters of a candidate. A person's file has some thousands. */
-const longestCandidate = 256 * 1024
+const longestCandidate = 64 * 1024
 
 const origin = z.object({
   kind: z.enum(['file', 'template', 'order', 'default']),

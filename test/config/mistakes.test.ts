@@ -270,4 +270,15 @@ describe('A file', () => {
     expect(forwards[0]?.restart).toStrictEqual(restartDefaults)
     expect(alerts.channels.length).toBe(2)
   })
+
+  // An order hands over such a text, and the monitor does nothing else meanwhile: each took more than a minute.
+  it('of hundreds of kilobytes is judged in time, however it is made', async (t) => {
+    const keys = Array.from({ length: 20_000 }, (_, index) => `a${index}: `).join('\n')
+    expect(await refusal(t, keys)).toMatch(/unknown key/)
+    const forwards = Array.from(
+      { length: 3000 },
+      (_, at) => `- { name: a${at}, listen: ${at + 1}, target: 1 }`,
+    )
+    expect((await load(t, `forwards:\n${forwards.join('\n')}`)).forwards).toHaveLength(3000)
+  }, 25_000)
 })
