@@ -50,7 +50,15 @@ const patterns: readonly (readonly [RegExp, string])[] = [
     /(?<=(?:token|secret|password|passwd|api[_-]?key|access[_-]?key|signature)(?:=["']?|": ?"))[^\s&;,#"'<>]+/gi,
     mark,
   ],
+  // The same as two words of a command line. A short word is one of a sentence about that option.
+  [
+    /(?<=(?<![\w-])--?[\w-]{0,40}(?:token|secret|password|passwd|api[_-]?key|access[_-]?key) )(?!-)[^\s"'<>]{6,}/gi,
+    mark,
+  ],
 ]
+
+/** An option whose value is the next word: `--password x`, `--api-key x`. */
+const secretOption = /^--?[\w-]*(?:token|secret|password|passwd|api[_-]?key|access[_-]?key)$/i
 
 /** Every text that one of the patterns matches has one of these. Most texts have none, and are asked once instead of four times. */
 const signs =
@@ -83,12 +91,17 @@ function maskedValue(value: unknown, depth: number): unknown {
 function maskedList(values: readonly unknown[], depth: number): readonly unknown[] {
   let copy: unknown[] | undefined
   for (const [index, one] of values.entries()) {
-    const told = maskedValue(one, depth + 1)
+    const told = isOptionsValue(values[index - 1], one) ? mark : maskedValue(one, depth + 1)
     if (told === one) continue
     copy ??= [...values]
     copy[index] = told
   }
   return copy ?? values
+}
+
+/** A command line as a list of words. */
+function isOptionsValue(before: unknown, one: unknown): boolean {
+  return typeof before === 'string' && typeof one === 'string' && secretOption.test(before)
 }
 
 function maskedObject(value: object, depth: number): object {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { plainLog } from '../../src/log/index.ts'
-import { redactPatterns } from '../../src/log/redaction.ts'
+import { masked, redactPatterns } from '../../src/log/redaction.ts'
 
 describe('plainLog', () => {
   it('adds the fields of its parents, the nearest first, and leaves out what is off', () => {
@@ -33,6 +33,7 @@ describe('What looks like a secret', () => {
       'MCP_PROXY_AUTH_TOKEN=[redacted] DB_PASSWORD="[redacted]"',
     ],
     ['{"token":"abc","url":"http://h"}', '{"token":"[redacted]","url":"http://h"}'],
+    ['db --password hunter2 --api-key abcd1234 -v', 'db --password [redacted] --api-key [redacted] -v'],
   ])('%s', (text, redacted) => {
     expect(redactPatterns(text)).toBe(redacted)
     expect(redactPatterns(redacted)).toBe(redacted)
@@ -42,12 +43,20 @@ describe('What looks like a secret', () => {
     'Gate: visitors log in with the token in /home/me/.local/state/port-watchdog/gate_token',
     'the basic authentication of http://localhost:6274/?transport=stdio is off; mail me@example.com',
     '::1 and [fe80::1%eth0]:80 wait; 3 tokens, 2 secrets; --gate token',
+    'give --password to log in, or --token --verbose; a password protects it',
   ])('is not in: %s', (text) => {
     expect(redactPatterns(text)).toBe(text)
   })
 
+  it('is the word after an option of a command that is a list', () => {
+    const command = ['db', '--password', 'hunter2', '--token', 'abc', '-v', '--user', 'me']
+    expect(masked({ command })).toEqual({
+      command: ['db', '--password', '[redacted]', '--token', '[redacted]', '-v', '--user', 'me'],
+    })
+  })
+
   it('is looked for in a time that grows with the length of the text only', () => {
-    for (const part of ['://', 'a:', 'token', 'bearer ', '://a@', 'token=', '@/']) {
+    for (const part of ['://', 'a:', 'token', 'bearer ', '://a@', 'token=', '@/', '--token ', '-']) {
       const began = process.cpuUsage()
       redactPatterns(part.repeat(20_000))
       expect(process.cpuUsage(began).user / 1000, `ms for ${part}`).toBeLessThan(2000)
