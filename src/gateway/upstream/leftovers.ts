@@ -10,20 +10,23 @@ const graceMs = 2000
 
 /** What {@link connectorVariable} holds for the processes of one connection of this gateway. */
 export function markOf(connector: string, connection: string): string {
-  const { pid, startTime } = ownIdentity()
-  return `${connector} ${pid}:${startTime} ${connection}`
+  const { pid, startTime, pidNamespace } = ownIdentity()
+  return `${connector} ${pid}:${startTime}@${pidNamespace} ${connection}`
 }
 
 /**
  * Ends what the servers of a gateway that was killed have left: most end with their stdin, and this is for the others. Those of a gateway
- * that runs, and of other users, stay.
+ * that runs, of one in another PID namespace, and of other users, stay.
  * @returns the connectors that something was ended of.
  */
 export async function endLeftovers(): Promise<readonly string[]> {
   const found = system.processTable().flatMap(({ pid }) => {
     const mark = pid === process.pid ? undefined : system.environmentOf(pid, connectorVariable)
-    const [, connector = '', gateway = '', startTime] = /^(\S+) (\d+):(\S+) /.exec(mark ?? '') ?? []
+    const [, connector = '', gateway = '', startTime, namespace] =
+      /^(\S+) (\d+):([^\s@]+)@(\S+) /.exec(mark ?? '') ?? []
     if (mark === undefined || startTime === undefined) return []
+    // Counted in a container: its gateway has another PID here, and lives or not.
+    if (namespace !== ownIdentity().pidNamespace) return []
     const stat = system.processStat(Number(gateway))
     const isThere = stat === 'unreadable' || (stat !== undefined && stat.startTime === startTime)
     return isThere ? [] : [{ pid, mark, connector }]
