@@ -1,5 +1,5 @@
 import { system } from '../os/system.ts'
-import type { ProcessIdentity } from './identity.ts'
+import { identityOf, type ProcessIdentity } from './identity.ts'
 import { type ProcessSummary, summarize } from './summary.ts'
 import { nextProcessTable } from './table.ts'
 import { isEnded } from './tree.ts'
@@ -23,6 +23,15 @@ interface Asked {
 }
 
 let waiting: Asked[] = []
+
+/** The oldest process of the start of this word that is still there; undefined = there is none, or the system does not tell. */
+export function processOfStart(run: string): ProcessIdentity | undefined {
+  const found = system
+    .processTable()
+    .filter((entry) => !isEnded(entry) && system.environmentOf(entry.pid, runVariable) === run)
+    .toSorted((a, b) => system.startOrder(a.startTime) - system.startOrder(b.startTime))
+  return found[0] && identityOf(found[0].pid)
+}
 
 /**
  * What a process has started and what has begun a session of its own since: it is its program's no more. About 15 µs for each process that was

@@ -28,6 +28,8 @@ export const fileNames = {
   /** A line of it that has no end yet. */
   programOpenLine: (name: string, stream: 'stdout' | 'stderr') => `program_${name}.open-${stream}`,
   programPidFile: (name: string) => `program_${name}.pid`,
+  /** The word of a start whose process is not named by the PID file yet. */
+  programStart: (name: string) => `program_${name}.start`,
   /** Of a program that outlives the monitor: which process it is, what it prints, how far that was read, and a pipe to its stdin. */
   keptProgram: (name: string) => `program_${name}.kept`,
   keptStream: (name: string, stream: 'stdout' | 'stderr') => `program_${name}.${stream}`,

@@ -270,6 +270,21 @@ describe('A program', { timeout: 120_000 }, () => {
     expect(processesWith(`listen(${port},`)).toHaveLength(1)
   })
 
+  for (const keep of [false, true])
+    it(`whose monitor is killed in the moment of its start is not started twice${keep ? ', kept or not' : ''}`, async ({
+      watched,
+    }) => {
+      const mark = `mark-${process.pid}-${Date.now()}`
+      const killer = `[ -e begun ] || { : > begun; kill -9 $PPID; }; sleep 1000; : ${mark}`
+      const programs = [{ name: 'web', command: ['sh', '-c', killer], cwd: watched.directory, keep }]
+      const words = ['--config', writePrograms(watched, programs)]
+      await watched.start('proxy-monitor', ...words).ended()
+      await until('the first one runs', async () => processesWith(mark)[0])
+      await startPrograms(watched, programs)
+      await runningAs(watched, 'web')
+      expect(processesWith(mark)).toHaveLength(1)
+    })
+
   it('that is added, changed or removed while the monitor runs is followed', async ({ watched }) => {
     const monitor = await startPrograms(watched, [sleeper('a'), sleeper('b')])
     const a = await runningAs(watched, 'a')

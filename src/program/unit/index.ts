@@ -3,6 +3,7 @@
  * `runs.ts` knows which one it is, `wellbeing.ts` whether it is well, and `vocabulary.ts` holds the fault codes and their words. The session
  * is the program: what its process starts in it is signalled and ended with it, also when the process itself is gone.
  */
+import { randomUUID } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { setTimeout as after } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
@@ -305,7 +306,10 @@ export class ProgramUnit implements Unit<ProgramHealth> {
       const { kept: channels } = this.#runs
       if (!configuration.keep) channels.remove()
       const kept = configuration.keep ? channels : undefined
+      const run = randomUUID()
+      this.#runs.aboutToStart(run)
       begun = startProgram(limited.configuration, this.output, this.input, this.recognises, {
+        run,
         kept,
         sockets,
         owner: as.owner,

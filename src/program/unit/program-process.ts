@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import path from 'node:path'
 import type { Writable } from 'node:stream'
@@ -39,6 +38,8 @@ export type ProgramStart = ReturnType<typeof startProgram>
 
 /** What a program is started with beside its configuration. */
 export interface StartMeans {
+  /** The word of this start: what it starts has it in its environment. */
+  readonly run: string
   /** Its channels when it is to outlive this monitor; undefined = pipes. */
   readonly kept: KeptProgram | undefined
   /** Descriptors of this process that it gets as 3 and the ones after it. */
@@ -60,12 +61,11 @@ export function startProgram(
   output: ProgramOutput,
   input: ProgramInput,
   isOurs: Recognition,
-  { kept, sockets, terminal, owner }: StartMeans,
+  { run, kept, sockets, terminal, owner }: StartMeans,
 ) {
   const { command, cwd, ready, oneshot, name } = configuration
   const hasSockets = sockets.length > 0
   const [program, ...words] = hasSockets ? socketCommand(command) : command
-  const run = randomUUID()
   const environment = {
     ...programEnvironment(configuration),
     [runVariable]: run,

@@ -1,7 +1,9 @@
-import { existsSync } from 'node:fs'
+import { existsSync, rmSync } from 'node:fs'
 import path from 'node:path'
 import type { ProgramConfiguration } from '../../config/program-configuration.ts'
+import { writeFileAtomically } from '../../os/atomic-file.ts'
 import { monotonicMs } from '../../os/clock.ts'
+import { readRegularFile } from '../../os/regular-file.ts'
 import { ShortageError } from '../../os/shortage.ts'
 import { system } from '../../os/system.ts'
 import { onDeath } from '../../process/deaths.ts'
@@ -13,7 +15,7 @@ import {
   sameProcess,
   signalProcess,
 } from '../../process/identity.ts'
-import { isOfProgram } from '../../process/program-mark.ts'
+import { isOfProgram, processOfStart } from '../../process/program-mark.ts'
 import { processTree } from '../../process/tree.ts'
 import { judgePidFile, readPidFile, removeStalePidFile, writePidFile } from '../../record/pid-file.ts'
 import { fileNames } from '../../record/state-directory.ts'
@@ -90,6 +92,19 @@ export class Runs {
       .some(Boolean)
   }
 
+  /**
+   * A process with this word in its environment is about to be started: when this monitor is killed before it has written down which one it
+   * is, the next one finds it by the word.
+   */
+  aboutToStart(run: string): void {
+    try {
+      this.#options.prepareDirectory()
+      writeFileAtomically(this.#startFile, `${run}\n`, false)
+    } catch {
+      // Told by the write of the state.
+    }
+  }
+
   /** This monitor has started it. */
   begin(identity: ProcessIdentity, configuration: ProgramConfiguration): void {
     this.#current = {
@@ -100,7 +115,7 @@ export class Runs {
       isKept: configuration.keep,
       isAdopted: false,
     }
-    this.#writeDown()
+    if (this.#writeDown()) rmSync(this.#startFile, { force: true })
   }
 
   isReady(identity: ProcessIdentity): void {
@@ -185,8 +200,28 @@ export class Runs {
     await this.#restRead
   }
 
-  /** What a monitor before this one has left, by its PID file. */
+  /** What a monitor before this one has left, by its PID file or by the word of a start that it could not finish. */
   diagnoseNamed(): Diagnosis<ProgramFault> {
+    const named = this.#diagnosePidFile()
+    const identity = named.condition === 'dead' ? this.#unnamed() : undefined
+    if (identity === undefined) return named
+    return { condition: 'faulty', fault: { code: 'left-by-monitor', pid: identity.pid }, identity }
+  }
+
+  /** The process of a start whose monitor was killed before it could write the PID file. */
+  #unnamed(): ProcessIdentity | undefined {
+    let run: string
+    try {
+      run = readRegularFile(this.#startFile).trim()
+    } catch {
+      return undefined
+    }
+    const identity = run === '' ? undefined : processOfStart(run)
+    if (identity === undefined) rmSync(this.#startFile, { force: true })
+    return identity
+  }
+
+  #diagnosePidFile(): Diagnosis<ProgramFault> {
     const file = readPidFile(this.#pidFile)
     const dead = { condition: 'dead', fault: { code: 'not-running' } } as const
     switch (file.kind) {
@@ -263,18 +298,25 @@ export class Runs {
     this.#options.output.note('has ended; its exit code is not known, because another monitor started it')
   }
 
-  /** For the monitor that comes after this one. */
-  #writeDown(): void {
-    if (this.#current === undefined) return
+  /** For the monitor that comes after this one. @returns whether it could be written. */
+  #writeDown(): boolean {
+    if (this.#current === undefined) return false
     const { identity, since, isReady, fingerprint, isKept } = this.#current
     try {
       this.#options.prepareDirectory()
       writePidFile(this.#pidFile, identity)
       if (isKept) this.#record.write({ identity, since, isReady, fingerprint })
       else this.#record.remove()
+      return true
     } catch {
       // Told by the write of the state.
+      return false
     }
+  }
+
+  get #startFile(): string {
+    const { stateDirectory, name } = this.#options
+    return path.join(stateDirectory, fileNames.programStart(name))
   }
 
   get #pidFile(): string {
