@@ -132,7 +132,8 @@ describe('package', { timeout: 400_000 }, () => {
         [],
       )
       const bytes = files.reduce((sum, name) => sum + statSync(path.join(place, name)).size, 0)
-      assert.ok(bytes < 4 << 20, `${bytes} bytes`)
+      // What the monitor, reports and other commands share is there three times, so that each opens few files.
+      assert.ok(bytes < 6 << 20, `${bytes} bytes`)
     })
 
     await step('the services of a user and of the system can be installed from it', async () => {
