@@ -2,7 +2,7 @@
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { createServer, request } from 'node:http'
-import { type AddressInfo, connect } from 'node:net'
+import { type AddressInfo, connect, type Socket } from 'node:net'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { child, type RpcAnswer, type ServedGateway, served } from '../support/gateway.ts'
 import { until } from '../support/tools.ts'
@@ -171,11 +171,16 @@ describe('A key that is revoked', () => {
 
 describe('Connections', () => {
   it('that show no key make room for one that does, and are bounded', async () => {
-    const idle = Array.from({ length: 2600 }, () => {
-      const socket = connect(Number(new URL(gateway.url).port), '127.0.0.1')
+    const idle: Socket[] = []
+    const port = Number(new URL(gateway.url).port)
+    const connected = async () => {
+      const socket = connect(port, '127.0.0.1')
       socket.on('error', () => {})
-      return socket
-    })
+      idle.push(socket)
+      await new Promise<void>((resolve) => socket.once('connect', resolve).once('close', () => resolve()))
+    }
+    // Some at a time: of more, the kernel takes those that its queue has no room for seconds later.
+    while (idle.length < 2600) await Promise.all(Array.from({ length: 200 }, connected))
     await until('the first ones are cut', async () => idle[0]?.destroyed || undefined)
     await isThere()
     for (const socket of idle) socket.destroy()
