@@ -19,7 +19,7 @@ const pure = [
   'test/forward/{check-plan,prefixes,proxy-protocol}.test.ts',
   'test/log/{pino-log,plain-log,ring-log}.test.ts',
   'test/orders/{newest-logs,table}.test.ts',
-  'test/os/atomic-file.test.ts',
+  'test/os/{atomic-file,time-limit}.test.ts',
   'test/server/mcp/answers.test.ts',
   'test/program/output/{splitter,classes,kept-lines,scan}.test.ts',
   'test/record/{api-keys,parsers,shapes,state-directory}.test.ts',

@@ -7,7 +7,7 @@ import { monotonicMs } from '../os/clock.ts'
 import { hasDescriptorsLeft } from '../os/descriptor-limit.ts'
 import { errorCode, errorText } from '../os/failure.ts'
 import { noDescriptors, ShortageError } from '../os/shortage.ts'
-import { timeLimit } from '../os/time-limit.ts'
+import { callAt, timeLimit } from '../os/time-limit.ts'
 import { endProcesses, hasEnded, leftBehind, type Recognition } from '../process/ending.ts'
 import { type ProcessIdentity, sameProcess } from '../process/identity.ts'
 import { isOwnProgram } from '../process/own-processes.ts'
@@ -399,8 +399,7 @@ export class UnitWatcher<Health = unknown> {
       this.#cancelWake = timeLimit(this.unit.policy.restart.startTimeoutMs + 1, woken)
       return
     }
-    const timer = setTimeout(woken, Math.max(0, at - monotonicMs()) + 1)
-    this.#cancelWake = () => clearTimeout(timer)
+    this.#cancelWake = callAt(at, woken)
   }
 
   /** Looking it up takes its time, so it is done only where the answer counts. */

@@ -80,14 +80,13 @@ class Room {
 
   /** Waits until it runs as another process than these, without a round. @returns the PID. */
   running(...not: readonly number[]): Promise<number> {
-    return until(
-      'it runs',
-      async () => {
-        const { phase } = this.watcher.state
-        return phase.id === 'running' && !not.includes(phase.identity.pid) ? phase.identity.pid : undefined
-      },
-      patienceMs,
-    )
+    return until('it runs', async () => this.#pidOtherThan(not), patienceMs)
+  }
+
+  #pidOtherThan(not: readonly number[]): number {
+    const { phase } = this.watcher.state
+    if (phase.id === 'running' && !not.includes(phase.identity.pid)) return phase.identity.pid
+    throw new Error(`${JSON.stringify(phase)}\n${this.told.join('\n')}`)
   }
 
   /** The same with rounds, as a monitor makes them. */
@@ -96,8 +95,7 @@ class Room {
       'it runs',
       async () => {
         await this.round()
-        const { phase } = this.watcher.state
-        return phase.id === 'running' && !not.includes(phase.identity.pid) ? phase.identity.pid : undefined
+        return this.#pidOtherThan(not)
       },
       patienceMs,
     )
