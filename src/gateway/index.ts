@@ -53,6 +53,7 @@ async function serveClient(options: GatewayOptions, over: Promise<void>): Promis
     client.stay()
   })
   await Promise.race([ended, client.serve(process.stdin)])
+  await seat.leave()
   // Other clients may have joined this gateway: it goes on until the last of them has left.
   if (!isOver) await Promise.race([ended, seat.lastHasLeft()])
   await seat.hosted?.end()

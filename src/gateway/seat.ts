@@ -25,6 +25,9 @@ const lookEveryMs = 200
 export class Seat {
   readonly #options: GatewayOptions
   #hosted: GatewayProcess | undefined
+  /** Settles when this process has become the gateway, or has not. */
+  #becoming: Promise<unknown> = Promise.resolve()
+  #isLeft = false
   #wasKept = false
   #hasJoined = false
 
@@ -50,6 +53,7 @@ export class Seat {
     this.#wasKept ||= isForMonitor
     let pauseMs = firstPauseMs
     for (;;) {
+      if (this.#isLeft) throw new Failure('its client has left', exitCode.ok)
       const knocked = await knock(file, wish)
       if (knocked?.ok === true) {
         this.#wasKept = knocked.isKept
@@ -71,12 +75,20 @@ export class Seat {
   /** Becomes the gateway. @returns why another process is it; undefined = this one is. @throws Failure for any other reason. */
   async #become(): Promise<Failure | undefined> {
     try {
-      this.#hosted = await GatewayProcess.begin(this.#options)
+      const becoming = GatewayProcess.begin(this.#options)
+      this.#becoming = becoming.catch(() => {})
+      this.#hosted = await becoming
       return undefined
     } catch (error) {
       if (error instanceof Failure && error.exitCode === exitCode.unavailable) return error
       throw error
     }
+  }
+
+  /** Nobody looks for the gateway any more. Resolves when it is known whether this process is it. */
+  async leave(): Promise<void> {
+    this.#isLeft = true
+    await this.#becoming
   }
 
   /** Resolves when this process is no gateway, or its last client has left. */

@@ -9,7 +9,7 @@ import { describedTool, foundTools, lazyNames } from './lazy.ts'
 import { matches } from './names.ts'
 import type { ParkedCalls } from './parked-calls.ts'
 import type { Principal } from './principal.ts'
-import { errorText, RpcError, rpcCode, secondsToWait } from './protocol/errors.ts'
+import { endingData, errorText, RpcError, rpcCode, secondsToWait } from './protocol/errors.ts'
 import { isObjectAt, type Member, membersOf, textOf } from './protocol/json-text.ts'
 import {
   idOf,
@@ -55,6 +55,8 @@ export interface SessionSurroundings {
   readonly parked: ParkedCalls
   readonly log: Log
   readonly requests: RequestLog
+  /** The gateway ends, and begins nothing new. */
+  readonly isEnding: boolean
   /** A request is under way, or over. */
   begun(): void
   ended(): void
@@ -182,6 +184,7 @@ export class Session {
     if (error instanceof RpcError) return error
     if (error instanceof UpstreamDown) {
       const { connector, message, waitMs } = error
+      if (this.#core.isEnding) return new RpcError(rpcCode.connectorDown, message, JSON.parse(endingData))
       const wait = waitMs === undefined ? {} : { retryAfter: secondsToWait(waitMs) }
       return new RpcError(rpcCode.connectorDown, message, { connector, ...wait })
     }

@@ -1,5 +1,4 @@
 import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { compiled, freePort, until } from './tools.ts'
@@ -107,7 +106,9 @@ export class LineClient {
   /** Ends its input, as a client does that has nothing more to ask. @returns the exit code. */
   async end(): Promise<number | null> {
     this.#child.stdin?.end()
-    if (this.#child.exitCode === null && this.#child.signalCode === null) await once(this.#child, 'exit')
+    await until(`its end; it said ${this.lines.join(' | ')} ${this.stderr}`, async () =>
+      this.#child.exitCode === null && this.#child.signalCode === null ? undefined : true,
+    )
     return this.#child.exitCode
   }
 

@@ -1,4 +1,4 @@
-import { errorText, RpcError, rpcCode } from '../protocol/errors.ts'
+import { endingData, errorText, RpcError, rpcCode } from '../protocol/errors.ts'
 import { elementsOf, membersOf, textOf } from '../protocol/json-text.ts'
 import {
   idOf,
@@ -140,6 +140,21 @@ export class ClientMemory {
       else if (isRequest(message)) this.#questions.add(idOf(message))
     }
     return true
+  }
+
+  /**
+   * A gateway that ends has refused a request that it got too late: nothing of it was begun, so the next gateway gets it.
+   * @returns the request; undefined = the line says something else.
+   */
+  notBegun(line: string): string | undefined {
+    const [answer, ...more] = messagesIn(line)
+    if (answer?.error === undefined || more.length > 0) return undefined
+    const data = membersOf(answer.text, answer.error.start).get('data')
+    const isEnding = data !== undefined && textOf(answer.text, data) === endingData
+    const pending = isEnding ? this.#pending.get(idOf(answer)) : undefined
+    if (pending === undefined) return undefined
+    pending.wasSent = false
+    return pending.message.text
   }
 
   #isEndOfStream(message: Message): boolean {

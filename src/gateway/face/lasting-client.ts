@@ -148,7 +148,9 @@ export class LastingClient {
       this.#isLeaving = true
       return this.#leaveIfIdle()
     }
-    if (this.#memory.fromGateway(line, this.#isLeaving)) this.#write(line)
+    const again = this.#isLeaving ? this.#memory.notBegun(line) : undefined
+    if (again !== undefined) this.#waiting.push(again)
+    else if (this.#memory.fromGateway(line, this.#isLeaving)) this.#write(line)
     this.#leaveIfIdle()
     this.#endIfDone()
   }

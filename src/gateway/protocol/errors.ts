@@ -28,6 +28,9 @@ export const rpcCode = {
   insufficientScope: -32_055,
 } as const
 
+/** As JSON text, the data of an error that says: the gateway ends, and nothing of the request was begun. */
+export const endingData = '{"ending":true}'
+
 /** An answer that is an error: `code` is for programs, the sentence for people. */
 export class RpcError extends Error {
   readonly code: number
