@@ -215,6 +215,7 @@ describe('A program with keep', { timeout: 120_000 }, () => {
     const programs = [{ name: 'web', command: printer, keep: true }]
     const monitor = await startPrograms(watched, programs)
     const pid = await runningAs(watched, 'web')
+    await until('it is read', async () => numbers(keptLines(watched, 'web'), 'line').length > 0 || undefined)
     for (const kind of ['kept', 'pid', 'position', 'stdout', 'stderr'])
       rmSync(watched.file(`program_web.${kind}`))
     await until('what it needs is there again', async () =>

@@ -1,4 +1,4 @@
-import { closeSync, constants, existsSync, openSync, readSync, writeSync } from 'node:fs'
+import { closeSync, constants, existsSync, openSync, readSync, renameSync, writeSync } from 'node:fs'
 import { shapeOf } from '../../record/shapes/index.ts'
 import { number, object, oneOf } from '../../record/shapes/kinds.ts'
 
@@ -63,8 +63,11 @@ export class PositionFile {
   keep(): void {
     if (this.#last === undefined || existsSync(this.#file)) return
     closeSync(this.#descriptor)
-    this.#descriptor = openPosition(this.#file)
+    // A monitor that is killed in between must not leave one without a position.
+    const written = `${this.#file}.new`
+    this.#descriptor = openPosition(written)
     this.write(this.#last)
+    renameSync(written, this.#file)
   }
 
   close(): void {
