@@ -56,7 +56,7 @@ class NeverReady extends LockUnit {
 
 describe('A start that is given up', () => {
   it('is not found healthy by a look that began before', async ({ watched }) => {
-    const restart = { startTimeoutMs: 300, backoffMs: 60_000, backoffLimitMs: 60_000 }
+    const restart = { startTimeoutMs: 1000, backoffMs: 60_000, backoffLimitMs: 60_000 }
     const unit = new NeverReady('front', watched.directory, { restart })
     const watcher = new UnitWatcher(unit, undefined, {
       intervalMs: () => 1000,
