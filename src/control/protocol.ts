@@ -1,5 +1,6 @@
 /**
- * control/: how processes of this package speak with each other. server.ts holds the socket, which is also the lock; client.ts asks.
+ * control/: how processes of this package speak with each other. server.ts holds the socket, which is also the lock; client.ts asks;
+ * link.ts keeps one connection.
  *
  * The control socket speaks one JSON object a line (NDJSON), both ways.
  *

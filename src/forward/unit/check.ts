@@ -3,6 +3,7 @@ import { setTimeout } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
 import type { ForwardOptions } from '../../config/forward-options.ts'
 import type { ControlClient } from '../../control/client.ts'
+import type { Linked } from '../../control/link.ts'
 import { errorCode } from '../../os/failure.ts'
 import { ShortageError } from '../../os/shortage.ts'
 import { timeLimit } from '../../os/time-limit.ts'
@@ -29,7 +30,7 @@ export interface CheckInput {
   readonly options: ForwardOptions
   readonly pidFile: string
   /** Gives the open control connection, a new one when the last has ended, or says why there is none. */
-  readonly connect: () => Promise<ControlClient | 'absent' | 'silent'>
+  readonly connect: () => Promise<Linked>
   /** Rises with every check: another bound address is probed each time. */
   readonly turn: number
 }
@@ -50,10 +51,7 @@ export async function checkForward(input: CheckInput): Promise<ForwardCheck> {
   }
 }
 
-async function look(
-  input: CheckInput,
-  connection: ControlClient | 'absent' | 'silent',
-): Promise<ForwardCheck | 'changed'> {
+async function look(input: CheckInput, connection: Linked): Promise<ForwardCheck | 'changed'> {
   const { options } = input
   const before = pidFileFacts(readPidFile(input.pidFile))
   // A stopped process answers nobody: there is nothing to wait for.

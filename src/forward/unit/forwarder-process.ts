@@ -1,15 +1,13 @@
-import { closeSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { type ForwardOptions, gateTokenVariable, relayVariable } from '../../config/forward-options.ts'
 import { optionWords } from '../../config/option-table.ts'
 import { childEnvironment } from '../../os/child-environment.ts'
-import { errorCode, errorText, exitCode } from '../../os/failure.ts'
 import { packageFile } from '../../os/package-file.ts'
-import { openForAppending } from '../../os/regular-file.ts'
-import { type Shortage, shortageOf } from '../../os/shortage.ts'
+import type { Shortage } from '../../os/shortage.ts'
 import { type Inheritance, type InheritedSocket, inheritanceVariable } from '../../process/inheritance.ts'
-import { firstPassedDescriptor, type StartFailure, startProcess } from '../../process/start.ts'
-import type { Start, StartOutcome } from '../../watch/unit.ts'
-import type { ForwardFault } from './vocabulary.ts'
+import { firstPassedDescriptor, type StartFailure } from '../../process/start.ts'
+import { failedStart, startOwnProcess } from '../../watch/own-process.ts'
+import type { Start } from '../../watch/unit.ts'
 
 const program = packageFile('dist/bin/tcp-proxy.cjs')
 
@@ -19,8 +17,7 @@ export function forwarderCommand(options: ForwardOptions, stateDirectory: string
 }
 
 /**
- * Starts a forwarder in a session of its own: it outlives the monitor, its terminal and its signals. What it prints goes to its log. Never
- * throws: what prevents the start is its outcome.
+ * Starts a forwarder as `startOwnProcess` does.
  * @param prepare makes the state directory when it is gone: without it nothing could be started.
  * @param sockets held by this process, on which it listens instead of binding: while they are held, a connect to a forwarder that
  *   has died waits for the next one. None = it binds its own.
@@ -32,58 +29,20 @@ export function startForwarder(
   prepare: () => void,
   sockets: readonly InheritedSocket[],
 ): Start {
-  try {
-    prepare()
-    return run(options, stateDirectory, logFile, sockets)
-  } catch (error) {
-    const system = errorCode(error)
-    return failed({ code: 'not-run', message: errorText(error), system, shortage: shortageOf(system) })
-  }
-}
-
-function run(
-  options: ForwardOptions,
-  stateDirectory: string,
-  logFile: string,
-  sockets: readonly InheritedSocket[],
-): Start {
-  const log = openForAppending(logFile)
   const [program, ...words] = forwarderCommand(options, stateDirectory)
-  const { process: running, ...start } = startProcess({
+  const plan = {
     program,
     words,
     environment: { ...forwarderEnvironment(process.env, options), ...inherited(sockets) },
-    output: log,
     descriptors: sockets.map(({ descriptor }) => descriptor),
-    ready: 'report',
-  })
-  closeSync(log)
-  running?.child.unref()
-  return {
-    get identity() {
-      return running?.identity
-    },
-    outcome: start.outcome.then((outcome) => (outcome.ok ? outcome : failedStart(outcome.failure))),
-    exited: running?.ended ?? Promise.resolve(undefined),
-    abandon: () => start.abandon(),
   }
+  return startOwnProcess({ plan, logFile, prepare, failed })
 }
 
-function failed(failure: StartFailure): Start {
-  return {
-    identity: undefined,
-    outcome: Promise.resolve(failedStart(failure)),
-    exited: Promise.resolve(undefined),
-    abandon: () => {},
-  }
-}
-
-function failedStart(failure: StartFailure): StartOutcome {
-  const isBlocked = failure.code === 'refused' && failure.exitCode === exitCode.unavailable
-  const fault: ForwardFault = { code: 'start-failed', failure }
+function failed(failure: StartFailure) {
   const isBroken = failure.code === 'ended' && !isProgramWhole()
   const holder = failure.code === 'refused' ? failure.holder : undefined
-  return { ok: false, fault, isBlocked, holder, shortage: isBroken ? brokenProgram : failure.shortage }
+  return { ...failedStart(failure), holder, ...(isBroken ? { shortage: brokenProgram } : {}) }
 }
 
 /** What tells a forwarder of the sockets that it gets after its report's descriptor. */

@@ -78,7 +78,7 @@ export class InstanceOrders {
         this.#taken = news
       }
     } catch {
-      // The next forwarder is told anyway, and a round that finds a difference tells this one again.
+      // The next forwarder gets the targets when it starts. The next round sends them to this one again when they differ.
     } finally {
       this.#saying = undefined
     }

@@ -1,4 +1,4 @@
-import type { ControlClient } from '../../control/client.ts'
+import type { Linked } from '../../control/link.ts'
 import { errorCode } from '../../os/failure.ts'
 import { judgePidFile, type PidFile } from '../../record/pid-file.ts'
 import { type GatewayHealth, gatewayHealth } from '../../record/shapes/gateway-health.ts'
@@ -12,7 +12,7 @@ const answerWithinMs = 1500
 export type Answered = GatewayHealth | 'starting' | 'silent' | 'absent'
 
 /** Asks the gateway that holds the control socket how it is. */
-export async function askGateway(connection: ControlClient | 'absent' | 'silent'): Promise<Answered> {
+export async function askGateway(connection: Linked): Promise<Answered> {
   if (typeof connection === 'string') return connection
   for (const _attempt of [1, 2]) {
     try {

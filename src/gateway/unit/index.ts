@@ -14,6 +14,7 @@ import {
 import type { GatewayProcessOptions } from '../../config/gateway-process-options.ts'
 import { parseHostAndPort } from '../../config/values.ts'
 import { variablesIn } from '../../config/variables.ts'
+import { ControlLink } from '../../control/link.ts'
 import { errorText } from '../../os/failure.ts'
 import { readRegularFile } from '../../os/regular-file.ts'
 import { findPortHolder } from '../../process/port-holder.ts'
@@ -26,7 +27,6 @@ import type { Probed, ProbeRequest, Start, Told, Unit, UnitPolicy, Vocabulary } 
 import { endLeftovers } from '../upstream/leftovers.ts'
 import { type Answered, askGateway, diagnoseGateway } from './check.ts'
 import { gatewayWords, startGateway } from './gateway-process.ts'
-import { GatewayLink } from './link.ts'
 import { gatewayVocabulary } from './vocabulary.ts'
 
 /** What the configuration says of the gateway. */
@@ -61,7 +61,7 @@ export class GatewayUnit implements Unit<GatewayHealth> {
   readonly files = {}
   readonly labels = {}
   readonly #around: GatewaySurroundings
-  readonly #link: GatewayLink
+  readonly #link: ControlLink
   #configuration: GatewayUnitConfiguration
   #vocabulary: Vocabulary
   #lost: () => void = () => {}
@@ -72,7 +72,10 @@ export class GatewayUnit implements Unit<GatewayHealth> {
     this.#configuration = configuration
     this.#around = around
     this.#vocabulary = gatewayVocabulary(placeOf(configuration)?.port)
-    this.#link = new GatewayLink(this.#file(fileNames.gatewaySocket), () => this.#lost())
+    this.#link = new ControlLink(
+      () => this.#file(fileNames.gatewaySocket),
+      () => this.#lost(),
+    )
   }
 
   get policy(): UnitPolicy {

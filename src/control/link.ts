@@ -1,0 +1,82 @@
+import { errorCode, errorText } from '../os/failure.ts'
+import { ShortageError, shortageOf } from '../os/shortage.ts'
+import { type ControlClient, connectControl, holderAfter } from './client.ts'
+
+/** An open connection, or why there is none: `absent`, nobody holds the socket; `silent`, who holds it does not answer. */
+export type Linked = ControlClient | 'absent' | 'silent'
+
+/**
+ * The one connection that a monitor keeps to a process that it looks after. Its end is the first sign of a death, since the kernel ends the
+ * connections of a process that dies.
+ */
+export class ControlLink {
+  readonly #file: () => string
+  readonly #ended: () => void
+  readonly #denied: string
+  #connection: ControlClient | undefined
+  /** Under way: a second one would be kept by nobody. */
+  #connecting: Promise<Linked> | undefined
+  #isClosed = false
+
+  /**
+   * @param file the control socket, as it is now.
+   * @param ended called when the connection has ended by itself.
+   * @param denied what to do when the system does not allow the connection (EACCES), with what separates it from the reason.
+   */
+  constructor(file: () => string, ended: () => void, denied = '') {
+    this.#file = file
+    this.#ended = ended
+    this.#denied = denied
+  }
+
+  /**
+   * @throws ShortageError when this process lacks what is needed to connect, Error when it may not (EACCES): neither says anything about the
+   *   holder of the socket.
+   */
+  async connect(): Promise<Linked> {
+    if (this.#connection !== undefined) return this.#connection
+    this.#connecting ??= this.#connect().finally(() => {
+      this.#connecting = undefined
+    })
+    return await this.#connecting
+  }
+
+  async #connect(): Promise<Linked> {
+    try {
+      const connection = await connectControl(this.#file())
+      // Nobody watches any more; kept open, it would keep this process alive.
+      if (this.#isClosed) {
+        connection.close()
+        return 'silent'
+      }
+      this.#connection = connection
+      void connection.closed.then(() => {
+        if (this.#connection !== connection) return
+        this.#connection = undefined
+        this.#ended()
+      })
+      return connection
+    } catch (error) {
+      const code = errorCode(error)
+      const shortage = shortageOf(code)
+      if (shortage !== undefined) throw new ShortageError(shortage)
+      const holder = holderAfter(error)
+      if (holder !== 'unknown') return holder
+      throw new Error(
+        `its control socket cannot be opened: ${errorText(error)}${code === 'EACCES' ? this.#denied : ''}`,
+      )
+    }
+  }
+
+  /** Lets go of the connection, or of this one only. The next `connect` reaches whoever holds the socket then. `ended` is not called. */
+  drop(only = this.#connection): void {
+    if (this.#connection !== only) return
+    this.#connection = undefined
+    only?.close()
+  }
+
+  close(): void {
+    this.#isClosed = true
+    this.drop()
+  }
+}
