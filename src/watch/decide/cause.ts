@@ -168,9 +168,8 @@ export interface Impossible {
   readonly what: string
 }
 
-/** What an effect `log` or `alert` tells. */
-export type News =
-  | Failed
+/** What is decided, and told as it is. */
+type ToldAct =
   | Blocked
   | Postponed
   | Paused
@@ -183,9 +182,14 @@ export type News =
   | Adopting
   | Detached
   | TakingRest
+  | Impossible
+
+/** What an effect `log` or `alert` tells. */
+export type News =
+  | Failed
+  | ToldAct
   /** Those that were waited for are gone. */
   | { readonly code: 'rest-gone'; readonly pid: number }
-  | Impossible
   /** It has never run. */
   | { readonly code: 'absent' }
   | { readonly code: 'started' | 'adopted' | 'handed-over'; readonly pid: number }
@@ -283,20 +287,8 @@ type Act =
   | { readonly code: 'quiet' }
   /** An order changes nothing. */
   | { readonly code: 'unchanged' }
-  | Impossible
+  | ToldAct
   | Well
-  | Postponed
-  | Paused
-  | Short
-  | Blocked
-  | LeftToSupervisor
-  | KeptBySupervisor
-  | WaitsFor
-  | Completed
-  | Replacing
-  | Adopting
-  | Detached
-  | TakingRest
   | { readonly code: 'looked-first' }
   | { readonly code: 'starting'; readonly atOnce: AtOnce }
   | {

@@ -5,7 +5,7 @@ import type { ProcessIdentity } from '../../process/identity.ts'
 import type { ProcessEnd } from '../../process/start.ts'
 import type { ProcessSummary } from '../../process/summary.ts'
 import type { LimitedResource } from '../../record/limit-words.ts'
-import type { LimitsMemory, ResourceUsage } from '../../record/shapes/runtime-state.ts'
+import { type LimitsMemory, phases, type ResourceUsage } from '../../record/shapes/runtime-state.ts'
 import type { DetachedPolicy, Diagnosis, Fault, Stray } from '../unit.ts'
 import type { Cause, Detached, News, Reason, Supervisor } from './cause.ts'
 
@@ -262,21 +262,10 @@ export type Observation =
  */
 export type UnitOrder = 'start' | 'stop' | 'restart' | 'hand-over' | 'retry' | 'renew' | 'adopt' | 'end'
 
-/** The columns of `transitions.ts`: the phases, and one of them in two. */
-export const columns = [
-  'unknown',
-  /** Not looked at yet, and to be ended. */
-  'unwanted',
-  'starting',
-  'running',
-  'stopping',
-  'backoff',
-  'flapping',
-  'awaiting',
-  'blocked',
-  'detached',
-  'down',
-] as const
+const [unknown, ...known] = phases
+
+/** The columns of `transitions.ts`: the phases, the first one in two. `unwanted` = not looked at yet, and to be ended. */
+export const columns = [unknown, 'unwanted', ...known] as const
 
 export type Column = (typeof columns)[number]
 
