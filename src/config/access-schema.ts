@@ -23,7 +23,7 @@ export const scope = z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]+$/, 'is no scop
 const oauth = z.strictObject({
   issuer: oneOrMore(text(parseUrl))
     .optional()
-    .describe('URL of who issues tokens, as it stands in them; several as a list'),
+    .describe('URL of the issuer, the same as iss in its tokens; several as a list'),
   audience: oneOrMore(z.string().min(1))
     .optional()
     .describe('what tokens may be for, beside the URL of this gateway'),

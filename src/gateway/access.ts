@@ -85,7 +85,7 @@ export class Access {
     }
     // It may have been made for another gateway: here nobody needs one.
     if (this.#allowNone) return { ok: true, principal: anonymous }
-    // A right key is never locked out. A source with too many wrong keys is told only to wait.
+    // A right key is never locked out. A source that has shown too many wrong keys gets 429 for further wrong ones.
     const waits = this.#attempts.waitMs(from)
     if (waits === 0) this.#attempts.failed(from)
     const waitMs = this.#attempts.waitMs(from)

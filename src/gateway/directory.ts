@@ -30,7 +30,7 @@ export interface Missing {
 
 const namedKinds: readonly ListKind[] = ['tools', 'prompts']
 
-/** Which part of everything is offered, to whom and where. */
+/** What a client sees of everything that the gateway serves: by its key, its profile and the address that it uses. */
 export interface OfferedPart {
   /** Whether a connector of this id belongs to it, as the configuration is now. */
   readonly sees: (connector: string) => boolean

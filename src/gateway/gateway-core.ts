@@ -40,7 +40,7 @@ export interface ConnectorChange {
   readonly changed: readonly string[]
 }
 
-/** What a call is told that has no answer when the gateway ends. */
+/** The error of a call that is still under way when the gateway ends. */
 const endedDuringCall = 'the gateway ended before the answer came; whether the call had an effect is unknown'
 
 /** ms after a change in which further changes are gathered into the same notification. */
@@ -103,8 +103,8 @@ export class GatewayCore implements SessionSurroundings {
   }
 
   /**
-   * Serves these from now on. Only those that have changed are restarted, and calls under way are finished where they are; clients stay, and
-   * are told which lists have changed.
+   * Serves these from now on. It restarts only those that have changed, lets running calls finish where they are, keeps its
+   * clients, and tells them which lists have changed.
    */
   reconfigure(connectors: readonly ConnectorConfiguration[]): ConnectorChange {
     const before = new Map(this.#upstreams.map((upstream) => [upstream.id, upstream]))

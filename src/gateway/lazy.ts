@@ -7,7 +7,7 @@ import { RpcError, rpcCode } from './protocol/errors.ts'
 
 export const lazyNames = { find: 'find_tools', describe: 'describe_tool', call: 'call_tool' } as const
 
-/** Found tools that are told at once, where nothing else is asked for, and at most. */
+/** How many tools one answer of find_tools holds: when the client does not say, and at most. */
 const usualLimit = 10
 const longestLimit = 50
 

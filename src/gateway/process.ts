@@ -35,7 +35,7 @@ const heartbeatMs = 5000
 const finishMs = 5000
 const endMs = 9000
 
-/** The gateway while this process is it: it holds the control socket, serves, and ends when it is told to. */
+/** The gateway while this process is it: it holds the control socket, serves clients, and ends at a signal or an order. */
 export class GatewayProcess {
   readonly #options: GatewayOptions
   readonly #startedAt = wallTime()

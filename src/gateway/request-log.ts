@@ -5,7 +5,7 @@ import { monotonicMs } from '../os/clock.ts'
 const linesPerSecond = 20
 const burst = 200
 
-/** Lines about single requests. Beyond a rate they are counted, and their number is told. */
+/** Lines about single requests. Above a rate it writes no line for each, but one with their number. */
 export class RequestLog {
   readonly #log: Log
   #credit = burst

@@ -71,7 +71,7 @@ const noInfo = JSON.stringify({ name: 'unknown', version: '0' })
 /** How long a list waits for servers that start, in ms: a client that does not hear of changes would never see their tools. */
 const listWaitMs = 10_000
 
-/** ms that a client may keep a list. It is told of changes. */
+/** ms for which a client may keep a list. The gateway notifies it of changes before. */
 const listTtlMs = 5000
 
 /** What the newer generation has no more. */

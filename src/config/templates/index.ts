@@ -44,7 +44,7 @@ export interface Expanded {
 
 /**
  * Puts the templates' keys into the entries of `programs` that name one. What is no list of entries is left as it is.
- * @param broken templates that are there and cannot be used, which is told elsewhere.
+ * @param broken names of templates that cannot be used; the caller has reported them.
  */
 export function withTemplates(
   content: unknown,

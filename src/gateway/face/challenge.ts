@@ -1,6 +1,6 @@
 import type { Tokens } from '../oauth/tokens.ts'
 
-/** What a client is told that must show something else (RFC 6750, RFC 9728). */
+/** What a refusal asks of the client: another token, or one with more scopes (RFC 6750, RFC 9728). */
 export interface Challenge {
   readonly error?: 'invalid_token' | 'insufficient_scope'
   readonly description?: string

@@ -5,7 +5,7 @@ const sent =
   /^(accept|authorization|content-type|last-event-id|x-api-key|api-key|mcp-[a-z0-9-]+|traceparent|tracestate|baggage)$/
 const read = 'Mcp-Session-Id, WWW-Authenticate, Retry-After'
 
-/** s that a browser may keep what it was told. */
+/** Seconds for which a browser may keep the answer to a preflight. */
 const keptSeconds = '600'
 
 /**

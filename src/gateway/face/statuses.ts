@@ -2,7 +2,7 @@ import { rpcCode } from '../protocol/errors.ts'
 import { readMessage } from '../protocol/message.ts'
 import type { Visit } from './visit.ts'
 
-/** How an error is told in HTTP as well, by its code; any other one is an answer like others: 200. */
+/** The HTTP status of an error, by its JSON-RPC code. An error with another code is answered with 200. */
 export type Statuses = Readonly<Partial<Record<number, number>>>
 
 /** Revision 2026-07-28 demands these. */

@@ -13,7 +13,7 @@ export interface Visit {
   readonly directory: Directory
   /** A client on this machine is understood although it leaves out what the specification demands. */
   readonly isLenient: boolean
-  /** What a client is told that must show something else. */
+  /** What the refusal asks of the client. */
   readonly challenge: (more: Challenge) => string
 }
 

@@ -16,7 +16,7 @@ const againMs = 5000
 
 /** Who issues tokens: its document and its keys, asked for when they are first needed. Where it does not answer, what was known goes on to hold. */
 export class Issuer {
-  /** As it stands in tokens. */
+  /** The same as `iss` in its tokens. */
   readonly url: string
   #document: IssuerDocument | undefined
   #keys: JWTVerifyGetKey | undefined

@@ -34,7 +34,7 @@ export type TokenJudgement =
   /** It cannot be judged now: its issuer does not answer. */
   | { readonly kind: 'unjudged'; readonly why: string }
 
-/** Signatures with a key pair alone: whoever can check another kind can make it, and `none` is none. */
+/** Only signatures made with a key pair count. Who can check a signature with a shared secret can also make one, and `none` signs nothing. */
 const algorithms = [
   ...['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512'],
   ...['ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519'],
