@@ -35,13 +35,17 @@ class NeverReady extends LockUnit {
   }
 
   override async probe(): Promise<Probed<LockHealth>> {
-    const identity = this.#identity
-    const isThere = identity !== undefined && judgeProcess(identity) === 'alive'
+    const identity = this.living
     if (this.#isHeld) await new Promise<void>((resolve) => (this.#letThrough = resolve))
-    const diagnosis = isThere
+    const diagnosis = identity
       ? ({ condition: 'healthy', process: { identity, uptimeMs: 1, supervisor: null } } as const)
       : ({ condition: 'dead', fault: { code: 'no-keeper' } } as const)
     return { diagnosis, health: undefined, optionsMatch: true, holder: undefined }
+  }
+
+  /** Its process; undefined = it is gone. */
+  get living(): ProcessIdentity | undefined {
+    return this.#identity && judgeProcess(this.#identity) === 'alive' ? this.#identity : undefined
   }
 
   holdLooks(): void {
@@ -72,6 +76,8 @@ describe('A start that is given up', () => {
     unit.holdLooks()
     const looked = watcher.check()
     await until('the start is given up', async () => watcher.state.phase.id === 'backoff' || undefined)
+    // What was killed may take a moment to end: the next case is about that.
+    await until('its process is gone', async () => unit.living === undefined || undefined)
     unit.letThrough()
     await looked
     expect(watcher.state.phase.id).toBe('backoff')
