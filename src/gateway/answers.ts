@@ -1,12 +1,4 @@
-import {
-  isObjectAt,
-  type Member,
-  membersOf,
-  rebuilt,
-  stringOf,
-  textOf,
-  withMembers,
-} from './protocol/json-text.ts'
+import { isObjectAt, membersOf, rebuilt, stringIn, textOf, withMembers } from './protocol/json-text.ts'
 import { type Message, paramsOf, readMessage, resultText, withId } from './protocol/message.ts'
 import type { Era } from './protocol/revisions.ts'
 
@@ -55,16 +47,6 @@ export function responsesIn(message: Message): ReadonlyMap<string, string> {
   const member = paramsOf(message).get('inputResponses')
   if (member === undefined || !isObjectAt(text, member)) return new Map()
   return new Map([...membersOf(text, member.start)].map(([key, value]) => [key, textOf(text, value)]))
-}
-
-/** A string among members; undefined when it is missing or no string. */
-export function stringIn(
-  text: string,
-  members: ReadonlyMap<string, Member>,
-  name: string,
-): string | undefined {
-  const member = members.get(name)
-  return member === undefined || text[member.start] !== '"' ? undefined : stringOf(text, member)
 }
 
 /** A request with another value for a parameter. @param value as JSON text. */

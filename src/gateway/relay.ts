@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto'
-import { finished, inputIn, responsesIn, stringIn, withParam } from './answers.ts'
+import { finished, inputIn, responsesIn, withParam } from './answers.ts'
 import { type ClientAsks, missingCapability, unableTo } from './client-asks.ts'
 import { HeldCall, type ParkedCalls } from './parked-calls.ts'
 import { RpcError, rpcCode } from './protocol/errors.ts'
-import { textOf } from './protocol/json-text.ts'
+import { stringIn, textOf } from './protocol/json-text.ts'
 import {
   idOf,
   type Message,

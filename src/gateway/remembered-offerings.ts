@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import type { ConnectorConfiguration } from '../config/connector-configuration.ts'
 import { writeFileAtomically } from '../os/atomic-file.ts'
 import { readRegularFile } from '../os/regular-file.ts'
-import type { ServerFacts } from './upstream/connection.ts'
+import type { ServerFacts } from './upstream/handshake.ts'
 import type { Upstream } from './upstream/index.ts'
 import { allListKinds, type ListKind, type Offering, offeringOf } from './upstream/offering.ts'
 

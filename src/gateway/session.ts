@@ -1,6 +1,6 @@
 import type { Log } from '../log/index.ts'
 import { version } from '../os/version.ts'
-import { stringIn, withParam } from './answers.ts'
+import { withParam } from './answers.ts'
 import { ClientAsks } from './client-asks.ts'
 import type { ClientRoster } from './client-roster.ts'
 import type { Directory, Route } from './directory.ts'
@@ -10,7 +10,7 @@ import { matches } from './names.ts'
 import type { ParkedCalls } from './parked-calls.ts'
 import type { Principal } from './principal.ts'
 import { endingData, errorText, RpcError, rpcCode, secondsToWait } from './protocol/errors.ts'
-import { isObjectAt, type Member, membersOf, textOf } from './protocol/json-text.ts'
+import { isObjectAt, type Member, membersOf, stringIn, textOf } from './protocol/json-text.ts'
 import {
   idOf,
   isRequest,

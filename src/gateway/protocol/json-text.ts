@@ -200,3 +200,19 @@ export function withMembers(text: string, members: string): string {
   const isEmpty = text.charCodeAt(skipSpace(text, inside)) === 0x7d
   return `${text.slice(0, inside)}${isEmpty ? members : `${members},`}${text.slice(inside)}`
 }
+
+/** A string among the members of an object; undefined when it is missing or no string. */
+export function stringIn(
+  text: string,
+  members: ReadonlyMap<string, Member>,
+  name: string,
+): string | undefined {
+  const member = members.get(name)
+  return member !== undefined && isStringAt(text, member) ? stringOf(text, member) : undefined
+}
+
+/** A value among the members of an object, as parsed; undefined when it is missing. @throws SyntaxError */
+export function valueIn(text: string, members: ReadonlyMap<string, Member>, name: string): unknown {
+  const member = members.get(name)
+  return member === undefined ? undefined : JSON.parse(textOf(text, member))
+}

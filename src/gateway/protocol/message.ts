@@ -1,3 +1,4 @@
+import { RpcError, rpcCode } from './errors.ts'
 import {
   isObjectAt,
   isStringAt,
@@ -79,6 +80,12 @@ export function stringParam(message: Message, name: string): string | undefined 
 export function metaOf(text: string, members: ReadonlyMap<string, Member>): ReadonlyMap<string, Member> {
   const meta = members.get('_meta')
   return meta !== undefined && isObjectAt(text, meta) ? membersOf(text, meta.start) : new Map()
+}
+
+/** @throws RpcError when the answer has no object for a result. */
+export function resultOf({ text, result }: Message): Span {
+  if (result !== undefined && isObjectAt(text, result)) return result
+  throw new RpcError(rpcCode.invalidRequest, 'its answer has no result')
 }
 
 /** A request, or with `id` undefined a notification. @param params as JSON text. */

@@ -1,36 +1,11 @@
-import { version } from '../../os/version.ts'
 import { RpcError, rpcCode } from '../protocol/errors.ts'
-import {
-  elementsOf,
-  isObjectAt,
-  isStringAt,
-  type Member,
-  membersOf,
-  NotJson,
-  rebuilt,
-  type Span,
-  spliced,
-  stringOf,
-  textOf,
-} from '../protocol/json-text.ts'
-import {
-  idOf,
-  isRequest,
-  type Message,
-  messageText,
-  metaOf,
-  paramsOf,
-  readMessage,
-  resultText,
-} from '../protocol/message.ts'
-import {
-  type Era,
-  envelopeKeys,
-  metaKey,
-  modernRevision,
-  newestLegacyRevision,
-} from '../protocol/revisions.ts'
+import { elementsOf, NotJson, spliced, textOf } from '../protocol/json-text.ts'
+import { idOf, isRequest, type Message, messageText, paramsOf, readMessage } from '../protocol/message.ts'
+import type { Era } from '../protocol/revisions.ts'
 import type { Call, CallingClient, ClientAnswer } from './call.ts'
+import { ourEnvelope, type ServerFacts, shakeHands } from './handshake.ts'
+import { outgoing } from './outgoing.ts'
+import { ServerAsks } from './server-asks.ts'
 import { SessionLost, type Wire, type WireEvents, type WireFacts } from './wire.ts'
 
 /** A server has gone, or does not answer. */
@@ -42,17 +17,6 @@ export class ConnectionLost extends Error {
     super(message)
     this.isUntouched = isUntouched
   }
-}
-
-/** What a server says of itself. */
-export interface ServerFacts {
-  readonly era: Era
-  readonly revision: string
-  /** As parsed; only their presence is looked at. */
-  readonly capabilities: Readonly<Record<string, unknown>>
-  readonly instructions: string | undefined
-  /** JSON text of `serverInfo`. */
-  readonly info: string | undefined
 }
 
 export interface ConnectionEvents {
@@ -79,35 +43,15 @@ interface Pending {
   readonly failed: (problem: Error) => void
 }
 
-const ourInfo = JSON.stringify({ name: 'port-watchdog', title: 'port-watchdog', version })
-
-/** What a client may be asked. Which one can what is known only when it calls: who cannot answers with an error. */
-const ourCapabilities = JSON.stringify({
-  roots: { listChanged: true },
-  sampling: { tools: {}, context: {} },
-  elicitation: { form: {}, url: {} },
-})
-
-/** ms that a server has to answer or refuse `server/discover`, before it is asked in the older way. */
-const discoverWaitMs = 3000
-
-/** The error that a server gets which asks for somebody who cannot be told. */
-const nobody = JSON.stringify({
-  code: rpcCode.methodNotFound,
-  message:
-    'the gateway cannot tell which client this request is for: several have calls under way, or none has',
-})
-
 /**
- * One connection to an MCP server: its handshake in either generation, the numbers of requests, and who gets what arrives. The text of a
- * message goes through as it is, but for its id, its progress token, and in `_meta` what the other generation does not know.
+ * One connection to an MCP server: the numbers of requests (outgoing.ts says what else changes in their text), and who gets what arrives.
+ * handshake.ts opens it; server-asks.ts takes what the server asks meanwhile.
  */
 export class Connection {
   readonly #wire: Wire
   readonly #events: ConnectionEvents
   readonly #pending = new Map<number, Pending>()
-  /** Requests of the server that wait for a client, by their id as JSON text. */
-  readonly #asks = new Map<string, AbortController>()
+  readonly #asks: ServerAsks
   readonly #whenQuiet: (() => void)[] = []
   #nextId = 1
   #facts: ServerFacts | undefined
@@ -122,6 +66,7 @@ export class Connection {
       unanswered: (id, problem) => this.#pending.get(id)?.failed(lostBy(problem)),
       closed: (problem) => this.#closed(problem),
     })
+    this.#asks = new ServerAsks((text) => this.#wire.send(text, { id: undefined, method: undefined }))
   }
 
   /** @throws Error before the handshake. */
@@ -144,7 +89,7 @@ export class Connection {
   }
 
   /**
-   * Finds out which generation the server speaks: `server/discover` first, `initialize` when that is refused, or passed over for a while.
+   * Finds out which generation the server speaks, and opens the connection in it.
    * @param known what it spoke last time; then only that is tried.
    * @param client whose own connection this is; undefined = it is for all.
    * @throws ConnectionLost, RpcError
@@ -154,102 +99,21 @@ export class Connection {
     signal: AbortSignal,
     client: Pick<CallingClient, 'capabilities'> | undefined,
   ): Promise<ServerFacts> {
-    const capabilities = client?.capabilities ?? ourCapabilities
-    this.#facts =
-      (known === 'legacy' ? undefined : await this.#tryModern(known, signal)) ??
-      (await this.#initialize(capabilities, signal))
+    const ask = (method: string, params: string) => this.#request({ method, params, signal })
+    this.#facts = await shakeHands(ask, known, client?.capabilities)
     this.#wire.speaks(this.#facts.revision)
     if (this.#facts.era === 'legacy') this.notify('notifications/initialized')
     return this.#facts
-  }
-
-  /** @returns undefined when the server is to be asked by `initialize`. */
-  async #tryModern(known: Era | undefined, signal: AbortSignal): Promise<ServerFacts | undefined> {
-    const discovered = this.#discover(signal)
-    if (known === 'modern') return discovered
-    const answer = discovered.catch((error: unknown) => {
-      if (error instanceof RpcError) return undefined
-      throw error
-    })
-    let timer: NodeJS.Timeout | undefined
-    const patience = new Promise<undefined>((resolve) => {
-      timer = setTimeout(() => resolve(undefined), discoverWaitMs)
-    })
-    // What comes of it later is of no use any more.
-    answer.catch(() => {})
-    try {
-      return await Promise.race([answer, patience])
-    } finally {
-      clearTimeout(timer)
-    }
-  }
-
-  async #discover(signal: AbortSignal): Promise<ServerFacts> {
-    const answer = await this.ask('server/discover', {}, signal, 'modern')
-    const members = membersOf(answer.text, resultOf(answer).start)
-    const versions = parsedMember(answer.text, members, 'supportedVersions')
-    if (!Array.isArray(versions) || !versions.includes(modernRevision))
-      throw new RpcError(rpcCode.unsupportedVersion, 'it does not speak 2026-07-28')
-    const info = metaOf(answer.text, members).get(metaKey.serverInfo) ?? members.get('serverInfo')
-    return this.#factsOf(answer.text, members, 'modern', modernRevision, info)
-  }
-
-  async #initialize(capabilities: string, signal: AbortSignal): Promise<ServerFacts> {
-    const params = `{"protocolVersion":"${newestLegacyRevision}","capabilities":${capabilities},"clientInfo":${ourInfo}}`
-    const answer = await this.#request({
-      method: 'initialize',
-      text: messageText('0', 'initialize', params),
-      signal,
-    })
-    const members = membersOf(answer.text, resultOf(answer).start)
-    const revision = parsedMember(answer.text, members, 'protocolVersion')
-    if (typeof revision !== 'string')
-      throw new RpcError(rpcCode.invalidRequest, 'its answer names no revision')
-    return this.#factsOf(answer.text, members, 'legacy', revision, members.get('serverInfo'))
-  }
-
-  #factsOf(
-    text: string,
-    members: ReadonlyMap<string, Member>,
-    era: Era,
-    revision: string,
-    info: Span | undefined,
-  ): ServerFacts {
-    const capabilities = parsedMember(text, members, 'capabilities')
-    const instructions = parsedMember(text, members, 'instructions')
-    return {
-      era,
-      revision,
-      capabilities:
-        typeof capabilities === 'object' && capabilities !== null
-          ? (capabilities as Readonly<Record<string, unknown>>)
-          : {},
-      instructions: typeof instructions === 'string' ? instructions : undefined,
-      info: info && textOf(text, info),
-    }
   }
 
   /**
    * A request of the gateway itself.
    * @throws RpcError when the server refuses it, ConnectionLost.
    */
-  ask(
-    method: string,
-    params: Readonly<Record<string, unknown>>,
-    signal: AbortSignal,
-    era: Era = this.facts.era,
-  ): Promise<Message> {
-    const own = era === 'modern' ? { ...params, _meta: this.#ourEnvelope() } : params
+  ask(method: string, params: Readonly<Record<string, unknown>>, signal: AbortSignal): Promise<Message> {
+    const own = this.facts.era === 'modern' ? { ...params, _meta: ourEnvelope } : params
     const about = typeof params.uri === 'string' ? params.uri : undefined
-    return this.#request({ method, text: messageText('0', method, JSON.stringify(own)), signal, about })
-  }
-
-  #ourEnvelope() {
-    return {
-      [metaKey.protocolVersion]: modernRevision,
-      [metaKey.clientInfo]: JSON.parse(ourInfo),
-      [metaKey.clientCapabilities]: JSON.parse(ourCapabilities),
-    }
+    return this.#request({ method, params: JSON.stringify(own), signal, about })
   }
 
   /** A notification of the gateway itself. @param params as JSON text. */
@@ -264,55 +128,20 @@ export class Connection {
    */
   call(call: Call): Promise<Message> {
     const id = this.#nextId++
-    const { text, progressToken } = this.#outgoing(call, id)
+    const { text, progressToken } = outgoing(call, id, this.facts.era)
     return this.#begin(id, text, call.method, call.about?.value, call.signal, call, progressToken)
-  }
-
-  /** The text of a client's request as the server is to get it. */
-  #outgoing(call: Call, id: number): { text: string; progressToken: string | undefined } {
-    const { message, about, client } = call
-    const { era } = this.facts
-    const { text } = message
-    const params = paramsOf(message)
-    const meta = metaOf(text, params)
-    const token = meta.get('progressToken')
-    const progressToken = token && textOf(text, token)
-    const metaSet: Record<string, string> = token === undefined ? {} : { progressToken: String(id) }
-    const set: Record<string, string> =
-      about === undefined ? {} : { [about.parameter]: JSON.stringify(about.value) }
-    const drop: string[] = []
-    if (client.era === 'legacy' && era === 'modern') {
-      metaSet[metaKey.protocolVersion] = JSON.stringify(modernRevision)
-      metaSet[metaKey.clientInfo] = client.info
-      metaSet[metaKey.clientCapabilities] = client.capabilities
-      if (client.logLevel !== undefined) metaSet[metaKey.logLevel] = JSON.stringify(client.logLevel)
-    }
-    const foreign = client.era === 'modern' && era === 'legacy' ? envelopeKeys : []
-    if (foreign.length > 0) drop.push('inputResponses', 'requestState')
-    if (Object.keys(metaSet).length > 0 || foreign.some((key) => meta.has(key))) {
-      const changed = rebuilt(text, meta, { set: metaSet, drop: foreign })
-      if (changed === '{}') drop.push('_meta')
-      else set._meta = changed
-    }
-    const edits = [{ ...(message.id ?? { start: 0, end: 0 }), by: String(id) }]
-    if (Object.keys(set).length > 0 || drop.some((key) => params.has(key))) {
-      const changed = rebuilt(text, params, { set, drop })
-      if (message.params !== undefined) edits.push({ ...message.params, by: changed })
-      else return { text: messageText(String(id), call.method, changed), progressToken }
-    }
-    return { text: spliced(text, edits), progressToken }
   }
 
   async #request(asked: {
     readonly method: string
-    readonly text: string
+    /** JSON text. */
+    readonly params: string
     readonly signal: AbortSignal
     readonly about?: string | undefined
   }): Promise<Message> {
     const id = this.#nextId++
-    const { method, signal, about } = asked
-    const message = readMessage(asked.text)
-    const text = spliced(asked.text, [{ ...(message.id ?? { start: 0, end: 0 }), by: String(id) }])
+    const { method, params, signal, about } = asked
+    const text = messageText(String(id), method, params)
     const answer = await this.#begin(id, text, method, about, signal, undefined, undefined)
     if (answer.error === undefined) return answer
     const {
@@ -396,7 +225,7 @@ export class Connection {
   #closed(problem: Error): void {
     this.#lost = problem
     for (const { failed } of [...this.#pending.values()]) failed(lostBy(problem))
-    for (const ask of this.#asks.values()) ask.abort()
+    this.#asks.close()
     this.#events.closed(problem)
   }
 
@@ -420,7 +249,7 @@ export class Connection {
     // A client could not read it, and all that it is offered would go with one bad entry of a list.
     if (!isJson(text)) this.#unreadable(message)
     else if (message.method === undefined) this.#answered(message)
-    else if (isRequest(message)) this.#askedBy(message, message.method, exchange)
+    else if (isRequest(message)) this.#asks.take(message, message.method, this.#addressee(exchange))
     else this.#notified(message, message.method, exchange)
   }
 
@@ -449,7 +278,7 @@ export class Connection {
     }
     if (method === 'notifications/cancelled') {
       const id = paramsOf(message).get('requestId')
-      if (id !== undefined) this.#asks.get(textOf(message.text, id))?.abort()
+      if (id !== undefined) this.#asks.cancelled(textOf(message.text, id))
       return
     }
     const isLog = method === 'notifications/message'
@@ -459,35 +288,13 @@ export class Connection {
     else call.notify(message.text)
   }
 
-  /** A request of the server, for the client whose call it belongs to. */
-  #askedBy(message: Message, method: string, exchange: number | undefined): void {
-    const id = idOf(message)
-    const answer = (text: string) => this.#wire.send(text, { id: undefined, method: undefined })
-    if (method === 'ping') return answer(resultText(id, '{}'))
-    const params = message.params && textOf(message.text, message.params)
-    const over = new AbortController()
+  /** Whom a request of the server is for. */
+  #addressee(exchange: number | undefined) {
     const isShared = exchange === undefined
     const call = isShared ? this.#onlyCall() : this.#pending.get(exchange)?.call
     // Of several clients with calls under way none is certainly meant.
     const isUnclear = call === undefined && isShared && this.#hasCalls()
-    const key =
-      message.id !== undefined && isStringAt(message.text, message.id)
-        ? stringOf(message.text, message.id)
-        : id
-    const asked =
-      call?.ask({ method, params, key, signal: over.signal }) ??
-      (isUnclear ? undefined : this.#events.asked(method, params, over.signal))
-    if (asked === undefined) return answer(`{"jsonrpc":"2.0","id":${id},"error":${nobody}}`)
-    this.#asks.set(id, over)
-    void asked
-      .catch((problem: unknown): ClientAnswer => ({ ok: false, error: errorOf(problem) }))
-      .then((given) => {
-        this.#asks.delete(id)
-        if (over.signal.aborted) return
-        answer(
-          given.ok ? resultText(id, given.result) : `{"jsonrpc":"2.0","id":${id},"error":${given.error}}`,
-        )
-      })
+    return { call, otherwise: isUnclear ? () => undefined : this.#events.asked }
   }
 
   #hasCalls(): boolean {
@@ -517,37 +324,4 @@ function isJson(text: string): boolean {
 
 function lostBy(problem: Error): ConnectionLost {
   return new ConnectionLost(problem.message, problem instanceof SessionLost)
-}
-
-function errorOf(problem: unknown): string {
-  const { code, message, data } =
-    problem instanceof RpcError
-      ? problem
-      : {
-          code: rpcCode.internalError,
-          message: problem instanceof Error ? problem.message : String(problem),
-          data: undefined,
-        }
-  return JSON.stringify({ code, message, ...(data === undefined ? {} : { data }) })
-}
-
-/** @throws RpcError when the answer has no object for a result. */
-export function resultOf({ text, result }: Message): Span {
-  if (result !== undefined && isObjectAt(text, result)) return result
-  throw new RpcError(rpcCode.invalidRequest, 'its answer has no result')
-}
-
-function parsedMember(text: string, members: ReadonlyMap<string, Member>, name: string): unknown {
-  const member = members.get(name)
-  return member === undefined ? undefined : JSON.parse(textOf(text, member))
-}
-
-/** A string member of the result; undefined when it is missing. */
-export function stringMember(
-  text: string,
-  members: ReadonlyMap<string, Member>,
-  name: string,
-): string | undefined {
-  const member = members.get(name)
-  return member !== undefined && isStringAt(text, member) ? stringOf(text, member) : undefined
 }

@@ -1,7 +1,8 @@
 /**
  * upstream/: an MCP server behind the gateway, whatever its transport and generation.
  *
- *   Upstream (this file: on demand, single start, back-off, idle end) -> Connection (connection.ts: handshake, numbers, who gets what)
+ *   Upstream (this file: on demand, single start, back-off, idle end)
+ *     -> Connection (connection.ts: numbers, who gets what; handshake.ts opens it, outgoing.ts and server-asks.ts are its two directions)
  *     -> Wire (wire.ts; stdio-wire.ts, http-wire.ts, sse-wire.ts: bytes) -> the server
  *
  * What it offers is read by offering.ts and kept while it sleeps. A new transport is a `Wire` and a line of `wireOf` below.
@@ -16,7 +17,8 @@ import { errorText } from '../../os/failure.ts'
 import type { Message } from '../protocol/message.ts'
 import type { Era } from '../protocol/revisions.ts'
 import type { CallingClient, ClientAnswer } from './call.ts'
-import { Connection, ConnectionLost, type ServerFacts } from './connection.ts'
+import { Connection, ConnectionLost } from './connection.ts'
+import type { ServerFacts } from './handshake.ts'
 import { httpWire } from './http-wire.ts'
 import { markOf } from './leftovers.ts'
 import { allListKinds, emptyOffering, type ListKind, listOf, type Offering } from './offering.ts'

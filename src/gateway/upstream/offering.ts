@@ -1,6 +1,15 @@
 import { RpcError, rpcCode } from '../protocol/errors.ts'
-import { elementsOf, membersOf, rebuilt, type Span, spliced, textOf } from '../protocol/json-text.ts'
-import { type Connection, resultOf, stringMember } from './connection.ts'
+import {
+  elementsOf,
+  membersOf,
+  rebuilt,
+  type Span,
+  spliced,
+  stringIn,
+  textOf,
+} from '../protocol/json-text.ts'
+import { resultOf } from '../protocol/message.ts'
+import type { Connection } from './connection.ts'
 
 /** A tool, prompt, resource or template as its server describes it. */
 export interface Item {
@@ -63,7 +72,7 @@ export async function listOf(
       const item = itemOf(textOf(answer.text, element), key)
       if (item !== undefined) items.push(item)
     }
-    cursor = stringMember(answer.text, members, 'nextCursor')
+    cursor = stringIn(answer.text, members, 'nextCursor')
     if (cursor === undefined || cursor === '') return items
   }
   return items
@@ -81,7 +90,7 @@ export function offeringOf(texts: Readonly<Record<ListKind, readonly string[]>>)
 function itemOf(text: string, key: string): Item | undefined {
   const members = membersOf(text)
   const at = members.get(key)
-  const name = stringMember(text, members, key)
+  const name = stringIn(text, members, key)
   return at === undefined || name === undefined
     ? undefined
     : { text, key: name, at: { start: at.start, end: at.end } }

@@ -1,0 +1,117 @@
+import { version } from '../../os/version.ts'
+import { RpcError, rpcCode } from '../protocol/errors.ts'
+import { type Member, membersOf, type Span, textOf, valueIn } from '../protocol/json-text.ts'
+import { type Message, metaOf, resultOf } from '../protocol/message.ts'
+import { type Era, metaKey, modernRevision, newestLegacyRevision } from '../protocol/revisions.ts'
+
+// How both sides find out which generation the other speaks, before anything else is said on a connection.
+
+/** What a server says of itself. */
+export interface ServerFacts {
+  readonly era: Era
+  readonly revision: string
+  /** As parsed; only their presence is looked at. */
+  readonly capabilities: Readonly<Record<string, unknown>>
+  readonly instructions: string | undefined
+  /** JSON text of `serverInfo`. */
+  readonly info: string | undefined
+}
+
+/** Asks the server, on the connection that is opened. @param params as JSON text. @throws RpcError when the server refuses. */
+type Ask = (method: string, params: string) => Promise<Message>
+
+const ourInfo = JSON.stringify({ name: 'port-watchdog', title: 'port-watchdog', version })
+
+/** What a client may be asked. Which one can what is known only when it calls: who cannot answers with an error. */
+const ourCapabilities = JSON.stringify({
+  roots: { listChanged: true },
+  sampling: { tools: {}, context: {} },
+  elicitation: { form: {}, url: {} },
+})
+
+/** ms that a server has to answer or refuse `server/discover`, before it is asked in the older way. */
+const discoverWaitMs = 3000
+
+/** What the newer generation wants to hear with each request, for one of the gateway itself. */
+export const ourEnvelope: Readonly<Record<string, unknown>> = {
+  [metaKey.protocolVersion]: modernRevision,
+  [metaKey.clientInfo]: JSON.parse(ourInfo),
+  [metaKey.clientCapabilities]: JSON.parse(ourCapabilities),
+}
+
+/**
+ * Finds out which generation the server speaks: `server/discover` first, `initialize` when that is refused, or passed over for a while.
+ * @param known what it spoke last time; then only that is tried.
+ * @param capabilities JSON text of what the client has whose own connection this is; undefined = it is for all.
+ * @throws ConnectionLost, RpcError
+ */
+export async function shakeHands(
+  ask: Ask,
+  known: Era | undefined,
+  capabilities = ourCapabilities,
+): Promise<ServerFacts> {
+  return (
+    (known === 'legacy' ? undefined : await tryModern(ask, known)) ?? (await initialize(ask, capabilities))
+  )
+}
+
+/** @returns undefined when the server is to be asked by `initialize`. */
+async function tryModern(ask: Ask, known: Era | undefined): Promise<ServerFacts | undefined> {
+  const discovered = discover(ask)
+  if (known === 'modern') return discovered
+  const answer = discovered.catch((error: unknown) => {
+    if (error instanceof RpcError) return undefined
+    throw error
+  })
+  let timer: NodeJS.Timeout | undefined
+  const patience = new Promise<undefined>((resolve) => {
+    timer = setTimeout(() => resolve(undefined), discoverWaitMs)
+  })
+  // What comes of it later is of no use any more.
+  answer.catch(() => {})
+  try {
+    return await Promise.race([answer, patience])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+async function discover(ask: Ask): Promise<ServerFacts> {
+  const answer = await ask('server/discover', JSON.stringify({ _meta: ourEnvelope }))
+  const members = membersOf(answer.text, resultOf(answer).start)
+  const versions = valueIn(answer.text, members, 'supportedVersions')
+  if (!Array.isArray(versions) || !versions.includes(modernRevision))
+    throw new RpcError(rpcCode.unsupportedVersion, 'it does not speak 2026-07-28')
+  const info = metaOf(answer.text, members).get(metaKey.serverInfo) ?? members.get('serverInfo')
+  return factsOf(answer.text, members, 'modern', modernRevision, info)
+}
+
+async function initialize(ask: Ask, capabilities: string): Promise<ServerFacts> {
+  const params = `{"protocolVersion":"${newestLegacyRevision}","capabilities":${capabilities},"clientInfo":${ourInfo}}`
+  const answer = await ask('initialize', params)
+  const members = membersOf(answer.text, resultOf(answer).start)
+  const revision = valueIn(answer.text, members, 'protocolVersion')
+  if (typeof revision !== 'string') throw new RpcError(rpcCode.invalidRequest, 'its answer names no revision')
+  return factsOf(answer.text, members, 'legacy', revision, members.get('serverInfo'))
+}
+
+function factsOf(
+  text: string,
+  members: ReadonlyMap<string, Member>,
+  era: Era,
+  revision: string,
+  info: Span | undefined,
+): ServerFacts {
+  const capabilities = valueIn(text, members, 'capabilities')
+  const instructions = valueIn(text, members, 'instructions')
+  return {
+    era,
+    revision,
+    capabilities:
+      typeof capabilities === 'object' && capabilities !== null
+        ? (capabilities as Readonly<Record<string, unknown>>)
+        : {},
+    instructions: typeof instructions === 'string' ? instructions : undefined,
+    info: info && textOf(text, info),
+  }
+}
