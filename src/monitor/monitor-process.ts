@@ -19,7 +19,8 @@ import {
   openToOthersInWords,
   prepareStateDirectory,
 } from '../record/state-directory.ts'
-import { type FirstConfiguration, Monitor, type MonitorOptions } from './monitor.ts'
+import type { FirstConfiguration } from './in-force.ts'
+import { Monitor, type MonitorOptions } from './monitor.ts'
 import { loadKinds } from './wanted-units.ts'
 
 /**

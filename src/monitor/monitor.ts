@@ -3,44 +3,34 @@
  *
  *   configuration -> a unit each (wanted-units.ts) -> a `UnitWatcher` each (watch/) -> `MonitorRecords` (state, journal, logs), alert/
  *
+ * in-force.ts is the configuration that holds, ordering.ts what orders see, monitor-words.ts what it says of its units.
  * monitor-process.ts is the process around it: control socket, files, signals; stop-monitor.ts ends another one. A new kind of unit is
  * made in wanted-units.ts, from its part of the configuration.
  */
-import { isDeepStrictEqual } from 'node:util'
 import { Alerts } from '../alert/alerts.ts'
 import { alertSecrets } from '../alert/transport.ts'
-import { compareConfigurations, differenceInWords } from '../config/compare.ts'
 import type { Configuration } from '../config/configuration.ts'
-import {
-  type ConfigurationEvents,
-  ConfigurationFile,
-  type NewConfiguration,
-} from '../config/configuration-file.ts'
+import { type ConfigurationEvents, ConfigurationFile } from '../config/configuration-file.ts'
 import type { HttpOptions } from '../config/http-options.ts'
-import { withInstances } from '../config/instances.ts'
-import type { ConfigurationSource } from '../config/load.ts'
-import type { SetAside } from '../config/ordered-changes.ts'
-import type { ProgramConfiguration } from '../config/program-configuration.ts'
-import { hasLimits } from '../config/resource-limits.ts'
 import type { OrderedMonitor } from '../orders/monitor.ts'
 import { monotonicMs } from '../os/clock.ts'
 import { errorText } from '../os/failure.ts'
 import { notifyServiceManager, watchdogPingsExpected } from '../os/service-manager.ts'
-import { system } from '../os/system.ts'
 import { socketsByPort, takeInheritance } from '../process/inheritance.ts'
 import { heartbeatIntervalMs } from '../record/runtime-state.ts'
 import type { RuntimeState } from '../record/shapes/runtime-state.ts'
-import { ownPrograms, shellWord } from '../report/own-programs.ts'
 import { incidentFacts, subjectConditions } from '../watch/narrate/incidents.ts'
 import { unitLog } from '../watch/narrate/log-lines.ts'
 import type { UnitWatcher, WatcherSurroundings } from '../watch/unit-watcher.ts'
 import { type WantedUnit, WatchedUnits } from '../watch/watched-units.ts'
 import { HttpFace } from './http-face.ts'
+import { type ConfigurationChange, type FirstConfiguration, InForce } from './in-force.ts'
 import { MonitorRecords } from './monitor-records.ts'
+import { isUnmeasured, statusLine, unmeasured, unusedSockets, whatKeepsRunning } from './monitor-words.ts'
 import { Ordering } from './ordering.ts'
 import { ProgramForwards } from './program-forwards.ts'
 import { programsOf } from './record-shapes.ts'
-import { loadKinds, type OtherKinds, portOf, wantedUnits, watchedInWords } from './wanted-units.ts'
+import { loadKinds, type OtherKinds, wantedUnits, watchedInWords } from './wanted-units.ts'
 
 export interface MonitorOptions {
   readonly stateDirectory: string
@@ -56,15 +46,6 @@ export interface MonitorOptions {
   readonly stopForwards: boolean
 }
 
-/** What a monitor begins with. */
-export interface FirstConfiguration {
-  readonly configuration: Configuration
-  /** Undefined = there is no file. */
-  readonly source: (ConfigurationSource & { readonly problem?: string }) | undefined
-  /** Changes of orders that do not hold. */
-  readonly setAside: readonly SetAside[]
-}
-
 /**
  * The watchdog's loop: rounds, heartbeats, changes of the configuration, and the end. Every unit has a `UnitWatcher` of its own, and
  * `MonitorRecords` writes what is written.
@@ -72,12 +53,7 @@ export interface FirstConfiguration {
 export class Monitor {
   readonly #options: MonitorOptions
   #kinds: OtherKinds
-  /** As the file says. */
-  #written: Configuration
-  /** With a program for each copy. */
-  #configuration: Configuration
-  /** What it was read from; undefined = there is no file. */
-  #source: ConfigurationSource | undefined
+  readonly #inForce: InForce
   readonly #records: MonitorRecords
   readonly #configurationFile: ConfigurationFile | undefined
   readonly #alerts: Alerts
@@ -85,8 +61,6 @@ export class Monitor {
   readonly #programForwards = new ProgramForwards(() => this.#units?.all ?? [])
   readonly #ordering: Ordering
   readonly #http: HttpFace
-  /** One change of the configuration after another. */
-  #applied: Promise<void> = Promise.resolve()
   #tick: NodeJS.Timeout | undefined
   /** Held for the forwards by their ports, as a service manager passed them on. */
   readonly #sockets = socketsByPort(takeInheritance(process.env, process.pid))
@@ -103,31 +77,27 @@ export class Monitor {
   })
 
   /** @throws Failure (78) when a newer version has written the records. */
-  constructor(
-    options: MonitorOptions,
-    { configuration: written, source, setAside }: FirstConfiguration,
-    kinds: OtherKinds,
-    startedAt: string,
-  ) {
+  constructor(options: MonitorOptions, first: FirstConfiguration, kinds: OtherKinds, startedAt: string) {
     this.#options = options
     this.#kinds = kinds
     this.#stopForwards = options.stopForwards
-    this.#source = source
-    this.#written = written
-    this.#configuration = written
     this.#records = new MonitorRecords({ ...options, startedAt }, () => ({
       watchers: this.#units.all,
-      intervalMs: this.#configuration.intervalMs,
+      intervalMs: this.#inForce.current.intervalMs,
       lastRoundAt: this.#lastRoundAt,
       lastRound: this.#lastRound,
     }))
-    const configuration = this.#withInstances(written)
-    this.#configuration = configuration
+    this.#inForce = new InForce(first, {
+      records: this.#records,
+      isEnding: () => this.#ending,
+      takeEffect: (change) => this.#takeEffect(change),
+      reread: () => Promise.all(this.#units.all.map(({ unit }) => unit.reread?.())),
+      warn: (message) => this.warn(message),
+    })
+    const configuration = this.#inForce.current
     this.#records.hide(alertSecrets(configuration.alerts))
     const memoryOf = this.#records.takeOver(configuration)
-    if (source?.problem !== undefined) this.warn(`Changes of orders do not hold: ${source.problem}`)
-    this.#saySetAside(setAside)
-    if (source !== undefined) this.#records.keepConfiguration(source, { why: 'start', order: null, by: null })
+    this.#inForce.begin(first)
     this.#alerts = new Alerts(configuration.alerts, {
       stateDirectory: options.stateDirectory,
       log: this.#records.log.child({ component: 'alerts' }),
@@ -142,11 +112,7 @@ export class Monitor {
       units: () => this.#units,
       records: this.#records,
       configurationFile: () => this.#configurationFile,
-      configuration: () => this.#configuration,
-      source: () => this.#source,
-      written: () => this.#written,
-      scale: (program, count, by) => this.#scale(program, count, by),
-      applied: () => this.#applied,
+      inForce: this.#inForce,
       isEnding: () => this.#ending,
       end: (stopForwards, by) => this.end(stopForwards, by),
     })
@@ -172,17 +138,17 @@ export class Monitor {
     process.on('SIGUSR2', () => {})
     this.#records.log.info(
       { good: true },
-      `Monitor started (PID: ${process.pid}), watching ${watchedInWords(this.#configuration)}`,
+      `Monitor started (PID: ${process.pid}), watching ${watchedInWords(this.#inForce.current)}`,
     )
     if (this.#options.directoryNote !== undefined) this.warn(this.#options.directoryNote)
-    this.#sayUnusedSockets()
-    this.#sayUnmeasured()
+    for (const line of unusedSockets(this.#sockets.keys(), this.#inForce.current)) this.warn(line)
+    if (isUnmeasured(this.#units)) this.warn(unmeasured)
     for (const watcher of this.#units.all) this.#keepWantedDown(watcher)
     await Promise.race([this.#startRound(), ending])
-    notifyServiceManager('READY=1', this.#statusLine())
+    notifyServiceManager('READY=1', statusLine(this.#units))
     this.#configurationFile?.follow()
     void this.#serveHttp()
-    this.#planTick(monotonicMs() + this.#configuration.intervalMs)
+    this.#planTick(monotonicMs() + this.#inForce.current.intervalMs)
     const reason = await ending
     clearTimeout(this.#tick)
     this.#configurationFile?.close()
@@ -236,7 +202,7 @@ export class Monitor {
 
   /** A heartbeat every 5 s at most, a round every interval; a round that still runs is waited for, never doubled. */
   #planTick(nextRoundAt: number): void {
-    const { intervalMs } = this.#configuration
+    const { intervalMs } = this.#inForce.current
     this.#tick = setTimeout(
       () => {
         const isDue = monotonicMs() >= nextRoundAt - 1 && this.#round === undefined
@@ -257,21 +223,19 @@ export class Monitor {
       this.#lastRound = { ms: Math.round(this.#lastRoundAt - began), forwards: units }
       this.#alerts.roundDone(this.#units.all.flatMap((one) => subjectConditions(one, monotonicMs())))
       this.#records.heartbeat()
-      if (watchdogPingsExpected()) notifyServiceManager('WATCHDOG=1', this.#statusLine())
+      if (watchdogPingsExpected()) notifyServiceManager('WATCHDOG=1', statusLine(this.#units))
     })
     return this.#round
   }
 
   #serveHttp(): Promise<void> {
-    return this.#http.serve(this.#options.http ?? this.#configuration.http)
+    return this.#http.serve(this.#options.http ?? this.#inForce.current.http)
   }
 
   #follow(file: string | undefined): ConfigurationFile | undefined {
     if (file === undefined) return undefined
     const events: ConfigurationEvents = {
-      changed: (found) => {
-        this.#applied = this.#applied.then(() => this.#apply(found))
-      },
+      changed: (found) => this.#inForce.take(found),
       refused: (problem) => {
         this.#records.log.error(`Configuration file rejected, still using the previous one: ${problem}`)
         this.#records.configurationFails(problem)
@@ -284,64 +248,7 @@ export class Monitor {
     return new ConfigurationFile(file, events, (source) => this.#records.changes.beside(source))
   }
 
-  #saySetAside(setAside: readonly SetAside[]): void {
-    for (const { program, why } of setAside)
-      this.warn(`A change that an order made of ${program} does not hold: ${why}`)
-  }
-
-  async #apply({
-    configuration: written,
-    source,
-    setAside,
-    cause,
-    isAsked,
-  }: NewConfiguration): Promise<void> {
-    if (this.#ending) return
-    this.#written = written
-    this.#source = source
-    this.#saySetAside(setAside)
-    this.#records.keepConfiguration(source, cause)
-    const hasChanged = await this.#become(this.#withInstances(written))
-    // What a unit reads itself may have changed although this file has not.
-    if (hasChanged || isAsked) await Promise.all(this.#units.all.map(({ unit }) => unit.reread?.()))
-    if (!hasChanged && isAsked)
-      this.#records.log.info('The configuration file was read again; nothing has changed')
-  }
-
-  /** A program for each copy that is wanted: as an order says, as long as the file says what it said then. */
-  #withInstances(written: Configuration): Configuration {
-    return { ...written, programs: withInstances(written.programs, (program) => this.#instancesOf(program)) }
-  }
-
-  #instancesOf({ name, instances }: ProgramConfiguration): number {
-    if (instances === undefined) return 1
-    const wanted = this.#records.wantedInstances(name)
-    return wanted?.instead === instances.count ? Math.min(wanted.count, instances.most) : instances.count
-  }
-
-  /** An order. Settles when the new copies were looked at once. @returns false when the next monitor will not know of it. */
-  async #scale(program: ProgramConfiguration, count: number, by: string): Promise<boolean> {
-    const { name, instances: { count: instead } = { count: 1 } } = program
-    const wanted = count === instead ? undefined : { count, instead, by }
-    const isSaved = this.#records.wantInstances(name, wanted)
-    this.#applied = this.#applied.then(async () => {
-      const what = `${by} has scaled ${name} to ${count} ${count === 1 ? 'copy' : 'copies'}`
-      await this.#become(this.#withInstances(this.#written), what)
-    })
-    await this.#applied
-    return isSaved
-  }
-
-  /** @param what led to it; missing = the file has changed. @returns false when it is the one that is in force. */
-  async #become(configuration: Configuration, what?: string): Promise<boolean> {
-    if (this.#ending) return true
-    const change = compareConfigurations(this.#configuration, configuration)
-    const hasOtherAlerts = !isDeepStrictEqual(configuration.alerts, this.#configuration.alerts)
-    const difference = differenceInWords(this.#configuration, configuration)
-    this.#configuration = configuration
-    this.#records.hide(alertSecrets(configuration.alerts))
-    if (difference === undefined) return false
-    const reason = what === undefined ? difference : `${what}: ${difference}`
+  async #takeEffect({ configuration, reason, renamed, hasOtherAlerts }: ConfigurationChange): Promise<void> {
     this.#records.log.info({ good: true }, `Configuration changed: ${reason}`)
     void this.#serveHttp()
     // Not waited for: a delivery that hangs in an old channel delays no forward.
@@ -352,14 +259,13 @@ export class Monitor {
       reason,
       forwards,
       ...programsOf(configuration),
-      renamed: change.renamed,
+      renamed,
     })
-    this.#records.rename(change.renamed)
+    this.#records.rename(renamed)
     this.#kinds = await loadKinds(configuration, this.#kinds)
     await this.#units.reconfigure(this.#wanted(configuration), (watcher) => this.#keepWantedDown(watcher))
     this.#programForwards.changed()
     this.#records.write(true)
-    return true
   }
 
   /** Every unit that a configuration asks for. */
@@ -376,7 +282,7 @@ export class Monitor {
 
   #around(watcher: () => UnitWatcher): WatcherSurroundings {
     return {
-      intervalMs: () => this.#configuration.intervalMs,
+      intervalMs: () => this.#inForce.current.intervalMs,
       log: this.#records.log,
       alert: (event, subject, message) =>
         this.#alerts.report(event, incidentFacts(watcher(), subject, message, monotonicMs())),
@@ -399,17 +305,10 @@ export class Monitor {
     await this.#http.serve(undefined)
     this.#units.close()
     await this.#alerts.close()
-    this.#records.log.info(`Monitor ended by ${reason}${this.#whatKeepsRunning()}`)
+    this.#records.log.info(
+      `Monitor ended by ${reason}${this.#stopForwards ? '' : whatKeepsRunning(this.#units, this.#options.stateDirectory)}`,
+    )
     this.#records.stopped(reason)
-  }
-
-  #whatKeepsRunning(): string {
-    const { running } = this.#units
-    if (this.#stopForwards || running.length === 0) return ''
-    const names = running.map(({ unit }) => unit.name).join(', ')
-    const kinds = new Set(running.map(({ unit }) => unit.kind))
-    const what = kinds.size === 1 ? `${[...kinds].join()}s` : 'units'
-    return `; these ${what} keep running: ${names}; to end them: ${ownPrograms().monitor} --stop --stop-forwards --state-dir ${shellWord(this.#options.stateDirectory)}`
   }
 
   #hangUp(): void {
@@ -439,33 +338,6 @@ export class Monitor {
     this.#told.add(watcher)
     const log = unitLog(this.#records.log, unit, state)
     for (const { level, message, good } of lines) log[level]({ good }, message)
-  }
-
-  /** A socket that nobody accepts from lets its clients wait for ever. */
-  #sayUnusedSockets(): void {
-    const watched = new Set(this.#configuration.forwards.map(portOf))
-    for (const port of this.#sockets.keys()) {
-      if (watched.has(port)) continue
-      this.warn(
-        `A socket for port ${port} was passed on, and no forward has that port: its clients wait in vain`,
-      )
-    }
-  }
-
-  #sayUnmeasured(): void {
-    if (system.measuresUsage || !this.#units.all.some(({ unit }) => hasLimits(unit.policy.limits))) return
-    this.warn('Limits of memory and CPU time are not watched: this system has no /proc to measure them by')
-  }
-
-  #statusLine(): string {
-    const { running, all } = this.#units
-    const count = (kind: string) => {
-      const of = (watchers: readonly UnitWatcher[]) =>
-        watchers.filter(({ unit }) => unit.kind === kind).length
-      return `${of(running)} of ${of(all)} ${kind}s`
-    }
-    const kinds = new Set(all.map(({ unit }) => unit.kind))
-    return `STATUS=${[...kinds].map(count).join(', ') || 'nothing'} running`
   }
 
   /**

@@ -1,9 +1,7 @@
 import type { AlertConfiguration } from '../config/alert-options.ts'
 import { compareConfigurations, differenceInWords } from '../config/compare.ts'
-import type { Configuration } from '../config/configuration.ts'
 import type { ConfigurationFile } from '../config/configuration-file.ts'
 import { overlapsIn } from '../config/conflicts.ts'
-import type { ConfigurationSource } from '../config/load.ts'
 import type { ProgramConfiguration } from '../config/program-configuration.ts'
 import type {
   OrderedConfiguration,
@@ -22,6 +20,7 @@ import type { RuntimeState } from '../record/shapes/runtime-state.ts'
 import { unitRecord } from '../watch/unit-record.ts'
 import type { UnitWatcher } from '../watch/unit-watcher.ts'
 import type { WatchedUnits } from '../watch/watched-units.ts'
+import type { InForce } from './in-force.ts'
 import type { MonitorRecords } from './monitor-records.ts'
 
 /** What the monitor lends to its orders. */
@@ -30,14 +29,7 @@ export interface OrderingParts {
   readonly units: () => WatchedUnits
   readonly records: MonitorRecords
   readonly configurationFile: () => ConfigurationFile | undefined
-  readonly configuration: () => Configuration
-  readonly source: () => ConfigurationSource | undefined
-  /** As the file says, before copies are made. */
-  readonly written: () => Configuration
-  /** So many copies of a program from now on; see `Monitor`. */
-  readonly scale: (program: ProgramConfiguration, count: number, by: string) => Promise<boolean>
-  /** Settles when every change of the configuration so far has taken effect. */
-  readonly applied: () => Promise<void>
+  readonly inForce: InForce
   readonly isEnding: () => boolean
   readonly end: OrderedMonitor['end']
 }
@@ -83,17 +75,17 @@ export class Ordering implements OrderedMonitor {
   }
 
   configuration(): OrderedConfiguration {
-    const { written, source, records } = this.#parts
+    const { inForce, records } = this.#parts
     const { changes, configurations } = records
-    return { running: written(), source: source(), history: configurations.list(), changes }
+    return { running: inForce.written, source: inForce.source, history: configurations.list(), changes }
   }
 
   scalable(): readonly ScalableProgram[] {
-    const { forwards, programs } = this.#parts.written()
+    const { forwards, programs } = this.#parts.inForce.written
     return programs.map((program) => {
       const { name, instances } = program
       const current = () =>
-        this.#parts.configuration().programs.filter(({ instanceOf }) => instanceOf?.program === name).length
+        this.#parts.inForce.current.programs.filter(({ instanceOf }) => instanceOf?.program === name).length
       const countOf = (other: ProgramConfiguration, count: number) =>
         other === program ? count : (other.instances?.count ?? 1)
       return {
@@ -105,7 +97,7 @@ export class Ordering implements OrderedMonitor {
           const problems = overlapsIn(forwards, programs, (other) => countOf(other, count))
           return problems.find(({ text }) => !known.has(text))?.text
         },
-        scale: (count, by) => this.#parts.scale(program, count, by),
+        scale: (count, by) => this.#parts.inForce.scale(program, count, by),
       }
     })
   }
@@ -114,17 +106,17 @@ export class Ordering implements OrderedMonitor {
     const followed = this.#parts.configurationFile()
     if (followed === undefined) return { kind: 'no-file' }
     const { file } = followed
-    const before = this.#parts.configuration()
+    const before = this.#parts.inForce.current
     const reloaded = await followed.reload(true, { why: 'order', order, by })
     if (!reloaded.ok) return { kind: 'refused', file, problem: reloaded.problem }
-    await this.#parts.applied()
-    const after = this.#parts.configuration()
+    await this.#parts.inForce.applied
+    const after = this.#parts.inForce.current
     const change = compareConfigurations(before, after)
     return { kind: 'read', file, change, words: differenceInWords(before, after) }
   }
 
   alerts(): AlertConfiguration {
-    return this.#parts.configuration().alerts
+    return this.#parts.inForce.current.alerts
   }
 
   journal(event: OrderEvent, line: string): void {

@@ -1,22 +1,16 @@
 /**
  * unit/: a program as a unit that the watchdog keeps alive. `ProgramUnit` is what `watch/` sees; `program-process.ts` starts the process,
+ * `starts.ts` what a start needs and waits for,
  * `runs.ts` knows which one it is, `wellbeing.ts` whether it is well, and `vocabulary.ts` holds the fault codes and their words. The session
  * is the program: what its process starts in it is signalled and ended with it, also when the process itself is gone.
  */
-import { randomUUID } from 'node:crypto'
-import { existsSync } from 'node:fs'
-import { setTimeout as after } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
 import { servedPort } from '../../config/instances.ts'
 import { type ProgramConfiguration, portOf } from '../../config/program-configuration.ts'
 import { monotonicMs } from '../../os/clock.ts'
-import { errorText } from '../../os/failure.ts'
 import { oneLine } from '../../os/printable.ts'
-import { killProcesses } from '../../process/ending.ts'
 import { judgeProcess, type ProcessIdentity } from '../../process/identity.ts'
-import { findPortHolder, identifyPortHolder } from '../../process/port-holder.ts'
 import { isOfProgram } from '../../process/program-mark.ts'
-import type { StartOnTerminal } from '../../process/pseudo-terminal.ts'
 import type { ProcessEnd } from '../../process/start.ts'
 import type { ProcessSummary } from '../../process/summary.ts'
 import type { Instance } from '../../record/shapes/forwarder-health.ts'
@@ -35,22 +29,14 @@ import type {
 import { ActionRunner } from '../actions/index.ts'
 import { ProgramFiles } from '../files/program-files.ts'
 import { compileInput, type InputPolicy, ProgramInput } from '../input/index.ts'
-import { fingerprintOf, KeptOutputError } from '../kept/index.ts'
+import { fingerprintOf } from '../kept/index.ts'
 import { compilePatterns, ProgramOutput } from '../output/index.ts'
 import { lastWordsOf } from '../output/last-words.ts'
-import { holderOfLoopback, identifyHolderOfLoopback, portsOf } from '../ready/port.ts'
-import { type Holding, ProgramSockets } from '../sockets/index.ts'
 import { ProgramTerminal } from '../terminal/index.ts'
-import { withOpenFilesLimit } from './open-files.ts'
-import {
-  failedStart,
-  isCommandThere,
-  type ProgramStart,
-  programEnvironment,
-  startProgram,
-} from './program-process.ts'
+import { failedStart, programEnvironment } from './program-process.ts'
 import { runAs } from './run-as.ts'
 import { type Run, Runs } from './runs.ts'
+import { Starts } from './starts.ts'
 import { type ProgramFault, programVocabulary } from './vocabulary.ts'
 import { Wellbeing } from './wellbeing.ts'
 
@@ -72,12 +58,6 @@ export interface LeadingForwards {
   emptied(program: string, instance: Instance, withinMs: number): Promise<void>
 }
 
-/** ms that a start takes at least of which no process came: with no back-off, nothing else would get its turn between two of them. */
-const noProcessTakesMs = 50
-
-/** The outcome of a start that nobody waits for any more. */
-const abandoned = failedStart({ code: 'start-given-up' })
-
 /** A program, as the watchdog keeps it alive. */
 export class ProgramUnit implements Unit<ProgramHealth> {
   readonly id: string
@@ -89,28 +69,17 @@ export class ProgramUnit implements Unit<ProgramHealth> {
   readonly input: ProgramInput
   readonly actions = new ActionRunner()
   readonly terminal = new ProgramTerminal()
-  readonly #sockets = new ProgramSockets()
   readonly #around: ProgramSurroundings
   #configuration: ProgramConfiguration
   #vocabulary: Vocabulary
   /** What it runs, on one line. */
   #command: string
   readonly #runs: Runs
-  /** Where the process that this monitor has started takes connections; undefined = as the configuration says. */
-  #startedPort: number | undefined
-  #starting: ProgramStart | undefined
-  /** The child whose end is yet to be told: its last words are waited for. */
-  #untold: number | undefined
+  readonly #starts: Starts
   readonly #wellbeing: Wellbeing
   readonly #files: ProgramFiles
-  /** That its limit of open files is only watched was told. */
-  #saidUnlimited = false
   #lost: () => void = () => {}
   #renew: (why: string) => void = () => {}
-  /** Settles when what did not become ready has been killed. */
-  #killed: Promise<void> | undefined
-  /** Settles when what was started before is gone. */
-  #cleared: Promise<void> = Promise.resolve()
 
   constructor(configuration: ProgramConfiguration, around: ProgramSurroundings) {
     const { name } = configuration
@@ -141,6 +110,19 @@ export class ProgramUnit implements Unit<ProgramHealth> {
       ...{ stateDirectory: around.stateDirectory, prepareDirectory: around.prepareDirectory },
       adopted: (identity) => this.#watch(identity),
       ended: () => this.#lost(),
+    })
+    this.#starts = new Starts({
+      ...{ output: this.output, input: this.input, terminal: this.terminal, runs: this.#runs },
+      recognises: this.recognises,
+      configuration: () => this.#configuration,
+      environment: () => this.#environment(),
+      filesKnown: () => this.#files.known(),
+      ready: (identity) => {
+        this.#watch(identity)
+        this.#runs.isReady(identity)
+      },
+      ended: () => this.#wellbeing.end(),
+      warn: around.warn,
     })
   }
 
@@ -178,7 +160,7 @@ export class ProgramUnit implements Unit<ProgramHealth> {
 
   /** The port on which its process takes connections, as that was started; undefined = it has none. */
   get port(): number | undefined {
-    return this.#startedPort ?? servedPort(this.#configuration)
+    return this.#starts.port ?? servedPort(this.#configuration)
   }
 
   get leavesWithinMs(): number | undefined {
@@ -233,117 +215,12 @@ export class ProgramUnit implements Unit<ProgramHealth> {
   }
 
   start(): Start {
-    let isAbandoned = false
-    let isLetGo = false
-    const starting = Promise.all([this.settled(), this.#files.known()]).then(async () => {
-      if (isAbandoned) return abandoned
-      this.output.begin()
-      const configuration = this.#configuration
-      const held = await this.#sockets.hold(configuration.sockets)
-      if (!held.ok) return notHeld(held)
-      const terminals = configuration.pty && (await terminalsOrWhy())
-      if (isAbandoned) return abandoned
-      if (typeof terminals === 'string') return failedStart({ code: 'terminal-missing', why: terminals })
-      return this.#start(configuration, held.descriptors, terminals)
-    })
-    let started: ProgramStart | undefined
-    const outcome = starting.then(async (begun): Promise<StartOutcome> => {
-      if (begun !== abandoned && !('process' in begun)) await after(noProcessTakesMs)
-      if (!('process' in begun))
-        return { ...begun, holder: begun.isBlocked ? await this.#identified() : undefined }
-      started = begun
-      this.#starting = begun
-      const became = await begun.outcome
-      if (became.ok) {
-        this.#watch(became.identity)
-        this.#runs.isReady(became.identity)
-      }
-      // Ended too late to be abandoned, or left something behind: the next start finds nothing of it.
-      if (became.ok) return became
-      if (!isLetGo) this.#clear(begun)
-      return { ...became, holder: became.isBlocked ? await this.#identified() : undefined }
-    })
-    return {
-      get identity() {
-        return started?.process?.identity
-      },
-      outcome,
-      exited: starting.then((begun) => ('process' in begun ? begun.ended : undefined)),
-      abandon: () => {
-        isAbandoned = true
-        if (started !== undefined) this.#clear(started)
-      },
-      letGo: () => {
-        isLetGo = true
-      },
-    }
-  }
-
-  /** @returns the start under way, or why there is none. */
-  #start(
-    configuration: ProgramConfiguration,
-    sockets: readonly number[],
-    terminals: StartOnTerminal | undefined,
-  ): ProgramStart | Extract<StartOutcome, { ok: false }> {
-    const port = portOf(configuration.ready?.probe)
-    const holder = this.findHolder()
-    if (port !== undefined && holder !== undefined)
-      return { ...failedStart({ code: 'port-taken', port }), isBlocked: true, holder }
-    const { command, cwd, pty } = configuration
-    let begun: ProgramStart
-    try {
-      const as = runAs(configuration)
-      if (!as.ok) return { ...failedStart(as.fault), isBlocked: true }
-      const limited = withOpenFilesLimit(as.configuration)
-      if (limited.isMissing) this.#sayUnlimited()
-      // Neither a shell nor a terminal tells, nor what takes on another user or a limit.
-      const isWrapped = as.owner !== undefined || limited.configuration !== as.configuration
-      if (sockets.length > 0 || pty !== undefined || isWrapped) {
-        if (!existsSync(cwd)) return failedStart({ code: 'folder-missing', folder: cwd })
-        if (!isCommandThere(configuration, this.#environment().PATH))
-          return failedStart({ code: 'command-missing', command: command[0], cwd })
-      }
-      const { kept: channels } = this.#runs
-      if (!configuration.keep) channels.remove()
-      const kept = configuration.keep ? channels : undefined
-      const run = randomUUID()
-      this.#runs.aboutToStart(run)
-      begun = startProgram(limited.configuration, this.output, this.input, this.recognises, {
-        run,
-        kept,
-        sockets,
-        owner: as.owner,
-        terminal: terminals && pty && { start: terminals, shown: this.terminal, size: pty },
-      })
-    } catch (error) {
-      const code = error instanceof KeptOutputError ? 'output-unusable' : 'environment-unreadable'
-      return failedStart({ code, why: errorText(error) })
-    }
-    if (begun.process === undefined) return begun
-    const { identity } = begun.process
-    const { ended } = begun
-    // Its end is told before the next start is.
-    this.#startedPort = servedPort(configuration)
-    this.#untold = identity.pid
-    this.#cleared = ended.then(() => {
-      this.#wellbeing.end()
-      this.#untold = undefined
-    })
-    this.#runs.begin(identity, configuration)
-    return begun
-  }
-
-  #sayUnlimited(): void {
-    if (this.#saidUnlimited) return
-    this.#saidUnlimited = true
-    this.#around.warn(
-      `${this.name}: nothing keeps it from opening more files than limits.openFiles allows, because prlimit is not installed; install util-linux. The limit is watched`,
-    )
+    return this.#starts.start(this.settled())
   }
 
   /** What ran before is gone, with its last words kept. */
   async settled(): Promise<void> {
-    await Promise.all([this.#runs.settled(), this.#cleared])
+    await Promise.all([this.#runs.settled(), this.#starts.settled()])
   }
 
   #watch(identity: ProcessIdentity): void {
@@ -386,19 +263,11 @@ export class ProgramUnit implements Unit<ProgramHealth> {
     }
   }
 
-  /** Kills what was started and did not become ready, with all that it has started; the next start waits for that. */
-  #clear({ process, ended }: ProgramStart): void {
-    if (process === undefined) return
-    const killed = killProcesses(process.identity, this.recognises)
-    this.#killed = killed
-    this.#cleared = Promise.all([killed, ended]).then(() => {})
-  }
-
   readonly recognises = (_words: readonly string[], pid: number): boolean => isOfProgram(pid, this.name)
 
   async probe(request: ProbeRequest): Promise<Probed<ProgramHealth>> {
     // One whose start was given up may take a moment to end, and is not well for as long.
-    await this.#killed
+    await this.#starts.killed()
     this.#runs.takeOver(this.#configuration.output.maxBytes)
     const run = this.#runs.current
     const holder = request.holder ? this.findHolder() : undefined
@@ -432,7 +301,7 @@ export class ProgramUnit implements Unit<ProgramHealth> {
         return { condition: 'dead', fault: { code: 'not-running' }, identity, isZombie: true }
       case 'gone':
       case 'reused': {
-        const isZombie = identity.pid === this.#untold
+        const isZombie = this.#starts.isUntold(identity.pid)
         return { condition: 'dead', fault: { code: 'not-running' }, identity, isZombie }
       }
     }
@@ -449,37 +318,12 @@ export class ProgramUnit implements Unit<ProgramHealth> {
   }
 
   lacks(): ProgramFault | undefined {
-    const probe = this.#configuration.ready?.probe
-    const { identity } = this.#runs.current ?? {}
-    if (probe === undefined || identity === undefined) return undefined
-    const port = portOf(probe)
-    if (port !== undefined) {
-      const ports = portsOf(identity, this.recognises)
-      const isTaken = this.findHolder() !== undefined
-      if (!ports.includes(port)) return { code: 'not-on-port', port, ports, isTaken }
-    }
-    if (probe.kind === 'log') return { code: 'not-printed', pattern: probe.pattern }
-    const problem = this.#starting?.problem()
-    return problem === undefined ? undefined : { code: 'not-answered', problem }
+    return this.#starts.lacks()
   }
 
   /** Who listens where it would; undefined = nobody, or it needs no port. */
   findHolder(): ProcessSummary | undefined {
-    const { ready, sockets } = this.#configuration
-    for (const { host, port } of sockets) {
-      const holder = this.#sockets.holds(port) ? undefined : findPortHolder(port, host)
-      if (holder !== undefined) return holder
-    }
-    const port = portOf(ready?.probe)
-    return port === undefined || this.#sockets.holds(port) ? undefined : holderOfLoopback(port)
-  }
-
-  /** The same for a person who reads why a start has failed. */
-  async #identified(): Promise<ProcessSummary | undefined> {
-    const missing = this.#configuration.sockets.find((one) => !this.#sockets.holds(one.port))
-    if (missing !== undefined) return await identifyPortHolder(missing.port, missing.host, true)
-    const port = portOf(this.#configuration.ready?.probe)
-    return port === undefined ? undefined : await identifyHolderOfLoopback(port)
+    return this.#starts.findHolder()
   }
 
   removeStalePidFile(): void {
@@ -515,7 +359,7 @@ export class ProgramUnit implements Unit<ProgramHealth> {
 
   /** Nobody waits for what does not come. */
   atRest(): void {
-    void this.#sockets.hold([])
+    this.#starts.letGo()
   }
 
   close(): void {
@@ -535,19 +379,4 @@ function outputOptions({ output }: ProgramConfiguration) {
 
 function inputPolicy({ input }: ProgramConfiguration): InputPolicy | undefined {
   return input && compileInput(input)
-}
-
-/** @returns why there are none, in words. */
-async function terminalsOrWhy(): Promise<StartOnTerminal | string> {
-  try {
-    const { loadTerminals } = await import('../../process/pseudo-terminal.ts')
-    return await loadTerminals()
-  } catch (error) {
-    return errorText(error)
-  }
-}
-
-function notHeld({ address, isTaken, why }: Exclude<Holding, { ok: true }>) {
-  if (!isTaken) return failedStart({ code: 'socket-refused', why })
-  return { ...failedStart({ code: 'port-taken', port: address.port }), isBlocked: true }
 }
