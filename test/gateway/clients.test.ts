@@ -1,5 +1,7 @@
-// Real clients and real servers: the SDK's clients of both lines and the Inspector, in front of the reference server.
+// Real clients and real servers: the SDK's clients of both lines and the Inspector, in front of three reference servers.
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import path from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client'
 import { afterAll, beforeAll, expect, it } from 'vitest'
@@ -10,9 +12,26 @@ import { Watched } from '../support/watched.ts'
 const watched = new Watched()
 let gateway: ServedGateway
 
+const notes = path.join(watched.directory, 'notes')
+const nodes = [{ name: 'gateway', entityType: 'program', observations: ['it is tested'] }]
+
+/** One of the reference servers, as its users start it. */
+function server(name: string, words: readonly string[] = [], env: object = {}) {
+  const file = cached(name, `@modelcontextprotocol/server-${name}`, 'dist/index.js')
+  return { command: [process.execPath, file, ...words], env }
+}
+
 beforeAll(async () => {
-  const file = cached('everything', '@modelcontextprotocol/server-everything', 'dist/index.js')
-  gateway = await served(watched, { everything: { command: [process.execPath, file] }, own: child() })
+  mkdirSync(notes)
+  writeFileSync(path.join(notes, 'one.txt'), 'first note\n')
+  const graph = path.join(watched.directory, 'memory.jsonl')
+  writeFileSync(graph, nodes.map((node) => JSON.stringify({ type: 'entity', ...node })).join('\n'))
+  gateway = await served(watched, {
+    everything: server('everything'),
+    memory: server('memory', [], { MEMORY_FILE_PATH: graph }),
+    files: server('filesystem', [notes]),
+    own: child(),
+  })
 })
 
 afterAll(() => watched.remove())
@@ -35,6 +54,10 @@ it.each(['legacy', 'modern'] as const)('the client of SDK 2 lists, calls and rea
   expect(echoed.content).toEqual([{ type: 'text', text: 'Echo: hello' }])
   const sum = await client.callTool({ name: 'everything__get-sum', arguments: { a: 2, b: 3 } })
   expect(JSON.stringify(sum.content)).toContain('5')
+  const graph = await client.callTool({ name: 'memory__read_graph' })
+  expect(graph.structuredContent).toMatchObject({ entities: nodes })
+  const listed = await client.callTool({ name: 'files__list_directory', arguments: { path: notes } })
+  expect(listed.content).toEqual([{ type: 'text', text: '[FILE] one.txt' }])
   const { prompts } = await client.listPrompts()
   const [prompt] = prompts
   expect((await client.getPrompt({ name: prompt?.name ?? '' })).messages.length).toBeGreaterThan(0)
@@ -66,6 +89,14 @@ it('the client of SDK 1 does, by the code that its users have', async () => {
   const result = await client.callTool({ name: 'echo', arguments: { message: 'one' } })
   expect(result.content).toEqual([{ type: 'text', text: 'Echo: one' }])
   await client.close()
+  const all = new Client1({ name: 'my-app', version: '1.0.0' }, { capabilities: {} })
+  await all.connect(new Transport1(new URL(`${gateway.url}/mcp`), { requestInit: { headers: headers() } }))
+  const args = { path: path.join(notes, 'one.txt') }
+  const read = await all.callTool({ name: 'files__read_text_file', arguments: args })
+  expect(read.content).toEqual([{ type: 'text', text: 'first note\n' }])
+  const found = await all.callTool({ name: 'memory__search_nodes', arguments: { query: 'tested' } })
+  expect(JSON.stringify(found.content)).toContain('gateway')
+  await all.close()
 })
 
 /** What is used of SDK 1. */
@@ -79,7 +110,7 @@ it('the Inspector lists the tools and calls one', async () => {
   const file = cached('inspector-2', '@modelcontextprotocol/inspector', 'clients/launcher/build/index.js')
   const words = [
     '--cli',
-    `${gateway.url}/mcp/everything`,
+    `${gateway.url}/mcp`,
     '--transport',
     'http',
     '--header',
@@ -91,9 +122,16 @@ it('the Inspector lists the tools and calls one', async () => {
     return JSON.parse(stdout)
   }
   const { tools } = await inspector('--method', 'tools/list')
-  expect(tools.map(({ name }: { name: string }) => name)).toContain('echo')
-  const call = ['--method', 'tools/call', '--tool-name', 'echo', '--tool-arg', 'message=hi']
-  expect((await inspector(...call)).content).toEqual([{ type: 'text', text: 'Echo: hi' }])
+  const names = tools.map(({ name }: { name: string }) => name)
+  expect(names).toEqual(
+    expect.arrayContaining(['everything__echo', 'memory__read_graph', 'files__read_text_file']),
+  )
+  const call = (tool: string, ...words: string[]) =>
+    inspector('--method', 'tools/call', '--tool-name', tool, ...words)
+  expect((await call('everything__echo', '--tool-arg', 'message=hi')).content).toEqual([
+    { type: 'text', text: 'Echo: hi' },
+  ])
+  expect((await call('memory__read_graph')).structuredContent).toMatchObject({ entities: nodes })
 })
 
 it('a person calls a tool, tests a connector, counts tools, makes and revokes a key', async () => {
@@ -109,7 +147,9 @@ it('a person calls a tool, tests a connector, counts tools, makes and revokes a 
   )
   expect([called.code, called.stdout]).toEqual([0, 'Echo: test\n'])
   const counted = await watched.run('mcp-proxy', 'tools', '--count', ...config)
-  expect(counted.stdout).toMatch(/^\d\d tools, about \d{4} tokens\n$/)
+  expect(counted.stdout).toMatch(
+    /^\d\d tools, about \d{4} tokens; with more than 40 tools, many models choose worse\n$/,
+  )
   const tested = await watched.run('mcp-proxy', 'test', 'own', ...config)
   expect(tested.stdout).toMatch(/^Connector 'own' ready \(10 tools\)$/m)
   const made = await watched.run('mcp-proxy', 'key', 'create', 'laptop', '--connectors', 'own')
