@@ -2,10 +2,10 @@ import { monotonicMs } from '../../os/clock.ts'
 import type { GatewayCore } from '../gateway-core.ts'
 import { RpcError, rpcCode } from '../protocol/errors.ts'
 import { isRequest, type Message } from '../protocol/message.ts'
-import { legacyRevisions } from '../protocol/revisions.ts'
+import { legacyRevisions, newestLegacyRevision } from '../protocol/revisions.ts'
 import type { Session } from '../session.ts'
 import { accepts, RequestReply } from './reply.ts'
-import { SseStream } from './sse-stream.ts'
+import { ReplayRoom, SessionStreams } from './resumable.ts'
 import { bareStatuses, legacyStatuses, statusOf } from './statuses.ts'
 import { refuse, send, type Visit } from './visit.ts'
 
@@ -18,9 +18,6 @@ const sweepEveryMs = 15_000
 /** Sessions of one principal at once; one more ends the one that was quiet the longest. */
 const mostSessions = 500
 
-/** Messages that wait for a client which has no stream open just now. */
-const mostWaiting = 64
-
 /** What our ids begin with: another one was made up by its client. */
 const idPrefix = 'pw-'
 
@@ -28,8 +25,7 @@ interface Held {
   readonly session: Session
   readonly of: string
   usedAt: number
-  stream: SseStream | undefined
-  waiting: string[]
+  readonly streams: SessionStreams
 }
 
 const notFound = new RpcError(
@@ -41,6 +37,7 @@ const notFound = new RpcError(
 export class LegacySessions {
   readonly #core: GatewayCore
   readonly #held = new Map<string, Held>()
+  readonly #room = new ReplayRoom()
   readonly #sweeping: NodeJS.Timeout
 
   constructor(core: GatewayCore) {
@@ -76,7 +73,7 @@ export class LegacySessions {
     const held = this.#find(visit)
     if (held === undefined) return refuse(response, 404, notFound)
     held.usedAt = monotonicMs()
-    await reply(held.session, visit, message, takesStreams, {})
+    await reply(held, visit, message, takesStreams, {})
   }
 
   async #begin(visit: Visit, message: Message, takesStreams: boolean): Promise<void> {
@@ -90,8 +87,10 @@ export class LegacySessions {
       const [oldest] = of.sort(([, a], [, b]) => a.usedAt - b.usedAt)
       if (oldest !== undefined) this.#end(oldest[0], oldest[1])
     }
-    this.#held.set(id, { session, of: principal.id, usedAt: monotonicMs(), stream: undefined, waiting: [] })
-    await reply(session, visit, message, takesStreams, { 'mcp-session-id': id })
+    const streams = new SessionStreams(this.#room, () => session.revision === newestLegacyRevision)
+    const held = { session, of: principal.id, usedAt: monotonicMs(), streams }
+    this.#held.set(id, held)
+    await reply(held, visit, message, takesStreams, { 'mcp-session-id': id })
   }
 
   /** A request without a session, answered by itself. */
@@ -122,14 +121,14 @@ export class LegacySessions {
 
   #unsolicited(id: string, text: string): boolean {
     const held = this.#held.get(id)
-    if (held === undefined) return false
-    if (held.stream?.isOpen === true) return held.stream.send(text, false)
-    if (held.waiting.length >= mostWaiting) held.waiting.shift()
-    held.waiting.push(text)
-    return true
+    held?.streams.unsolicited.send(text, false)
+    return held !== undefined
   }
 
-  /** GET: the stream for what belongs to no request. A new one takes the place of the one before. */
+  /**
+   * GET: the stream for what belongs to no request, or with `Last-Event-ID` the one that this event was on. A new connection takes the place of
+   * the one before.
+   */
   stream(visit: Visit): void {
     const { request, response } = visit
     if (!accepts(request.headers.accept, 'text/event-stream')) {
@@ -142,11 +141,12 @@ export class LegacySessions {
     }
     const held = this.#find(visit)
     if (held === undefined) return refuse(response, 404, notFound)
-    held.stream?.end()
     held.usedAt = monotonicMs()
-    const stream = new SseStream(response)
-    held.stream = stream
-    for (const text of held.waiting.splice(0)) stream.send(text)
+    const after = request.headers['last-event-id']
+    if (typeof after !== 'string' || after === '') return held.streams.unsolicited.connect(response)
+    if (held.streams.resume(after, response)) return
+    const what = 'Bad Request: the stream of this Last-Event-ID is unknown, or was over long ago'
+    refuse(response, 400, new RpcError(rpcCode.invalidRequest, what))
   }
 
   end(visit: Visit): void {
@@ -162,10 +162,10 @@ export class LegacySessions {
     send(response, 200, '{}')
   }
 
-  #end(id: string, { session, stream }: Held): void {
+  #end(id: string, { session, streams }: Held): void {
     this.#held.delete(id)
     session.close()
-    stream?.end()
+    streams.close()
   }
 
   /** Ends the sessions of those who are no longer admitted. */
@@ -179,7 +179,8 @@ export class LegacySessions {
     const now = monotonicMs()
     for (const [id, held] of this.#held) {
       // A client that reads its stream is there, and one that waits for an answer.
-      if (held.stream?.isDrained === true || held.session.inFlight > 0) held.usedAt = now
+      if (held.streams.areDrained || held.session.inFlight > 0) held.usedAt = now
+      held.streams.sweep(now)
       if (now - held.usedAt > idleMs) this.#end(id, held)
     }
   }
@@ -191,14 +192,17 @@ export class LegacySessions {
 }
 
 async function reply(
-  session: Session,
+  { session, streams }: Held,
   visit: Visit,
   message: Message,
   takesStreams: boolean,
   headers: Readonly<Record<string, string>>,
 ): Promise<void> {
   const { response, principal } = visit
-  const waiting = new RequestReply(response, takesStreams && isRequest(message), headers)
+  const waiting = new RequestReply(response, takesStreams && isRequest(message), {
+    headers,
+    resumable: (...begun) => streams.begin(...begun),
+  })
   // That the connection ends does not mean that the client gives its request up, says the protocol.
   const answer = await session.take(message, waiting)
   const needsScopes = principal.scopes !== null

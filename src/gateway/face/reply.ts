@@ -2,8 +2,23 @@ import type { ServerResponse } from 'node:http'
 import { SseStream } from './sse-stream.ts'
 import { send } from './visit.ts'
 
-/** ms after which a client that takes a stream gets its first byte, so that nothing on the way gives the request up. */
-const streamAfterMs = 5000
+/**
+ * ms after which a client that takes a stream gets its first byte: so that nothing on the way gives the request up, and so that one that can
+ * go on after a cut knows where.
+ */
+const streamAfterMs = { plain: 5000, resumable: 1000 }
+
+interface AnswerStream {
+  send(text: string): unknown
+  end(): void
+}
+
+interface Replying {
+  /** Of the first answer alone. */
+  readonly headers?: Readonly<Record<string, string>>
+  /** Begins a stream that goes on after a cut; missing = one that ends with its connection. */
+  readonly resumable?: (response: ServerResponse, headers: Readonly<Record<string, string>>) => AnswerStream
+}
 
 /**
  * The answer to one request: one JSON object, or, as soon as something comes before it or it takes long, a stream of events. A client that
@@ -13,30 +28,35 @@ export class RequestReply {
   readonly #response: ServerResponse
   readonly #takesStreams: boolean
   readonly #headers: Readonly<Record<string, string>>
-  #stream: SseStream | undefined
+  readonly #resumable: Replying['resumable']
+  #stream: AnswerStream | undefined
   readonly #begin: NodeJS.Timeout | undefined
 
-  constructor(
-    response: ServerResponse,
-    takesStreams: boolean,
-    headers: Readonly<Record<string, string>> = {},
-  ) {
+  constructor(response: ServerResponse, takesStreams: boolean, { headers = {}, resumable }: Replying = {}) {
     this.#response = response
     this.#takesStreams = takesStreams
     this.#headers = headers
+    this.#resumable = resumable
     if (!takesStreams) return
-    this.#begin = setTimeout(() => this.#open(), streamAfterMs)
+    this.#begin = setTimeout(
+      () => this.#open(),
+      streamAfterMs[resumable === undefined ? 'plain' : 'resumable'],
+    )
     this.#begin.unref()
   }
 
-  #open(): SseStream {
-    this.#stream ??= new SseStream(this.#response, this.#headers)
+  /** Undefined = the client has gone before it could begin. */
+  #open(): AnswerStream | undefined {
+    if (this.#stream === undefined && !this.#response.destroyed) {
+      this.#stream =
+        this.#resumable?.(this.#response, this.#headers) ?? new SseStream(this.#response, this.#headers)
+    }
     return this.#stream
   }
 
   /** A message before the answer. */
   readonly send = (text: string): void => {
-    if (this.#takesStreams && !this.#response.destroyed) this.#open().send(text)
+    if (this.#takesStreams) this.#open()?.send(text)
   }
 
   /** @param status for an answer that is no stream. */

@@ -10,6 +10,15 @@ const mostWaiting = 1024 * 1024
 /** Bytes after which such a client is cut off: what it asks for is kept for nobody. */
 const mostUnread = 3 * longestMessage
 
+/** How a message goes out. */
+interface Sending {
+  /** False = it may be left out for a client that does not read. */
+  readonly isNeeded?: boolean
+  readonly event?: string
+  /** By which the client can go on behind it. */
+  readonly id?: string
+}
+
 /** An answer as Server-Sent Events. Its first byte goes at once, so that nothing on the way takes it for dead. */
 export class SseStream {
   readonly #response: ServerResponse
@@ -38,8 +47,13 @@ export class SseStream {
     return this.isOpen && this.#response.writableLength === 0
   }
 
-  /** @param isNeeded false = it may be left out for a client that does not read. @returns whether it was sent. */
-  send(text: string, isNeeded = true, event = 'message'): boolean {
+  /** An event without a message. @param retryMs after which the client is to connect again. */
+  prime(id: string, retryMs: number): void {
+    if (this.isOpen) this.#response.write(`id: ${id}\nretry: ${retryMs}\ndata: \n\n`)
+  }
+
+  /** @returns whether it was sent. */
+  send(text: string, { isNeeded = true, event = 'message', id }: Sending = {}): boolean {
     if (!this.isOpen || (!isNeeded && this.#response.writableLength > mostWaiting)) return false
     if (this.#response.writableLength > mostUnread) {
       this.#response.destroy()
@@ -47,7 +61,8 @@ export class SseStream {
     }
     // A line break stands between values of JSON alone.
     const data = /[\n\r]/.test(text) ? text.replaceAll(/[\n\r]+/g, ' ') : text
-    this.#response.write(`event: ${event}\ndata: ${data}\n\n`)
+    const place = id === undefined ? '' : `id: ${id}\n`
+    this.#response.write(`event: ${event}\n${place}data: ${data}\n\n`)
     return true
   }
 

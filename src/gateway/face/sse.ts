@@ -31,10 +31,12 @@ export class SseSessions {
       return refuse(response, 429, new RpcError(rpcCode.overloaded, what), { 'retry-after': '10' })
     }
     const stream = new SseStream(response)
-    const session = this.#core.newSession(principal, directory, (text) => stream.send(text, false))
+    const session = this.#core.newSession(principal, directory, (text) =>
+      stream.send(text, { isNeeded: false }),
+    )
     this.#held.set(session.id, { session, of: principal.id, stream })
     const place = path.replace(/^\/sse/, '/messages')
-    stream.send(`${place}?sessionId=${session.id}`, true, 'endpoint')
+    stream.send(`${place}?sessionId=${session.id}`, { event: 'endpoint' })
     response.once('close', () => {
       this.#held.delete(session.id)
       session.close()

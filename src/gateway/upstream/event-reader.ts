@@ -6,11 +6,24 @@ export class EventReader {
   #data: string[] = []
   #length = 0
   #type = ''
+  #id: string | undefined
+  #lastId: string | undefined
+  #retryMs: number | undefined
 
   /** @param longest characters of one event. */
   constructor(longest: number, event: (data: string, type: string) => void) {
     this.#longest = longest
     this.#event = event
+  }
+
+  /** Of the last event that has an id, behind which the stream goes on after a cut; undefined = none has. */
+  get lastId(): string | undefined {
+    return this.#lastId
+  }
+
+  /** ms after which the server wants to be asked again; undefined = it does not say. */
+  get retryMs(): number | undefined {
+    return this.#retryMs
   }
 
   /** @returns false when an event has grown longer than it may. */
@@ -23,6 +36,7 @@ export class EventReader {
 
   #line(line: string): void {
     if (line === '') {
+      this.#lastId = this.#id
       if (this.#data.length > 0) this.#event(this.#data.join('\n'), this.#type || 'message')
       this.#data = []
       this.#length = 0
@@ -33,6 +47,8 @@ export class EventReader {
     const field = colon < 0 ? line : line.slice(0, colon)
     const value = colon < 0 ? '' : line.slice(line[colon + 1] === ' ' ? colon + 2 : colon + 1)
     if (field === 'event') this.#type = value
+    if (field === 'id' && value !== '' && !value.includes('\0')) this.#id = value
+    if (field === 'retry' && /^\d{1,9}$/.test(value)) this.#retryMs = Number(value)
     if (field !== 'data') return
     this.#data.push(value)
     this.#length += value.length

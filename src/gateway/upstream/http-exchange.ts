@@ -35,8 +35,15 @@ export class HttpExchange {
   send({ method, headers, body, answered, failed }: Sending, url = this.#url): ClientRequest {
     const make = url.protocol === 'https:' ? httpsRequest : httpRequest
     const length = body === undefined ? {} : { 'content-length': String(Buffer.byteLength(body)) }
-    const sent = make(url, { method, agent: this.#agent, headers: { ...headers, ...length } }, answered)
-    sent.on('error', failed)
+    let isAnswered = false
+    const sent = make(url, { method, agent: this.#agent, headers: { ...headers, ...length } }, (response) => {
+      isAnswered = true
+      answered(response)
+    })
+    // From the answer's head on, its reader learns of what goes wrong.
+    sent.on('error', (problem) => {
+      if (!isAnswered) failed(problem)
+    })
     sent.once('socket', (socket) => {
       if (!socket.connecting) return
       const late = setTimeout(

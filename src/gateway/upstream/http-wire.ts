@@ -1,4 +1,5 @@
 import type { ClientRequest, IncomingMessage } from 'node:http'
+import { setTimeout as after } from 'node:timers/promises'
 import { errorCode, errorText as wordsOf } from '../../os/failure.ts'
 import { errorText, RpcError, rpcCode } from '../protocol/errors.ts'
 import { idOf, readMessage } from '../protocol/message.ts'
@@ -11,6 +12,12 @@ import { type Sent, SessionLost, type Wire, type WireEvents, type WireFacts } fr
 /** ms before the stream of what belongs to no request is opened again, doubled up to the second one. */
 const reopenMs = { first: 1000, most: 60_000 }
 
+/** ms before a stream that was cut is asked for again, where the server does not say. */
+const resumeMs = 1000
+
+/** Tries to go on with an answer, one after the other, of which none brings an event. */
+const mostTries = 5
+
 /** ms that the end of a session may take. */
 const endTakesMs = 1000
 
@@ -19,6 +26,16 @@ const nobodyThere = ['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', '
 
 /** What a header may hold: visible ASCII, blanks between. Anything else is sent in base64. */
 const plainHeader = /^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$/
+
+/** How a stream of events has ended. */
+interface StreamEnd {
+  /** Behind which it goes on; undefined = it cannot. */
+  readonly lastId: string | undefined
+  readonly retryMs: number | undefined
+  /** The last event is the answer that was waited for. */
+  readonly isAnswered: boolean
+  readonly isTooLong: boolean
+}
 
 /** A server that is reached by Streamable HTTP, in either generation. */
 export function httpWire(url: string, headers: Readonly<Record<string, string>>, events: WireEvents): Wire {
@@ -30,11 +47,14 @@ class HttpWire implements Wire {
   readonly #headers: Readonly<Record<string, string>>
   readonly #events: WireEvents
   readonly #open = new Map<number, ClientRequest>()
+  /** Of these, those that the server has begun to answer. */
+  readonly #begun = new Set<number>()
   #revision: string | undefined
   #session: string | undefined
   #stream: ClientRequest | undefined
   #reopening: NodeJS.Timeout | undefined
   #pauseMs = reopenMs.first
+  readonly #ending = new AbortController()
   #isOver = false
 
   constructor(url: string, headers: Readonly<Record<string, string>>, events: WireEvents) {
@@ -95,38 +115,91 @@ class HttpWire implements Wire {
         if (status === 404 && this.#session !== undefined) this.#lost()
         return
       }
-      if (status === 200 && isStream) await this.#readStream(response, id)
+      if (status === 200 && isStream) await this.#followAnswer(response, id)
       else this.#readBody(await bodyOf(response, longestMessage), status, id)
     } catch (problem) {
       if (id !== undefined && this.#open.has(id)) this.#events.unanswered(id, unreachable(problem))
     } finally {
-      if (id !== undefined) this.#open.delete(id)
+      if (id !== undefined) {
+        this.#open.delete(id)
+        this.#begun.delete(id)
+      }
     }
   }
 
-  #readStream(response: IncomingMessage, exchange: number | undefined): Promise<void> {
-    response.setEncoding('utf8')
-    const reader = new EventReader(longestMessage, (data) => {
-      if (data !== '') this.#events.message(data, exchange)
-    })
-    return new Promise((resolve, reject) => {
-      response.on('data', (text: string) => {
-        if (!reader.feed(text)) response.destroy(new Error('it sent an event that is too long'))
+  /** Reads the answer to a request from its stream, and goes on after a cut where the server has numbered its events. */
+  async #followAnswer(response: IncomingMessage, id: number): Promise<void> {
+    this.#begun.add(id)
+    let end = await this.#readStream(response, id, undefined)
+    for (let tries = 0; tries < mostTries && this.#isToBeResumed(id, end); tries++) {
+      await after(end.retryMs ?? resumeMs, undefined, { signal: this.#ending.signal }).catch(() => {})
+      if (!this.#isToBeResumed(id, end)) break
+      const next = await this.#resume(id, end.lastId ?? '')
+      if (next === 'refused') break
+      if (next === 'unreachable') continue
+      if (next.lastId !== end.lastId) tries = -1
+      end = next
+    }
+    // One that was answered waits no more, and is not told.
+    const what = end.isTooLong ? 'it sent an event that is too long' : 'its answer was cut off'
+    this.#events.unanswered(id, new Error(what))
+  }
+
+  #isToBeResumed(id: number, { lastId, isAnswered, isTooLong }: StreamEnd): boolean {
+    const isPossible = lastId !== undefined && this.#revision !== modernRevision
+    return isPossible && !isAnswered && !isTooLong && this.#open.has(id)
+  }
+
+  #resume(id: number, lastId: string): Promise<StreamEnd | 'refused' | 'unreachable'> {
+    return new Promise((resolve) => {
+      const request = this.#exchange.send({
+        method: 'GET',
+        headers: this.#headersForStream(lastId),
+        answered: (response) => {
+          if (response.statusCode === 200) return resolve(this.#readStream(response, id, lastId))
+          response.resume()
+          resolve('refused')
+          // The call itself may have been carried out.
+          if (response.statusCode === 404 && this.#session !== undefined) this.#lost()
+        },
+        failed: () => resolve('unreachable'),
       })
-      response.once('error', reject)
+      this.#open.set(id, request)
+    })
+  }
+
+  /** Resolves at its end. @param lastEvent behind which it goes on. */
+  #readStream(
+    response: IncomingMessage,
+    exchange: number | undefined,
+    lastEvent: string | undefined,
+  ): Promise<StreamEnd> {
+    response.setEncoding('utf8')
+    let last = ''
+    let isTooLong = false
+    const reader = new EventReader(longestMessage, (data) => {
+      if (data === '') return
+      last = data
+      this.#events.message(data, exchange)
+    })
+    return new Promise((resolve) => {
+      response.on('data', (text: string) => {
+        if (reader.feed(text)) return
+        isTooLong = true
+        response.destroy()
+      })
+      response.once('error', () => {})
       response.once('close', () => {
-        // One that was answered is open no more.
-        if (exchange === undefined) return resolve()
-        this.#events.unanswered(exchange, new Error('its answer was cut off'))
-        resolve()
+        const { lastId = lastEvent, retryMs } = reader
+        const isAnswered = lastId !== undefined && exchange !== undefined && isAnswerTo(last, exchange)
+        resolve({ lastId, retryMs, isAnswered, isTooLong })
       })
     })
   }
 
   #readBody(body: string, status: number, id: number): void {
     if (status === 404 && this.#session !== undefined) return this.#lost()
-    const own = answerTo(body, id)
-    if (own !== undefined) return this.#events.message(own, id)
+    if (isAnswerTo(body, id)) return this.#events.message(body, id)
     if (status >= 500) return this.#events.unanswered(id, new Error(`it answers with HTTP ${status}`))
     const what =
       status === 401 || status === 403
@@ -135,8 +208,10 @@ class HttpWire implements Wire {
     this.#events.message(errorText(String(id), new RpcError(rpcCode.invalidRequest, what)), id)
   }
 
-  /** The server does not know the session any more: what was sent in it was not done. */
+  /** The server does not know the session any more: what it has not begun to answer was not done. */
   #lost(): void {
+    for (const id of this.#begun)
+      this.#events.unanswered(id, new Error('it has ended the session, and its answer was cut off'))
     this.#over(new SessionLost('it has ended the session'))
   }
 
@@ -151,24 +226,23 @@ class HttpWire implements Wire {
     if (revision !== modernRevision && this.#session !== undefined) this.#openStream()
   }
 
-  /** What belongs to no request comes on a stream of its own, where the server has one. */
-  #openStream(): void {
+  /** What belongs to no request comes on a stream of its own, where the server has one. @param lastEvent behind which it goes on. */
+  #openStream(lastEvent?: string): void {
     if (this.#isOver) return
-    const again = () => {
+    const again = ({ lastId, retryMs }: Partial<StreamEnd> = {}) => {
       if (this.#isOver) return
-      this.#reopening = setTimeout(() => this.#openStream(), this.#pauseMs)
+      this.#reopening = setTimeout(() => this.#openStream(lastId), retryMs ?? this.#pauseMs)
       this.#reopening.unref()
       this.#pauseMs = Math.min(reopenMs.most, this.#pauseMs * 2)
     }
-    const { 'content-type': _, ...headers } = this.#headersFor({ id: undefined, method: undefined })
     this.#stream = this.#exchange.send({
       method: 'GET',
-      headers: { ...headers, accept: 'text/event-stream' },
+      headers: this.#headersForStream(lastEvent),
       answered: (response) => {
         const status = response.statusCode ?? 0
         if (status === 200) {
           this.#pauseMs = reopenMs.first
-          void this.#readStream(response, undefined).then(again, again)
+          void this.#readStream(response, undefined, lastEvent).then(again)
           return
         }
         response.resume()
@@ -176,8 +250,15 @@ class HttpWire implements Wire {
         if (status === 404) this.#lost()
         else if (status !== 405) again()
       },
-      failed: again,
+      failed: () => again({ lastId: lastEvent }),
     })
+  }
+
+  /** @param lastEvent behind which the stream goes on; undefined = it is a new one. */
+  #headersForStream(lastEvent: string | undefined): Readonly<Record<string, string>> {
+    const { 'content-type': _, ...headers } = this.#headersFor({ id: undefined, method: undefined })
+    const place: Record<string, string> = lastEvent === undefined ? {} : { 'last-event-id': lastEvent }
+    return { ...headers, accept: 'text/event-stream', ...place }
   }
 
   async close(): Promise<void> {
@@ -209,6 +290,7 @@ class HttpWire implements Wire {
   #over(problem: Error): void {
     if (this.#isOver) return
     this.#isOver = true
+    this.#ending.abort()
     clearTimeout(this.#reopening)
     this.#stream?.destroy()
     this.#events.closed(problem)
@@ -221,12 +303,13 @@ class HttpWire implements Wire {
   }
 }
 
-/** The body, when it is an answer to this request. */
-function answerTo(body: string, id: number): string | undefined {
+/** Whether a text is an answer to this request. */
+function isAnswerTo(text: string, id: number): boolean {
   try {
-    return idOf(readMessage(body)) === String(id) ? body : undefined
+    const message = readMessage(text)
+    return message.method === undefined && idOf(message) === String(id)
   } catch {
-    return undefined
+    return false
   }
 }
 
