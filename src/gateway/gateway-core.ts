@@ -12,8 +12,9 @@ import type { RememberedOfferings } from './remembered-offerings.ts'
 import { RequestLog } from './request-log.ts'
 import { Session, type SessionSurroundings } from './session.ts'
 import type { ClientAnswer } from './upstream/call.ts'
-import { sharedSession, Upstream } from './upstream/index.ts'
+import { Upstream } from './upstream/index.ts'
 import { allListKinds, type ListKind } from './upstream/offering.ts'
+import { sharedSession } from './upstream/slot.ts'
 import { StartSlots } from './upstream/start-slots.ts'
 
 export interface GatewayCoreOptions {

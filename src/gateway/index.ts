@@ -11,7 +11,7 @@
  *          -> Wire (upstream/*-wire.ts) -> the server, and back the same way
  *
  * protocol/ knows JSON-RPC and the revisions; gateway-core.ts holds what all faces share. One file, one behaviour. To add
- *   - a way to reach servers: a `Wire`, and a line of `wireOf` in upstream/index.ts;
+ *   - a way to reach servers: a `Wire`, and a line of `wireOf` in upstream/start.ts;
  *   - a way in: a file of face/ that makes a `Session` and gives it messages;
  *   - a method of the protocol: a line of `#answer` in session.ts. What is not named there goes to the server, when there is but one.
  * Loaded by `mcp-proxy` alone: a process of its own, so that its faults never touch the watchdog.

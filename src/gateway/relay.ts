@@ -16,7 +16,8 @@ import {
 import { logLevels, metaKey } from './protocol/revisions.ts'
 import type { Call, CallingClient } from './upstream/call.ts'
 import { type Connection, ConnectionLost } from './upstream/connection.ts'
-import { type Upstream, UpstreamDown } from './upstream/index.ts'
+import type { Upstream } from './upstream/index.ts'
+import { UpstreamDown } from './upstream/slot.ts'
 
 /** How a face takes messages to the client of one request before its answer. */
 export interface Outlet {

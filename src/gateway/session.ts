@@ -35,8 +35,9 @@ import type { RequestLog } from './request-log.ts'
 import { Subscriptions } from './subscriptions.ts'
 import type { CallingClient, ClientAnswer } from './upstream/call.ts'
 import { ConnectionLost } from './upstream/connection.ts'
-import { type Upstream, UpstreamDown } from './upstream/index.ts'
+import type { Upstream } from './upstream/index.ts'
 import type { ListKind } from './upstream/offering.ts'
+import { UpstreamDown } from './upstream/slot.ts'
 
 export interface SessionOptions {
   /** Unguessable: over HTTP it is the session's id. */
