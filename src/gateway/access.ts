@@ -1,12 +1,12 @@
 /** Who may use the gateway over HTTP: one function gives a principal or a refusal, and there is no third. */
-import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
+import { hash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import type { IncomingMessage } from 'node:http'
 import path from 'node:path'
 import type { AccessConfiguration } from '../config/access-configuration.ts'
 import { createFileAtomically } from '../os/atomic-file.ts'
 import { readSecretFile } from '../os/regular-file.ts'
-import { ApiKeys } from '../record/api-keys.ts'
+import { type ApiKey, ApiKeys } from '../record/api-keys.ts'
 import { fileNames } from '../record/state-directory.ts'
 import { Attempts } from '../web/attempts.ts'
 import type { TokenFault, Tokens } from './oauth/tokens.ts'
@@ -49,6 +49,7 @@ export class Access {
   tokens: Tokens | undefined
   readonly first: FirstKey | undefined
   readonly #firstHash: Buffer | undefined
+  readonly #holders = new WeakMap<ApiKey, Principal>()
 
   /** @throws Failure or the system's error when the first key can neither be read nor made. */
   constructor({ stateDirectory, allowNone, options }: AccessOptions) {
@@ -110,13 +111,33 @@ export class Access {
   }
 
   #principalOf(shown: string): Principal | undefined {
-    if (this.#firstHash !== undefined && timingSafeEqual(hashOf(shown), this.#firstHash))
-      return firstKeyHolder
+    const isFirst =
+      this.#firstHash !== undefined &&
+      shown.startsWith(firstKeyPrefix) &&
+      timingSafeEqual(hashOf(shown), this.#firstHash)
+    if (isFirst) return firstKeyHolder
     const judgement = this.#keys.judge(shown)
     if (judgement.kind !== 'valid') return undefined
     this.#keys.used(judgement.key)
-    const { id, name, units, profile = null } = judgement.key
-    return { id: `key ${id}`, name, kind: 'key', keyId: id, connectors: units, profile, scopes: null }
+    return this.#holderOf(judgement.key)
+  }
+
+  /** Who holds a key: the same one each time, so that what was found out about him can be kept. */
+  #holderOf(key: ApiKey): Principal {
+    const known = this.#holders.get(key)
+    if (known !== undefined) return known
+    const { id, name, units, profile = null } = key
+    const holder: Principal = {
+      id: `key ${id}`,
+      name,
+      kind: 'key',
+      keyId: id,
+      connectors: units,
+      profile,
+      scopes: null,
+    }
+    this.#holders.set(key, holder)
+    return holder
   }
 
   /**
@@ -134,6 +155,9 @@ export class Access {
     this.tokens?.close()
   }
 }
+
+/** What the first key begins with. */
+const firstKeyPrefix = 'pwg_'
 
 /** ms after which a token whose issuer did not answer is worth another try. */
 const unjudgedMs = 5000
@@ -162,7 +186,10 @@ interface Shown {
 
 /** @param isLegacy as older clients do, too: the header `api-key`, or `?api-key=`. */
 function shownBy({ headers, url }: IncomingMessage, isLegacy: boolean): Shown {
-  const named = isLegacy ? [headers['x-api-key'], headers['api-key']] : [headers['x-api-key']]
+  const usual = headers['x-api-key']
+  if (!isLegacy && typeof usual === 'string')
+    return { keys: [usual.trim()], authorization: headers.authorization }
+  const named = isLegacy ? [usual, headers['api-key']] : [usual]
   const inQuery = isLegacy ? new URLSearchParams(/\?(.*)$/s.exec(url ?? '')?.[1] ?? '').getAll('api-key') : []
   const keys = [...named.flatMap((one) => one ?? []), ...inQuery].map((one) => one.trim())
   return { keys, authorization: headers.authorization }
@@ -176,6 +203,7 @@ export function showsSomething(request: IncomingMessage): boolean {
 
 /** The secret that is shown. Two different ones are none. */
 function secretIn({ keys, authorization }: Shown): string | undefined {
+  if (authorization === undefined && keys.length < 2) return keys[0]
   const bearer = /^Bearer +([\x21-\x7e]+) *$/i.exec(authorization ?? '')?.[1]
   if (authorization !== undefined && bearer === undefined) return ''
   const [only, ...others] = new Set(bearer === undefined ? keys : [...keys, bearer])
@@ -183,7 +211,7 @@ function secretIn({ keys, authorization }: Shown): string | undefined {
 }
 
 function hashOf(text: string): Buffer {
-  return createHash('sha256').update(text).digest()
+  return hash('sha256', text, 'buffer')
 }
 
 /**
@@ -193,6 +221,6 @@ function hashOf(text: string): Buffer {
 function firstKey(stateDirectory: string, hasOthers: boolean): FirstKey | undefined {
   const file = path.join(stateDirectory, fileNames.gatewayFirstKey)
   if (hasOthers && !existsSync(file)) return undefined
-  const isNew = createFileAtomically(file, `pwg_${randomBytes(32).toString('base64url')}\n`)
+  const isNew = createFileAtomically(file, `${firstKeyPrefix}${randomBytes(32).toString('base64url')}\n`)
   return { key: readSecretFile(file).trim(), file, isNew }
 }

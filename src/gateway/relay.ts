@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { finished, inputIn, responsesIn, withParam } from './answers.ts'
 import { type ClientAsks, missingCapability, unableTo } from './client-asks.ts'
 import { HeldCall, type ParkedCalls } from './parked-calls.ts'
@@ -273,5 +273,5 @@ function isRepeatable({ method, upstream, about }: Relayed): boolean {
 }
 
 export function digest(...parts: readonly string[]): string {
-  return createHash('sha256').update(parts.join('\0')).digest('hex')
+  return hash('sha256', parts.join('\0'), 'hex')
 }

@@ -3,6 +3,7 @@ import type { ConnectorConfiguration } from '../config/connector-configuration.t
 import type { Directory } from './directory.ts'
 import type { GatewayCore } from './gateway-core.ts'
 import type { Principal } from './principal.ts'
+import type { Upstream } from './upstream/index.ts'
 
 /** What a request is about: one connector, one profile, or everything. */
 export interface Place {
@@ -31,6 +32,12 @@ export interface ViewOptions {
   readonly isLazy: boolean
 }
 
+interface Seen {
+  /** The connectors that there were then. */
+  readonly upstreams: readonly Upstream[]
+  readonly view: View
+}
+
 /** What somebody gets at a place. Who may see nothing is refused, so that nobody takes an empty list for an answer. */
 export class Views {
   readonly #core: GatewayCore
@@ -38,6 +45,8 @@ export class Views {
   readonly #usual: AuthType
   readonly #allowNone: boolean
   readonly #isLazy: boolean
+  /** What somebody was found to see, by place. Places that do not exist are not among them. */
+  readonly #seen = new WeakMap<Principal, Map<string, Seen>>()
 
   constructor(core: GatewayCore, { access, allowNone, isLazy }: ViewOptions) {
     this.#isLazy = isLazy
@@ -48,6 +57,21 @@ export class Views {
   }
 
   of(principal: Principal, place: Place): View {
+    const { upstreams } = this.#core
+    const key = `${place.connector ?? ''}/${place.profile ?? ''}`
+    const seen = this.#seen.get(principal) ?? new Map<string, Seen>()
+    const known = seen.get(key)
+    // Another configuration brings another list of connectors.
+    if (known?.upstreams === upstreams) return known.view
+    const view = this.#judge(principal, place)
+    if (view.kind === 'seen') {
+      seen.set(key, { upstreams, view })
+      this.#seen.set(principal, seen)
+    }
+    return view
+  }
+
+  #judge(principal: Principal, place: Place): View {
     const { profiles } = this.#access
     const bound = principal.profile
     const name = bound ?? place.profile

@@ -1,6 +1,7 @@
 import { SocketAddress } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { isIP, isIPv6 } from './ip-address.ts'
+import { remembered } from './remembered.ts'
 
 export interface MachineAddress {
   /** As it is written in a bind: an IPv6 link-local address carries its zone, `fe80::1%eth0`. */
@@ -75,7 +76,7 @@ export function hostAndPort(host: string, port: number): string {
  * What counts as one source: an IPv4 address, or the /64 of an IPv6 one, which one household or machine is given (RFC 6177) and within
  * which a machine changes its address every day.
  */
-export function sourceNetwork(address: string): string {
+export const sourceNetwork = remembered((address: string): string => {
   const plain = withoutZone(unmapped(address)).toLowerCase()
   if (!isIPv6(plain)) return plain
   const [head = '', tail] = plain.split('::')
@@ -84,7 +85,7 @@ export function sourceNetwork(address: string): string {
   const filling = tail === undefined ? [] : Array(Math.max(0, 8 - front.length - back.length)).fill('0')
   const groups = [...front, ...filling, ...back].slice(0, 4)
   return `${groups.map((group) => group.replace(/^0+(?=.)/, '')).join(':')}::/64`
-}
+})
 
 /** Whether a listener on one address takes connections to another one of this machine. */
 export function takesConnectionsTo(listener: string, address: string): boolean {

@@ -1,4 +1,4 @@
-import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
+import { hash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { statSync } from 'node:fs'
 import path from 'node:path'
 import { writeFileAtomically } from '../os/atomic-file.ts'
@@ -101,8 +101,13 @@ export class ApiKeys {
     this.#demandWhole()
     const id = Array.from(randomBytes(10), (byte) => letters[byte % letters.length]).join('')
     const secret = `pwk_${id}_${randomBytes(32).toString('base64url')}`
-    const hash = hashOf(secret).toString('hex')
-    const key: ApiKey = { id, hash, ...given, createdAt: wallTime(), lastUsedAt: null }
+    const key: ApiKey = {
+      id,
+      hash: hashOf(secret).toString('hex'),
+      ...given,
+      createdAt: wallTime(),
+      lastUsedAt: null,
+    }
     this.#write(new Map(this.#keys).set(id, key))
     return { secret, key }
   }
@@ -121,10 +126,7 @@ export class ApiKeys {
     this.#look()
     const id = form.exec(secret)?.[1] ?? ''
     const known = this.#keys.get(id)
-    const isSame = timingSafeEqual(
-      hashOf(secret),
-      known === undefined ? noHash : Buffer.from(known.hash, 'hex'),
-    )
+    const isSame = timingSafeEqual(hashOf(secret), known === undefined ? noHash : keptHash(known))
     if (known === undefined || !isSame) return { kind: 'unknown' }
     return { kind: hasExpired(known) ? 'expired' : 'valid', key: known }
   }
@@ -205,6 +207,14 @@ export class ApiKeys {
   }
 }
 
+const keptHashes = new WeakMap<ApiKey, Buffer>()
+
+function keptHash(key: ApiKey): Buffer {
+  const kept = keptHashes.get(key) ?? Buffer.from(key.hash, 'hex')
+  keptHashes.set(key, kept)
+  return kept
+}
+
 export function hasExpired({ expiresAt }: ApiKey): boolean {
   return expiresAt !== null && Date.parse(expiresAt) <= Date.now()
 }
@@ -245,7 +255,7 @@ function isTime(value: unknown): boolean {
 }
 
 function hashOf(secret: string): Buffer {
-  return createHash('sha256').update(secret).digest()
+  return hash('sha256', secret, 'buffer')
 }
 
 function stampOf(file: string): string {

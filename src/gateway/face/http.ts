@@ -20,10 +20,17 @@ import { parseHostAndPort } from '../../config/values.ts'
 import { errorCode, exitCode, Failure, errorText as wordsOf } from '../../os/failure.ts'
 import { hostAndPort, isLoopback } from '../../os/interfaces.ts'
 import { oneLine } from '../../os/printable.ts'
+import { remembered } from '../../os/remembered.ts'
 import type { GatewayState } from '../../record/shapes/gateway-state.ts'
 import { certificateFiles } from '../../web/certificate-files.ts'
 import { type ConnectionLimits, Connections } from '../../web/connections.ts'
-import { isTrustedHost, parseHostHeader, requestTarget, type Scheme } from '../../web/hosts.ts'
+import {
+  isTrustedHost,
+  parseHostHeader,
+  requestTarget,
+  type Scheme,
+  type VisitedHost,
+} from '../../web/hosts.ts'
 import { Origins } from '../../web/origins.ts'
 import { readCertificate } from '../../web/tls-files.ts'
 import type { Access } from '../access.ts'
@@ -38,7 +45,7 @@ import { allowPage } from './cors.ts'
 import { LegacySessions } from './legacy.ts'
 import { type Full, Limits } from './limits.ts'
 import { answerModern, isModern } from './modern.ts'
-import { type PathPlace, placeOf, resourcePath } from './place.ts'
+import { type PathPlace, placeOf } from './place.ts'
 import { answerProbe, isProbe } from './probes.ts'
 import { SseSessions } from './sse.ts'
 import { refuse, refuseAdmission, refuseMethod, type Visit } from './visit.ts'
@@ -101,24 +108,38 @@ export async function serveHttp(options: HttpFaceOptions): Promise<HttpFace> {
   const admitted = ({ socket }: IncomingMessage, response: ServerResponse, principal: Principal) => {
     connections.admit(socket)
     visits.set(response, principal)
-    response.once('close', () => visits.delete(response))
   }
   const views = new Views(core, {
     access: options.accessOptions,
     allowNone: options.allowNone,
     isLazy: options.isLazy,
   })
+  const hostOf = remembered((header) => {
+    const host = parseHostHeader(header, scheme)
+    return host && { ...host, isTrusted: isTrustedHost(host, http.hosts) }
+  })
   const listener = (request: IncomingMessage, response: ServerResponse) => {
-    response.once('finish', () => {
+    // Node tells it as soon as the last byte of an answer was handed over, too.
+    response.once('close', () => {
+      visits.delete(response)
       if (response.statusCode >= 400) core.figures.refused(response.statusCode)
-      if (!request.complete) endSoon(request)
+      if (!request.complete && !request.destroyed) endSoon(request)
     })
-    void handle({ request, response, scheme, sessions, streams, limits, views, admitted, options }).catch(
-      (error: unknown) => {
-        core.log.error({ err: error }, `A request failed: ${wordsOf(error)}`)
-        refuse(response, 500, new RpcError(rpcCode.internalError, 'Internal error'))
-      },
-    )
+    void handle({
+      request,
+      response,
+      scheme,
+      hostOf,
+      sessions,
+      streams,
+      limits,
+      views,
+      admitted,
+      options,
+    }).catch((error: unknown) => {
+      core.log.error({ err: error }, `A request failed: ${wordsOf(error)}`)
+      refuse(response, 500, new RpcError(rpcCode.internalError, 'Internal error'))
+    })
   }
   const revoking = setInterval(() => {
     const { access } = options
@@ -230,6 +251,8 @@ interface Arrival {
   readonly request: IncomingMessage
   readonly response: ServerResponse
   readonly scheme: Scheme
+  /** What a `Host` says, and whether it may be one of this gateway; undefined = it says nothing valid. */
+  readonly hostOf: (header: string) => (VisitedHost & { readonly isTrusted: boolean }) | undefined
   readonly sessions: LegacySessions
   readonly streams: SseSessions
   readonly limits: Limits
@@ -243,6 +266,7 @@ async function handle({
   request,
   response,
   scheme,
+  hostOf,
   sessions,
   streams,
   limits,
@@ -250,16 +274,17 @@ async function handle({
   views,
   options,
 }: Arrival): Promise<void> {
-  const { core, access, http } = options
+  const { core, access } = options
   const { headers, method = '' } = request
   const from = request.socket.remoteAddress ?? ''
   const target = requestTarget(request.url, headers.host, request.rawHeaders, scheme)
-  const host = typeof target === 'string' ? undefined : parseHostHeader(target.host, scheme)
+  const host = typeof target === 'string' ? undefined : hostOf(target.host ?? '')
   if (typeof target === 'string' || host === undefined)
     return invalid(response, 400, 'Bad Request: the request names no valid host')
-  if (!isTrustedHost(host, http.hosts))
+  if (!host.isTrusted)
     return forbidden(response, `Forbidden: this server is not called ${oneLine(host.name)}`)
-  const origin = new Origins(host, options.accessOptions.cors).kindOf(headers.origin)
+  const { origin: page } = headers
+  const origin = page === undefined ? 'none' : new Origins(host, options.accessOptions.cors).kindOf(page)
   if (origin === 'foreign')
     return forbidden(response, 'Forbidden: the request comes from a page of another server')
   if (origin === 'family' && allowPage(request, response, 'GET, POST, DELETE')) return
@@ -271,8 +296,7 @@ async function handle({
   if (isWellKnown(path)) return answerWellKnown(path, { method, host: host.host, tokens, views }, response)
   const place = placeOf(path)
   if (place === undefined) return invalid(response, 404, 'Not Found: there is nothing at this path; use /mcp')
-  const { kind } = place
-  const resource = resourcePath(path)
+  const { kind, resource } = place
   const challenge = (more: Challenge) =>
     challengeText(tokens, host.host, resource, { scopes: views.scopesOf(place), ...more })
   const judged = access.judge(request, from, resource)

@@ -12,7 +12,7 @@ import {
 } from './json-text.ts'
 
 /** One JSON-RPC message, with the places of its parts. Its text goes on as it is, but for what the relay must change. */
-export interface Message {
+export class Message {
   readonly text: string
   /** Of requests and answers; `null` is an id of an answer, too. */
   readonly id: Span | undefined
@@ -22,6 +22,25 @@ export interface Message {
   /** Of answers: one of both. */
   readonly result: Span | undefined
   readonly error: Span | undefined
+  #paramMembers: ReadonlyMap<string, Member> | undefined
+
+  /** @param method of it, as a string. */
+  constructor(text: string, members: ReadonlyMap<string, Member>, method: string | undefined) {
+    this.text = text
+    this.method = method
+    this.id = members.get('id')
+    this.params = members.get('params')
+    this.result = members.get('result')
+    this.error = members.get('error')
+  }
+
+  /** The members of `params`; none when it is missing or no object. On its way a message is asked for them by many. */
+  get paramMembers(): ReadonlyMap<string, Member> {
+    const { text, params } = this
+    this.#paramMembers ??=
+      params !== undefined && isObjectAt(text, params) ? membersOf(text, params.start) : new Map()
+    return this.#paramMembers
+  }
 }
 
 /**
@@ -32,14 +51,7 @@ export function readMessage(text: string): Message {
   const members = membersOf(text)
   const method = members.get('method')
   if (method !== undefined && !isStringAt(text, method)) throw new NotJson(method.start)
-  const message = {
-    text,
-    id: members.get('id'),
-    method: method && stringOf(text, method),
-    params: members.get('params'),
-    result: members.get('result'),
-    error: members.get('error'),
-  }
+  const message = new Message(text, members, method && stringOf(text, method))
   const isAnswer = message.result !== undefined || message.error !== undefined
   if (message.method === undefined && !(isAnswer && message.id !== undefined)) throw new NotJson(0)
   return message
@@ -66,8 +78,8 @@ export function onOneLine(text: string): string {
 }
 
 /** The members of `params`; none when it is missing or no object. */
-export function paramsOf({ text, params }: Message): ReadonlyMap<string, Member> {
-  return params !== undefined && isObjectAt(text, params) ? membersOf(text, params.start) : new Map()
+export function paramsOf({ paramMembers }: Message): ReadonlyMap<string, Member> {
+  return paramMembers
 }
 
 /** A string among the parameters; undefined when it is missing or no string. */

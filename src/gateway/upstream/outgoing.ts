@@ -1,4 +1,4 @@
-import { rebuilt, spliced, textOf } from '../protocol/json-text.ts'
+import { type Edit, rebuilt, spliced, textOf } from '../protocol/json-text.ts'
 import { messageText, metaOf, paramsOf } from '../protocol/message.ts'
 import { type Era, envelopeKeys, metaKey, modernRevision } from '../protocol/revisions.ts'
 import type { Call } from './call.ts'
@@ -39,11 +39,19 @@ export function outgoing(call: Call, id: number, era: Era): Outgoing {
     if (changed === '{}') drop.push('_meta')
     else set._meta = changed
   }
-  const edits = [{ ...(message.id ?? { start: 0, end: 0 }), by: String(id) }]
-  if (Object.keys(set).length > 0 || drop.some((key) => params.has(key))) {
+  const { start, end } = message.id ?? { start: 0, end: 0 }
+  const edits: Edit[] = [{ start, end, by: String(id) }]
+  if (drop.some((key) => params.has(key)) || Object.keys(set).some((key) => !params.has(key))) {
     const changed = rebuilt(text, params, { set, drop })
-    if (message.params !== undefined) edits.push({ ...message.params, by: changed })
-    else return { text: messageText(String(id), call.method, changed), progressToken }
+    if (message.params === undefined)
+      return { text: messageText(String(id), call.method, changed), progressToken }
+    edits.push({ start: message.params.start, end: message.params.end, by: changed })
+  } else {
+    // What is there keeps its place.
+    for (const [key, by] of Object.entries(set)) {
+      const member = params.get(key)
+      if (member !== undefined) edits.push({ start: member.start, end: member.end, by })
+    }
   }
   return { text: spliced(text, edits), progressToken }
 }

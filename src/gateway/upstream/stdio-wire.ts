@@ -1,3 +1,4 @@
+import type { Writable } from 'node:stream'
 import { parseEnv } from 'node:util'
 import type { ConnectorTransport } from '../../config/connector-configuration.ts'
 import { withVariables } from '../../config/variables.ts'
@@ -70,6 +71,8 @@ class StdioWire implements Wire {
   readonly #stderr = new LastLines()
   readonly #mark: string
   #junkLines = 0
+  /** Lines of this turn of the event loop. */
+  #unsent = ''
   #isOver = false
   #ending: Promise<void> | undefined
 
@@ -140,17 +143,20 @@ class StdioWire implements Wire {
       if (id !== undefined) queueMicrotask(() => this.#events.unanswered(id, new Error('it has ended')))
       return
     }
-    if (stdin.writableLength > mostWaiting) {
+    if (stdin.writableLength + this.#unsent.length > mostWaiting) {
       if (id !== undefined)
         queueMicrotask(() => this.#events.unanswered(id, new Error('it does not read its requests')))
       return
     }
     // What comes in one turn of the event loop goes out in one call of the system.
-    if (stdin.writableCorked === 0) {
-      stdin.cork()
-      setImmediate(() => stdin.uncork())
-    }
-    stdin.write(`${onOneLine(text)}\n`)
+    if (this.#unsent === '') setImmediate(() => this.#flush(stdin))
+    this.#unsent += `${onOneLine(text)}\n`
+  }
+
+  #flush(stdin: Writable): void {
+    const lines = this.#unsent
+    this.#unsent = ''
+    if (lines !== '' && stdin.writable) stdin.write(lines)
   }
 
   abandon(): boolean {
@@ -167,7 +173,9 @@ class StdioWire implements Wire {
   async #end(): Promise<void> {
     const spawned = this.#process
     if (spawned === undefined) return
-    spawned.child.stdin?.end()
+    const { stdin } = spawned.child
+    if (stdin !== null) this.#flush(stdin)
+    stdin?.end()
     const isOurs = (_words: readonly string[], pid: number) =>
       system.environmentOf(pid, connectorVariable) === this.#mark
     await Promise.race([spawned.ended, hasEnded(spawned.identity, grace.inputEnded)])
