@@ -134,7 +134,7 @@ class World {
     if (this.state.phase.id === 'down') this.openLimits.clear()
     if (observation.kind !== 'checked' || observation.usage === undefined) return
     // What an order meant before anybody had looked is ended by the look.
-    if (before.phase.id === 'unknown' && before.phase.stop !== undefined) return
+    if (before.phase.id === 'unknown' && (before.phase.stop ?? before.phase.anew) !== undefined) return
     must(!effects.some(({ kind }) => kind === 'stop'), 'a limit ended somebody')
     if (!observation.optionsMatch || !effects.some(({ kind }) => kind === 'replace')) return
     must(this.limits.action === 'restart', 'restarted although only told to alert')
