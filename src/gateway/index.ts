@@ -4,8 +4,9 @@
  *
  *   client -> face/ (stdin and stdout: lines.ts; another process of this user: attach.ts; HTTP: http.ts, then legacy.ts or modern.ts)
  *          -> access.ts: who is it (Principal; oauth/ for tokens); views.ts: what he may see (Directory)
- *          -> Session (session.ts): answered from the gateway's own state (initialize, lists), or
- *          -> Directory (directory.ts): which server a name leads to (Route)
+ *          -> Session (session.ts): answered from the gateway's own state (introduction.ts: initialize, discover), or
+ *          -> ServerRequests (server-requests.ts): lists from what is known, calls to where Directory (directory.ts) says that a name leads
+ *          -> Relay (relay.ts): one call between two generations, and again where that is safe
  *          -> Upstream (upstream/index.ts): started when it is needed, once
  *          -> Connection (upstream/connection.ts): numbers of requests, and what a server asks meanwhile
  *          -> Wire (upstream/*-wire.ts) -> the server, and back the same way

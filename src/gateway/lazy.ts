@@ -1,4 +1,7 @@
+import { withParam } from './answers.ts'
 import { RpcError, rpcCode } from './protocol/errors.ts'
+import { isObjectAt, type Member, membersOf, stringIn, textOf } from './protocol/json-text.ts'
+import { type Message, paramsOf } from './protocol/message.ts'
 
 /**
  * The lazy offer: three tools instead of all, for sets so large that their descriptions would fill a model's context. A model looks for a
@@ -105,4 +108,17 @@ export function describedTool(
       `Unknown tool: ${String(given.name)}; find_tools tells the names`,
     )
   return { content: [{ type: 'text', text }], structuredContent: { tool: JSON.parse(text) as object } }
+}
+
+/** The call within a call of `call_tool`; its arguments stay as they are written. @throws RpcError */
+export function innerCall(message: Message): Message {
+  const { text } = message
+  const outer = paramsOf(message).get('arguments')
+  const members =
+    outer !== undefined && isObjectAt(text, outer) ? membersOf(text, outer.start) : new Map<string, Member>()
+  const name = stringIn(text, members, 'name')
+  if (name === undefined) throw new RpcError(rpcCode.invalidParams, 'call_tool needs the name of a tool')
+  const given = members.get('arguments')
+  const named = withParam(message, 'name', JSON.stringify(name))
+  return withParam(named, 'arguments', given === undefined ? '{}' : textOf(text, given))
 }

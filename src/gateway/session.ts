@@ -1,16 +1,13 @@
 import type { Log } from '../log/index.ts'
-import { version } from '../os/version.ts'
-import { withParam } from './answers.ts'
 import { ClientAsks } from './client-asks.ts'
 import type { ClientRoster } from './client-roster.ts'
-import type { Directory, Route } from './directory.ts'
+import type { Directory } from './directory.ts'
 import type { Figures } from './figures.ts'
-import { describedTool, foundTools, lazyNames } from './lazy.ts'
-import { matches } from './names.ts'
+import { discovered, initialized, nameIn, noInfo, toldBy } from './introduction.ts'
 import type { ParkedCalls } from './parked-calls.ts'
 import type { Principal } from './principal.ts'
 import { endingData, errorText, RpcError, rpcCode, secondsToWait } from './protocol/errors.ts'
-import { isObjectAt, type Member, membersOf, stringIn, textOf } from './protocol/json-text.ts'
+import { textOf } from './protocol/json-text.ts'
 import {
   idOf,
   isRequest,
@@ -22,7 +19,6 @@ import {
   stringParam,
 } from './protocol/message.ts'
 import {
-  type Era,
   logLevels,
   metaKey,
   modernRevision,
@@ -32,11 +28,11 @@ import {
 } from './protocol/revisions.ts'
 import { type Arrived, digest, type Outlet, Relay } from './relay.ts'
 import type { RequestLog } from './request-log.ts'
+import { noResource, ServerRequests } from './server-requests.ts'
 import { Subscriptions } from './subscriptions.ts'
 import type { CallingClient, ClientAnswer } from './upstream/call.ts'
 import { ConnectionLost } from './upstream/connection.ts'
 import type { Upstream } from './upstream/index.ts'
-import type { ListKind } from './upstream/offering.ts'
 import { UpstreamDown } from './upstream/slot.ts'
 
 export interface SessionOptions {
@@ -67,14 +63,6 @@ export interface SessionSurroundings {
   levelWanted(upstreams: readonly Upstream[], session: string): void
 }
 
-const noInfo = JSON.stringify({ name: 'unknown', version: '0' })
-
-/** How long a list waits for servers that start, in ms: a client that does not hear of changes would never see their tools. */
-const listWaitMs = 10_000
-
-/** ms for which a client may keep a list. The gateway notifies it of changes before. */
-const listTtlMs = 5000
-
 /** What the newer generation has no more. */
 const legacyMethods: readonly string[] = [
   'initialize',
@@ -100,7 +88,7 @@ export class Session {
   #leave: (() => void) | undefined
   #level = -1
   readonly #asks = new ClientAsks()
-  readonly #relay: Relay
+  readonly #toServers: ServerRequests
   /** Calls of this client under way, by its own ids as JSON text. */
   readonly #calls = new Map<string, AbortController>()
   readonly #subscriptions: Subscriptions
@@ -113,15 +101,23 @@ export class Session {
     this.#principal = principal
     this.#unsolicited = unsolicited
     this.#client = { era: 'legacy', info: noInfo, capabilities: '{}', connection: id }
-    this.#subscriptions = new Subscriptions(directory, () =>
-      this.#known(directory.upstreams, AbortSignal.timeout(listWaitMs)),
-    )
-    this.#relay = new Relay({
+    const relay = new Relay({
       asks: this.#asks,
       parked: core.parked,
       identity: `${principal.id} ${directory.isPrefixed}`,
       level: () => this.#level,
     })
+    this.#toServers = new ServerRequests({
+      directory,
+      relay,
+      roster: core.roster,
+      figures: core.figures,
+      requests: core.requests,
+      sessionId: id,
+      principal: () => this.#principal,
+      clientName: () => this.#name,
+    })
+    this.#subscriptions = new Subscriptions(directory, () => this.#toServers.known(directory.upstreams))
     core.sessions.add(this)
   }
 
@@ -222,23 +218,23 @@ export class Session {
       case 'ping':
         return resultText(id, '{}')
       case 'server/discover':
-        return resultText(id, this.#discover())
+        return resultText(id, discovered(this.directory))
       case 'tools/list':
-        return resultText(id, await this.#list('tools', client, message, signal))
+        return this.#toServers.list(arrived, 'tools')
       case 'prompts/list':
-        return resultText(id, await this.#list('prompts', client, message, signal))
+        return this.#toServers.list(arrived, 'prompts')
       case 'resources/list':
-        return resultText(id, await this.#list('resources', client, message, signal))
+        return this.#toServers.list(arrived, 'resources')
       case 'resources/templates/list':
-        return resultText(id, await this.#list('resourceTemplates', client, message, signal))
+        return this.#toServers.list(arrived, 'resourceTemplates')
       case 'tools/call':
-        return this.directory.isLazy ? this.#lazily(arrived) : this.#toNamed('tools', arrived)
+        return this.#toServers.callTool(arrived)
       case 'prompts/get':
-        return this.#toNamed('prompts', arrived)
+        return this.#toServers.getPrompt(arrived)
       case 'resources/read':
-        return this.#toResource(arrived)
+        return this.#toServers.readResource(arrived)
       case 'completion/complete':
-        return this.#complete(arrived)
+        return this.#toServers.complete(arrived)
       case 'resources/subscribe':
       case 'resources/unsubscribe':
         return resultText(id, await this.#follow(message, method === 'resources/subscribe'))
@@ -247,7 +243,7 @@ export class Session {
       case 'subscriptions/listen':
         return this.#subscriptions.listen(message, outlet.send, signal)
       default:
-        return this.#unknown(arrived)
+        return this.#toServers.unknown(arrived)
     }
   }
 
@@ -277,207 +273,14 @@ export class Session {
   }
 
   #initialize(message: Message): string {
-    const { text } = message
-    const params = paramsOf(message)
-    const info = params.get('clientInfo')
-    const capabilities = params.get('capabilities')
     const asked = stringParam(message, 'protocolVersion')
     this.#revision = negotiated(asked)
-    this.#client = {
-      era: 'legacy',
-      info: info !== undefined && isObjectAt(text, info) ? textOf(text, info) : noInfo,
-      capabilities:
-        capabilities !== undefined && isObjectAt(text, capabilities) ? textOf(text, capabilities) : '{}',
-      connection: this.id,
-      logLevel: 'info',
-    }
+    this.#client = { era: 'legacy', ...toldBy(message), connection: this.id, logLevel: 'info' }
     this.#name = nameIn(this.#client.info)
     this.#leave?.()
     this.#leave = this.#core.roster.opened(this.#name, this.#revision)
     this.#core.log.info(`Client: ${this.#name} (protocol=${asked ?? this.#revision})`)
-    return JSON.stringify({
-      protocolVersion: this.#revision,
-      capabilities: this.#capabilities('legacy'),
-      serverInfo: ourInfo,
-      ...this.#instructions(),
-    })
-  }
-
-  #discover(): string {
-    return JSON.stringify({
-      resultType: 'complete',
-      supportedVersions: supportedRevisions,
-      capabilities: this.#capabilities('modern'),
-      ...this.#instructions(),
-      ttlMs: listTtlMs,
-      cacheScope: 'private',
-      _meta: { [metaKey.serverInfo]: ourInfo },
-    })
-  }
-
-  /** From what is known of the servers; one that is not known yet may have everything. */
-  #capabilities(era: Era) {
-    const { upstreams } = this.directory
-    const has = (capability: string) =>
-      upstreams.some(({ facts, isKnown }) => !isKnown || facts?.capabilities[capability] !== undefined)
-    const listChanged = { listChanged: true }
-    return {
-      tools: listChanged,
-      ...(has('prompts') ? { prompts: listChanged } : {}),
-      ...(has('resources') ? { resources: { subscribe: true, listChanged: true } } : {}),
-      ...(has('completions') ? { completions: {} } : {}),
-      ...(has('logging') || era === 'legacy' ? { logging: {} } : {}),
-    }
-  }
-
-  #instructions(): { readonly instructions?: string } {
-    const said = this.directory.upstreams.flatMap(({ id, facts }) => {
-      const instructions = facts?.instructions
-      if (instructions === undefined || instructions === '') return []
-      return [this.directory.isPrefixed ? `# ${id}\n${instructions}` : instructions]
-    })
-    return said.length === 0 ? {} : { instructions: said.join('\n\n') }
-  }
-
-  async #list(kind: ListKind, client: CallingClient, message: Message, signal: AbortSignal): Promise<string> {
-    const cursor = paramsOf(message).get('cursor')
-    if (cursor !== undefined)
-      throw new RpcError(rpcCode.invalidParams, 'there is no such page: a list is one page')
-    await this.#known(this.directory.upstreams, signal)
-    const table = this.directory.table(kind)
-    const missing = this.directory.missing()
-    const word = kind === 'tools' ? 'tool' : kind
-    this.#core.requests.say(() => `Listed ${table.count} ${word}(s) from ${table.connectors} connectors`)
-    const meta = missing.length === 0 ? '' : `,"_meta":${JSON.stringify({ [metaKey.unavailable]: missing })}`
-    const modern =
-      client.era === 'modern' ? `,"resultType":"complete","ttlMs":${listTtlMs},"cacheScope":"private"` : ''
-    return `{"${kind}":[${table.text}]${modern}${meta}}`
-  }
-
-  /** Waits for servers that are starting, for a while. */
-  async #known(upstreams: readonly Upstream[], signal: AbortSignal): Promise<void> {
-    const unknown = upstreams.filter(({ isKnown, state }) => !isKnown && state === 'pending')
-    if (unknown.length === 0) return
-    let timer: NodeJS.Timeout | undefined
-    const patience = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, listWaitMs)
-      signal.addEventListener('abort', () => resolve(), { once: true })
-    })
-    await Promise.race([Promise.all(unknown.map((one) => one.settled())), patience])
-    clearTimeout(timer)
-  }
-
-  /** Where tools are found before they are called. What somebody knows already may be called by its name. */
-  async #lazily(arrived: Arrived): Promise<string> {
-    const { message, own, client } = arrived
-    const name = stringParam(message, 'name')
-    if (name === lazyNames.call) return this.#toNamed('tools', { ...arrived, message: innerCall(message) })
-    if (name !== lazyNames.find && name !== lazyNames.describe) return this.#toNamed('tools', arrived)
-    await this.#known(this.directory.upstreams, own.signal)
-    const { items } = this.directory.table('tools')
-    const given = argumentsOf(message)
-    const result = name === lazyNames.find ? foundTools(items, given) : describedTool(items, given)
-    const whole = client.era === 'modern' ? { ...result, resultType: 'complete' } : result
-    return resultText(idOf(message), JSON.stringify(whole))
-  }
-
-  async #toNamed(kind: 'tools' | 'prompts', arrived: Arrived): Promise<string> {
-    const { message, method, own } = arrived
-    const name = stringParam(message, 'name')
-    if (name === undefined) throw new RpcError(rpcCode.invalidParams, `${method} needs a name`)
-    const { requests, roster } = this.#core
-    requests.say(() => `${method} name=${name}`)
-    const { upstream, name: known } = await this.#route(kind, name, own.signal)
-    requests.say(() => `Routing → connector=${upstream.id} ${kind === 'tools' ? 'tool' : 'prompt'}=${known}`)
-    if (kind === 'tools') this.#demandScopes(upstream, known)
-    if (kind === 'tools') roster.called(this.#name)
-    const began = performance.now()
-    let isError = true
-    try {
-      const about = { parameter: 'name', value: known } as const
-      const answered = (answer: Message) => {
-        isError = answer.error !== undefined
-      }
-      return await this.#relay.take({ ...arrived, upstream, about, answered })
-    } finally {
-      this.#core.figures.called(upstream.id, performance.now() - began, isError)
-      requests.say(() => `Result: ${isError ? 'error' : 'success'} sessionId=${this.#shortId()}`)
-    }
-  }
-
-  /** Enough to tell sessions apart. The whole id is a secret: a program that knows it can speak as this client. */
-  #shortId(): string {
-    return digest(this.id).slice(0, 8)
-  }
-
-  /** A token must allow this very tool; what it allows already is asked for with it. @throws RpcError */
-  #demandScopes({ connector }: Upstream, tool: string): void {
-    const { scopes } = this.principal
-    if (scopes === null) return
-    const needed = Object.entries(connector.toolScopes).flatMap(([glob, of]) =>
-      matches(glob, tool) ? of : [],
-    )
-    if (needed.every((one) => scopes.has(one))) return
-    const wanted = { scopes: [...new Set([...scopes, ...needed])] }
-    throw new RpcError(rpcCode.insufficientScope, `the token does not allow the tool ${tool}`, wanted)
-  }
-
-  async #route(kind: 'tools' | 'prompts', name: string, signal: AbortSignal): Promise<Route> {
-    const found = this.directory.routeOf(kind, name)
-    if (found !== undefined) return found
-    const owners = this.directory.unknownOwnersOf(name)
-    await this.#known(owners, signal)
-    const now = this.directory.routeOf(kind, name)
-    if (now !== undefined) return now
-    const down = owners.find(({ problem }) => problem !== undefined)
-    if (down !== undefined) throw down.refusal()
-    const what = kind === 'tools' ? 'tool' : 'prompt'
-    throw new RpcError(rpcCode.invalidParams, `Unknown ${what}: ${name}; ${kind}/list tells the names`)
-  }
-
-  async #toResource(arrived: Arrived): Promise<string> {
-    const { message, method, client, own } = arrived
-    const uri = stringParam(message, 'uri')
-    if (uri === undefined) throw new RpcError(rpcCode.invalidParams, `${method} needs a uri`)
-    await this.#known(this.directory.upstreams, own.signal)
-    const upstream = this.directory.ownerOf(uri)
-    if (upstream === undefined) throw this.#noResource(uri, client)
-    const about = { parameter: 'uri', value: uri } as const
-    return this.#relay.take({ ...arrived, upstream, about })
-  }
-
-  #noResource(uri: string, { era }: CallingClient): RpcError {
-    const code = era === 'modern' ? rpcCode.invalidParams : rpcCode.resourceNotFound
-    return new RpcError(code, `Resource not found: ${uri}`, { uri })
-  }
-
-  async #complete(arrived: Arrived): Promise<string> {
-    const { message, client, own } = arrived
-    const { text } = message
-    const member = paramsOf(message).get('ref')
-    const ref =
-      member === undefined ? {} : (JSON.parse(textOf(text, member)) as { name?: unknown; uri?: unknown })
-    if (typeof ref.uri === 'string') {
-      await this.#known(this.directory.upstreams, own.signal)
-      const template = this.directory.table('resourceTemplates').routes.get(ref.uri)
-      const upstream = template?.upstream ?? this.directory.ownerOf(ref.uri)
-      if (upstream === undefined) throw this.#noResource(ref.uri, client)
-      return this.#relay.take({ ...arrived, upstream })
-    }
-    const { upstream, name } = await this.#route('prompts', String(ref.name), own.signal)
-    const renamed =
-      member === undefined || name === ref.name
-        ? message
-        : withParam(message, 'ref', JSON.stringify({ ...ref, name }))
-    return this.#relay.take({ ...arrived, message: renamed, upstream })
-  }
-
-  /** A method that is not known here: it goes to the server where there is but one, and is refused where that would be a guess. */
-  async #unknown(arrived: Arrived): Promise<string> {
-    const [only, ...others] = this.directory.upstreams
-    if (only === undefined || others.length > 0)
-      throw new RpcError(rpcCode.methodNotFound, `Method not found: ${arrived.method}`)
-    return this.#relay.take({ ...arrived, upstream: only })
+    return initialized(this.directory, this.#revision)
   }
 
   /** It has begun as the older generation does, and can be asked. */
@@ -494,7 +297,7 @@ export class Session {
     const uri = stringParam(message, 'uri')
     if (uri === undefined) throw new RpcError(rpcCode.invalidParams, 'a uri is needed')
     if (!isBegin) this.#subscriptions.leave(uri)
-    else if (!(await this.#subscriptions.follow(uri))) throw this.#noResource(uri, this.#client)
+    else if (!(await this.#subscriptions.follow(uri))) throw noResource(uri, this.#client)
     return '{}'
   }
 
@@ -549,35 +352,7 @@ export class Session {
   }
 }
 
-/** The arguments of a call of one of our own tools. */
-function argumentsOf(message: Message): Readonly<Record<string, unknown>> {
-  const member = paramsOf(message).get('arguments')
-  if (member === undefined || !isObjectAt(message.text, member)) return {}
-  return JSON.parse(textOf(message.text, member)) as Record<string, unknown>
-}
-
-/** The call within a call of `call_tool`; its arguments stay as they are written. @throws RpcError */
-function innerCall(message: Message): Message {
-  const { text } = message
-  const outer = paramsOf(message).get('arguments')
-  const members =
-    outer !== undefined && isObjectAt(text, outer) ? membersOf(text, outer.start) : new Map<string, Member>()
-  const name = stringIn(text, members, 'name')
-  if (name === undefined) throw new RpcError(rpcCode.invalidParams, 'call_tool needs the name of a tool')
-  const given = members.get('arguments')
-  const named = withParam(message, 'name', JSON.stringify(name))
-  return withParam(named, 'arguments', given === undefined ? '{}' : textOf(text, given))
-}
-
 /** The client has cancelled a request: it wants no answer. */
 class NobodyWaits extends Error {}
 
 class SessionOver extends Error {}
-
-const ourInfo = { name: 'port-watchdog', title: 'port-watchdog MCP gateway', version }
-
-/** The name that a client gives itself, as it may stand in a log. */
-function nameIn(info: string): string {
-  const { name } = JSON.parse(info) as { readonly name?: unknown }
-  return typeof name === 'string' && name !== '' ? name.slice(0, 80) : 'unknown'
-}

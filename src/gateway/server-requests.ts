@@ -1,0 +1,204 @@
+import { withParam } from './answers.ts'
+import type { ClientRoster } from './client-roster.ts'
+import type { Directory, Route } from './directory.ts'
+import type { Figures } from './figures.ts'
+import { listTtlMs } from './introduction.ts'
+import { describedTool, foundTools, innerCall, lazyNames } from './lazy.ts'
+import { matches } from './names.ts'
+import type { Principal } from './principal.ts'
+import { RpcError, rpcCode } from './protocol/errors.ts'
+import { isObjectAt, textOf } from './protocol/json-text.ts'
+import { idOf, type Message, paramsOf, resultText, stringParam } from './protocol/message.ts'
+import { metaKey } from './protocol/revisions.ts'
+import { type Arrived, digest, type Relay } from './relay.ts'
+import type { RequestLog } from './request-log.ts'
+import type { CallingClient } from './upstream/call.ts'
+import type { Upstream } from './upstream/index.ts'
+import type { ListKind } from './upstream/offering.ts'
+
+/** Whose requests these are, and what they need of the gateway around them. */
+export interface ServerRequestsOptions {
+  readonly directory: Directory
+  readonly relay: Relay
+  readonly roster: ClientRoster
+  readonly figures: Figures
+  readonly requests: RequestLog
+  /** Of the session, for people: a part of a digest is shown. */
+  readonly sessionId: string
+  /** As it is now. */
+  readonly principal: () => Principal
+  readonly clientName: () => string
+}
+
+/** How long a list waits for servers that start, in ms: a client that does not hear of changes would never see their tools. */
+const listWaitMs = 10_000
+
+/**
+ * What one client asks of the servers: lists, which are answered from what is known of them, and what goes to the one that a name or a URI
+ * leads to.
+ */
+export class ServerRequests {
+  readonly #options: ServerRequestsOptions
+  readonly #directory: Directory
+
+  constructor(options: ServerRequestsOptions) {
+    this.#options = options
+    this.#directory = options.directory
+  }
+
+  async list(arrived: Arrived, kind: ListKind): Promise<string> {
+    const { message, client, own } = arrived
+    const cursor = paramsOf(message).get('cursor')
+    if (cursor !== undefined)
+      throw new RpcError(rpcCode.invalidParams, 'there is no such page: a list is one page')
+    await this.known(this.#directory.upstreams, own.signal)
+    const table = this.#directory.table(kind)
+    const missing = this.#directory.missing()
+    const word = kind === 'tools' ? 'tool' : kind
+    this.#options.requests.say(() => `Listed ${table.count} ${word}(s) from ${table.connectors} connectors`)
+    const meta = missing.length === 0 ? '' : `,"_meta":${JSON.stringify({ [metaKey.unavailable]: missing })}`
+    const modern =
+      client.era === 'modern' ? `,"resultType":"complete","ttlMs":${listTtlMs},"cacheScope":"private"` : ''
+    return resultText(idOf(message), `{"${kind}":[${table.text}]${modern}${meta}}`)
+  }
+
+  /** Waits for servers that are starting, for a while. */
+  async known(upstreams: readonly Upstream[], signal?: AbortSignal): Promise<void> {
+    const unknown = upstreams.filter(({ isKnown, state }) => !isKnown && state === 'pending')
+    if (unknown.length === 0) return
+    let timer: NodeJS.Timeout | undefined
+    const patience = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, listWaitMs)
+      signal?.addEventListener('abort', () => resolve(), { once: true })
+    })
+    await Promise.race([Promise.all(unknown.map((one) => one.settled())), patience])
+    clearTimeout(timer)
+  }
+
+  callTool(arrived: Arrived): Promise<string> {
+    return this.#directory.isLazy ? this.#lazily(arrived) : this.#toNamed('tools', arrived)
+  }
+
+  getPrompt(arrived: Arrived): Promise<string> {
+    return this.#toNamed('prompts', arrived)
+  }
+
+  /** Where tools are found before they are called. What somebody knows already may be called by its name. */
+  async #lazily(arrived: Arrived): Promise<string> {
+    const { message, own, client } = arrived
+    const name = stringParam(message, 'name')
+    if (name === lazyNames.call) return this.#toNamed('tools', { ...arrived, message: innerCall(message) })
+    if (name !== lazyNames.find && name !== lazyNames.describe) return this.#toNamed('tools', arrived)
+    await this.known(this.#directory.upstreams, own.signal)
+    const { items } = this.#directory.table('tools')
+    const given = argumentsOf(message)
+    const result = name === lazyNames.find ? foundTools(items, given) : describedTool(items, given)
+    const whole = client.era === 'modern' ? { ...result, resultType: 'complete' } : result
+    return resultText(idOf(message), JSON.stringify(whole))
+  }
+
+  async #toNamed(kind: 'tools' | 'prompts', arrived: Arrived): Promise<string> {
+    const { message, method, own } = arrived
+    const name = stringParam(message, 'name')
+    if (name === undefined) throw new RpcError(rpcCode.invalidParams, `${method} needs a name`)
+    const { requests, roster, figures, relay, clientName, sessionId } = this.#options
+    requests.say(() => `${method} name=${name}`)
+    const { upstream, name: known } = await this.#route(kind, name, own.signal)
+    requests.say(() => `Routing → connector=${upstream.id} ${kind === 'tools' ? 'tool' : 'prompt'}=${known}`)
+    if (kind === 'tools') this.#demandScopes(upstream, known)
+    if (kind === 'tools') roster.called(clientName())
+    const began = performance.now()
+    let isError = true
+    try {
+      const about = { parameter: 'name', value: known } as const
+      const answered = (answer: Message) => {
+        isError = answer.error !== undefined
+      }
+      return await relay.take({ ...arrived, upstream, about, answered })
+    } finally {
+      figures.called(upstream.id, performance.now() - began, isError)
+      // Enough to tell sessions apart. The whole id is a secret: a program that knows it can speak as this client.
+      const shown = () => digest(sessionId).slice(0, 8)
+      requests.say(() => `Result: ${isError ? 'error' : 'success'} sessionId=${shown()}`)
+    }
+  }
+
+  /** A token must allow this very tool; what it allows already is asked for with it. @throws RpcError */
+  #demandScopes({ connector }: Upstream, tool: string): void {
+    const { scopes } = this.#options.principal()
+    if (scopes === null) return
+    const needed = Object.entries(connector.toolScopes).flatMap(([glob, of]) =>
+      matches(glob, tool) ? of : [],
+    )
+    if (needed.every((one) => scopes.has(one))) return
+    const wanted = { scopes: [...new Set([...scopes, ...needed])] }
+    throw new RpcError(rpcCode.insufficientScope, `the token does not allow the tool ${tool}`, wanted)
+  }
+
+  async #route(kind: 'tools' | 'prompts', name: string, signal: AbortSignal): Promise<Route> {
+    const found = this.#directory.routeOf(kind, name)
+    if (found !== undefined) return found
+    const owners = this.#directory.unknownOwnersOf(name)
+    await this.known(owners, signal)
+    const now = this.#directory.routeOf(kind, name)
+    if (now !== undefined) return now
+    const down = owners.find(({ problem }) => problem !== undefined)
+    if (down !== undefined) throw down.refusal()
+    const what = kind === 'tools' ? 'tool' : 'prompt'
+    throw new RpcError(rpcCode.invalidParams, `Unknown ${what}: ${name}; ${kind}/list tells the names`)
+  }
+
+  async readResource(arrived: Arrived): Promise<string> {
+    const { message, method, client, own } = arrived
+    const uri = stringParam(message, 'uri')
+    if (uri === undefined) throw new RpcError(rpcCode.invalidParams, `${method} needs a uri`)
+    await this.known(this.#directory.upstreams, own.signal)
+    const upstream = this.#directory.ownerOf(uri)
+    if (upstream === undefined) throw noResource(uri, client)
+    const about = { parameter: 'uri', value: uri } as const
+    return this.#options.relay.take({ ...arrived, upstream, about })
+  }
+
+  async complete(arrived: Arrived): Promise<string> {
+    const { message, client, own } = arrived
+    const { relay } = this.#options
+    const { text } = message
+    const member = paramsOf(message).get('ref')
+    const ref =
+      member === undefined ? {} : (JSON.parse(textOf(text, member)) as { name?: unknown; uri?: unknown })
+    if (typeof ref.uri === 'string') {
+      await this.known(this.#directory.upstreams, own.signal)
+      const template = this.#directory.table('resourceTemplates').routes.get(ref.uri)
+      const upstream = template?.upstream ?? this.#directory.ownerOf(ref.uri)
+      if (upstream === undefined) throw noResource(ref.uri, client)
+      return relay.take({ ...arrived, upstream })
+    }
+    const { upstream, name } = await this.#route('prompts', String(ref.name), own.signal)
+    const renamed =
+      member === undefined || name === ref.name
+        ? message
+        : withParam(message, 'ref', JSON.stringify({ ...ref, name }))
+    return relay.take({ ...arrived, message: renamed, upstream })
+  }
+
+  /** A method that is not known here: it goes to the server where there is but one, and is refused where that would be a guess. */
+  async unknown(arrived: Arrived): Promise<string> {
+    const [only, ...others] = this.#directory.upstreams
+    if (only === undefined || others.length > 0)
+      throw new RpcError(rpcCode.methodNotFound, `Method not found: ${arrived.method}`)
+    return this.#options.relay.take({ ...arrived, upstream: only })
+  }
+}
+
+/** No server has this resource. */
+export function noResource(uri: string, { era }: Pick<CallingClient, 'era'>): RpcError {
+  const code = era === 'modern' ? rpcCode.invalidParams : rpcCode.resourceNotFound
+  return new RpcError(code, `Resource not found: ${uri}`, { uri })
+}
+
+/** The arguments of a call of one of our own tools. */
+function argumentsOf(message: Message): Readonly<Record<string, unknown>> {
+  const member = paramsOf(message).get('arguments')
+  if (member === undefined || !isObjectAt(message.text, member)) return {}
+  return JSON.parse(textOf(message.text, member)) as Record<string, unknown>
+}
