@@ -1,5 +1,5 @@
-import { readdirSync } from 'node:fs'
 import path from 'node:path'
+import { namesIn } from '../os/directory-names.ts'
 import { type ChannelHealth, type ChannelRecord, channelRecord } from '../record/shapes/alerts.ts'
 import { readRecord } from './alert-files.ts'
 
@@ -32,14 +32,14 @@ export function readChannelHealth(stateDirectory: string): ChannelHealth[] {
 
 /** How the channels are and what waits for them, likewise. */
 export function readChannelRecords(stateDirectory: string): ChannelRecord[] {
-  let names: string[]
+  let names: readonly string[]
   try {
-    names = readdirSync(stateDirectory)
+    names = namesIn(stateDirectory)
   } catch {
     return []
   }
-  return names.sort().flatMap((name) => {
-    if (channelOfFile(name) === undefined) return []
+  const ofChannels = names.filter((name) => channelOfFile(name) !== undefined)
+  return ofChannels.sort().flatMap((name) => {
     const record = readRecord(path.join(stateDirectory, name), channelRecord)
     return typeof record === 'object' ? [record] : []
   })

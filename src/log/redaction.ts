@@ -90,7 +90,8 @@ function maskedValue(value: unknown, depth: number): unknown {
 
 function maskedList(values: readonly unknown[], depth: number): readonly unknown[] {
   let copy: unknown[] | undefined
-  for (const [index, one] of values.entries()) {
+  for (let index = 0; index < values.length; index++) {
+    const one = values[index]
     const told = isOptionsValue(values[index - 1], one) ? mark : maskedValue(one, depth + 1)
     if (told === one) continue
     copy ??= [...values]
@@ -106,7 +107,9 @@ function isOptionsValue(before: unknown, one: unknown): boolean {
 
 function maskedObject(value: object, depth: number): object {
   let copy: Record<string, unknown> | undefined
-  for (const [key, one] of Object.entries(value)) {
+  // Plain JSON: no list of pairs is made for it.
+  for (const key in value) {
+    const one = (value as Record<string, unknown>)[key]
     const isSecret = typeof one === 'string' && one !== '' && isSecretName(key)
     const told = isSecret ? mark : maskedValue(one, depth + 1)
     if (told === one) continue

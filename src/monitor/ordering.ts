@@ -151,7 +151,10 @@ export class Ordering implements OrderedMonitor {
     return {
       name,
       group: unit.group,
-      leavesWithinMs: unit.leavesWithinMs,
+      // Asks every forward: only where somebody wants it.
+      get leavesWithinMs() {
+        return unit.leavesWithinMs
+      },
       program: unit.kind === 'program' ? (unit as unknown as ProgramUnit) : undefined,
       record: () => unitRecord(watcher) as OrderedRecord,
       replacement: () => {

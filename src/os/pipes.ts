@@ -1,10 +1,8 @@
-import { execFileSync } from 'node:child_process'
-import { closeSync, constants, fchownSync, mkdtempSync, openSync, readSync, rmSync } from 'node:fs'
+import { closeSync, constants, fchownSync, openSync, readSync } from 'node:fs'
 import { Socket, type SocketConstructorOpts } from 'node:net'
-import { tmpdir } from 'node:os'
-import path from 'node:path'
 import type { Readable } from 'node:stream'
 import { monotonicMs } from './clock.ts'
+import { withNamedPipes } from './pipe-names.ts'
 
 /** Pipes that a child writes to and this process reads. */
 export interface Pipes {
@@ -36,19 +34,17 @@ export function openPipes(
   owner?: { readonly uid: number; readonly gid: number },
 ): Pipes | undefined {
   const open: number[] = []
-  let folder: string | undefined
+  const opened = (flags: number) => (name: string) => {
+    const descriptor = openSync(name, flags)
+    open.push(descriptor)
+    return descriptor
+  }
   try {
-    folder = mkdtempSync(path.join(tmpdir(), 'port-watchdog-'))
-    const names = Array.from({ length: count }, (_, index) => path.join(folder as string, String(index)))
-    execFileSync('mkfifo', ['-m', '600', ...names], { stdio: 'ignore' })
-    const opened = (flags: number) => (name: string) => {
-      const descriptor = openSync(name, flags)
-      open.push(descriptor)
-      return descriptor
-    }
-    // A reader that does not wait for the writer comes first, or each would wait for the other.
-    const reading = names.map(opened(constants.O_RDONLY | constants.O_NONBLOCK))
-    const write = names.map(opened(constants.O_WRONLY))
+    const { reading, write } = withNamedPipes(count, (names) => ({
+      // A reader that does not wait for the writer comes first, or each would wait for the other.
+      reading: names.map(opened(constants.O_RDONLY | constants.O_NONBLOCK)),
+      write: names.map(opened(constants.O_WRONLY)),
+    }))
     if (owner !== undefined) for (const fd of write) fchownSync(fd, owner.uid, owner.gid)
     const read =
       into === undefined
@@ -63,8 +59,6 @@ export function openPipes(
   } catch {
     for (const descriptor of open) closeSync(descriptor)
     return undefined
-  } finally {
-    if (folder !== undefined) rmSync(folder, { recursive: true, force: true })
   }
 }
 

@@ -41,6 +41,7 @@ import { logSources } from './log-source.ts'
 import { ownPrograms, shellWord } from './own-programs.ts'
 import { portsOnDisk } from './ports-on-disk.ts'
 import { type BytesSample, sampleOf, shortestSpanMs } from './rates.ts'
+import { recentVerdict } from './recent-verdicts.ts'
 import { startingByAnswer, startingByProcess } from './starting-monitor.ts'
 
 /** ms that a forwarder may take to answer before it counts as silent. Its answer takes less than one when it is well. */
@@ -127,7 +128,14 @@ export async function gather(
     startingMonitor: starting,
     forwards,
     programFacts: programs.map((record) =>
-      lookAtProgram(stateDirectory, record, wanted.get(record.name), monitorControl === 'answered'),
+      lookAtProgram(
+        stateDirectory,
+        record,
+        wanted.get(record.name),
+        monitorControl === 'answered',
+        // The monitor is asked again and again.
+        state === undefined ? judgeProcess : (identity) => recentVerdict(identity, programs.length),
+      ),
     ),
     lastDay: withFigures && events !== undefined ? lastDayIn(events, reading) : new Map(),
     alertChannels: readChannelHealth(stateDirectory),
@@ -289,10 +297,11 @@ function lookAtProgram(
   record: ProgramRecord,
   wantedDown: WantedDown | undefined,
   isFresh: boolean,
+  judge: typeof judgeProcess,
 ): ProgramFacts {
   const identity =
     isFresh && record.identity !== null ? record.identity : identityOnDisk(stateDirectory, record)
-  const process = identity && { identity, verdict: judgeProcess(identity) }
+  const process = identity && { identity, verdict: judge(identity) }
   const { phase, readyPort } = record
   const holder =
     phase === 'blocked' && readyPort !== null ? findPortHolder(readyPort, '127.0.0.1', '::1') : undefined

@@ -119,6 +119,8 @@ export class UnitWatcher<Health = unknown> {
 
   /** Looks at the unit once. A look that is still under way is joined, never doubled. */
   check(): Promise<void> {
+    // It was taken out while a round waited for its turn.
+    if (this.#closed) return Promise.resolve()
     this.#checking ??= this.#check()
       .then(
         () => this.#seeing(),

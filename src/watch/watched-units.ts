@@ -1,5 +1,9 @@
+import { setImmediate as othersTurn } from 'node:timers/promises'
 import type { Unit } from './unit.ts'
 import { UnitWatcher, type WatcherMemory, type WatcherSurroundings } from './unit-watcher.ts'
+
+/** Units that are looked at in one turn of the event loop. */
+const handful = 8
 
 const waitingPhases: ReadonlySet<string> = new Set(['backoff', 'flapping', 'blocked', 'awaiting'])
 
@@ -52,9 +56,18 @@ export class WatchedUnits {
     return this.#watchers.filter(({ state: { phase } }) => waitingPhases.has(phase.id))
   }
 
-  /** Looks at every unit once, side by side. A unit that hangs delays nobody but itself. */
+  /**
+   * Looks at every unit once, side by side. A unit that hangs delays nobody but itself, and between two handfuls of them whatever else waits
+   * has its turn: an answer, a death.
+   */
   async check(): Promise<void> {
-    await Promise.all(this.#watchers.map((watcher) => watcher.check()))
+    const watchers = this.#watchers
+    const looks: Promise<void>[] = []
+    for (let from = 0; from < watchers.length; from += handful) {
+      if (from > 0) await othersTurn()
+      looks.push(...watchers.slice(from, from + handful).map((watcher) => watcher.check()))
+    }
+    await Promise.all(looks)
   }
 
   /**

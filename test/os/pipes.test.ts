@@ -1,6 +1,8 @@
 /** Pipes that are read into one buffer. */
-import { closeSync, writeSync } from 'node:fs'
-import { expect, it } from 'vitest'
+import { closeSync, mkdtempSync, readdirSync, rmSync, writeSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { expect, it, vi } from 'vitest'
 import { openPipes } from '../../src/os/pipes.ts'
 
 /** What is read, in order, and a wait for so many bytes of it. */
@@ -58,5 +60,26 @@ it('What stands in a pipe whose writer has gone during a pause is read', async (
     closeSync(pipes.err)
     await pipes.ended
     expect(pipes.text()).toBe('0:one 0:two 0:three')
+  }
+})
+
+it('Of pipes that are wanted one after another the names are made together, and none is left', async () => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'pipes-'))
+  vi.stubEnv('TMPDIR', folder)
+  try {
+    const all = Array.from({ length: 40 }, () => {
+      const pipes = openPipes(2)
+      return { pipes, left: readdirSync(folder).length }
+    })
+    for (const { pipes, left } of all) {
+      expect(pipes).toBeDefined()
+      expect(left).toBeLessThanOrEqual(1)
+      pipes?.passedOn()
+      pipes?.unread()
+    }
+    await expect.poll(() => readdirSync(folder), { timeout: 10_000 }).toEqual([])
+  } finally {
+    vi.unstubAllEnvs()
+    rmSync(folder, { recursive: true })
   }
 })

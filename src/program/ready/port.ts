@@ -26,8 +26,8 @@ export async function portIsReady(
   signal: AbortSignal,
 ): Promise<StartReport | undefined> {
   for (let looks = 0; !signal.aborted; looks++) {
-    const pids = mayBeHeld(port) ? portHolders(port).pids : nobody
-    if (isOwnAmong(pids, identity, isOurs)) return { ready: true }
+    const { isOwn, pids } = listenersOf(port, identity, isOurs)
+    if (isOwn) return { ready: true }
     const holder = pids.size === 0 ? undefined : holderOfLoopback(port)
     if (holder?.pid !== undefined && pids.has(holder.pid)) {
       return { ready: false, message: takenInWords(port), exitCode: exitCode.unavailable }
@@ -38,6 +38,32 @@ export async function portIsReady(
 }
 
 const nobody: ReadonlySet<number> = new Set()
+
+/**
+ * Who listens on the port. The descriptors of other processes than the program's are read only when none of its own does: there may be a thousand
+ * of them.
+ * @returns `pids` of all who do, where it is none of the program's.
+ */
+function listenersOf(
+  port: number,
+  identity: ProcessIdentity,
+  isOurs: Recognition,
+): { readonly isOwn: boolean; readonly pids: ReadonlySet<number> } {
+  const listener = system.firstTcpListener((one) => one.port === port)
+  if (listener === null) return { isOwn: false, pids: nobody }
+  // Where there is no such table, one look at all of them is cheaper than two.
+  if (listener !== undefined && listensInTree(port, identity)) return { isOwn: true, pids: nobody }
+  const { pids } = portHolders(port)
+  return { isOwn: isOwnAmong(pids, identity, isOurs), pids }
+}
+
+/** First by the process that most often is it. */
+function listensInTree(port: number, identity: ProcessIdentity): boolean {
+  if (system.listeningPorts([identity.pid]).includes(port)) return true
+  const tree = processTree(identity, system.processTable()).map(({ pid }) => pid)
+  const others = tree.filter((pid) => pid !== identity.pid)
+  return others.length > 0 && system.listeningPorts(others).includes(port)
+}
 
 function isOwnAmong(pids: ReadonlySet<number>, identity: ProcessIdentity, isOurs: Recognition): boolean {
   if (pids.size === 0) return false
@@ -55,8 +81,7 @@ export function portsOf(identity: ProcessIdentity, isOurs: Recognition): readonl
 
 /** Looks once. @returns what is wrong, in words; undefined = a process of the program listens. */
 export function askPort(port: number, identity: ProcessIdentity, isOurs: Recognition): string | undefined {
-  const isWell = mayBeHeld(port) && isOwnAmong(portHolders(port).pids, identity, isOurs)
-  return isWell ? undefined : `it does not listen on port ${port}`
+  return listenersOf(port, identity, isOurs).isOwn ? undefined : `it does not listen on port ${port}`
 }
 
 /** Who listens where a program that binds loopback, or all addresses, could not; undefined = nobody. */
