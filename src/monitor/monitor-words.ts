@@ -43,3 +43,10 @@ export function whatKeepsRunning({ running }: WatchedUnits, stateDirectory: stri
   const what = kinds.size === 1 ? `${[...kinds].join()}s` : 'units'
   return `; these ${what} keep running: ${names}; to end them: ${ownPrograms().monitor} --stop --stop-forwards --state-dir ${shellWord(stateDirectory)}`
 }
+
+/** Copies of a program that go on as they are, because another one does not become ready with what has changed. */
+export function heldInWords(waiting: readonly UnitWatcher[], by: UnitWatcher): string {
+  const names = waiting.map(({ unit }) => unit.name).join(', ')
+  const go = waiting.length === 1 ? 'goes on as it is' : 'go on as they are'
+  return `${names} ${go} until ${by.unit.name}, which was started anew first, is ready`
+}

@@ -26,7 +26,14 @@ import { type WantedUnit, WatchedUnits } from '../watch/watched-units.ts'
 import { HttpFace } from './http-face.ts'
 import { type ConfigurationChange, type FirstConfiguration, InForce } from './in-force.ts'
 import { MonitorRecords } from './monitor-records.ts'
-import { isUnmeasured, statusLine, unmeasured, unusedSockets, whatKeepsRunning } from './monitor-words.ts'
+import {
+  heldInWords,
+  isUnmeasured,
+  statusLine,
+  unmeasured,
+  unusedSockets,
+  whatKeepsRunning,
+} from './monitor-words.ts'
 import { Ordering } from './ordering.ts'
 import { ProgramForwards } from './program-forwards.ts'
 import { programsOf } from './record-shapes.ts'
@@ -105,6 +112,7 @@ export class Monitor {
     this.#units = new WatchedUnits(this.#wanted(configuration), {
       memoryOf,
       around: (watcher) => this.#around(watcher),
+      held: (waiting, by) => this.warn(heldInWords(waiting, by)),
     })
     this.#configurationFile = this.#follow(options.configurationFile)
     this.#ordering = new Ordering({

@@ -16,6 +16,8 @@ export interface WatcherSurroundings {
   readonly waitsFor?: () => readonly string[]
   /** What the unit is made of has changed, and it is about to be started anew. */
   readonly renewing?: () => void
+  /** Whether the unit may be started anew now, or later: see `Turns.take`. Missing = it always may. */
+  readonly takesTurn?: (isServing: boolean, later: () => void) => boolean
   /** Called after every decision that changed the state. */
   readonly changed: () => void
   /** Called after every decision that is news, once it is carried out: a slow disk delays no restart. */

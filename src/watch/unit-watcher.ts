@@ -143,6 +143,7 @@ export class UnitWatcher<Health = unknown> {
 
   /** What its process is made of has changed. */
   renew(why: string): void {
+    if (this.#around.takesTurn?.(this.isReady, () => this.renew(why)) === false) return
     this.#around.renewing?.()
     this.observe({ kind: 'order', order: 'renew', why })
   }
@@ -206,11 +207,16 @@ export class UnitWatcher<Health = unknown> {
       kind: 'checked',
       diagnosis,
       leftBehind: this.#leftBehind(diagnosis),
-      optionsMatch,
+      optionsMatch: optionsMatch || !this.#mayReplace(diagnosis),
       holder,
       usage,
       stray,
     })
+  }
+
+  /** One with other options than are configured now goes on as it is until it is its turn. */
+  #mayReplace({ condition }: Diagnosis): boolean {
+    return condition !== 'healthy' || this.#around.takesTurn?.(true, () => this.reconfigured()) !== false
   }
 
   #measure(diagnosis: Diagnosis): ResourceUsage | undefined {

@@ -1,4 +1,5 @@
 import { setImmediate as othersTurn } from 'node:timers/promises'
+import { Turns } from './turns.ts'
 import type { Unit } from './unit.ts'
 import { UnitWatcher, type WatcherMemory, type WatcherSurroundings } from './unit-watcher.ts'
 
@@ -23,6 +24,8 @@ export interface UnitsSurroundings {
   readonly memoryOf: (unit: Unit) => WatcherMemory | undefined
   /** For one watcher; it may ask for the watcher itself once that is made. */
   readonly around: (watcher: () => UnitWatcher) => WatcherSurroundings
+  /** Copies of a program are not started anew before another one, which has failed to become ready, is. */
+  readonly held: (waiting: readonly UnitWatcher[], by: UnitWatcher) => void
 }
 
 /** The watchers of all configured units, and how the configuration changes them. A unit with another id is another unit. */
@@ -33,6 +36,7 @@ export class WatchedUnits {
   readonly #leaving = new Map<UnitWatcher, Promise<void>>()
   /** Those that are started anew, and what depends on them after them: `hasLeft` when they were not ready since. */
   readonly #renewing = new Map<UnitWatcher, { hasLeft: boolean }>()
+  readonly #turns = new Turns((waiting, by) => this.#around.held(waiting, by))
 
   constructor(wanted: readonly WantedUnit[], around: UnitsSurroundings) {
     this.#around = around
@@ -125,6 +129,7 @@ export class WatchedUnits {
       if (this.#leaving.get(watcher) !== left) return
       watcher.close()
       this.#renewing.delete(watcher)
+      this.#turns.forget(watcher)
       this.#leaving.delete(watcher)
       // It may have come back meanwhile, and waits for its place.
       void this.#watchers.find(({ unit }) => unit.id === watcher.unit.id)?.check()
@@ -149,6 +154,7 @@ export class WatchedUnits {
   /** A unit's state has changed: what waited for that, or runs with what is no more, is seen to. */
   followChange(): void {
     this.#renewDependants()
+    this.#turns.advance()
     this.#wakeWaiting()
   }
 
@@ -170,6 +176,8 @@ export class WatchedUnits {
       }
       if (!seen.hasLeft) continue
       this.#renewing.delete(watcher)
+      // Once for all copies of a program.
+      if (this.#turns.areOthersLeft(watcher)) continue
       const { name, group = name } = watcher.unit
       for (const other of this.#watchers) {
         if (other.unit.dependsOn?.some((one) => one === name || one === group))
@@ -215,6 +223,7 @@ export class WatchedUnits {
     const watcher: UnitWatcher = new UnitWatcher(unit, memory, {
       waitsFor: () => this.#waitsFor(unit),
       renewing: () => this.#noteRenewal(watcher),
+      takesTurn: (isServing, later) => this.#turns.take(watcher, isServing, later),
       ...this.#around.around(() => watcher),
     })
     return watcher

@@ -5,7 +5,7 @@ import { describe, expect } from 'vitest'
 import { askControl } from '../../src/control/client.ts'
 import { it } from '../support/fixtures.ts'
 import { order, phaseOf } from '../support/ordered.ts'
-import { runningAs, script, startPrograms } from '../support/programs.ts'
+import { runningAs, script, startPrograms, writePrograms } from '../support/programs.ts'
 import { freePort, until } from '../support/tools.ts'
 import type { Watched } from '../support/watched.ts'
 
@@ -249,6 +249,72 @@ describe('A program with copies', { timeout: 240_000 }, () => {
     const all = await order(watched, 'restart', 'web', '--all-at-once')
     expect(all.units.map(({ outcome }) => outcome)).toEqual(['done', 'done', 'done'])
     await monitor.stop('SIGTERM')
+  })
+
+  it('is started anew one copy after another when its files or its configuration change', async ({
+    watched,
+  }) => {
+    const bad = watched.file('bad')
+    const answers = script(
+      `const { PORT_WATCHDOG_PROGRAM: name, BAD } = process.env`,
+      `if (name === 'web-2' && require('node:fs').existsSync(BAD)) process.exit(3)`,
+      `console.log('ready')`,
+      `setInterval(() => {}, 1000)`,
+    )
+    const programs = (version: number) => [
+      {
+        name: 'web',
+        command: answers,
+        env: { BAD: bad, VERSION: `${version}` },
+        ready: { log: 'ready' },
+        instances: 3,
+        watch: { files: ['app.js'], debounce: '100ms' },
+        restart: { backoff: '1s' },
+      },
+      { name: 'user', command: script('setInterval(() => {}, 1000)'), dependsOn: ['web'] },
+    ]
+    const names = ['web-1', 'web-2', 'web-3']
+    writeFileSync(watched.file('app.js'), '1')
+    await startPrograms(watched, programs(1))
+    const pids = async (before: readonly number[] = []) => {
+      const found: number[] = []
+      for (const [index, name] of names.entries()) found.push(await runningAs(watched, name, before[index]))
+      return found
+    }
+    const rolls = () => {
+      const told = readFileSync(watched.file('events.jsonl'), 'utf8').trim().split('\n')
+      return told
+        .map((line) => JSON.parse(line) as { name?: string; from?: string; to?: string })
+        .filter(
+          ({ name, from, to }) => name?.startsWith('web-') && (to === 'stopping' || from === 'starting'),
+        )
+        .map(({ name, to }) => `${name} ${to}`)
+    }
+    const first = await pids()
+    const user = await runningAs(watched, 'user')
+    const begun = rolls().length
+    writeFileSync(watched.file('app.js'), '2')
+    const second = await pids(first)
+    const third = await runningAs(watched, 'user', user)
+    writePrograms(watched, programs(2))
+    await order(watched, 'reload')
+    const latest = await pids(second)
+    const changes = rolls().slice(begun)
+    expect(changes).toHaveLength(12)
+    for (let at = 0; at < changes.length; at += 2) {
+      const [name] = changes[at]?.split(' ') ?? []
+      expect(changes.slice(at, at + 2), `${changes}`).toEqual([`${name} stopping`, `${name} running`])
+    }
+    expect(await runningAs(watched, 'user'), 'its dependant was restarted once').toBe(third)
+
+    // One that does not become ready: those after it go on as they are, until it is.
+    writeFileSync(bad, '')
+    writePrograms(watched, programs(3))
+    await order(watched, 'reload')
+    await watched.logLine(/web-3 goes on as it is until web-2, which was started anew first, is ready/)
+    expect(await runningAs(watched, 'web-3')).toBe(latest[2])
+    rmSync(bad)
+    await pids(latest)
   })
 
   it('is scaled within bounds, and another number in the file counts more', async ({ watched }) => {

@@ -272,6 +272,7 @@ describe('Units that are configured', { timeout: 240_000 }, () => {
     })
     const units = new WatchedUnits([wanted('a', 0), wanted('b', 1, false)], {
       memoryOf: () => undefined,
+      held: () => {},
       around: () => ({
         intervalMs: () => 1000,
         log: plainLog(() => {}),
