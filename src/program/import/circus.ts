@@ -1,5 +1,7 @@
 import {
   Collected,
+  type Elsewhere,
+  elsewhere,
   type Filled,
   type ImportContext,
   type Imported,
@@ -12,9 +14,34 @@ import {
 import { type IniSection, readIni } from './ini.ts'
 import { splitWords } from './shell-words.ts'
 
-/** Keys whose effect every program has here anyway: its session is stopped as a whole, its output is kept and rotated. */
-const alwaysSo =
-  /^(stop_children|close_child_std(in|out|err)|std(out|err)_stream\..*|copy_path|check_flapping|loader_class)$/
+/** Keys whose effect every program has here anyway: its session is stopped as a whole, its input and output are its own. */
+const alwaysSo = /^(stop_children|close_child_std(in|out|err))$/
+
+const otherKeys: readonly Elsewhere[] = [
+  { keys: /^std(out|err)_stream\.(class|filename)$/, why: 'other-way', instead: 'proxy-ctl logs' },
+  { keys: /^std(out|err)_stream\./, why: 'other-way', instead: 'output' },
+  {
+    keys: /^(hooks\..*|rlimit_.*|max_age.*|send_hup|stdin_socket|on_demand|async_kill)$/,
+    why: 'no-equivalent',
+    instead: null,
+  },
+  { keys: /^copy_path$/, why: 'other-way', instead: 'env' },
+  { keys: /^(check_flapping|max_retry)$/, why: 'other-way', instead: 'restart.flappingRestarts' },
+]
+
+/** Keys of circus itself. */
+const ownKeys: readonly Elsewhere[] = [
+  { keys: /^check_delay$/, why: 'other-way', instead: 'interval' },
+  { keys: /^(endpoint|pubsub_endpoint|stats_endpoint|endpoint_owner)$/, why: 'other-way', instead: 'http' },
+  { keys: /^(httpd.*|statsd.*)$/, why: 'other-way', instead: 'http' },
+  { keys: /^(debug|logoutput|loglevel|loggerconfig)$/, why: 'other-way', instead: 'proxy-log' },
+  { keys: /^warmup_delay$/, why: 'other-way', instead: 'dependsOn' },
+  {
+    keys: /^(pidfile|umask|.*_timeout|multicast_endpoint|ssh_server|proc_name|debug_gc)$/,
+    why: 'no-equivalent',
+    instead: null,
+  },
+]
 
 /** circus.ini: `[watcher:x]` sections, with variables in `[env]` and `[env:PATTERN]`. */
 export function readCircus(text: string, context: ImportContext): Imported {
@@ -44,16 +71,12 @@ function readOther(into: Collected, { name, options }: IniSection, fileName: str
       instead,
     })
   } else if (name === 'circus') {
-    for (const key of ['include', 'include_dir']) {
-      const files = value(key)
-      if (files !== undefined)
-        into.remark({
-          program: null,
-          where: `[circus] ${key}`,
-          what: files,
-          why: 'other-file',
-          instead: null,
-        })
+    for (const { key, value: what } of options) {
+      const isFile = key === 'include' || key === 'include_dir'
+      const { why, instead } = isFile
+        ? ({ why: 'other-file', instead: null } as const)
+        : (elsewhere(key, ownKeys) ?? ({ why: 'unknown', instead: null } as const))
+      into.remark({ program: null, where: `[circus] ${key}`, what, why, instead })
     }
   } else if (name !== 'env' && !name.startsWith('env:')) {
     into.remark({ program: null, where: fileName, what: `[${name}]`, why: 'not-a-program', instead: null })
@@ -77,7 +100,7 @@ function readWatcher(
   const lost = (
     key: string,
     what: string,
-    why: 'no-equivalent' | 'other-way' | 'invalid',
+    why: 'no-equivalent' | 'other-way' | 'invalid' | 'unknown',
     instead: string | null = null,
   ) => into.remark({ program: name, where: at(key), what, why, instead })
 
@@ -150,9 +173,6 @@ function readWatcher(
       case 'use_sockets':
         if (yesOrNo(text) === true) lost(key, text, 'other-way', 'socket')
         break
-      case 'max_retry':
-        lost(key, text, 'other-way', 'restart.flappingRestarts')
-        break
       case 'warmup_delay':
       case 'priority':
         if (text !== '0') lost(key, text, 'other-way', 'dependsOn')
@@ -160,8 +180,11 @@ function readWatcher(
       case 'virtualenv':
         lost(key, text, 'other-way', `${text}/bin/${words[0] ?? ''}`)
         break
-      default:
-        if (!alwaysSo.test(key)) lost(key, text, 'no-equivalent')
+      default: {
+        const other = elsewhere(key, otherKeys)
+        if (other !== undefined) lost(key, text, other.why, other.instead)
+        else if (!alwaysSo.test(key)) lost(key, text, 'unknown')
+      }
     }
   }
   if (Object.keys(own).length > 0) {

@@ -172,6 +172,18 @@ export class Collected {
   }
 }
 
+/** A key that is not carried over, and what does the same here; null = nothing does. */
+export interface Elsewhere {
+  readonly keys: RegExp
+  readonly why: 'no-equivalent' | 'other-way'
+  readonly instead: string | null
+}
+
+/** What a table says of a key; undefined = it does not know it. */
+export function elsewhere(key: string, table: readonly Elsewhere[]): Elsewhere | undefined {
+  return table.find(({ keys }) => keys.test(key))
+}
+
 /** Seconds as a duration of our configuration: `10s`, `1500ms`; undefined for what is no number. */
 export function seconds(value: unknown): string | undefined {
   const number = typeof value === 'string' && value.trim() !== '' ? Number(value) : value

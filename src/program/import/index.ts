@@ -43,7 +43,7 @@ export const formats: readonly ImportFormat[] = [
   },
   {
     name: 'process-compose',
-    recognises: (fileName, text) => isStructured(fileName) && /^["\s{]*processes"?\s*:/m.test(text),
+    recognises: (fileName, text) => isStructured(fileName) && /(?:^|[{,])["\s{]*processes"?\s*:/m.test(text),
     read: (text) => readProcessCompose(parsed(text)),
   },
   {

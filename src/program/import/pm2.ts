@@ -2,6 +2,8 @@ import path from 'node:path'
 import { shellCommand } from './commands.ts'
 import {
   Collected,
+  type Elsewhere,
+  elsewhere,
   type ImportContext,
   type Imported,
   milliseconds,
@@ -28,9 +30,29 @@ const interpreters: Readonly<Record<string, string>> = {
 /** What stands in place of a function when a configuration in JavaScript has been run. */
 export const functionMark = '[function]'
 
-/** Keys whose effect every program has here anyway, or that are about pm2 itself. */
+/** Keys whose effect every program has here anyway, that are read elsewhere, or that are about pm2's own reports. */
 const alwaysSo =
-  /^(out_file|out|output|out_log|error_file|error|err|err_file|err_log|log_file|log|pid_file|pid|merge_logs|combine_logs|time|log_date_format|log_type|disable_logs|vizion|treekill|pmx|automation|source_map_support|disable_source_map_support|disable_trace|trace|namespace|exec_mode|force|autorestart|listen_timeout|min_uptime|vizion_depth|watch_options|filter_env|append_env_to_name|instance_var)$/
+  /^(merge_logs|combine_logs|vizion|vizion_depth|treekill|pmx|automation|trace|disable_trace|exec_mode|force|autorestart|append_env_to_name)$/
+
+const otherKeys: readonly Elsewhere[] = [
+  {
+    keys: /^(out_file|out|output|out_log|error_file|error|err|err_file|err_log|log_file|log)$/,
+    why: 'other-way',
+    instead: 'proxy-ctl logs',
+  },
+  { keys: /^(time|log_date_format|log_type|disable_logs)$/, why: 'other-way', instead: 'proxy-ctl logs' },
+  { keys: /^(pid_file|pid)$/, why: 'other-way', instead: 'proxy-ctl list --json' },
+  { keys: /^(listen_timeout|wait_ready)$/, why: 'other-way', instead: 'ready' },
+  { keys: /^(min_uptime|max_restarts)$/, why: 'other-way', instead: 'restart.flappingRestarts' },
+  { keys: /^(ignore_watch|watch_delay|watch_options)$/, why: 'other-way', instead: 'watch' },
+  { keys: /^(filter_env|env_.*)$/, why: 'other-way', instead: 'env' },
+  { keys: /^(increment_var|instance_var)$/, why: 'other-way', instead: 'instances' },
+  {
+    keys: /^(namespace|source_map_support|disable_source_map_support|cron_restart|post_update|stop_exit_codes|name_prefix|install_url|install_path)$/,
+    why: 'no-equivalent',
+    instead: null,
+  },
+]
 
 /** Older spellings of keys. */
 const aliases: Readonly<Record<string, string>> = {
@@ -58,8 +80,9 @@ export function readPm2(content: unknown, { hasFile }: ImportContext): Imported 
         instead: null,
       })
   }
-  if (isRecord(content) && content.deploy !== undefined) {
-    into.remark({ program: null, where: 'deploy', what: 'deploy', why: 'not-a-program', instead: null })
+  for (const [key, value] of isRecord(content) && 'apps' in content ? Object.entries(content) : []) {
+    const why = key === 'deploy' ? 'not-a-program' : 'unknown'
+    if (key !== 'apps') into.remark({ program: null, where: key, what: shown(value), why, instead: null })
   }
   return into.result()
 }
@@ -149,33 +172,17 @@ function readApp(
         if (globs.length > 0) entry.watch = globs
         break
       }
-      case 'ignore_watch':
-      case 'watch_delay':
-        lost(key, 'other-way', 'watch')
-        break
-      case 'max_restarts':
-        lost(key, 'other-way', 'restart.flappingRestarts')
-        break
       case 'wait_ready':
         if (value === true) lost(key, 'other-way', 'ready')
         break
       case 'shutdown_with_message':
         if (value === true) lost(key, 'other-way', 'stop.signal')
         break
-      case 'increment_var':
-        lost(key, 'other-way', 'instances')
-        break
-      case 'cron_restart':
-      case 'post_update':
-      case 'stop_exit_codes':
-      case 'name_prefix':
-      case 'install_url':
-      case 'install_path':
-        lost(key, 'no-equivalent')
-        break
-      default:
-        if (key.startsWith('env_')) lost(key, 'other-way', 'env')
+      default: {
+        const other = elsewhere(key, otherKeys)
+        if (other !== undefined) lost(key, other.why, other.instead)
         else if (!alwaysSo.test(key)) lost(key, 'unknown')
+      }
     }
   }
   if (app.autorestart === false) entry.oneshot = true

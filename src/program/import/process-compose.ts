@@ -1,6 +1,8 @@
 import { shellCommand } from './commands.ts'
 import {
   Collected,
+  type Elsewhere,
+  elsewhere,
   type Filled,
   type Imported,
   type ProbeEntry,
@@ -13,13 +15,29 @@ import {
 import { isRecord, read, shown } from './records.ts'
 import { withoutShell } from './shell-words.ts'
 
-/** Keys whose effect every program has here anyway, or that are about the terminal of process-compose. */
+/** Keys whose effect every program has here anyway, that are read elsewhere, or that are about the terminal of process-compose. */
 const alwaysSo =
-  /^(name|description|log_location|log_configuration|disable_ansi_colors|namespace|truncate_log|is_foreground|original_config|replica_.*|launch_timeout_seconds|is_dotenv_disabled|is_template_disabled|executable|args)$/
+  /^(name|description|disable_ansi_colors|truncate_log|is_foreground|original_config|replica_.*|is_dotenv_disabled|is_template_disabled|executable|args)$/
 
-/** Keys of the whole file that are about process-compose itself. */
+const otherKeys: readonly Elsewhere[] = [
+  { keys: /^log_location$/, why: 'other-way', instead: 'proxy-ctl logs' },
+  { keys: /^log_configuration$/, why: 'other-way', instead: 'output' },
+  { keys: /^launch_timeout_seconds$/, why: 'other-way', instead: 'ready' },
+  { keys: /^namespace$/, why: 'no-equivalent', instead: null },
+  { keys: /^watch$/, why: 'other-way', instead: 'watch' },
+]
+
+/** Keys of the whole file that are read, or that are about process-compose itself. */
 const ownKeys =
-  /^(version|name|log_.*|is_strict|is_tui_disabled|ordered_shutdown|disable_env_expansion|processes|environment|shell|vars|x-.*)$/
+  /^(version|name|is_strict|is_tui_disabled|ordered_shutdown|disable_env_expansion|processes|environment|shell|vars|x-.*)$/
+
+/** What is read of the parts of a process. */
+const knownIn: Readonly<Record<string, RegExp>> = {
+  availability: /^(restart|backoff_seconds|max_restarts|exit_on_end|exit_on_skipped)$/,
+  shutdown: /^(signal|timeout_seconds|command|parent_only|send_keys)$/,
+  readiness_probe: /^(exec|http_get|period_seconds|failure_threshold)$/,
+  liveness_probe: /^(exec|http_get|period_seconds|failure_threshold)$/,
+}
 
 interface Project {
   readonly env: Readonly<Record<string, string>>
@@ -41,8 +59,10 @@ export function readProcessCompose(content: unknown): Imported {
   for (const [key, value] of Object.entries(file)) {
     if (key === 'extends')
       into.remark({ program: null, where: key, what: String(value), why: 'other-file', instead: null })
+    else if (/^log_/.test(key))
+      into.remark({ program: null, where: key, what: shown(value), why: 'other-way', instead: 'output' })
     else if (!ownKeys.test(key))
-      into.remark({ program: null, where: key, what: key, why: 'no-equivalent', instead: null })
+      into.remark({ program: null, where: key, what: shown(value), why: 'no-equivalent', instead: null })
   }
   const processes = Object.entries(read.record(file.processes))
   const completes = new Set(
@@ -135,9 +155,6 @@ function readProcess(into: Collected, project: Project, { said, where, process, 
       case 'shutdown':
         shutdown(entry, read.record(value), lost)
         break
-      case 'watch':
-        lost(key, value, 'other-way', 'watch')
-        break
       case 'mcp':
         lost(key, 'mcp', 'other-way', 'actions')
         break
@@ -152,8 +169,15 @@ function readProcess(into: Collected, project: Project, { said, where, process, 
       case 'vars':
         if (value !== false) lost(key, value, 'no-equivalent')
         break
-      default:
-        if (!alwaysSo.test(key) && !key.startsWith('x-')) lost(key, value, 'unknown')
+      default: {
+        const other = elsewhere(key, otherKeys)
+        if (other !== undefined) lost(key, value, other.why, other.instead)
+        else if (!alwaysSo.test(key) && !key.startsWith('x-')) lost(key, value, 'unknown')
+      }
+    }
+    // What has a place of its own here has other keys, too.
+    for (const [part, one] of Object.entries(read.record(value))) {
+      if (knownIn[key]?.test(part) === false) lost(`${key}.${part}`, one, 'no-equivalent')
     }
   }
   availability(entry, read.record(process.availability), lost)

@@ -1,5 +1,7 @@
 import {
   Collected,
+  type Elsewhere,
+  elsewhere,
   type Filled,
   type ImportContext,
   type Imported,
@@ -12,12 +14,32 @@ import {
 import { type IniSection, readIni } from './ini.ts'
 import { splitWords } from './shell-words.ts'
 
-/** Keys whose effect every program has here anyway: its session is stopped as a whole, its output is kept, rotated and told apart. */
-const alwaysSo =
-  /^(stopasgroup|killasgroup|redirect_stderr|std(out|err)_logfile|std(out|err)_logfile_(maxbytes|backups)|process_name|numprocs_start)$/
+/** Keys whose effect every program has here anyway: its session is stopped as a whole, what it prints on both streams is in one log. */
+const alwaysSo = /^(stopasgroup|killasgroup|redirect_stderr|process_name|numprocs_start)$/
 
-/** Sections about supervisord itself. */
-const ownSections = /^(supervisord|supervisorctl|unix_http_server|inet_http_server|rpcinterface:.*)$/
+const otherKeys: readonly Elsewhere[] = [
+  { keys: /^std(out|err)_logfile$/, why: 'other-way', instead: 'proxy-ctl logs' },
+  { keys: /^std(out|err)_logfile_(maxbytes|backups)$/, why: 'other-way', instead: 'output.maxBytes' },
+  { keys: /^priority$/, why: 'other-way', instead: 'dependsOn' },
+  { keys: /^startretries$/, why: 'other-way', instead: 'restart.flappingRestarts' },
+  { keys: /^(umask|serverurl)$/, why: 'no-equivalent', instead: null },
+]
+
+/** Keys of supervisord itself. */
+const ownKeys: readonly Elsewhere[] = [
+  { keys: /^minfds$/, why: 'other-way', instead: 'limits.openFiles' },
+  { keys: /^(logfile(_maxbytes|_backups)?|childlogdir|loglevel)$/, why: 'other-way', instead: 'proxy-log' },
+  { keys: /^(pidfile|nodaemon|identifier)$/, why: 'other-way', instead: '--state-dir' },
+  { keys: /^(user|directory)$/, why: 'other-way', instead: 'user and cwd of each program' },
+  {
+    keys: /^(umask|minprocs|nocleanup|strip_ansi|silent|environment_file)$/,
+    why: 'no-equivalent',
+    instead: null,
+  },
+]
+
+/** Sections about supervisord itself, whose programs ask it. */
+const ownSections = /^(supervisorctl|unix_http_server|inet_http_server|rpcinterface:.*)$/
 
 /** supervisord.conf: `[program:x]` sections, whose commands are split as Python's shlex does and need no shell. */
 export function readSupervisord(text: string, context: ImportContext): Imported {
@@ -33,7 +55,22 @@ export function readSupervisord(text: string, context: ImportContext): Imported 
     else if (section.name === 'include') {
       const files = section.options.find(({ key }) => key === 'files')?.value ?? ''
       into.remark({ program: null, where: '[include] files', what: files, why: 'other-file', instead: null })
-    } else if (!ownSections.test(section.name)) {
+    } else if (section.name === 'supervisord') {
+      for (const { key, value } of section.options) {
+        if (key === 'environment') continue
+        const { why, instead } = elsewhere(key, ownKeys) ?? { why: 'unknown', instead: null }
+        into.remark({ program: null, where: `[supervisord] ${key}`, what: value, why, instead })
+      }
+    } else if (ownSections.test(section.name)) {
+      const instead = section.name === 'inet_http_server' ? 'http' : 'proxy-ctl'
+      into.remark({
+        program: null,
+        where: context.fileName,
+        what: `[${section.name}]`,
+        why: 'other-way',
+        instead,
+      })
+    } else {
       const instead = section.name.startsWith('eventlistener:') ? 'proxy-ctl events --json' : null
       into.remark({
         program: null,
@@ -121,20 +158,13 @@ function readProgram(
         // What has run for a second has started here, too.
         if (seconds(value) !== '1s') lost(key, 'other-way', 'ready')
         break
-      case 'priority':
-        lost(key, 'other-way', 'dependsOn')
-        break
-      case 'startretries':
-        lost(key, 'other-way', 'restart.flappingRestarts')
-        break
-      case 'umask':
-      case 'serverurl':
-        lost(key, 'no-equivalent')
-        break
-      default:
-        if (/^std(out|err)_(syslog|events_enabled|capture_maxbytes)$/.test(key)) {
+      default: {
+        const other = elsewhere(key, otherKeys)
+        if (other !== undefined) lost(key, other.why, other.instead)
+        else if (/^std(out|err)_(syslog|events_enabled|capture_maxbytes)$/.test(key)) {
           if (yesOrNo(value) !== false) lost(key, 'no-equivalent')
         } else if (!alwaysSo.test(key)) lost(key, 'unknown')
+      }
     }
   }
   if (!values.has('autorestart')) {

@@ -41,6 +41,38 @@ describe('Imported configurations', () => {
     expect(new Set(names)).toEqual(new Set(formats.map(({ name }) => name)))
   })
 
+  it('name every key that they do not carry over, wherever it stands', () => {
+    const probe = { exec: { command: 'true' }, strange: 1 }
+    const compose = {
+      strange: 1,
+      processes: {
+        a: {
+          command: 'a',
+          strange: 1,
+          readiness_probe: probe,
+          liveness_probe: probe,
+          availability: { restart: 'always', strange: 1 },
+          shutdown: { signal: 15, strange: 1 },
+        },
+      },
+    }
+    const strange: Readonly<Record<string, readonly [text: string, count: number]>> = {
+      'supervisord.conf': ['[supervisord]\nstrange=1\n[program:a]\ncommand=a\nstrange=1\n[strange]\nb=1', 3],
+      'circus.ini': ['[circus]\nstrange=1\n[watcher:a]\ncmd=a\nstrange=1\n[strange]\nb=1', 3],
+      'ecosystem.json': [JSON.stringify({ apps: [{ script: 'a.js', strange: 1 }], strange: 1 }), 2],
+      'process-compose.yaml': [JSON.stringify(compose), 6],
+      Procfile: ['a: a\nstrange\n', 1],
+    }
+    for (const [name, [text, count]] of Object.entries(strange)) {
+      const { notCarriedOver } = imported(name, text)
+      const told = notCarriedOver.filter(({ where, what }) => `${where} ${what}`.includes('strange'))
+      expect(
+        told.map(({ where }) => where),
+        name,
+      ).toHaveLength(count)
+    }
+  })
+
   it('lose the keys that a configuration does not know, and say so', () => {
     const read = imported('Procfile', 'web: node server.js\nrelease: bin/migrate\n')
     const { programs, notCarriedOver } = fitting(read, {
