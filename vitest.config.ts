@@ -15,6 +15,7 @@ const pure = [
   'test/alert/{delivery-parts,incident}.test.ts',
   'test/cli/ctl-table.test.ts',
   'test/config/{effective,instances,ordered-changes,mistakes,templates,values}.test.ts',
+  'test/doctor/gateway-judgements.test.ts',
   'test/doctor/judgements.test.ts',
   'test/forward/{check-plan,prefixes,proxy-protocol}.test.ts',
   'test/log/{pino-log,plain-log,ring-log}.test.ts',

@@ -1,9 +1,8 @@
 import path from 'node:path'
 import { examine } from '../doctor/examine.ts'
-import { renderDiagnosis } from '../doctor/render.ts'
 import { readersDirectory } from '../record/usual-directories.ts'
-import { wantsColour } from '../report/terminal.ts'
 import { filled, newCommand, program } from './command.ts'
+import { printDiagnosis } from './print-diagnosis.ts'
 
 interface Options {
   config?: string
@@ -11,9 +10,6 @@ interface Options {
   testAlerts?: boolean
   json?: boolean
 }
-
-/** Columns of a diagnosis that is not printed on a terminal, or on one of unknown width. */
-const widthWithoutTerminal = 120
 
 const command = newCommand(
   'port-watchdog doctor',
@@ -52,13 +48,6 @@ Manual: man port-watchdog`,
 export const doctor = program(command, async ({ config, stateDir, testAlerts, json }: Options) => {
   const stateDirectory = readersDirectory(stateDir)
   const file = config === undefined ? undefined : path.resolve(config)
-  const diagnosis = await examine(stateDirectory, file, testAlerts === true)
-  const style = {
-    colour: wantsColour(process.stdout, process.env),
-    width: process.stdout.columns || widthWithoutTerminal,
-  }
-  process.stdout.write(
-    json === true ? `${JSON.stringify(diagnosis, null, 2)}\n` : renderDiagnosis(diagnosis, style),
-  )
-  return diagnosis.exitCode
+  const diagnosis = await examine({ stateDirectory, file, testAlerts: testAlerts === true })
+  return printDiagnosis(diagnosis, json === true)
 })

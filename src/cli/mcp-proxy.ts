@@ -6,6 +6,7 @@ import { readersDirectory } from '../record/usual-directories.ts'
 import { argument, newCommand, type Program, runIfStarted, whole } from './command.ts'
 import { gatewayCommand } from './mcp-command.ts'
 import { connectorPrograms } from './mcp-connectors.ts'
+import { gatewayDoctorProgram } from './mcp-doctor.ts'
 import { gatewayKeyProgram } from './mcp-keys.ts'
 import { reloadProgram, retryProgram } from './mcp-orders.ts'
 import { startProgram } from './mcp-start.ts'
@@ -37,6 +38,7 @@ Examples:
   mcp-proxy test echo                                    start one connector by itself
   mcp-proxy call echo echo --args '{"message":"test"}'
   mcp-proxy tools --count                                what all tools cost a client
+  mcp-proxy doctor                                       what is wrong, and what to type next
   mcp-proxy key create laptop --connectors echo,time
 
 Manual: man mcp-proxy`,
@@ -106,6 +108,7 @@ const commands = [
   retryProgram,
   ...connectorPrograms,
   gatewayKeyProgram,
+  gatewayDoctorProgram,
 ]
 for (const one of commands) command.addCommand(one.command)
 

@@ -3,9 +3,15 @@
  * cures it. It changes nothing, and needs no monitor.
  *
  *   examine.ts (collects the facts once) -> checks/ (each: facts in, findings out) -> render.ts
+ *
+ * `mcp-proxy doctor` is the same about the MCP gateway alone.
  */
+
 import type { Configuration } from '../config/configuration.ts'
+import type { ConnectorConfiguration } from '../config/connector-configuration.ts'
+import type { GatewayConfiguration } from '../config/gateway-configuration.ts'
 import type { OwnProcess } from '../process/own-processes.ts'
+import type { GatewayStanding } from '../report/gateway-status.ts'
 
 /**
  * - `ok`: looked at and in order.
@@ -40,8 +46,20 @@ export interface Patient {
   /** Files that would have been used if they could be trusted, each with the reason. */
   readonly passedOver: readonly string[]
   readonly processes: readonly OwnProcess[]
+  /** Undefined = nothing says that there is to be a gateway. */
+  readonly gateway: GatewayPatient | undefined
   /** Send a message, marked as a test, through each alert channel. */
   readonly testAlerts: boolean
+}
+
+/** What is known of the MCP gateway. */
+export interface GatewayPatient {
+  /** Those that are enabled, with those of the files of MCP clients that the configuration names. */
+  readonly connectors: readonly ConnectorConfiguration[]
+  /** Why they could not be read. */
+  readonly mistakes: readonly string[]
+  readonly configuration: GatewayConfiguration
+  readonly standing: GatewayStanding
 }
 
 export interface Check {

@@ -1,7 +1,9 @@
 import path from 'node:path'
 import { configurationWithoutFile } from '../config/configuration.ts'
 import { findConfigurationFile } from '../config/find-file.ts'
+import { gatewayDefaults } from '../config/gateway-configuration.ts'
 import { InvalidConfiguration, loadConfiguration } from '../config/load.ts'
+import { loadConnectors } from '../config/load-connectors.ts'
 import { wallTime } from '../os/clock.ts'
 import { errorText, Failure } from '../os/failure.ts'
 import { version } from '../os/version.ts'
@@ -10,8 +12,17 @@ import { ownProcesses } from '../process/own-processes.ts'
 import { readRuntimeState } from '../record/runtime-state.ts'
 import type { RuntimeState } from '../record/shapes/runtime-state.ts'
 import { fileNames } from '../record/state-directory.ts'
-import { type Finding, failed, type Level, levels, type Patient } from './check.ts'
-import { checks } from './checks/index.ts'
+import { gatewayStanding } from '../report/gateway-status.ts'
+import {
+  type Check,
+  type Finding,
+  failed,
+  type GatewayPatient,
+  type Level,
+  levels,
+  type Patient,
+} from './check.ts'
+import { checks, checksOfGateway } from './checks/index.ts'
 
 /** What `doctor --json` prints (schema/doctor.schema.json). */
 export interface Diagnosis {
@@ -29,30 +40,62 @@ export interface Diagnosis {
   readonly findings: readonly (Finding & { readonly check: string })[]
 }
 
-/**
- * Runs every check. One that fails is a finding, too: the others still count.
- * @param asked a configuration file; undefined = that of the monitor that runs, else one in the usual places, else the
- *   built-in configuration.
- */
-export async function examine(
-  stateDirectory: string,
-  asked: string | undefined,
-  testAlerts: boolean,
-): Promise<Diagnosis> {
+export interface Examination {
+  readonly stateDirectory: string
+  /**
+   * A configuration file; undefined = that of the monitor that runs, else one in the usual places, else the built-in configuration. Of a
+   * gateway it may be the file of an MCP client, too.
+   */
+  readonly file: string | undefined
+  readonly testAlerts?: boolean
+}
+
+/** Runs every check. One that fails is a finding, too: the others still count. */
+export async function examine(examination: Examination): Promise<Diagnosis> {
+  const { stateDirectory, file: asked, testAlerts = false } = examination
   const running = asked === undefined ? writerOf(stateDirectory) : undefined
-  const named = asked ?? fileOf(running)
-  const { file: configurationFile, passedOver } =
-    named === undefined ? findConfigurationFile() : { file: named, passedOver: [] }
+  const { file: configurationFile, passedOver } = fileFor(asked ?? fileOf(running))
+  const configured = await read(configurationFile, running?.gate)
+  const { configuration } = configured
+  const hasGateway =
+    configuration !== undefined &&
+    (configuration.connectors.length > 0 || configuration.gateway.kept !== undefined)
   const patient: Patient = {
     stateDirectory,
     configurationFile,
     passedOver,
-    ...(await read(configurationFile, running?.gate)),
+    ...configured,
     processes: await ownProcesses(),
+    gateway: hasGateway ? await readGateway(stateDirectory, configurationFile) : undefined,
     testAlerts,
   }
+  return diagnosed(patient, checks)
+}
+
+/** Runs the checks of the gateway alone. */
+export async function examineGateway({ stateDirectory, file: asked }: Examination): Promise<Diagnosis> {
+  const { file: configurationFile, passedOver } = fileFor(asked ?? fileOf(writerOf(stateDirectory)))
+  const patient: Patient = {
+    stateDirectory,
+    configurationFile,
+    passedOver,
+    configuration: undefined,
+    mistakes: [],
+    processes: [],
+    gateway: await readGateway(stateDirectory, configurationFile),
+    testAlerts: false,
+  }
+  return diagnosed(patient, checksOfGateway)
+}
+
+function fileFor(named: string | undefined): ReturnType<typeof findConfigurationFile> {
+  return named === undefined ? findConfigurationFile() : { file: named, passedOver: [] }
+}
+
+async function diagnosed(patient: Patient, all: readonly Check[]): Promise<Diagnosis> {
+  const { stateDirectory, configurationFile } = patient
   const findings: (Finding & { check: string })[] = []
-  for (const check of checks) {
+  for (const check of all) {
     for (const finding of await run(check, patient)) findings.push({ check: check.name, ...finding })
   }
   const level = worstOf(findings)
@@ -75,7 +118,7 @@ export function worstOf(findings: readonly Finding[]): Level {
   return levels[Math.max(0, ...findings.map(({ level }) => levels.indexOf(level)))] ?? 'ok'
 }
 
-async function run(check: (typeof checks)[number], patient: Patient): Promise<readonly Finding[]> {
+async function run(check: Check, patient: Patient): Promise<readonly Finding[]> {
   try {
     return await check.run(patient)
   } catch (error) {
@@ -106,6 +149,21 @@ async function read(file: string | undefined, gate = ''): Promise<Configured> {
   } catch (error) {
     if (error instanceof InvalidConfiguration) return { configuration: undefined, mistakes: error.problems }
     if (error instanceof Failure) return { configuration: undefined, mistakes: [error.message] }
+    throw error
+  }
+}
+
+/** @param file undefined = there is none, and no connector. */
+async function readGateway(stateDirectory: string, file: string | undefined): Promise<GatewayPatient> {
+  const standing = gatewayStanding(stateDirectory, Date.now())
+  const none = { connectors: [], configuration: gatewayDefaults, standing }
+  if (file === undefined) return { ...none, mistakes: [] }
+  try {
+    const { connectors, gateway: configuration } = await loadConnectors(file)
+    return { connectors: connectors.filter(({ enabled }) => enabled), configuration, standing, mistakes: [] }
+  } catch (error) {
+    if (error instanceof InvalidConfiguration) return { ...none, mistakes: error.problems }
+    if (error instanceof Failure) return { ...none, mistakes: [error.message] }
     throw error
   }
 }

@@ -25,21 +25,35 @@ interface Looks {
 
 type ShownState = 'RUNNING' | 'STALE' | 'STOPPED'
 
-export function gatewayStatus(stateDirectory: string, looks: Looks, now = Date.now()): GatewayStatus {
+/** What a gateway wrote last; `none` = it never ran there. */
+export type GatewayStanding =
+  | { readonly kind: 'none'; readonly file: string }
+  | { readonly kind: 'unreadable'; readonly file: string }
+  | { readonly kind: 'known'; readonly state: GatewayState; readonly shown: ShownState }
+
+/** @param now wall ms. */
+export function gatewayStanding(stateDirectory: string, now: number): GatewayStanding {
   const file = path.join(stateDirectory, fileNames.gatewayState)
-  let state: GatewayState | undefined
   try {
-    state = readGatewayState(JSON.parse(readRegularFile(file)))
+    const state = readGatewayState(JSON.parse(readRegularFile(file)))
+    return state === undefined
+      ? { kind: 'unreadable', file }
+      : { kind: 'known', state, shown: shownState(state, now) }
   } catch (error) {
-    if (errorCode(error) === 'ENOENT') return none(looks)
+    return { kind: errorCode(error) === 'ENOENT' ? 'none' : 'unreadable', file }
   }
-  if (state === undefined) {
+}
+
+export function gatewayStatus(stateDirectory: string, looks: Looks, now = Date.now()): GatewayStatus {
+  const standing = gatewayStanding(stateDirectory, now)
+  if (standing.kind === 'none') return none(looks)
+  if (standing.kind === 'unreadable') {
     const text = looks.json
       ? '{"running":false,"version":1,"error":"unreadable"}\n'
-      : `${file} cannot be read\n`
+      : `${standing.file} cannot be read\n`
     return { text, code: notRunning }
   }
-  const shown = shownState(state, now)
+  const { state, shown } = standing
   const code = shown === 'RUNNING' ? exitCode.ok : notRunning
   if (looks.json) {
     const { version, ...rest } = state

@@ -7,6 +7,7 @@ export interface OwnPrograms {
   readonly monitor: string
   readonly log: string
   readonly ctl: string
+  readonly gateway: string
 }
 
 /** ms for which what was found counts: a monitor is asked often, and looks through every folder of the PATH. */
@@ -19,7 +20,12 @@ export function ownPrograms(searched = process.env.PATH ?? ''): OwnPrograms {
   const now = performance.now()
   if (known?.searched === searched && now - known.at < holdsMs) return known.programs
   const call = (name: string) => callOf(name, searched)
-  const programs = { monitor: call('proxy-monitor'), log: call('proxy-log'), ctl: call('proxy-ctl') }
+  const programs = {
+    monitor: call('proxy-monitor'),
+    log: call('proxy-log'),
+    ctl: call('proxy-ctl'),
+    gateway: call('mcp-proxy'),
+  }
   known = { searched, at: now, programs }
   return programs
 }

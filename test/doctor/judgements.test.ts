@@ -49,7 +49,14 @@ describe('doctor judges what cannot be made here', () => {
   })
 
   it('a low port, and one held by another user', () => {
-    const facts = { name: 'web', port: 80, own: [], localTarget: undefined, targetListens: undefined }
+    const facts = {
+      name: 'web',
+      port: 80,
+      own: [],
+      owner: 'its forwarder',
+      localTarget: undefined,
+      targetListens: undefined,
+    }
     const claims = [{ address: '0.0.0.0', holder: { pid: undefined, command: 'unknown' } }]
     const found = judgePort({ ...facts, claims, isForbidden: true })
     expect(found.map(({ code }) => code)).toStrictEqual(['port-forbidden', 'port-taken'])

@@ -168,7 +168,7 @@ export const wellFacts: StatusFacts = {
       ),
     ],
   ]),
-  programs: { monitor: 'proxy-monitor', log: 'proxy-log', ctl: 'proxy-ctl' },
+  programs: { monitor: 'proxy-monitor', log: 'proxy-log', ctl: 'proxy-ctl', gateway: 'mcp-proxy' },
   nowMonotonicMs: now,
   bootId: 'this-boot',
   reading: { kind: 'read', state: wellState },

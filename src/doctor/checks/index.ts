@@ -6,6 +6,7 @@ import { alertChannels } from './alert-channels.ts'
 import { configuration } from './configuration.ts'
 import { descriptors } from './descriptors.ts'
 import { exposure } from './exposure.ts'
+import { gatewayChecks } from './gateway/index.ts'
 import { leftovers } from './leftovers.ts'
 import { linger } from './linger.ts'
 import { memory } from './memory.ts'
@@ -18,6 +19,9 @@ import { strays } from './strays.ts'
 import { systemCheck } from './system.ts'
 import { timeouts } from './timeouts.ts'
 
+/** Those of `mcp-proxy doctor`. */
+export const checksOfGateway: readonly Check[] = [node, ...gatewayChecks, stateDirectory]
+
 /** Every check, in the order in which its findings are shown. */
 export const checks: readonly Check[] = [
   node,
@@ -26,6 +30,7 @@ export const checks: readonly Check[] = [
   memory,
   configuration,
   programsCheck,
+  ...gatewayChecks,
   stateDirectory,
   ports,
   strays,

@@ -22,6 +22,8 @@ export interface PortFacts {
   readonly claims: readonly Claim[]
   /** Processes of the forward itself. */
   readonly own: readonly number[]
+  /** What these are called. */
+  readonly owner: string
   /** `localhost:3000`, for a target on this machine. */
   readonly localTarget: string | undefined
   /** Whether somebody listens there; undefined when the system does not tell. */
@@ -30,7 +32,7 @@ export interface PortFacts {
   readonly isForbidden: boolean
 }
 
-/** Judges one forward's port: taken by somebody else, its own, or free; and whether its target is there. */
+/** Judges the port of a forward, or of the gateway: taken by somebody else, its own, or free; and whether its target is there. */
 export function judgePort(facts: PortFacts): Finding[] {
   const { name, port, claims, own } = facts
   const findings: Finding[] = []
@@ -62,7 +64,7 @@ export function judgePort(facts: PortFacts): Finding[] {
     findings.push(
       ok(
         isServed ? 'port-served' : 'port-free',
-        `${name}: port ${port} is ${isServed ? `held by its forwarder, PID ${own[0]}` : 'free'}`,
+        `${name}: port ${port} is ${isServed ? `held by ${facts.owner}, PID ${own[0]}` : 'free'}`,
       ),
     )
   }
@@ -107,6 +109,7 @@ async function lookAt(
     port,
     claims,
     own: own.map(({ pid }) => pid),
+    owner: 'its forwarder',
     localTarget: local && hostAndPort(local.host, local.port),
     targetListens: local && listens(table, local.port),
     isForbidden: isForbidden(port),
@@ -122,6 +125,7 @@ function listens(table: readonly TcpListener[] | undefined, port: number): boole
   })
 }
 
-function isForbidden(port: number): boolean {
+/** Whether only root may listen there. */
+export function isForbidden(port: number): boolean {
   return ownUid() !== 0 && port < system.lowestFreePort()
 }

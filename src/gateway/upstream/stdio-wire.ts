@@ -138,6 +138,8 @@ class StdioWire implements Wire {
   }
 
   send(text: string, { id }: Sent): void {
+    // Why it could not be started is about to be told, to everybody who waits.
+    if (this.#process === undefined && !this.#isOver) return
     const stdin = this.#process?.child.stdin
     if (stdin == null || !stdin.writable || this.#isOver) {
       if (id !== undefined) queueMicrotask(() => this.#events.unanswered(id, new Error('it has ended')))

@@ -1,6 +1,5 @@
-import { accessSync, constants, statSync } from 'node:fs'
-import path from 'node:path'
 import type { ProgramConfiguration } from '../../config/program-configuration.ts'
+import { canBeRun, isFolder } from '../../os/command-file.ts'
 import { readRegularFile } from '../../os/regular-file.ts'
 import type { ProgramFault } from './vocabulary.ts'
 
@@ -26,10 +25,6 @@ export function missingOf(program: ProgramConfiguration): readonly ProgramFault[
   ]
 }
 
-function isFolder(folder: string): boolean {
-  return statSync(folder, { throwIfNoEntry: false })?.isDirectory() === true
-}
-
 function canBeRead(file: string): boolean {
   try {
     readRegularFile(file, { follow: true })
@@ -37,18 +32,4 @@ function canBeRead(file: string): boolean {
   } catch {
     return false
   }
-}
-
-/** As the system looks: a name in the folders of PATH, anything with a slash from the program's folder on. */
-function canBeRun(command: string, cwd: string, searched: string): boolean {
-  const folders = command.includes('/') ? ['.'] : searched.split(path.delimiter)
-  return folders.some((folder) => {
-    const file = path.resolve(cwd, folder, command)
-    try {
-      accessSync(file, constants.X_OK)
-      return statSync(file).isFile()
-    } catch {
-      return false
-    }
-  })
 }
