@@ -1,5 +1,5 @@
 /**
- * checks/gateway/: what doctor looks at of the MCP gateway, a file each, as in ../index.ts. `mcp-proxy doctor` runs these; `port-watchdog doctor`
+ * gateway/: what doctor looks at of the MCP gateway, a file each, as in ../index.ts. `mcp-proxy doctor` runs these; `port-watchdog doctor`
  * runs them with all others when the configuration has connectors. To add one, add its file and its line here.
  */
 import type { Check } from '../../check.ts'
