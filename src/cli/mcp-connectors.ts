@@ -199,7 +199,7 @@ function countText(all: readonly Tool[]): string {
   return `${all.length} tools, about ${tokens} tokens${many}\n`
 }
 
-function parseObject(text: string): Parsed<object> {
+export function parseObject(text: string): Parsed<object> {
   try {
     const value: unknown = JSON.parse(text)
     if (typeof value === 'object' && value !== null && !Array.isArray(value)) return { ok: true, value }

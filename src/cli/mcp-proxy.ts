@@ -10,6 +10,7 @@ import { gatewayDoctorProgram } from './mcp-doctor.ts'
 import { gatewayKeyProgram } from './mcp-keys.ts'
 import { reloadProgram, retryProgram } from './mcp-orders.ts'
 import { startProgram } from './mcp-start.ts'
+import { verifyProgram } from './mcp-verify.ts'
 
 const description = 'Serve many MCP servers ("connectors") as one: over stdin and stdout, or HTTP.'
 
@@ -39,6 +40,7 @@ Examples:
   mcp-proxy call echo echo --args '{"message":"test"}'
   mcp-proxy tools --count                                what all tools cost a client
   mcp-proxy doctor                                       what is wrong, and what to type next
+  mcp-proxy verify                                       ask the gateway over HTTP, as its clients do
   mcp-proxy key create laptop --connectors echo,time
 
 Manual: man mcp-proxy`,
@@ -109,6 +111,7 @@ const commands = [
   ...connectorPrograms,
   gatewayKeyProgram,
   gatewayDoctorProgram,
+  verifyProgram,
 ]
 for (const one of commands) command.addCommand(one.command)
 
