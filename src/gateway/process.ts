@@ -1,8 +1,6 @@
 import path from 'node:path'
-import { isDeepStrictEqual } from 'node:util'
-import { askControl } from '../control/client.ts'
-import { ControlRefusal, invalidArgument } from '../control/protocol.ts'
-import { type ControlServer, ControlSocketHeld, holdControlSocket } from '../control/server.ts'
+import { ControlRefusal } from '../control/protocol.ts'
+import { type ControlServer, ControlSocketHeld } from '../control/server.ts'
 import type { Log } from '../log/index.ts'
 import { defaultLogLimits, LineLog } from '../log/line-log.ts'
 import { pinoLog } from '../log/pino-log.ts'
@@ -15,14 +13,16 @@ import { version } from '../os/version.ts'
 import { ownIdentity } from '../process/identity.ts'
 import { sendStartReport } from '../process/start-report.ts'
 import { removeOwnPidFile, writePidFile } from '../record/pid-file.ts'
-import { type GatewayHealth, type GatewayIdentity, gatewayIdentity } from '../record/shapes/gateway-health.ts'
-import { type GatewayReload, reloadInWords } from '../record/shapes/gateway-reload.ts'
+import type { GatewayHealth, GatewayIdentity } from '../record/shapes/gateway-health.ts'
+import type { GatewayReload } from '../record/shapes/gateway-reload.ts'
 import { demandOwnDirectory, fileNames, keepStateDirectory } from '../record/state-directory.ts'
 import { Access } from './access.ts'
 import { type Reception, receiveClients } from './face/attach.ts'
 import { type HttpFace, serveHttp } from './face/http.ts'
 import { GatewayCore } from './gateway-core.ts'
-import type { GatewayOptions, WantedGateway } from './options.ts'
+import { holdPlace } from './holding.ts'
+import type { GatewayOptions } from './options.ts'
+import { readAgain, retried } from './reload.ts'
 import { RememberedOfferings } from './remembered-offerings.ts'
 import { gatewayState, type StateFacts, writeGatewayState } from './state-file.ts'
 import type { Upstream } from './upstream/index.ts'
@@ -61,7 +61,7 @@ export class GatewayProcess {
    */
   static async begin(options: GatewayOptions): Promise<GatewayProcess> {
     let begun: GatewayProcess | undefined
-    const control = await holdSocket(options, () => begun)
+    const control = await holdPlace(options, () => begun)
     try {
       begun = new GatewayProcess(options, control)
       await begun.#begin()
@@ -226,7 +226,11 @@ export class GatewayProcess {
    * @throws ControlRefusal that names the file, the line and what is wrong.
    */
   reload(): Promise<GatewayReload> {
-    const reloaded = this.#reloaded.then(() => this.#reload())
+    const reloaded = this.#reloaded.then(async () => {
+      const reload = await readAgain(this.#options, this.#core, this.#log)
+      this.#beat()
+      return reload
+    })
     this.#reloaded = reloaded.then(
       () => {},
       () => {},
@@ -239,40 +243,7 @@ export class GatewayProcess {
    * @throws ControlRefusal when one of them is not served.
    */
   retry(ids: unknown): readonly string[] {
-    const { upstreams } = this.#core
-    const known = upstreams.map(({ id }) => id)
-    const wanted = Array.isArray(ids) ? ids.map(String) : known
-    const unknown = wanted.find((id) => !known.includes(id))
-    if (unknown !== undefined)
-      throw invalidArgument(`there is no connector "${unknown}"; there are ${known.join(', ')}`)
-    const tried = upstreams.filter(({ id, problem }) => wanted.includes(id) && problem !== undefined)
-    for (const upstream of tried) upstream.retry()
-    return tried.map(({ id }) => id)
-  }
-
-  async #reload(): Promise<GatewayReload> {
-    if (this.#isEnding) throw new ControlRefusal('ending', 'the gateway ends')
-    let wanted: WantedGateway
-    try {
-      wanted = await this.#options.load()
-    } catch (error) {
-      this.#log.error(`The configuration was not taken, the gateway goes on as before: ${errorText(error)}`)
-      throw new ControlRefusal('failed', errorText(error), 'the gateway goes on as before')
-    }
-    const { http, strict, lazy, access } = this.#options.wanted
-    const needsRestart = [
-      ...(isDeepStrictEqual(wanted.http, http) ? [] : ['http']),
-      ...(wanted.strict === strict ? [] : ['strict']),
-      ...(wanted.lazy === lazy ? [] : ['lazy']),
-      ...(isDeepStrictEqual(wanted.access, access) ? [] : ['access']),
-    ]
-    const reload = { file: wanted.file, ...this.#core.reconfigure(wanted.connectors), needsRestart }
-    const words = reloadInWords(reload)
-    this.#log.info({ good: true }, `The configuration was read again: ${words ?? 'no connector has changed'}`)
-    if (needsRestart.length > 0)
-      this.#log.warn(`${needsRestart.join(' and ')} of the configuration will be as it says after a restart`)
-    this.#beat()
-    return reload
+    return retried(this.#core, ids)
   }
 
   identify(): GatewayIdentity {
@@ -381,52 +352,6 @@ function openLogs(stateDirectory: string) {
     demandDirectory,
   })
   return { lines, ring: new RingLog(path.join(stateDirectory, fileNames.gatewayRing), demandDirectory) }
-}
-
-async function holdSocket(
-  { stateDirectory, reportDescriptor }: GatewayOptions,
-  begun: () => GatewayProcess | undefined,
-): Promise<ControlServer> {
-  const isKept = reportDescriptor !== undefined
-  const starting: GatewayIdentity = {
-    role: 'gateway',
-    identity: ownIdentity(),
-    version,
-    startedAt: wallTime(),
-    isKept,
-  }
-  const file = path.join(stateDirectory, fileNames.gatewaySocket)
-  const hold = () =>
-    holdControlSocket(file, {
-      identify: () => begun()?.identify() ?? starting,
-      health: () => begun()?.health() ?? null,
-      reload: () => {
-        const running = begun()
-        if (running === undefined)
-          throw new ControlRefusal('starting', 'the gateway is only starting', 'try again')
-        return running.reload()
-      },
-      retry: ({ connectors }) => begun()?.retry(connectors) ?? null,
-      'give-way': () => begun()?.giveWay() ?? null,
-    })
-  try {
-    return await hold()
-  } catch (error) {
-    if (!(error instanceof ControlSocketHeld)) throw error
-    const holder = gatewayIdentity.read(error.holder)
-    // One that a client has started leaves its place to the one that a monitor keeps.
-    if (isKept && holder?.isKept === false) {
-      try {
-        await askControl(file, 'give-way')
-        return await hold()
-      } catch (refusal) {
-        throw new Failure(errorText(refusal), exitCode.unavailable)
-      }
-    }
-    const who = holder === undefined ? 'and does not answer' : `as PID ${holder.identity.pid}`
-    const what = `a gateway already runs in ${stateDirectory}, ${who}; see mcp-proxy status --state-dir ${stateDirectory}`
-    throw new Failure(what, exitCode.unavailable)
-  }
 }
 
 /** Says to who has started this process why it cannot be the gateway. */

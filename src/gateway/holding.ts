@@ -1,0 +1,72 @@
+import path from 'node:path'
+import { askControl } from '../control/client.ts'
+import { ControlRefusal } from '../control/protocol.ts'
+import { type ControlServer, ControlSocketHeld, holdControlSocket } from '../control/server.ts'
+import { wallTime } from '../os/clock.ts'
+import { errorText, exitCode, Failure } from '../os/failure.ts'
+import { version } from '../os/version.ts'
+import { ownIdentity } from '../process/identity.ts'
+import { type GatewayHealth, type GatewayIdentity, gatewayIdentity } from '../record/shapes/gateway-health.ts'
+import type { GatewayReload } from '../record/shapes/gateway-reload.ts'
+import { fileNames } from '../record/state-directory.ts'
+import type { GatewayOptions } from './options.ts'
+
+/** What other processes can ask of the gateway over its control socket. */
+export interface Controlled {
+  identify(): GatewayIdentity
+  health(): GatewayHealth
+  reload(): Promise<GatewayReload>
+  retry(connectors: unknown): readonly string[]
+  giveWay(): null
+}
+
+/**
+ * Holds the control socket: who holds it is the gateway of its state directory.
+ * @param begun the gateway, once it has begun.
+ * @throws Failure when another process is it.
+ */
+export async function holdPlace(
+  { stateDirectory, reportDescriptor }: GatewayOptions,
+  begun: () => Controlled | undefined,
+): Promise<ControlServer> {
+  const isKept = reportDescriptor !== undefined
+  const starting: GatewayIdentity = {
+    role: 'gateway',
+    identity: ownIdentity(),
+    version,
+    startedAt: wallTime(),
+    isKept,
+  }
+  const file = path.join(stateDirectory, fileNames.gatewaySocket)
+  const hold = () =>
+    holdControlSocket(file, {
+      identify: () => begun()?.identify() ?? starting,
+      health: () => begun()?.health() ?? null,
+      reload: () => {
+        const running = begun()
+        if (running === undefined)
+          throw new ControlRefusal('starting', 'the gateway is only starting', 'try again')
+        return running.reload()
+      },
+      retry: ({ connectors }) => begun()?.retry(connectors) ?? null,
+      'give-way': () => begun()?.giveWay() ?? null,
+    })
+  try {
+    return await hold()
+  } catch (error) {
+    if (!(error instanceof ControlSocketHeld)) throw error
+    const holder = gatewayIdentity.read(error.holder)
+    // One that a client has started leaves its place to the one that a monitor keeps.
+    if (isKept && holder?.isKept === false) {
+      try {
+        await askControl(file, 'give-way')
+        return await hold()
+      } catch (refusal) {
+        throw new Failure(errorText(refusal), exitCode.unavailable)
+      }
+    }
+    const who = holder === undefined ? 'and does not answer' : `as PID ${holder.identity.pid}`
+    const what = `a gateway already runs in ${stateDirectory}, ${who}; see mcp-proxy status --state-dir ${stateDirectory}`
+    throw new Failure(what, exitCode.unavailable)
+  }
+}

@@ -1,0 +1,53 @@
+import { isDeepStrictEqual } from 'node:util'
+import { ControlRefusal, invalidArgument } from '../control/protocol.ts'
+import type { Log } from '../log/index.ts'
+import { errorText } from '../os/failure.ts'
+import { type GatewayReload, reloadInWords } from '../record/shapes/gateway-reload.ts'
+import type { GatewayCore } from './gateway-core.ts'
+import type { GatewayOptions, WantedGateway } from './options.ts'
+
+// Orders to a gateway that runs: to read its configuration again, and to try again what has failed.
+
+/** Reads the configuration again and serves what it says. @throws ControlRefusal: then nothing has changed. */
+export async function readAgain(
+  options: Pick<GatewayOptions, 'load' | 'wanted'>,
+  core: GatewayCore,
+  log: Log,
+): Promise<GatewayReload> {
+  if (core.isEnding) throw new ControlRefusal('ending', 'the gateway ends')
+  let wanted: WantedGateway
+  try {
+    wanted = await options.load()
+  } catch (error) {
+    log.error(`The configuration was not taken, the gateway goes on as before: ${errorText(error)}`)
+    throw new ControlRefusal('failed', errorText(error), 'the gateway goes on as before')
+  }
+  const { http, strict, lazy, access } = options.wanted
+  const needsRestart = [
+    ...(isDeepStrictEqual(wanted.http, http) ? [] : ['http']),
+    ...(wanted.strict === strict ? [] : ['strict']),
+    ...(wanted.lazy === lazy ? [] : ['lazy']),
+    ...(isDeepStrictEqual(wanted.access, access) ? [] : ['access']),
+  ]
+  const reload = { file: wanted.file, ...core.reconfigure(wanted.connectors), needsRestart }
+  const words = reloadInWords(reload)
+  log.info({ good: true }, `The configuration was read again: ${words ?? 'no connector has changed'}`)
+  if (needsRestart.length > 0)
+    log.warn(`${needsRestart.join(' and ')} of the configuration will be as it says after a restart`)
+  return reload
+}
+
+/**
+ * Connectors that wait for their next try are tried now. @param ids undefined = all. @returns those that were waiting.
+ * @throws ControlRefusal when one of them is not served.
+ */
+export function retried({ upstreams }: GatewayCore, ids: unknown): readonly string[] {
+  const known = upstreams.map(({ id }) => id)
+  const wanted = Array.isArray(ids) ? ids.map(String) : known
+  const unknown = wanted.find((id) => !known.includes(id))
+  if (unknown !== undefined)
+    throw invalidArgument(`there is no connector "${unknown}"; there are ${known.join(', ')}`)
+  const tried = upstreams.filter(({ id, problem }) => wanted.includes(id) && problem !== undefined)
+  for (const upstream of tried) upstream.retry()
+  return tried.map(({ id }) => id)
+}
