@@ -18,6 +18,7 @@ import type { Call, CallingClient } from './upstream/call.ts'
 import { type Connection, ConnectionLost } from './upstream/connection.ts'
 import type { Upstream } from './upstream/index.ts'
 import { UpstreamDown } from './upstream/slot.ts'
+import { abortSignalOf, type Waiting } from './waiting.ts'
 
 /** How a face takes messages to the client of one request before its answer. */
 export interface Outlet {
@@ -36,7 +37,7 @@ export interface Arrived {
   readonly method: string
   readonly client: CallingClient
   readonly outlet: Outlet
-  readonly own: AbortController
+  readonly own: Waiting
 }
 
 /** A request that goes to a server. */
@@ -114,7 +115,7 @@ export class Relay {
       notify: (text) => this.#pass(text, message, client, outlet.send),
       ask: (question) =>
         this.#owner.asks.ask(
-          { ...question, signal: AbortSignal.any([question.signal, signal]) },
+          { ...question, signal: AbortSignal.any([abortSignalOf(question.signal), abortSignalOf(signal)]) },
           client,
           outlet.send,
         ),
@@ -222,7 +223,7 @@ export class Relay {
     const { signal } = own
     held.notify = outlet.send
     // A client that goes away before it was asked anything takes its call with it.
-    const left = () => held.end(signal.reason)
+    const left = () => held.end(signal.reason ?? new Error('nobody waits'))
     signal.addEventListener('abort', left, { once: true })
     try {
       const next = await held.next()

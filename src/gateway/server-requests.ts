@@ -15,6 +15,7 @@ import type { RequestLog } from './request-log.ts'
 import type { CallingClient } from './upstream/call.ts'
 import type { Upstream } from './upstream/index.ts'
 import type { ListKind } from './upstream/offering.ts'
+import type { WaitSignal } from './waiting.ts'
 
 /** Whose requests these are, and what they need of the gateway around them. */
 export interface ServerRequestsOptions {
@@ -63,7 +64,7 @@ export class ServerRequests {
   }
 
   /** Waits for servers that are starting, for a while. */
-  async known(upstreams: readonly Upstream[], signal?: AbortSignal): Promise<void> {
+  async known(upstreams: readonly Upstream[], signal?: WaitSignal): Promise<void> {
     const unknown = upstreams.filter(({ isKnown, state }) => !isKnown && state === 'pending')
     if (unknown.length === 0) return
     let timer: NodeJS.Timeout | undefined
@@ -135,7 +136,7 @@ export class ServerRequests {
     throw new RpcError(rpcCode.insufficientScope, `the token does not allow the tool ${tool}`, wanted)
   }
 
-  async #route(kind: 'tools' | 'prompts', name: string, signal: AbortSignal): Promise<Route> {
+  async #route(kind: 'tools' | 'prompts', name: string, signal: WaitSignal): Promise<Route> {
     const found = this.#directory.routeOf(kind, name)
     if (found !== undefined) return found
     const owners = this.#directory.unknownOwnersOf(name)

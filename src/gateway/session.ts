@@ -34,6 +34,7 @@ import type { CallingClient, ClientAnswer } from './upstream/call.ts'
 import { ConnectionLost } from './upstream/connection.ts'
 import type { Upstream } from './upstream/index.ts'
 import { UpstreamDown } from './upstream/slot.ts'
+import { Waiting, type WaitSignal } from './waiting.ts'
 
 export interface SessionOptions {
   /** Unguessable: over HTTP it is the session's id. */
@@ -90,7 +91,7 @@ export class Session {
   readonly #asks = new ClientAsks()
   readonly #toServers: ServerRequests
   /** Calls of this client under way, by its own ids as JSON text. */
-  readonly #calls = new Map<string, AbortController>()
+  readonly #calls = new Map<string, Waiting>()
   readonly #subscriptions: Subscriptions
   #isOver = false
 
@@ -148,7 +149,7 @@ export class Session {
    * @param own aborted when the client does not wait any more; also by this session, at its end or when the time is over.
    * @returns the answer, or undefined when none is due.
    */
-  async take(message: Message, outlet: Outlet, own = new AbortController()): Promise<string | undefined> {
+  async take(message: Message, outlet: Outlet, own = new Waiting()): Promise<string | undefined> {
     this.#core.roster.seen(this.#name)
     if (message.method === undefined) {
       this.#asks.answered(message)
@@ -204,7 +205,7 @@ export class Session {
     }
   }
 
-  async #answer(message: Message, method: string, outlet: Outlet, own: AbortController): Promise<string> {
+  async #answer(message: Message, method: string, outlet: Outlet, own: Waiting): Promise<string> {
     const id = idOf(message)
     const { signal } = own
     const client = this.#callerOf(message)
@@ -289,7 +290,7 @@ export class Session {
   }
 
   /** A request of a server that belongs to no call. */
-  askUnsolicited(method: string, params: string | undefined, signal: AbortSignal): Promise<ClientAnswer> {
+  askUnsolicited(method: string, params: string | undefined, signal: WaitSignal): Promise<ClientAnswer> {
     return this.#asks.ask({ method, params, signal }, this.#client, (text) => void this.#unsolicited(text))
   }
 

@@ -2,6 +2,7 @@ import type { Directory } from './directory.ts'
 import { rebuilt, textOf, withMembers } from './protocol/json-text.ts'
 import { idOf, type Message, messageText, paramsOf, resultText, stringParam } from './protocol/message.ts'
 import { metaKey } from './protocol/revisions.ts'
+import type { WaitSignal } from './waiting.ts'
 
 interface ListenFilter {
   readonly toolsListChanged?: boolean
@@ -61,7 +62,7 @@ export class Subscriptions {
   }
 
   /** `subscriptions/listen`: a stream of changes; its answer is its end. */
-  async listen(message: Message, send: (text: string) => void, signal: AbortSignal): Promise<string> {
+  async listen(message: Message, send: (text: string) => void, signal: WaitSignal): Promise<string> {
     const { text } = message
     const id = idOf(message)
     const member = paramsOf(message).get('notifications')

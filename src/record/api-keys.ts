@@ -210,9 +210,11 @@ export class ApiKeys {
 const keptHashes = new WeakMap<ApiKey, Buffer>()
 
 function keptHash(key: ApiKey): Buffer {
-  const kept = keptHashes.get(key) ?? Buffer.from(key.hash, 'hex')
-  keptHashes.set(key, kept)
-  return kept
+  const known = keptHashes.get(key)
+  if (known !== undefined) return known
+  const made = Buffer.from(key.hash, 'hex')
+  keptHashes.set(key, made)
+  return made
 }
 
 export function hasExpired({ expiresAt }: ApiKey): boolean {

@@ -4,6 +4,7 @@ import { RpcError, rpcCode } from '../protocol/errors.ts'
 import { isRequest, type Message } from '../protocol/message.ts'
 import { legacyRevisions, newestLegacyRevision } from '../protocol/revisions.ts'
 import type { Session } from '../session.ts'
+import { Waiting } from '../waiting.ts'
 import { accepts, RequestReply } from './reply.ts'
 import { ReplayRoom, SessionStreams } from './resumable.ts'
 import { bareStatuses, legacyStatuses, statusOf } from './statuses.ts'
@@ -98,7 +99,7 @@ export class LegacySessions {
     const session = this.#core.newSession(visit.principal, visit.directory, () => false)
     const waiting = new RequestReply(visit.response, false)
     // Nobody else can take the answer.
-    const own = new AbortController()
+    const own = new Waiting()
     visit.response.once('close', () => own.abort(new Error('the client has gone')))
     try {
       const answer = await session.take(message, waiting, own)

@@ -6,6 +6,7 @@ import { type Message, metaOf, onOneLine, paramsOf, readMessage } from '../proto
 import type { Session } from '../session.ts'
 import { longestMessage } from '../upstream/limits.ts'
 import { LineReader } from '../upstream/line-reader.ts'
+import { Waiting } from '../waiting.ts'
 
 /** Bytes that may wait for a client that does not read, before messages that no request waits for are left out. */
 const mostWaiting = 1024 * 1024
@@ -32,11 +33,11 @@ export async function serveLines({ session: newSession, input, output }: LineFac
   })
   const underWay = new Set<Promise<unknown>>()
   /** Streams of changes, which have no end of their own. */
-  const streams = new Set<AbortController>()
+  const streams = new Set<Waiting>()
   const take = async (text: string): Promise<string | undefined> => {
     const message = checked(text)
     if ('refusal' in message) return message.refusal
-    const own = new AbortController()
+    const own = new Waiting()
     if (message.method === 'subscriptions/listen') streams.add(own)
     try {
       return await session.take(message, { send: write }, own)

@@ -4,6 +4,7 @@ import { errorText, RpcError, rpcCode } from '../protocol/errors.ts'
 import { isStringAt, stringOf } from '../protocol/json-text.ts'
 import { idOf, isRequest, type Message, metaOf, paramsOf, stringParam } from '../protocol/message.ts'
 import { legacyRevisions, metaKey, modernRevision, supportedRevisions } from '../protocol/revisions.ts'
+import { Waiting } from '../waiting.ts'
 import { accepts, RequestReply } from './reply.ts'
 import { modernStatuses, statusOf } from './statuses.ts'
 import { refuse, send, type Visit } from './visit.ts'
@@ -40,7 +41,7 @@ export async function answerModern(visit: Visit, core: GatewayCore, message: Mes
   if (problem !== undefined) return send(response, 400, errorText(id, problem))
   const takesStreams = accepts(request.headers.accept, 'text/event-stream')
   const session = core.newSession(principal, directory, () => false)
-  const own = new AbortController()
+  const own = new Waiting()
   const gone = () => own.abort(new Error('the client has gone'))
   response.once('close', gone)
   const waiting = new RequestReply(response, takesStreams)

@@ -1,5 +1,6 @@
 import type { Message } from '../protocol/message.ts'
 import type { Era } from '../protocol/revisions.ts'
+import type { WaitSignal } from '../waiting.ts'
 
 /** Who asks, as far as a server may want to know. */
 export interface CallingClient {
@@ -26,7 +27,7 @@ export interface Question {
   /** By which the server knows it: the id of its request, or the key that it has given it. */
   readonly key: string
   /** Aborted when the server does not want the answer any more. */
-  readonly signal: AbortSignal
+  readonly signal: WaitSignal
 }
 
 /** One request on its way to a server. */
@@ -40,7 +41,7 @@ export interface Call {
   /** Whose call it is: requests of the server during it are for him. */
   readonly owner: object
   /** Aborted when nobody waits any more. */
-  readonly signal: AbortSignal
+  readonly signal: WaitSignal
   /** A message of the server that belongs to this call, ready for the client. */
   readonly notify: (text: string) => void
   /** A request of the server for the client. */

@@ -2,6 +2,7 @@ import { RpcError, rpcCode } from '../protocol/errors.ts'
 import { elementsOf, NotJson, spliced, textOf } from '../protocol/json-text.ts'
 import { idOf, isRequest, type Message, messageText, paramsOf, readMessage } from '../protocol/message.ts'
 import type { Era } from '../protocol/revisions.ts'
+import type { WaitSignal } from '../waiting.ts'
 import type { Call, CallingClient, ClientAnswer } from './call.ts'
 import { ourEnvelope, type ServerFacts, shakeHands } from './handshake.ts'
 import { outgoing } from './outgoing.ts'
@@ -96,7 +97,7 @@ export class Connection {
    */
   async shakeHands(
     known: Era | undefined,
-    signal: AbortSignal,
+    signal: WaitSignal,
     client: Pick<CallingClient, 'capabilities'> | undefined,
   ): Promise<ServerFacts> {
     const ask = (method: string, params: string) => this.#request({ method, params, signal })
@@ -110,7 +111,7 @@ export class Connection {
    * A request of the gateway itself.
    * @throws RpcError when the server refuses it, ConnectionLost.
    */
-  ask(method: string, params: Readonly<Record<string, unknown>>, signal: AbortSignal): Promise<Message> {
+  ask(method: string, params: Readonly<Record<string, unknown>>, signal: WaitSignal): Promise<Message> {
     const own = this.facts.era === 'modern' ? { ...params, _meta: ourEnvelope } : params
     const about = typeof params.uri === 'string' ? params.uri : undefined
     return this.#request({ method, params: JSON.stringify(own), signal, about })
@@ -136,7 +137,7 @@ export class Connection {
     readonly method: string
     /** JSON text. */
     readonly params: string
-    readonly signal: AbortSignal
+    readonly signal: WaitSignal
     readonly about?: string | undefined
   }): Promise<Message> {
     const id = this.#nextId++
@@ -157,7 +158,7 @@ export class Connection {
     text: string,
     method: string,
     about: string | undefined,
-    signal: AbortSignal,
+    signal: WaitSignal,
     call: Call | undefined,
     progressToken: string | undefined,
   ): Promise<Message> {
