@@ -31,7 +31,7 @@ const pure = [
   'test/program/input-policy.test.ts',
   'test/web/*.test.ts',
   'test/forward/unit/*.test.ts',
-  'test/gateway/{connectors,json-text,names}.test.ts',
+  'test/gateway/{connectors,json-text,known-keys,names}.test.ts',
   'test/watch/{decide,decide-properties,decide-stray,limits,narrate,supervised-properties,transitions}.test.ts',
 ]
 const root = [
@@ -94,6 +94,7 @@ const longest = [
   'test/gateway/unit.test.ts',
   'test/gateway/lasting-clients.test.ts',
   'test/gateway/reload.test.ts',
+  'test/gateway/store.test.ts',
   'test/fault/two-monitors-at-once.test.ts',
   'test/orders/shell-era.test.ts',
   'test/fault/terminal-widths.test.ts',

@@ -50,6 +50,7 @@ export const packages: Readonly<Record<string, readonly Room[]>> = {
   '@hono/node-server': ['server'],
   '@lydell/node-pty': ['process'],
   picomatch: ['program', 'config'],
+  pg: ['gateway'],
   pino: ['log'],
   'jsonc-parser': ['config'],
   'prom-client': ['server', 'gateway', 'forward'],

@@ -92,6 +92,7 @@ export function configurationSections(schema: Schema): Section[] {
     section('connectors', connectorKeys(connectors)),
     section('gateway', gateway?.properties ?? {}),
     section('gateway.access', gateway?.properties?.access?.properties ?? {}),
+    section('gateway.store', gateway?.properties?.store?.properties ?? {}),
     section('configChange', configChange?.properties ?? {}),
     ...alertSections(alerts?.properties ?? {}),
   ]
@@ -211,6 +212,7 @@ const otherDefaults: Readonly<Record<string, string>> = {
   'gateway.access.oauth': 'none',
   'gateway.access.profiles': 'none',
   'gateway.access.requests': '2000 at once, 1500 of one key or address',
+  'gateway.store': 'files of the state directory',
   'gateway.autostart': 'true',
   'gateway.restart': 'the restart of the top level, with a startTimeout of 20s',
   'gateway.limits': 'the limits of the top level',

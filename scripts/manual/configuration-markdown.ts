@@ -28,6 +28,7 @@ const headings: Readonly<Record<string, string>> = {
     '## Keys of a connector\n\n`connectors` holds MCP servers by name, and each has these keys. Either `command` or `url` is required. See [gateway.md](gateway.md).',
   gateway: '## `gateway`\n\nSee [gateway.md](gateway.md).',
   'gateway.access': '## `access` of the gateway\n\nSee [gateway.md](gateway.md).',
+  'gateway.store': '## `store` of the gateway\n\nSee [gateway.md](gateway.md#several-gateways).',
   configChange:
     '## `configChange`\n\nWithout it nobody can change the configuration by an order. With it, restart policy, limits, patterns and `autostart` of every program may be changed, and what these keys list. See [agents.md](agents.md#changes-of-the-configuration).',
   alerts: '## `alerts`\n\nSee [alerts.md](alerts.md).',

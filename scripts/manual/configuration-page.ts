@@ -48,6 +48,7 @@ const introductions: Readonly<Record<string, { heading: string; text?: string }>
   },
   gateway: { heading: 'Keys of gateway' },
   'gateway.access': { heading: 'Keys of access, of the gateway' },
+  'gateway.store': { heading: 'Keys of store, of the gateway' },
   alerts: { heading: 'Keys of alerts' },
 }
 

@@ -70,6 +70,10 @@ export const otherExamples: Readonly<Record<string, string>> = {
   'gateway.access.lastUsed': '1h',
   'gateway.access.cors': 'https://app.example.com',
   'gateway.access.requests': '{ inFlightPerKey: 20, ratePerKey: 50 }',
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: this is how a person writes it.
+  'gateway.store': '{ url: "${DATABASE_URL}" }',
+  'gateway.store.url': 'postgres://gateway@db.internal/gateway',
+  'gateway.store.outage': '1h',
   'gateway.autostart': 'false',
   'gateway.restart': '{ backoff: 2s }',
   'gateway.limits': '{ memory: 512M }',

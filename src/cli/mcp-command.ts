@@ -15,19 +15,33 @@ export function gatewayCommand(name: string, what: string, verbose?: string): Co
   )
 }
 
+export const storeHelp =
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: this is how a person writes it.
+  "keep keys in PostgreSQL, for several gateways: postgres://USER@HOST/DATABASE, or '${NAME}' for an environment variable with that URL (default: gateway.store of the configuration, then the state directory)"
+
 /** The connectors of the file that was named, or is found by itself. @throws Failure (78) */
 export async function connectorsOf(given: string | undefined): Promise<LoadedConnectors> {
   const { loadConnectors } = await import('../config/load-connectors.ts')
   return loadConnectors(configurationFile(given))
 }
 
+/** The same where no file is needed; undefined = none was named or found. @throws Failure (78) */
+export async function configuredConnectors(given: string | undefined): Promise<LoadedConnectors | undefined> {
+  const file = given ?? foundFile()
+  return file === undefined ? undefined : connectorsOf(file)
+}
+
 function configurationFile(given: string | undefined): string {
-  if (given !== undefined) return absolutePath(given)
-  const { file, passedOver } = findConfigurationFile()
-  for (const why of passedOver) process.stderr.write(`mcp-proxy: ${oneLine(why)}\n`)
+  const file = given === undefined ? foundFile() : absolutePath(given)
   if (file !== undefined) return file
   throw new Failure(
     'there is no configuration file; write connectors into port-watchdog.yaml, or give --config with the file of an MCP client',
     exitCode.configuration,
   )
+}
+
+function foundFile(): string | undefined {
+  const { file, passedOver } = findConfigurationFile()
+  for (const why of passedOver) process.stderr.write(`mcp-proxy: ${oneLine(why)}\n`)
+  return file
 }

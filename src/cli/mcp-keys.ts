@@ -1,16 +1,22 @@
-/** `mcp-proxy key`: the keys of clients that come over HTTP. The gateway sees a change within a tenth of a second. */
+/** `mcp-proxy key`: the keys of clients that come over HTTP. Gateways see a change at once. */
+import type { Secret } from '../config/secret.ts'
+import { parseStoreUrl, type StoreConfiguration, usualOutageMs } from '../config/store-configuration.ts'
 import type { Parsed } from '../config/values.ts'
+import { openStore } from '../gateway/store/index.ts'
+import type { Store } from '../gateway/store/store.ts'
 import { exitCode, Failure } from '../os/failure.ts'
 import { oneLine } from '../os/printable.ts'
-import { type ApiKey, ApiKeys } from '../record/api-keys.ts'
-import { fileNames, prepareStateDirectory } from '../record/state-directory.ts'
+import type { ApiKey, KeyRequest, MadeKey } from '../record/api-keys.ts'
+import { prepareStateDirectory } from '../record/state-directory.ts'
 import { writersDirectory } from '../record/usual-directories.ts'
 import { argument, filled, type Program } from './command.ts'
 import { parseLifetime } from './ctl-keys.ts'
-import { gatewayCommand } from './mcp-command.ts'
+import { configuredConnectors, gatewayCommand, storeHelp } from './mcp-command.ts'
 
 interface Options {
   readonly stateDir?: string
+  readonly store?: Secret
+  readonly config?: string
   readonly connectors?: readonly string[]
   readonly profile?: string
   /** ms; null = never. */
@@ -20,6 +26,9 @@ interface Options {
 const actions = ['create', 'list', 'revoke', 'rotate'] as const
 
 type Action = (typeof actions)[number]
+
+/** Characters of a name. */
+const longestName = 128
 
 const usualLifetimeMs = 90 * 24 * 3_600_000
 
@@ -37,57 +46,77 @@ export const gatewayKeyProgram: Program = {
       '--expires <TIME>',
       'with create: how long it is good for, such as 12h or 30d; "never" = for ever (default: 90d)',
       argument(parseLifetime),
-    ),
-  run: (action: Action, name: string | undefined, options: Options) => {
+    )
+    .option('--store <URL>', storeHelp, argument(parseStoreUrl))
+    .option('--config <FILE>', 'configuration file whose gateway.store is used', filled),
+  run: async (action: Action, name: string | undefined, options: Options) => {
     const { directory } = writersDirectory(options.stateDir)
-    prepareStateDirectory(directory)
-    const keys = new ApiKeys(directory, fileNames.gatewayKeys)
-    if (action === 'list') return list(keys)
-    if (name === undefined)
-      throw new Failure(`key ${action} needs a name (see mcp-proxy key --help)`, exitCode.usage)
-    if (action === 'create') {
-      if (keys.list().some((key) => key.name === name))
-        throw new Failure(`there is a key ${oneLine(name)} already; revoke or rotate it`, exitCode.usage)
-      const { expires = usualLifetimeMs, connectors = null } = options
-      return create(keys, { name, units: connectors, ...profileIn(options) }, expires)
+    const configured = await storeOf(options)
+    if (configured === undefined) prepareStateDirectory(directory)
+    const store = await openStore(directory, configured)
+    try {
+      return await carryOut(action, name, options, store)
+    } finally {
+      await store.close()
     }
-    const key = find(keys, name)
-    if (action === 'revoke') {
-      keys.revoke(key.id)
-      process.stdout.write(`revoked ${textOf(key)}\n`)
-      return exitCode.ok
-    }
-    const left =
-      key.expiresAt === null ? null : Math.max(usualLifetimeMs, Date.parse(key.expiresAt) - Date.now())
-    const code = create(keys, { name: key.name, units: key.units, ...profileIn(key) }, left)
-    keys.revoke(key.id)
-    return code
   },
 }
 
-/** The key alone on stdout, so that it can be written to a file. */
-function create(
-  keys: ApiKeys,
-  given: Pick<ApiKey, 'name' | 'units' | 'profile'>,
+/** Where the gateway keeps them that this person means. @throws Failure (78) */
+async function storeOf({ store: url, config }: Options): Promise<StoreConfiguration | undefined> {
+  if (url !== undefined) return { url, outageMs: usualOutageMs }
+  return (await configuredConnectors(config))?.gateway.store
+}
+
+async function carryOut(
+  action: Action,
+  name: string | undefined,
+  options: Options,
+  store: Store,
+): Promise<number> {
+  if (action === 'list') return list(await store.list())
+  if (name === undefined)
+    throw new Failure(`key ${action} needs a name (see mcp-proxy key --help)`, exitCode.usage)
+  if (action === 'create') {
+    if (name.trim() === '' || name.length > longestName)
+      throw new Failure(`a name has 1 to ${longestName} characters`, exitCode.usage)
+    const { expires = usualLifetimeMs, connectors = null } = options
+    return show(await store.create(request({ name, units: connectors, ...profileIn(options) }, expires)))
+  }
+  const key = find(await store.list(), name)
+  if (action === 'revoke') {
+    await store.revoke(key.id)
+    process.stdout.write(`revoked ${textOf(key)}\n`)
+    return exitCode.ok
+  }
+  const left =
+    key.expiresAt === null ? null : Math.max(usualLifetimeMs, Date.parse(key.expiresAt) - Date.now())
+  return show(await store.replace(key.id, request(key, left)))
+}
+
+function request(
+  { name, units, ...more }: Pick<ApiKey, 'name' | 'units' | 'profile'>,
   lifetimeMs: number | null,
-): number {
+): KeyRequest {
   const expiresAt = lifetimeMs === null ? null : new Date(Date.now() + lifetimeMs).toISOString()
-  const { secret, key } = keys.create({ ...given, scopes: ['control'], expiresAt })
+  return { name, units, ...profileIn(more), scopes: ['control'], expiresAt }
+}
+
+/** The key alone on stdout, so that it can be written to a file. */
+function show({ secret, key }: MadeKey): number {
   process.stderr.write(`${textOf(key)}. The key is shown this once.\n`)
   process.stdout.write(`${secret}\n`)
   return exitCode.ok
 }
 
-function list(keys: ApiKeys): number {
-  const all = keys.list()
+function list(all: readonly ApiKey[]): number {
   process.stdout.write(
     all.length === 0 ? 'There are no keys.\n' : all.map((key) => `${textOf(key)}\n`).join(''),
   )
   return exitCode.ok
 }
 
-function find(keys: ApiKeys, asked: string): ApiKey {
-  const all = keys.list()
+function find(all: readonly ApiKey[], asked: string): ApiKey {
   const found = all.find(({ id, name }) => id === asked || name === asked)
   if (found !== undefined) return found
   const known = all.map(({ name }) => name).join(', ') || 'none'

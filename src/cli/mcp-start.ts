@@ -1,6 +1,8 @@
 /** `mcp-proxy start`: runs the gateway, or joins the one that runs. */
 import { httpProblem } from '../config/http-options.ts'
 import type { LoadedConnectors } from '../config/load-connectors.ts'
+import type { Secret } from '../config/secret.ts'
+import { parseStoreUrl, type StoreConfiguration, usualOutageMs } from '../config/store-configuration.ts'
 import { countParser, type Parsed, parseCount, parseHttpPlace } from '../config/values.ts'
 import type { WantedGateway } from '../gateway/options.ts'
 import { exitCode, Failure } from '../os/failure.ts'
@@ -8,7 +10,7 @@ import { isLoopback } from '../os/interfaces.ts'
 import { oneLine } from '../os/printable.ts'
 import { writersDirectory } from '../record/usual-directories.ts'
 import { argument, filled, type Program } from './command.ts'
-import { connectorsOf, gatewayCommand } from './mcp-command.ts'
+import { connectorsOf, gatewayCommand, storeHelp } from './mcp-command.ts'
 
 interface StartOptions {
   readonly all?: boolean
@@ -18,6 +20,7 @@ interface StartOptions {
   readonly http?: string | true
   readonly config?: string
   readonly stateDir?: string
+  readonly store?: Secret
   readonly allowNone?: boolean
   readonly strict?: boolean
   readonly insecureHttp?: boolean
@@ -49,6 +52,7 @@ export const startProgram: Program = {
       'configuration file, or that of an MCP client (default: port-watchdog.yaml in this folder, then ~/.config/port-watchdog/port-watchdog.yaml)',
       filled,
     )
+    .option('--store <URL>', `with --http: ${storeHelp}`, argument(parseStoreUrl))
     .option('--allow-none', 'with --http on loopback: let everybody in without a key')
     .option(
       '--strict',
@@ -115,7 +119,18 @@ async function wantedOf(options: StartOptions): Promise<WantedGateway> {
       exitCode.usage,
     )
   const { access, lazy } = gateway
-  return { file, connectors, http, strict: options.strict ?? gateway.strict, lazy, access }
+  const store = storeOf(options, gateway.store)
+  if (options.store !== undefined && http === undefined)
+    throw new Failure('--store is about keys, which only --http asks for', exitCode.usage)
+  return { file, connectors, http, strict: options.strict ?? gateway.strict, lazy, access, store }
+}
+
+/** The store that is named wins; how long it may be away stands in the configuration alone. */
+function storeOf(
+  { store: url }: StartOptions,
+  configured: StoreConfiguration | undefined,
+): StoreConfiguration | undefined {
+  return url === undefined ? configured : { url, outageMs: configured?.outageMs ?? usualOutageMs }
 }
 
 /** The connectors that are to be served. @throws Failure when there are none, or one that is named is not there. */

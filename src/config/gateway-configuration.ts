@@ -2,6 +2,7 @@ import { type AccessConfiguration, accessDefaults } from './access-configuration
 import type { HttpOptions } from './http-options.ts'
 import type { ResourceLimits } from './resource-limits.ts'
 import type { RestartPolicy } from './restart-policy.ts'
+import type { StoreConfiguration } from './store-configuration.ts'
 
 /** What the gateway is called among the units of a file. */
 export const gatewayName = 'gateway'
@@ -17,6 +18,8 @@ export interface GatewayConfiguration {
   /** Files of MCP clients whose servers are connectors, too. Absolute. */
   readonly import: readonly string[]
   readonly access: AccessConfiguration
+  /** Where keys are kept; undefined = in files of the state directory. */
+  readonly store: StoreConfiguration | undefined
   /** How the monitor keeps it alive; missing = the file has no `gateway`, and the monitor leaves it to its clients. */
   readonly kept?: KeptGateway
 }
@@ -34,4 +37,5 @@ export const gatewayDefaults: GatewayConfiguration = {
   lazy: false,
   import: [],
   access: accessDefaults,
+  store: undefined,
 }

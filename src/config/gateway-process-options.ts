@@ -1,5 +1,6 @@
 import type { AccessConfiguration } from './access-configuration.ts'
 import type { HttpOptions } from './http-options.ts'
+import type { StoreConfiguration } from './store-configuration.ts'
 
 /** What a gateway's process is started with and cannot change while it runs: with others, another process is needed. */
 export interface GatewayProcessOptions {
@@ -12,4 +13,11 @@ export interface GatewayProcessOptions {
   readonly lazy: boolean
   readonly allowNone: boolean
   readonly access: AccessConfiguration
+  /** What tells one store from another without its URL; null = files. */
+  readonly store: { readonly fingerprint: string; readonly outageMs: number } | null
+}
+
+/** What of a store may stand in such options. */
+export function storeOption(store: StoreConfiguration | undefined): GatewayProcessOptions['store'] {
+  return store === undefined ? null : { fingerprint: store.url.fingerprint, outageMs: store.outageMs }
 }

@@ -6,7 +6,8 @@ import { type GatewayConfiguration, gatewayDefaults } from './gateway-configurat
 import { http, httpConfiguration, httpProblems } from './http-schema.ts'
 import type { Problem } from './problems.ts'
 import { restartDefaults } from './restart-policy.ts'
-import { oneOrMore } from './schema-parts.ts'
+import { duration, oneOrMore, text } from './schema-parts.ts'
+import { parseStoreUrl, usualOutageMs } from './store-configuration.ts'
 import {
   type LimitsEntry,
   limits,
@@ -16,6 +17,21 @@ import {
   restartPolicy,
 } from './unit-schema.ts'
 import * as z from './zod.ts'
+
+const store = z.strictObject({
+  url: text(parseStoreUrl).describe(
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: this is how a person writes it.
+    'a secret URL, such as postgres://USER@HOST/DATABASE: written here, or ${NAME} for an environment variable',
+  ),
+  outage: duration
+    .optional()
+    .describe(
+      'how long keys that are known are taken while the database does not answer; default 10m; 0 = not at all',
+    ),
+})
+
+/** Keys below those of `gateway`. */
+export const gatewayKeys: Readonly<Record<string, readonly string[]>> = { store: Object.keys(store.shape) }
 
 export const gateway = z.strictObject({
   http: http.optional().describe('address at which mcp-proxy start --http serves MCP'),
@@ -35,6 +51,11 @@ export const gateway = z.strictObject({
       'true = clients are offered find_tools, describe_tool and call_tool instead of every tool; default false',
     ),
   access: access.optional().describe('who may use the gateway over HTTP, and how much'),
+  store: store
+    .optional()
+    .describe(
+      'PostgreSQL, where several gateways keep the keys of their clients together; default: files of the state directory',
+    ),
   autostart: z
     .boolean()
     .optional()
@@ -64,6 +85,7 @@ export function gatewayConfiguration(
     import: (entry.import ?? []).map((file) => path.resolve(folder, file)),
     lazy: entry.lazy ?? gatewayDefaults.lazy,
     access: accessConfiguration(entry.access),
+    store: entry.store && { url: entry.store.url, outageMs: entry.store.outage ?? usualOutageMs },
     kept: {
       autostart: entry.autostart ?? true,
       restart: restartPolicy({ ...shared.restart, ...entry.restart }, gatewayRestart),

@@ -44,8 +44,9 @@ function* unresolved(value: unknown, place: Place): Generator<Problem> {
 }
 
 function problemOf(value: string, place: Place): string | undefined {
-  const isSecret = place[0] === 'alerts' && (place.at(-1) === 'url' || place.at(-1) === 'secret')
-  if (isSecret) {
+  const isOfAlerts = place[0] === 'alerts' && (place.at(-1) === 'url' || place.at(-1) === 'secret')
+  const isOfStore = place[0] === 'gateway' && place[1] === 'store'
+  if (isOfAlerts || isOfStore) {
     if (wholeReference.test(value) || !referenceInUrl.test(value)) return undefined
     // biome-ignore lint/suspicious/noTemplateCurlyInString: this is how a person writes it.
     return 'only a variable that is the whole value is replaced, as in ${NAME}; put all of the secret into one variable'
@@ -55,7 +56,8 @@ function problemOf(value: string, place: Place): string | undefined {
     return place[0] === 'alerts' ? `it ${what}` : `"${value}" ${what}`
   }
   if (!anyReference.test(value)) return undefined
-  const what = 'looks like a variable, and variables are replaced in url and secret of alerts only'
+  const what =
+    'looks like a variable, and variables are replaced in url and secret of alerts, and in url of gateway.store, only'
   return place[0] === 'alerts' ? `it ${what}` : `"${value}" ${what}; write the value itself`
 }
 

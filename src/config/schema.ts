@@ -19,7 +19,7 @@ import {
 } from './connector-schema.ts'
 import { contradictionIn } from './contradiction.ts'
 import { gatewayName } from './gateway-configuration.ts'
-import { gateway, gatewayConfiguration, gatewayProblems } from './gateway-schema.ts'
+import { gateway, gatewayConfiguration, gatewayKeys, gatewayProblems } from './gateway-schema.ts'
 import { http, httpConfiguration, httpProblems } from './http-schema.ts'
 import { instanceName, servedPort } from './instances.ts'
 import { keyOf, type OptionSpecification, optionList, withDefaults } from './option-table.ts'
@@ -259,6 +259,7 @@ function keysAt(place: Place): readonly string[] {
   if (place[0] === 'connectors' && place.length > 1)
     return place.length === 2 ? Object.keys(connector.shape) : (connectorKeys[String(at)] ?? [])
   if (place[0] === 'gateway' && place[1] === 'access') return accessKeys[String(at)] ?? []
+  if (place[0] === 'gateway' && at !== undefined && at in gatewayKeys) return gatewayKeys[at] ?? []
   switch (at) {
     case undefined:
       return Object.keys(file.shape)

@@ -1,22 +1,19 @@
 /** Who may use the gateway over HTTP: one function gives a principal or a refusal, and there is no third. */
-import { hash, randomBytes, timingSafeEqual } from 'node:crypto'
-import { existsSync } from 'node:fs'
+import { hash, timingSafeEqual } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
-import path from 'node:path'
 import type { AccessConfiguration } from '../config/access-configuration.ts'
-import { createFileAtomically } from '../os/atomic-file.ts'
-import { readSecretFile } from '../os/regular-file.ts'
-import { type ApiKey, ApiKeys } from '../record/api-keys.ts'
-import { fileNames } from '../record/state-directory.ts'
+import { type ApiKey, judgeKey, publicIdOf } from '../record/api-keys.ts'
 import { Attempts } from '../web/attempts.ts'
 import type { TokenFault, Tokens } from './oauth/tokens.ts'
 import { anonymous, firstKeyHolder, type Principal } from './principal.ts'
+import type { KnownKeys } from './store/known-keys.ts'
+import type { LastUses } from './store/last-uses.ts'
 
 export type Admission = { readonly ok: true; readonly principal: Principal } | NotAdmitted
 
 /**
- * 401: nothing valid was shown. 429: too many wrong keys came from there. 503: the issuer of the token does not answer. `waitMs` says how
- * long to wait; `isToken`: what was shown is a token, and no good one.
+ * 401: nothing valid was shown. 429: too many wrong keys came from there. 503: the issuer of the token, or the store of the keys, does not
+ * answer. `waitMs` says how long to wait; `isToken`: what was shown is a token, and no good one.
  */
 export interface NotAdmitted {
   readonly ok: false
@@ -26,8 +23,11 @@ export interface NotAdmitted {
   readonly isToken?: boolean
 }
 
-export interface AccessOptions {
-  readonly stateDirectory: string
+export interface AccessParts {
+  readonly keys: KnownKeys
+  readonly uses: LastUses
+  /** Undefined = there is none. */
+  readonly first: FirstKey | undefined
   /** Nobody needs a key. Only for an address of loopback. */
   readonly allowNone: boolean
   readonly options: AccessConfiguration
@@ -41,7 +41,8 @@ export interface FirstKey {
 }
 
 export class Access {
-  readonly #keys: ApiKeys
+  readonly keys: KnownKeys
+  readonly #uses: LastUses
   readonly #attempts = new Attempts()
   readonly #allowNone: boolean
   readonly #legacyKeys: boolean
@@ -51,19 +52,17 @@ export class Access {
   readonly #firstHash: Buffer | undefined
   readonly #holders = new WeakMap<ApiKey, Principal>()
 
-  /** @throws Failure or the system's error when the first key can neither be read nor made. */
-  constructor({ stateDirectory, allowNone, options }: AccessOptions) {
-    this.#keys = new ApiKeys(stateDirectory, fileNames.gatewayKeys, options.lastUsedMs)
+  constructor({ keys, uses, first, allowNone, options }: AccessParts) {
+    this.keys = keys
+    this.#uses = uses
     this.#allowNone = allowNone
     this.#legacyKeys = options.legacyKeys
-    if (allowNone) return
-    this.first = firstKey(stateDirectory, this.#keys.list().length > 0 || options.authType === 'OAUTH')
-    if (this.first === undefined) return
-    this.#firstHash = hashOf(this.first.key)
+    this.first = first
+    if (first !== undefined) this.#firstHash = hashOf(first.key)
   }
 
   /**
-   * Who asks. At once for a key; a token may have to be looked at.
+   * Who asks. At once for a key that is known; others, and a token, may have to be looked up.
    * @param from the address that it comes from. @param path of what it asks for, which a token must be for.
    */
   judge(request: IncomingMessage, from: string, path: string): Admission | Promise<Admission> {
@@ -78,11 +77,33 @@ export class Access {
     return this.#judgeKey(shown, from)
   }
 
-  #judgeKey(shown: string, from: string): Admission {
-    const principal = this.#principalOf(shown)
-    if (principal !== undefined) {
-      this.#attempts.succeeded(from)
-      return { ok: true, principal }
+  #judgeKey(shown: string, from: string): Admission | Promise<Admission> {
+    const isFirst =
+      this.#firstHash !== undefined &&
+      shown.startsWith(firstKeyPrefix) &&
+      timingSafeEqual(hashOf(shown), this.#firstHash)
+    if (isFirst) return this.#admitted(firstKeyHolder, from)
+    const id = publicIdOf(shown)
+    let found: ReturnType<KnownKeys['find']>
+    try {
+      found = id === undefined ? undefined : this.keys.find(id)
+    } catch {
+      // The store of the keys is away, which the gateway's log has.
+      return this.#unjudged()
+    }
+    if (!(found instanceof Promise)) return this.#judgeFound(shown, found, from)
+    return found.then(
+      (key) => this.#judgeFound(shown, key, from),
+      () => this.#unjudged(),
+    )
+  }
+
+  /** @param found the key of the id that was shown. */
+  #judgeFound(shown: string, found: ApiKey | undefined, from: string): Admission {
+    const judgement = judgeKey(shown, found)
+    if (judgement.kind === 'valid') {
+      this.#uses.used(judgement.key.id)
+      return this.#admitted(this.#holderOf(judgement.key), from)
     }
     // It may have been made for another gateway: here nobody needs one.
     if (this.#allowNone) return { ok: true, principal: anonymous }
@@ -93,6 +114,18 @@ export class Access {
     if (waitMs > 0) return { ok: false, status: 429, message: 'too many wrong keys; wait', waitMs }
     const message = 'this key is invalid or has expired; make one: mcp-proxy key create NAME'
     return { ok: false, status: 401, message }
+  }
+
+  #admitted(principal: Principal, from: string): Admission {
+    this.#attempts.succeeded(from)
+    return { ok: true, principal }
+  }
+
+  /** Nobody can say whether the key is good: that is no fault of the client. */
+  #unjudged(): Admission {
+    if (this.#allowNone) return { ok: true, principal: anonymous }
+    const message = 'this key cannot be checked now: the store of the keys does not answer'
+    return { ok: false, status: 503, message, waitMs: unjudgedMs }
   }
 
   /** Nobody guesses a token: wrong ones are not counted. */
@@ -108,18 +141,6 @@ export class Access {
         return { ok: false, status: 503, message, waitMs: unjudgedMs }
       }
     }
-  }
-
-  #principalOf(shown: string): Principal | undefined {
-    const isFirst =
-      this.#firstHash !== undefined &&
-      shown.startsWith(firstKeyPrefix) &&
-      timingSafeEqual(hashOf(shown), this.#firstHash)
-    if (isFirst) return firstKeyHolder
-    const judgement = this.#keys.judge(shown)
-    if (judgement.kind !== 'valid') return undefined
-    this.#keys.used(judgement.key)
-    return this.#holderOf(judgement.key)
   }
 
   /** Who holds a key: the same one each time, so that what was found out about him can be kept. */
@@ -142,24 +163,32 @@ export class Access {
 
   /**
    * Whether somebody who was let in may go on: his key may have been revoked, or have expired, since.
-   * @param graceMs after the end of a token: what was begun before it may be finished.
+   * @param graceMs after the end of a token, or of the time for which keys are taken without their store: what was begun before it may be
+   *   finished.
    */
   stillAdmits({ keyId, expiresAt }: Principal, graceMs = 0): boolean {
     if (expiresAt !== undefined && expiresAt + graceMs <= Date.now()) return false
-    return keyId === undefined || this.#keys.valid(keyId) !== undefined
+    return keyId === undefined || this.keys.admits(keyId, graceMs)
+  }
+
+  /** Nothing that is known of keys and tokens holds: it is asked for again. */
+  doubt(): void {
+    this.keys.doubt()
+    this.tokens?.forget()
   }
 
   /** Writes when keys were last used. */
-  close(): void {
-    this.#keys.save()
+  async close(): Promise<void> {
     this.tokens?.close()
+    this.keys.close()
+    await this.#uses.close()
   }
 }
 
 /** What the first key begins with. */
-const firstKeyPrefix = 'pwg_'
+export const firstKeyPrefix = 'pwg_'
 
-/** ms after which a token whose issuer did not answer is worth another try. */
+/** ms after which what could not be judged is worth another try: an issuer or a store did not answer. */
 const unjudgedMs = 5000
 
 const tokenFaults: Readonly<Record<TokenFault, string>> = {
@@ -212,15 +241,4 @@ function secretIn({ keys, authorization }: Shown): string | undefined {
 
 function hashOf(text: string): Buffer {
   return hash('sha256', text, 'buffer')
-}
-
-/**
- * The key that the first start makes where there is none, so that nobody begins with an open door.
- * @param hasOthers keys that a person has made: then none is made.
- */
-function firstKey(stateDirectory: string, hasOthers: boolean): FirstKey | undefined {
-  const file = path.join(stateDirectory, fileNames.gatewayFirstKey)
-  if (hasOthers && !existsSync(file)) return undefined
-  const isNew = createFileAtomically(file, `${firstKeyPrefix}${randomBytes(32).toString('base64url')}\n`)
-  return { key: readSecretFile(file).trim(), file, isNew }
 }

@@ -29,11 +29,34 @@ export class Figures {
     labelNames: ['status'],
     registers: [this.#registry],
   })
+  readonly #lookups = new Counter({
+    name: `${prefix}cache_lookups_total`,
+    help: 'Look-ups in what the gateway keeps of keys and tokens, by kind and result (hit or miss).',
+    labelNames: ['cache', 'result'],
+    registers: [this.#registry],
+  })
+  /** A request has one at least: the series are not looked up each time. */
+  readonly #lookupsOf = {
+    key: this.#seriesOf('key'),
+    token: this.#seriesOf('token'),
+  }
   readonly #now = new Map<string, Gauge>()
 
   called(connector: string, ms: number, isError: boolean): void {
     this.#calls.observe({ connector }, ms / 1000)
     if (isError) this.#errors.inc({ connector })
+  }
+
+  /** Something was looked for in a cache, and found there or not. */
+  lookedUp(cache: 'key' | 'token', isHit: boolean): void {
+    this.#lookupsOf[cache][isHit ? 'hit' : 'miss'].inc()
+  }
+
+  #seriesOf(cache: string) {
+    return {
+      hit: this.#lookups.labels({ cache, result: 'hit' }),
+      miss: this.#lookups.labels({ cache, result: 'miss' }),
+    }
   }
 
   refused(status: number): void {

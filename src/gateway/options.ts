@@ -1,6 +1,7 @@
 import type { AccessConfiguration } from '../config/access-configuration.ts'
 import type { ConnectorConfiguration } from '../config/connector-configuration.ts'
 import type { HttpOptions } from '../config/http-options.ts'
+import type { StoreConfiguration } from '../config/store-configuration.ts'
 import type { Level } from '../log/index.ts'
 
 /** What the configuration says, and the words of the command line. */
@@ -14,6 +15,8 @@ export interface WantedGateway {
   readonly strict: boolean
   readonly lazy: boolean
   readonly access: AccessConfiguration
+  /** Where keys are kept; undefined = in the state directory. */
+  readonly store: StoreConfiguration | undefined
 }
 
 /** How a gateway is started. */

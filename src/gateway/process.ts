@@ -1,4 +1,5 @@
 import path from 'node:path'
+import { type GatewayProcessOptions, storeOption } from '../config/gateway-process-options.ts'
 import { ControlRefusal } from '../control/protocol.ts'
 import { type ControlServer, ControlSocketHeld } from '../control/server.ts'
 import type { Log } from '../log/index.ts'
@@ -16,11 +17,11 @@ import { removeOwnPidFile, writePidFile } from '../record/pid-file.ts'
 import type { GatewayHealth, GatewayIdentity } from '../record/shapes/gateway-health.ts'
 import type { GatewayReload } from '../record/shapes/gateway-reload.ts'
 import { demandOwnDirectory, fileNames, keepStateDirectory } from '../record/state-directory.ts'
-import { Access } from './access.ts'
 import { type Reception, receiveClients } from './face/attach.ts'
 import { type HttpFace, serveHttp } from './face/http.ts'
 import { GatewayCore } from './gateway-core.ts'
 import { holdPlace } from './holding.ts'
+import { OpenedAccess, type OpenedStore, openedStore } from './opened-access.ts'
 import type { GatewayOptions } from './options.ts'
 import { readAgain, retried } from './reload.ts'
 import { RememberedOfferings } from './remembered-offerings.ts'
@@ -43,7 +44,7 @@ export class GatewayProcess {
   readonly #core: GatewayCore
   readonly #log: Log
   readonly #logs: { readonly lines: LineLog; readonly ring: RingLog }
-  readonly #access: Access | undefined
+  readonly #opened: OpenedAccess | undefined
   readonly #remembered: RememberedOfferings
   readonly #control: ControlServer
   #face: HttpFace | undefined
@@ -63,7 +64,7 @@ export class GatewayProcess {
     let begun: GatewayProcess | undefined
     const control = await holdPlace(options, () => begun)
     try {
-      begun = new GatewayProcess(options, control)
+      begun = new GatewayProcess(options, control, await openedStore(options))
       await begun.#begin()
       return begun
     } catch (error) {
@@ -72,15 +73,14 @@ export class GatewayProcess {
     }
   }
 
-  private constructor(options: GatewayOptions, control: ControlServer) {
-    const { stateDirectory, allowNone, startTimeoutMs, wanted } = options
-    const { http, connectors, lazy: isLazy, access } = wanted
+  private constructor(options: GatewayOptions, control: ControlServer, opened: OpenedStore | undefined) {
+    const { stateDirectory, startTimeoutMs, wanted } = options
+    const { connectors, lazy: isLazy } = wanted
     this.#options = options
     this.#control = control
     sweepTemporaries(stateDirectory)
-    this.#access = http === undefined ? undefined : new Access({ stateDirectory, allowNone, options: access })
     this.#logs = openLogs(stateDirectory)
-    const key = this.#access?.first?.key
+    const key = opened?.first?.key
     this.#log = pinoLog({
       ...this.#logs,
       echo: options.echo,
@@ -96,6 +96,8 @@ export class GatewayProcess {
       cleared: this.#clear(),
       remembered: this.#remembered,
     })
+    const around = { log: this.#log, figures: this.#core.figures, changed: () => this.#beat() }
+    this.#opened = opened && new OpenedAccess(opened, options, around)
   }
 
   /** A monitor starts it again when it dies. */
@@ -107,16 +109,23 @@ export class GatewayProcess {
     return this.#core
   }
 
+  get #access() {
+    return this.#opened?.access
+  }
+
   async #begin(): Promise<void> {
     const { stateDirectory, wanted, say } = this.#options
     const { http, strict, access: accessOptions } = wanted
     writePidFile(this.#file(fileNames.gatewayPidFile))
     say('Starting MCP proxy server...')
     const { core } = this
+    const news = await this.#opened?.begin()
+    if (news !== undefined) this.#tell(news)
     if (http !== undefined && this.#access !== undefined) {
       if (accessOptions.oauth !== undefined) {
         const { Tokens } = await import('./oauth/tokens.ts')
-        this.#access.tokens = new Tokens(accessOptions.oauth, http)
+        const counted = (isHit: boolean) => core.figures.lookedUp('token', isHit)
+        this.#access.tokens = new Tokens(accessOptions.oauth, http, counted)
       }
       const parts = {
         core,
@@ -199,7 +208,7 @@ export class GatewayProcess {
     await this.#core.close(finishMs)
     this.#reception?.close()
     await this.#face?.close()
-    this.#access?.close()
+    await this.#opened?.close()
     if (this.#control.isHeld()) this.#remembered.flush()
     if (this.#control.isHeld())
       writeGatewayState(this.#options.stateDirectory, gatewayState(this.#core, this.#facts(), true))
@@ -228,6 +237,7 @@ export class GatewayProcess {
   reload(): Promise<GatewayReload> {
     const reloaded = this.#reloaded.then(async () => {
       const reload = await readAgain(this.#options, this.#core, this.#log)
+      this.#access?.doubt()
       this.#beat()
       return reload
     })
@@ -259,8 +269,10 @@ export class GatewayProcess {
 
   health(): GatewayHealth {
     const { chosen, allowNone, wanted } = this.#options
-    const { file, http, strict, lazy, access } = wanted
-    const options = { file, connectors: chosen ?? null, http: http ?? null, strict, lazy, allowNone, access }
+    const { file, http, strict, lazy, access, store: configured } = wanted
+    const store = storeOption(configured)
+    const served = { file, connectors: chosen ?? null, http: http ?? null, strict, lazy }
+    const options: GatewayProcessOptions = { ...served, allowNone, access, store }
     const { upstreams } = this.#core
     return {
       ...this.identify(),
@@ -305,6 +317,7 @@ export class GatewayProcess {
       startedAt: this.#startedAt,
       url: () => this.#url(),
       keyFile: this.#access?.first?.file ?? null,
+      store: () => this.#opened?.state() ?? null,
       level: this.#options.level,
       bufferedLines: () => this.#logs.ring.count,
     }

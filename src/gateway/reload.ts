@@ -22,12 +22,13 @@ export async function readAgain(
     log.error(`The configuration was not taken, the gateway goes on as before: ${errorText(error)}`)
     throw new ControlRefusal('failed', errorText(error), 'the gateway goes on as before')
   }
-  const { http, strict, lazy, access } = options.wanted
+  const { http, strict, lazy, access, store } = options.wanted
   const needsRestart = [
     ...(isDeepStrictEqual(wanted.http, http) ? [] : ['http']),
     ...(wanted.strict === strict ? [] : ['strict']),
     ...(wanted.lazy === lazy ? [] : ['lazy']),
     ...(isDeepStrictEqual(wanted.access, access) ? [] : ['access']),
+    ...(isDeepStrictEqual(wanted.store, store) ? [] : ['store']),
   ]
   const reload = { file: wanted.file, ...core.reconfigure(wanted.connectors), needsRestart }
   const words = reloadInWords(reload)

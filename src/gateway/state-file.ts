@@ -12,13 +12,14 @@ export interface StateFacts {
   readonly startedAt: string
   readonly url: () => string | null
   readonly keyFile: string | null
+  readonly store: () => GatewayState['store']
   readonly level: string
   readonly bufferedLines: () => number
 }
 
 /** What the gateway is and does now. */
 export function gatewayState(core: GatewayCore, facts: StateFacts, isStopped = false): GatewayState {
-  const { mode, startedAt, url, keyFile, level, bufferedLines } = facts
+  const { mode, startedAt, url, keyFile, store, level, bufferedLines } = facts
   return {
     version: 1,
     proxy: {
@@ -30,6 +31,7 @@ export function gatewayState(core: GatewayCore, facts: StateFacts, isStopped = f
       url: url(),
       keyFile,
     },
+    store: store(),
     connectors: core.upstreams.map(connectorState),
     clients: core.roster.report(),
     logging: { level: level.toUpperCase(), bufferedLines: bufferedLines(), maxLines: ringLines },

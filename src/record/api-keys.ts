@@ -59,6 +59,7 @@ export class ApiKeys {
   readonly #directory: string
   readonly #file: string
   #stamp = ''
+  #revision = 0
   #lookedAt = Number.NEGATIVE_INFINITY
   #keys = new Map<string, ApiKey>()
   #problem: string | undefined
@@ -93,23 +94,23 @@ export class ApiKeys {
    * @returns the key itself, which is kept nowhere, and what is kept of it.
    * @throws Failure (78) when the file is damaged; the system's error when it cannot be written.
    */
-  create(given: Pick<ApiKey, 'name' | 'scopes' | 'units' | 'profile' | 'expiresAt'>): {
-    secret: string
-    key: ApiKey
-  } {
+  create(given: KeyRequest): MadeKey {
     this.#read()
     this.#demandWhole()
-    const id = Array.from(randomBytes(10), (byte) => letters[byte % letters.length]).join('')
-    const secret = `pwk_${id}_${randomBytes(32).toString('base64url')}`
-    const key: ApiKey = {
-      id,
-      hash: hashOf(secret).toString('hex'),
-      ...given,
-      createdAt: wallTime(),
-      lastUsedAt: null,
-    }
-    this.#write(new Map(this.#keys).set(id, key))
-    return { secret, key }
+    const made = makeKey(given)
+    this.#write(new Map(this.#keys).set(made.key.id, made.key))
+    return made
+  }
+
+  /** Makes a key in the place of another one, which is taken away: at once, so that never both or none are there. @throws as `create`. */
+  replace(id: string, given: KeyRequest): MadeKey {
+    this.#read()
+    this.#demandWhole()
+    const made = makeKey(given)
+    const left = new Map(this.#keys).set(made.key.id, made.key)
+    left.delete(id)
+    this.#write(left)
+    return made
   }
 
   /** Takes a key away. @throws as `create`. */
@@ -124,11 +125,20 @@ export class ApiKeys {
   /** Whose key this is. Takes as long for a wrong secret as for an unknown id. */
   judge(secret: string): KeyJudgement {
     this.#look()
-    const id = form.exec(secret)?.[1] ?? ''
-    const known = this.#keys.get(id)
-    const isSame = timingSafeEqual(hashOf(secret), known === undefined ? noHash : keptHash(known))
-    if (known === undefined || !isSame) return { kind: 'unknown' }
-    return { kind: hasExpired(known) ? 'expired' : 'valid', key: known }
+    return judgeKey(secret, this.#keys.get(publicIdOf(secret) ?? ''))
+  }
+
+  /** The key of this id, valid or not. @throws Failure (78) when the file is damaged. */
+  find(id: string): ApiKey | undefined {
+    this.#look()
+    this.#demandWhole()
+    return this.#keys.get(id)
+  }
+
+  /** Grows when the file was read again, because somebody has changed it. Looks at it, as the others do. */
+  revision(): number {
+    this.#look()
+    return this.#revision
   }
 
   /** The key of this id, while it is valid: for sessions that stand for it. */
@@ -143,6 +153,12 @@ export class ApiKeys {
     if (this.#saveEveryMs === 0 || !this.#keys.has(id)) return
     this.#usedAt.set(id, Date.now())
     this.#saving ??= setTimeout(() => this.save(), this.#saveEveryMs).unref()
+  }
+
+  /** Writes when these keys were last used, in wall ms by id. As `save`. */
+  touch(times: ReadonlyMap<string, number>): void {
+    for (const [id, at] of times) if (this.#keys.has(id)) this.#usedAt.set(id, at)
+    this.save()
   }
 
   /** Writes when keys were last used, if that has changed. Never fails: what could not be written is with the next. */
@@ -189,6 +205,7 @@ export class ApiKeys {
     const stamp = stampOf(this.#file)
     if (stamp === this.#stamp) return
     this.#stamp = stamp
+    this.#revision++
     this.#problem = undefined
     this.#keys = new Map()
     try {
@@ -215,6 +232,34 @@ function keptHash(key: ApiKey): Buffer {
   const made = Buffer.from(key.hash, 'hex')
   keptHashes.set(key, made)
   return made
+}
+
+/** What somebody asks for who makes a key. */
+export type KeyRequest = Pick<ApiKey, 'name' | 'scopes' | 'units' | 'profile' | 'expiresAt'>
+
+/** A new key: its secret is kept nowhere. */
+export interface MadeKey {
+  readonly secret: string
+  readonly key: ApiKey
+}
+
+export function makeKey(given: KeyRequest): MadeKey {
+  const id = Array.from(randomBytes(10), (byte) => letters[byte % letters.length]).join('')
+  const secret = `pwk_${id}_${randomBytes(32).toString('base64url')}`
+  const kept = { id, hash: hashOf(secret).toString('hex'), ...given }
+  return { secret, key: { ...kept, createdAt: wallTime(), lastUsedAt: null } }
+}
+
+/** The id that stands in a key; undefined = the text is no key. */
+export function publicIdOf(secret: string): string | undefined {
+  return form.exec(secret)?.[1]
+}
+
+/** Whose key this is. Takes as long for a wrong secret as for an unknown id. @param known the key of its id; undefined = there is none. */
+export function judgeKey(secret: string, known: ApiKey | undefined): KeyJudgement {
+  const isSame = timingSafeEqual(hashOf(secret), known === undefined ? noHash : keptHash(known))
+  if (known === undefined || !isSame) return { kind: 'unknown' }
+  return { kind: hasExpired(known) ? 'expired' : 'valid', key: known }
 }
 
 export function hasExpired({ expiresAt }: ApiKey): boolean {

@@ -94,6 +94,7 @@ function textOf(state: GatewayState, shown: ShownState, { colour }: Looks, now: 
     `Heartbeat:  ${agoOf(now - Date.parse(proxy.heartbeat))}`,
     ...(proxy.url === null ? [] : [`URL:        ${proxy.url}`]),
     ...(proxy.keyFile === null ? [] : [`Key:        in ${proxy.keyFile}`]),
+    ...storeLines(state.store, now, red),
     '',
     'Connectors:',
   ]
@@ -126,6 +127,17 @@ function textOf(state: GatewayState, shown: ShownState, { colour }: Looks, now: 
   )
   if (shown === 'STALE') lines.push('', 'It has died or hangs: start it again with mcp-proxy start --all')
   return lines.map((line) => `${line}\n`).join('')
+}
+
+/** Where keys are kept, when that is not the usual file or cannot be read. @param sign of what has failed. */
+function storeLines(store: GatewayState['store'] | undefined, now: number, sign: string): string[] {
+  if (store == null || (store.kind === 'files' && store.state === 'up')) return []
+  const kind = store.kind === 'postgres' ? 'PostgreSQL at ' : ''
+  const lines = [`Keys:       ${kind}${oneLine(store.place)}`]
+  if (store.state === 'up') return lines
+  const since = store.since === null ? '' : ` for ${spanOf(now - Date.parse(store.since))}`
+  const what = store.serves ? 'keys that are known are taken' : 'clients get 503'
+  return [...lines, `            ${sign} not reachable${since}; ${what}: ${oneLine(store.problem ?? '')}`]
 }
 
 /** Its restarts, its next start, and what it said before its last failure, where there is something to say. */

@@ -62,6 +62,28 @@ describe('A value that holds', () => {
     expect(differences(one, other).map(({ path: at }) => at)).toEqual(['alerts.channels.slack.url'])
   })
 
+  it('is a secret in the store of the gateway: neither shown nor repeated in a mistake', async () => {
+    const store = (url: string, more = '') => ['gateway:', `  store: { url: "${url}"${more} }`]
+    const path = 'gateway.store.url'
+    const url = 'postgres://me:hidden-word@db.internal/keys'
+    const values = await valuesOf(...store(url, ', outage: 1h'))
+    expect(values.find(({ path: at }) => at === path)).toMatchObject({ isSecret: true, value: '[redacted]' })
+    expect(values.find(({ path: at }) => at === 'gateway.store.outage')?.value).toBe('1h')
+    expect(JSON.stringify(values)).not.toContain('hidden-word')
+    const changed = differences(values, await valuesOf(...store(`${url}2`, ', outage: 1h')))
+    expect(changed.map(({ path: at }) => at)).toEqual([path])
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: this is how people write it.
+    for (const wrong of ['mysql://me:hidden-word@db/keys', '${NAME}/hidden-word', 'hidden-word']) {
+      const said = await valuesOf(...store(wrong)).catch(({ message }: Error) => message)
+      expect(said).toContain(path)
+      expect(said).not.toContain('hidden-word')
+    }
+    // Set where the gateway starts: others read the file, too.
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: this is how people write it.
+    expect(await valueAt(path, ...store('${NOT_SET_HERE}'))).toMatchObject({ isSecret: true })
+    await expect(valuesOf(...store(url, ', pool: 3'))).rejects.toThrow(/gateway\.store.*pool/)
+  })
+
   it('comes from a template only where the entry does not say it', async () => {
     const lines = ['programs:', '  - name: web', '    template: vite', '    command: [vite]']
     expect(await valueAt('programs.web.command', ...lines)).toMatchObject({

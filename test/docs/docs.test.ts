@@ -222,7 +222,7 @@ describe('documentation', () => {
         await accepted(`connectors:\n  time: { ${isAlone ? '' : `${beside}, `}${key}: ${example} }\n`)
         continue
       }
-      const isChecked = ['alerts.channels[]', 'alerts.ping.', 'http.'].some((start) =>
+      const isChecked = ['alerts.channels[]', 'alerts.ping.', 'gateway.store.', 'http.'].some((start) =>
         place.startsWith(start),
       )
       if (first === 'forwards[]' || isChecked) continue
@@ -234,6 +234,8 @@ describe('documentation', () => {
     await http('listen', 'hosts', 'insecure')
     await http('listen', 'tlsSelfSigned', 'tlsClientCa')
     await http('listen', 'tlsCert', 'tlsKey')
+    const store = (key: string) => `${key}: ${otherExamples[`gateway.store.${key}`]}`
+    await accepted(`gateway:\n  store: { ${store('url')}, ${store('outage')} }\n`)
     const channel = (key: string) => `${key}: ${otherExamples[`alerts.channels[].${key}`]}`
     await accepted(
       `alerts:\n  channels:\n    - { type: webhook, ${channel('name')}, ${channel('url')}, ${channel('secret')} }\n` +

@@ -24,6 +24,12 @@ export function isProbe(path: string): path is Probe {
   return (probes as readonly string[]).includes(path)
 }
 
+/** Where it is, and what is wrong with it, is for who may look after all of the gateway. */
+function storeFor(store: GatewayState['store'], bound: readonly string[] | null): object | null {
+  if (store === null || bound === null) return store
+  return { state: store.state, serves: store.serves }
+}
+
 /** Everybody may ask whether the gateway lives and is ready. Only a client with a key may read figures and the names of connectors. */
 export async function answerProbe(
   path: Probe,
@@ -58,8 +64,9 @@ export async function answerProbe(
     return send(response, 200, text, { 'content-type': contentType })
   }
   const connectors = now.connectors.filter(({ id }) => bound === null || bound.includes(id))
-  const isReady = connectors.every(({ healthy }) => healthy)
-  const details = admission === undefined ? {} : { connectors }
+  // Without the store nobody is let in any more; while it is only away, known clients are.
+  const isReady = connectors.every(({ healthy }) => healthy) && now.store?.serves !== false
+  const details = admission === undefined ? {} : { connectors, store: storeFor(now.store, bound) }
   const body = JSON.stringify({ status: isReady ? 'ready' : 'not ready', ...details })
   send(response, isReady ? 200 : 503, body, isReady ? {} : { 'retry-after': '5' })
 }

@@ -64,10 +64,15 @@ export class Tokens {
   readonly #bases: readonly [string, ...string[]]
   readonly #audiences: readonly string[]
   readonly #kept = new Map<string, Kept>()
+  readonly #counted: (isHit: boolean) => void
   readonly #sweeping: NodeJS.Timeout
 
-  /** @throws Failure when the configuration refers to a variable that is not set, or the gateway cannot know its own URL. */
-  constructor(oauth: OauthConfiguration, http: HttpOptions) {
+  /**
+   * @param counted whether a token was known when it came.
+   * @throws Failure when the configuration refers to a variable that is not set, or the gateway cannot know its own URL.
+   */
+  constructor(oauth: OauthConfiguration, http: HttpOptions, counted: (isHit: boolean) => void) {
+    this.#counted = counted
     const resolved = (text: string) => withVariables(text, process.env, process.cwd())
     try {
       const issuers = oauth.issuers.map(resolved).filter((url) => URL.canParse(url))
@@ -95,7 +100,9 @@ export class Tokens {
   async judge(token: string, path: string): Promise<TokenJudgement> {
     const key = createHash('sha256').update(`${path} ${token}`).digest('base64')
     const known = this.#kept.get(key)
-    if (known !== undefined && known.until > Date.now()) return known.judgement
+    const isHit = known !== undefined && known.until > Date.now()
+    this.#counted(isHit)
+    if (isHit) return known.judgement
     const judgement = await this.#judge(token, path)
     if (judgement.kind === 'unjudged') return judgement
     const end = judgement.kind === 'valid' ? (judgement.principal.expiresAt ?? 0) : Number.POSITIVE_INFINITY
@@ -130,6 +137,11 @@ export class Tokens {
     const steps = path.split('/').slice(1)
     const paths = ['', '/', ...steps.map((_, index) => `/${steps.slice(0, index + 1).join('/')}`)]
     return [...this.#audiences, ...this.#bases.flatMap((base) => paths.map((one) => `${base}${one}`))]
+  }
+
+  /** Every token is looked at again. */
+  forget(): void {
+    this.#kept.clear()
   }
 
   #sweep(): void {

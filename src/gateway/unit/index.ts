@@ -11,7 +11,8 @@ import {
   gatewayName,
   type KeptGateway,
 } from '../../config/gateway-configuration.ts'
-import type { GatewayProcessOptions } from '../../config/gateway-process-options.ts'
+import { type GatewayProcessOptions, storeOption } from '../../config/gateway-process-options.ts'
+import { storeVariable } from '../../config/store-configuration.ts'
 import { parseHostAndPort } from '../../config/values.ts'
 import { variablesIn } from '../../config/variables.ts'
 import { ControlLink } from '../../control/link.ts'
@@ -49,6 +50,9 @@ export interface GatewaySurroundings {
 
 /** ms that its end may take: running calls have 5 s, and its servers what is left. */
 const drainMs = 9000
+
+/** Where a client of PostgreSQL finds the password that no URL holds. */
+const databaseVariables: readonly string[] = ['PGPASSWORD', 'PGPASSFILE']
 
 /** ms that reading its configuration again may take. */
 const rereadMs = 10_000
@@ -117,9 +121,11 @@ export class GatewayUnit implements Unit<GatewayHealth> {
     })
   }
 
-  /** What its connectors refer to: it must hand that on, and nothing else of what this process knows. */
+  /** What its connectors, its issuers and its store refer to: it must get that, and nothing else of what this process knows. */
   #variables(): readonly string[] {
     const { connectors, gateway } = this.#configuration
+    const { oauth } = gateway.access
+    const ofStore = gateway.store === undefined ? [] : [storeVariable(gateway.store), ...databaseVariables]
     const imported = gateway.import.map((file) => {
       try {
         return readRegularFile(file, { follow: true })
@@ -128,8 +134,12 @@ export class GatewayUnit implements Unit<GatewayHealth> {
         return ''
       }
     })
-    const texts = [JSON.stringify(connectors.map(({ transport }) => transport)), ...imported]
-    return texts.flatMap(variablesIn)
+    const texts = [
+      JSON.stringify(connectors.map(({ transport }) => transport)),
+      JSON.stringify(oauth ?? {}),
+      ...imported,
+    ]
+    return [...texts.flatMap(variablesIn), ...ofStore.filter((name) => name !== undefined)]
   }
 
   async probe(request: ProbeRequest): Promise<Probed<GatewayHealth>> {
@@ -224,8 +234,9 @@ export class GatewayUnit implements Unit<GatewayHealth> {
 }
 
 function optionsOf({ file, gateway }: GatewayUnitConfiguration): GatewayProcessOptions {
-  const { http, strict, lazy, access } = gateway
-  return { file, connectors: null, http: http ?? null, strict, lazy, allowNone: false, access }
+  const { http, strict, lazy, access, store } = gateway
+  const given = { file, connectors: null, http: http ?? null, strict, lazy, allowNone: false, access }
+  return { ...given, store: storeOption(store) }
 }
 
 function placeOf({

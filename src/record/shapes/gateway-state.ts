@@ -37,6 +37,19 @@ export interface GatewayConnector {
   } | null
 }
 
+/** Where keys are kept, and whether they can be looked up. */
+export interface GatewayStore {
+  readonly kind: 'files' | 'postgres'
+  /** A file, or a database: without user and password. */
+  readonly place: string
+  readonly state: 'up' | 'down'
+  /** Since when it is down, wall time; null = it is up. */
+  readonly since: string | null
+  readonly problem: string | null
+  /** Keys that are known are taken; false = clients get 503. */
+  readonly serves: boolean
+}
+
 export interface GatewayState {
   readonly version: 1
   readonly proxy: {
@@ -50,6 +63,8 @@ export interface GatewayState {
     /** The file that holds the key which the first start made; null = there is none. */
     readonly keyFile: string | null
   }
+  /** Null = nobody comes over HTTP, and nobody needs a key. */
+  readonly store: GatewayStore | null
   readonly connectors: readonly GatewayConnector[]
   readonly clients: Readonly<Record<string, GatewayClient>>
   readonly logging: {

@@ -1,0 +1,246 @@
+// What is known of keys: for how long it holds, what it costs a store, and what becomes of it while the store is away.
+import { describe, expect, it } from 'vitest'
+import { storePlace } from '../../src/config/store-configuration.ts'
+import { KnownKeys, type StoreNews } from '../../src/gateway/store/known-keys.ts'
+import { waitBefore } from '../../src/gateway/store/postgres/listener.ts'
+import { Lookups } from '../../src/gateway/store/postgres/lookups.ts'
+import { type Store, StoreUnavailable, type StoreWatcher } from '../../src/gateway/store/store.ts'
+import type { ApiKey } from '../../src/record/api-keys.ts'
+
+const second = 1000
+const minute = 60 * second
+
+function keyOf(id: string): ApiKey {
+  const times = { createdAt: '2026-01-01T00:00:00.000Z', expiresAt: null, lastUsedAt: null }
+  return { id, name: id, hash: '0'.repeat(64), scopes: ['control'], units: null, ...times }
+}
+
+/** A store whose answers and troubles the test decides, with a clock of its own. */
+function world(outageMs = 10 * minute) {
+  const kept = new Map<string, ApiKey>()
+  const news: StoreNews[] = []
+  const counts = { hits: 0, misses: 0, asked: 0 }
+  let clock = 0
+  let watcher: StoreWatcher | undefined
+  let isAway = false
+  const unused = () => Promise.reject(new Error('nobody asks for this'))
+  const store: Store = {
+    kind: 'postgres',
+    place: 'test',
+    find: async (id) => {
+      counts.asked++
+      if (isAway) throw new Error('it is away')
+      return kept.get(id)
+    },
+    list: unused,
+    create: unused,
+    replace: unused,
+    revoke: unused,
+    touch: unused,
+    watch: async (given) => {
+      watcher = given
+    },
+    peek: () => {},
+    close: async () => {},
+  }
+  const keys = new KnownKeys({
+    store,
+    outageMs,
+    counted: (isHit) => {
+      counts[isHit ? 'hits' : 'misses']++
+    },
+    told: (one) => news.push(one),
+    now: () => clock,
+  })
+  void keys.begin()
+  return {
+    keys,
+    kept,
+    news,
+    counts,
+    pass: (ms: number) => {
+      clock += ms
+    },
+    changed: (id?: string) => watcher?.changed(id),
+    lose: () => {
+      isAway = true
+      watcher?.lost('it is away')
+    },
+    come: () => {
+      isAway = false
+      watcher?.back()
+    },
+    vanish: () => {
+      isAway = true
+    },
+    /** Whether a key is found, or why nobody can say. */
+    find: async (id: string): Promise<string | undefined> => {
+      try {
+        return (await keys.find(id))?.name
+      } catch (error) {
+        if (!(error instanceof StoreUnavailable)) throw error
+        return 'unavailable'
+      }
+    },
+  }
+}
+
+describe('What is known of keys', () => {
+  it('is asked for once a minute, keys and strangers alike, and at once for all who wait', async () => {
+    const { keys, kept, counts, pass, find } = world()
+    kept.set('a', keyOf('a'))
+    expect(await Promise.all([find('a'), find('a'), find('a')])).toEqual(['a', 'a', 'a'])
+    expect(counts.asked).toBe(1)
+    pass(minute - 1)
+    // At once, without a promise: that is how most requests are answered.
+    expect(keys.find('a')).toMatchObject({ name: 'a' })
+    expect(await find('stranger')).toBeUndefined()
+    expect(await find('stranger')).toBeUndefined()
+    expect(counts.asked).toBe(2)
+    pass(1)
+    await find('a')
+    expect(counts).toEqual({ asked: 3, hits: 2, misses: 5 })
+  })
+
+  it('is forgotten when the store tells of a change, also while an older answer is on its way', async () => {
+    const { keys, kept, changed, counts, find } = world()
+    kept.set('a', keyOf('a'))
+    await find('a')
+    kept.delete('a')
+    changed('a')
+    expect(await find('a')).toBeUndefined()
+    kept.set('a', keyOf('a'))
+    changed('a')
+    const old = keys.find('a')
+    changed('a')
+    await old
+    const before = counts.asked
+    await find('a')
+    expect(counts.asked).toBe(before + 1)
+  })
+
+  it('holds for ten minutes without the store, and then nobody can say', async () => {
+    const { kept, news, pass, lose, come, find, keys } = world()
+    kept.set('a', keyOf('a'))
+    await find('a')
+    pass(5 * minute)
+    keys.sweep()
+    lose()
+    expect(keys.health()).toMatchObject({ state: 'down', serves: true, problem: 'it is away' })
+    pass(10 * minute - 1)
+    expect(await find('a')).toBe('a')
+    expect(await find('b')).toBe('unavailable')
+    pass(1)
+    expect(await find('a')).toBe('unavailable')
+    expect(keys.health().serves).toBe(false)
+    kept.delete('a')
+    come()
+    expect(await find('a')).toBeUndefined()
+    expect(news).toEqual([
+      { kind: 'lost', problem: 'it is away' },
+      { kind: 'back', afterMs: 10 * minute },
+    ])
+  })
+
+  it('is no longer certain after an outage: a second one does not make it so', async () => {
+    const { kept, pass, lose, come, find } = world()
+    kept.set('a', keyOf('a'))
+    await find('a')
+    lose()
+    pass(6 * minute)
+    // It is back for a moment, and nobody asks for the key.
+    come()
+    lose()
+    pass(3 * minute)
+    expect(await find('a')).toBe('a')
+    pass(minute)
+    expect(await find('a')).toBe('unavailable')
+  })
+
+  it('is used when a question fails, before anybody has told that the store is lost', async () => {
+    const { kept, pass, vanish, find, news } = world()
+    kept.set('a', keyOf('a'))
+    await find('a')
+    pass(2 * minute)
+    vanish()
+    expect(await find('a')).toBe('a')
+    expect(await find('b')).toBe('unavailable')
+    expect(news).toHaveLength(1)
+  })
+
+  it('lets sessions go on while it is asked for, and ends those of a key that is gone', async () => {
+    const { keys, kept, pass, changed, find, lose } = world(minute)
+    kept.set('a', keyOf('a'))
+    await find('a')
+    pass(2 * minute)
+    expect(keys.admits('a', 0)).toBe(true)
+    kept.delete('a')
+    changed('a')
+    // The answer is on its way.
+    expect(keys.admits('a', 0)).toBe(true)
+    await find('a')
+    expect(keys.admits('a', 0)).toBe(false)
+    kept.set('b', keyOf('b'))
+    await find('b')
+    lose()
+    pass(minute)
+    expect(keys.admits('b', 0)).toBe(false)
+    expect(keys.admits('b', 1)).toBe(true)
+  })
+
+  it('has a bound, and guessed ids drive out no key', async () => {
+    const { keys, kept, find, counts, pass } = world()
+    kept.set('a', keyOf('a'))
+    await find('a')
+    for (let id = 0; id < 10_100; id++) await find(`guess ${id}`)
+    expect(keys.size).toBe(10_001)
+    const { asked } = counts
+    await find('a')
+    expect(counts.asked).toBe(asked)
+    pass(minute)
+    keys.sweep()
+    expect(keys.size).toBe(1)
+  })
+})
+
+describe('Questions to a database', () => {
+  it('are one at a time, however many ids are asked for meanwhile', async () => {
+    const questions: (readonly string[])[] = []
+    const lookups = new Lookups(async (ids) => {
+      questions.push(ids)
+      await new Promise((resolve) => setImmediate(resolve))
+      return new Map(ids.filter((id) => id !== 'none').map((id) => [id, `${id}!`]))
+    })
+    const found = ['a', 'none', 'a', ...Array.from({ length: 600 }, (_, id) => `${id}`)].map((id) =>
+      lookups.find(id),
+    )
+    expect((await Promise.all(found)).slice(0, 4)).toEqual(['a!', undefined, 'a!', '0!'])
+    expect(questions.map(({ length }) => length)).toEqual([499, 103])
+  })
+
+  it('that fail are told to those who have waited for them, and to nobody else', async () => {
+    let isAway = true
+    const lookups = new Lookups(async (ids) => {
+      if (isAway) throw new Error('away')
+      return new Map(ids.map((id) => [id, id]))
+    })
+    await expect(lookups.find('a')).rejects.toThrow('away')
+    isAway = false
+    expect(await lookups.find('a')).toBe('a')
+  })
+})
+
+it('A lost database is tried again after waits that grow to five seconds, each at random', () => {
+  expect([0, 1, 2, 9, 1000].map((failed) => waitBefore(failed, 1))).toEqual([200, 400, 800, 5000, 5000])
+  expect(waitBefore(0, 0)).toBe(100)
+})
+
+it('The place of a store holds neither user nor password', () => {
+  expect(storePlace('postgres://me:secret@db.internal/keys?sslmode=verify-full')).toBe(
+    'db.internal:5432/keys',
+  )
+  expect(storePlace('postgresql://me:secret@[::1]:7777/keys')).toBe('[::1]:7777/keys')
+  expect(storePlace('postgres:///keys?host=/run/postgresql&user=me&password=secret')).toBe(
+    '/run/postgresql/keys',
+  )
+})
