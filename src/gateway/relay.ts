@@ -68,6 +68,24 @@ export class Relay {
 
   /** Takes a request to a server and brings back the answer under the client's id. */
   async take(relayed: Relayed): Promise<string> {
+    const { calls } = relayed.upstream
+    let isFailure = false
+    const answered = (answer: Message) => {
+      isFailure = answer.error !== undefined && !isMistakeOfClient(answer)
+      relayed.answered?.(answer)
+    }
+    try {
+      const answer = await this.#take({ ...relayed, answered })
+      if (isFailure) calls.failed()
+      else calls.succeeded()
+      return answer
+    } catch (error) {
+      if (isOfServer(error)) calls.failed()
+      throw error
+    }
+  }
+
+  async #take(relayed: Relayed): Promise<string> {
     const { method, upstream, client, own } = relayed
     const { timeoutMs } = upstream.connector
     // A call that asks its client waits for a person: its time is that of `parked`.
@@ -260,6 +278,26 @@ class TooLate extends RpcError {
   constructor(connector: string, ms: number) {
     super(rpcCode.connectorTimeout, `connector '${connector}' did not answer within ${ms / 1000} s`)
   }
+}
+
+/** Errors of a server that say what is wrong with the request. */
+const mistakesOfClients: readonly unknown[] = [
+  rpcCode.invalidParams,
+  rpcCode.methodNotFound,
+  rpcCode.resourceNotFound,
+]
+
+function isMistakeOfClient({ text, error }: Message): boolean {
+  if (error === undefined) return false
+  return mistakesOfClients.includes((JSON.parse(textOf(text, error)) as { code?: unknown }).code)
+}
+
+/** A call has failed by its server, and not because nobody waits for it any more. */
+function isOfServer(error: unknown): boolean {
+  const isLost = error instanceof RpcError && error.code === rpcCode.connectorLost
+  return (
+    isLost || error instanceof TooLate || error instanceof UpstreamDown || error instanceof ConnectionLost
+  )
 }
 
 /** What may be sent twice: nothing changes by it, or the server says that twice is as once. */

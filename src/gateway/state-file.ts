@@ -39,17 +39,19 @@ export function gatewayState(core: GatewayCore, facts: StateFacts, isStopped = f
 }
 
 function connectorState(upstream: Upstream): GatewayConnector {
-  const { id, state, problem, facts, offering, restarts } = upstream
+  const { id, state, problem, facts, offering, restarts, calls } = upstream
   const { pid, junkLines } = upstream.wireFacts()
   return {
     id,
     toolCount: offering.tools.length,
-    healthy: state === 'ready' || state === 'idle',
+    healthy: (state === 'ready' || state === 'idle') && calls.isWell,
     state,
     error: problem ?? null,
     protocolVersion: facts?.revision ?? null,
     pid,
     inFlight: upstream.inFlight,
+    failuresInRow: calls.failuresInRow,
+    lastSuccessAt: calls.lastSuccessAt,
     junkLines,
     restarts: restarts.count,
     nextTryAt: restarts.waitMs === 0 ? null : new Date(Date.now() + restarts.waitMs).toISOString(),

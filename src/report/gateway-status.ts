@@ -100,7 +100,8 @@ function textOf(state: GatewayState, shown: ShownState, { colour }: Looks, now: 
   ]
   const widest = Math.max(12, ...connectors.map(({ id }) => id.length))
   for (const { id, toolCount, state: of, error, ...life } of connectors) {
-    const sign = of === 'error' ? red : of === 'ready' ? green : grey
+    const isUnwell = of === 'error' || (of === 'ready' && !life.healthy)
+    const sign = isUnwell ? red : of === 'ready' ? green : grey
     const count = `${String(toolCount).padStart(3)} tools`
     const words = of === 'ready' ? '' : ` (${of})`
     lines.push(`  ${sign} ${id.padEnd(widest)} ${count}${words}`)
@@ -142,17 +143,18 @@ function storeLines(store: GatewayState['store'] | undefined, now: number, sign:
 
 /** Its restarts, its next start, and what it said before its last failure, where there is something to say. */
 function lifeLines(
-  {
-    restarts = 0,
-    nextTryAt,
-    lastError,
-  }: Partial<Pick<GatewayConnector, 'restarts' | 'nextTryAt' | 'lastError'>>,
+  { restarts = 0, nextTryAt, lastError, failuresInRow = 0, lastSuccessAt }: Partial<GatewayConnector>,
   error: string | null,
   now: number,
 ): string[] {
   const nextMs = nextTryAt == null ? 0 : Date.parse(nextTryAt) - now
+  const success =
+    lastSuccessAt == null
+      ? 'none has succeeded yet'
+      : `the last success ${agoOf(now - Date.parse(lastSuccessAt))}`
   const parts = [
-    ...(restarts === 0 ? [] : [`Restarts: ${restarts}`]),
+    ...(failuresInRow < 2 ? [] : [`the last ${failuresInRow} calls failed, ${success}`]),
+    ...(restarts === 0 ? [] : [`${failuresInRow < 2 ? 'Restarts' : 'restarts'}: ${restarts}`]),
     ...(nextMs <= 0 ? [] : [`next try in ${spanOf(nextMs)}`]),
     ...(lastError == null || error !== null
       ? []

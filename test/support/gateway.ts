@@ -1,12 +1,26 @@
 import { spawn } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { compiled, freePort, until } from './tools.ts'
+import { checkout, compiled, freePort, until } from './tools.ts'
 import { command, type Watched } from './watched.ts'
 
 /** An entry of `connectors` that runs the server of mcp-server-child.ts. */
 export function child(...faults: readonly string[]) {
   return { command: [process.execPath, compiled('test/support/mcp-server-child.ts'), ...faults] }
+}
+
+/** One that runs mcp-small-server.sh. @param log gets a line when it has begun, and one when it is ready. */
+export function small(
+  log: string,
+  { delay = 0, tools = ['run'] }: { delay?: number; tools?: string[] } = {},
+) {
+  const script = path.join(checkout, 'test', 'support', 'mcp-small-server.sh')
+  return { command: ['/bin/sh', script, String(delay), log, ...tools] }
+}
+
+/** What servers of this log have written so far: `begun PID` and `ready PID`, in their order. */
+export function logged(log: string): readonly string[] {
+  return existsSync(log) ? readFileSync(log, 'utf8').trimEnd().split('\n') : []
 }
 
 /** Processes that belong to a connector of this gateway's process, from /proc itself. */

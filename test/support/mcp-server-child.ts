@@ -23,17 +23,28 @@ const tools = [
   tool('change'),
   tool('environment', readOnly),
   ...(faults.has('hostile') ? [tool('no_json'), tool('key_twice')] : []),
+  ...(faults.has('odd')
+    ? ['endless', 'chatter', 'twice', 'never', 'cancelled', 'flood', 'shout'].map((name) => tool(name))
+    : []),
+  ...(faults.has('large-list') ? [tool('large', `,"title":"${'x'.repeat(5 * 1024 * 1024)}"`)] : []),
   ...(faults.has('broken-list') ? ['{"name":"broken","inputSchema":{"type":object,}}'] : []),
 ]
 const text = (value: string) =>
   `{"content":[{"type":"text","text":${JSON.stringify(value)}}],"unknown_field":1e400}`
 const waiting = new Map<number, (line: string) => void>()
 let asked = 0
+let opened = 0
+let cancelled = 0
 
 if (faults.has('junk')) write('Server listening on port 3000')
 if (faults.has('stderr')) process.stderr.write('cannot reach the database\n')
 if (faults.has('secret')) process.stderr.write('cannot reach postgres://app:hunter2@db/app\n')
-if (faults.has('end')) process.exit(3)
+if (faults.has('shouts')) {
+  const { API_TOKEN, SERVICE_PASSWORD, PLAIN } = process.env
+  process.stderr.write(`started as ${process.argv.slice(3).join(' ')}\n`)
+  process.stderr.write(`variables: ${PLAIN} ${API_TOKEN} ${SERVICE_PASSWORD}\n`)
+}
+if (faults.has('end') || faults.has('shouts')) process.exit(3)
 
 createInterface({ input: process.stdin }).on('line', (line) => {
   if (faults.has('mute')) return
@@ -43,6 +54,8 @@ createInterface({ input: process.stdin }).on('line', (line) => {
   if (message.method === undefined) return waiting.get(message.id)?.(line)
   switch (message.method) {
     case 'initialize':
+      // As a server does that must not be opened twice.
+      if (++opened > 1 && faults.has('once')) process.exit(9)
       return answer(
         id,
         '{"protocolVersion":"2025-11-25","capabilities":{"tools":{"listChanged":true},"resources":{"subscribe":true}},"serverInfo":{"name":"child","version":"1"},"instructions":"be kind"}',
@@ -64,6 +77,9 @@ createInterface({ input: process.stdin }).on('line', (line) => {
       )
     case 'tools/call':
       return call(id, message, line)
+    case 'notifications/cancelled':
+      cancelled++
+      return
     default:
       if (message.id === undefined) return
       write(
@@ -129,6 +145,29 @@ function call(
       write(
         '{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":1,"progressToken":1}}',
       )
+      break
+    case 'endless':
+      return void process.stdout.write('x'.repeat(11 * 1024 * 1024))
+    case 'chatter':
+      write(`${'a line of somebody else\n'.repeat(500)}[]\n{"no":"message"\n${'Loading...\n'.repeat(500)}`)
+      break
+    case 'twice':
+      answer(id, text('once'))
+      break
+    case 'never':
+      return
+    case 'cancelled':
+      return answer(id, text(String(cancelled)))
+    case 'flood':
+      process.stderr.write('something is wrong\n'.repeat(100_000))
+      for (let count = 0; count < 20_000; count++)
+        write('{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"debug","data":"flood"}}')
+      break
+    case 'shout':
+      for (let count = 0; count < 24; count++)
+        write(
+          `{"jsonrpc":"2.0","method":"notifications/shouted","params":{"text":"${'x'.repeat(1024 * 1024)}"}}`,
+        )
       break
     case 'end':
     case 'end_writing':

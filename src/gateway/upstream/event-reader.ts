@@ -2,7 +2,9 @@
 export class EventReader {
   readonly #longest: number
   readonly #event: (data: string, type: string) => void
-  #rest = ''
+  /** A line that is not over, as it came: a long one is put together once. */
+  #pieces: string[] = []
+  #pending = 0
   #data: string[] = []
   #length = 0
   #type = ''
@@ -28,10 +30,22 @@ export class EventReader {
 
   /** @returns false when an event has grown longer than it may. */
   feed(text: string): boolean {
-    const lines = (this.#rest + text).split(/\r\n|\n|\r(?!$)/)
-    this.#rest = lines.pop() ?? ''
-    for (const line of lines) this.#line(line)
-    return this.#length + this.#rest.length <= this.#longest
+    // A line feed may come after the return that was the last character.
+    const isOpen = !/[\r\n]/.test(text) && this.#pieces.at(-1)?.endsWith('\r') !== true
+    if (isOpen) this.#keep(text)
+    else {
+      const lines = (this.#pieces.join('') + text).split(/\r\n|\n|\r(?!$)/)
+      this.#pieces = []
+      this.#pending = 0
+      this.#keep(lines.pop() ?? '')
+      for (const line of lines) this.#line(line)
+    }
+    return this.#length + this.#pending <= this.#longest
+  }
+
+  #keep(piece: string): void {
+    if (piece !== '') this.#pieces.push(piece)
+    this.#pending += piece.length
   }
 
   #line(line: string): void {

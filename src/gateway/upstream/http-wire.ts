@@ -2,11 +2,12 @@ import type { ClientRequest, IncomingMessage } from 'node:http'
 import { setTimeout as after } from 'node:timers/promises'
 import { errorCode, errorText as wordsOf } from '../../os/failure.ts'
 import { errorText, RpcError, rpcCode } from '../protocol/errors.ts'
-import { idOf, readMessage } from '../protocol/message.ts'
+import { idOf, messageText, readMessage } from '../protocol/message.ts'
 import { modernRevision } from '../protocol/revisions.ts'
 import { EventReader } from './event-reader.ts'
 import { bodyOf, HttpExchange } from './http-exchange.ts'
 import { longestMessage } from './limits.ts'
+import { isDoubtful, knewSession } from './session-doubt.ts'
 import { type Sent, SessionLost, type Wire, type WireEvents, type WireFacts } from './wire.ts'
 
 /** ms before the stream of what belongs to no request is opened again, doubled up to the second one. */
@@ -116,7 +117,7 @@ class HttpWire implements Wire {
         return
       }
       if (status === 200 && isStream) await this.#followAnswer(response, id)
-      else this.#readBody(await bodyOf(response, longestMessage), status, id)
+      else await this.#readBody(await bodyOf(response, longestMessage), status, id)
     } catch (problem) {
       if (id !== undefined && this.#open.has(id)) this.#events.unanswered(id, unreachable(problem))
     } finally {
@@ -177,10 +178,12 @@ class HttpWire implements Wire {
     response.setEncoding('utf8')
     let last = ''
     let isTooLong = false
+    let judged: Promise<void> | undefined
     const reader = new EventReader(longestMessage, (data) => {
       if (data === '') return
       last = data
-      this.#events.message(data, exchange)
+      if (exchange !== undefined && this.#isDoubtful(200, data)) judged = this.#judge(data, 200, exchange)
+      else this.#events.message(data, exchange)
     })
     return new Promise((resolve) => {
       response.on('data', (text: string) => {
@@ -192,13 +195,48 @@ class HttpWire implements Wire {
       response.once('close', () => {
         const { lastId = lastEvent, retryMs } = reader
         const isAnswered = lastId !== undefined && exchange !== undefined && isAnswerTo(last, exchange)
-        resolve({ lastId, retryMs, isAnswered, isTooLong })
+        const end = { lastId, retryMs, isAnswered, isTooLong }
+        void Promise.resolve(judged).then(() => resolve(end))
       })
     })
   }
 
-  #readBody(body: string, status: number, id: number): void {
+  async #readBody(body: string, status: number, id: number): Promise<void> {
     if (status === 404 && this.#session !== undefined) return this.#lost()
+    if (this.#isDoubtful(status, body)) await this.#judge(body, status, id)
+    else this.#deliver(body, status, id)
+  }
+
+  /** An answer may mean that the server does not know the session any more. */
+  #isDoubtful(status: number, text: string): boolean {
+    return this.#session !== undefined && isDoubtful(status, text)
+  }
+
+  /** Passes such an answer on when the server knows the session all the same. */
+  async #judge(body: string, status: number, id: number): Promise<void> {
+    const isKnown = await this.#knowsSession()
+    if (this.#isOver) return
+    if (isKnown) return this.#deliver(body, status, id)
+    // It was refused, and not begun.
+    this.#begun.delete(id)
+    this.#lost()
+  }
+
+  /** Asks the server for a sign of life within the session: of all that can be asked, that changes nothing. */
+  #knowsSession(): Promise<boolean> {
+    return new Promise((resolve) => {
+      this.#exchange.send({
+        method: 'POST',
+        headers: this.#headersFor({ id: undefined, method: undefined }),
+        body: messageText('"session"', 'ping'),
+        answered: (response) => void knewSession(response).then(resolve),
+        // Whether it does cannot be told.
+        failed: () => resolve(true),
+      })
+    })
+  }
+
+  #deliver(body: string, status: number, id: number): void {
     if (isAnswerTo(body, id)) return this.#events.message(body, id)
     if (status >= 500) return this.#events.unanswered(id, new Error(`it answers with HTTP ${status}`))
     const what =
@@ -246,9 +284,9 @@ class HttpWire implements Wire {
           return
         }
         response.resume()
+        if (status === 404) return this.#lost()
         // 405: it has none.
-        if (status === 404) this.#lost()
-        else if (status !== 405) again()
+        if (status !== 405) again()
       },
       failed: () => again({ lastId: lastEvent }),
     })

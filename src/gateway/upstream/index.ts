@@ -15,6 +15,7 @@ import type { ConnectorConfiguration } from '../../config/connector-configuratio
 import type { Log } from '../../log/index.ts'
 import type { Message } from '../protocol/message.ts'
 import type { CallingClient, ClientAnswer } from './call.ts'
+import { CallHealth } from './call-health.ts'
 import type { Connection } from './connection.ts'
 import { Connections } from './connections.ts'
 import { Following } from './following.ts'
@@ -68,6 +69,8 @@ export class Upstream {
   /** To servers that were this connector's before, and finish their calls. */
   readonly #leaving = new Set<Connections>()
   readonly #over = new AbortController()
+  /** Of clients, since the gateway has begun. */
+  readonly calls = new CallHealth()
   readonly #offering: KeptOffering
   readonly #following: Following
   #facts: ServerFacts | undefined

@@ -4,11 +4,22 @@ import { printable } from '../../os/printable.ts'
 /** Bytes that are kept of what one server writes to stderr. */
 const mostBytes = 1024 * 1024
 
-/** The newest lines of a stream of text. */
+/** Lines that were dropped and still take room: fewer are not worth a copy of the others. */
+const mostDropped = 1000
+
+/** The newest lines of a stream of text. A server that floods it costs no more than its bytes. */
 export class LastLines {
   #lines: string[] = []
+  /** Lines before this one are dropped. */
+  #first = 0
   #bytes = 0
   #rest = ''
+  readonly #redact: (text: string) => string
+
+  /** @param redact takes out what only its owner may know. */
+  constructor(redact: (text: string) => string) {
+    this.#redact = redact
+  }
 
   add(chunk: Buffer): void {
     const lines = (this.#rest + chunk.toString('utf8')).split('\n')
@@ -19,18 +30,20 @@ export class LastLines {
   #keep(line: string): void {
     this.#lines.push(line)
     this.#bytes += line.length + 1
-    let dropped = 0
-    while (this.#bytes > mostBytes && dropped < this.#lines.length) {
-      this.#bytes -= (this.#lines[dropped]?.length ?? 0) + 1
-      dropped++
+    while (this.#bytes > mostBytes && this.#first < this.#lines.length) {
+      this.#bytes -= (this.#lines[this.#first]?.length ?? 0) + 1
+      this.#first++
     }
-    if (dropped > 0) this.#lines = this.#lines.slice(dropped)
+    if (this.#first < mostDropped || this.#first * 2 < this.#lines.length) return
+    this.#lines = this.#lines.slice(this.#first)
+    this.#first = 0
   }
 
   /** The last `count` lines that say something, oldest first, safe for a terminal and without secrets. */
   last(count: number): readonly string[] {
-    const all = this.#rest === '' ? this.#lines : [...this.#lines, this.#rest]
-    const said = all.slice(-count * 4).filter((line) => line.trim() !== '')
-    return said.slice(-count).map((line) => printable(redactPatterns(line)).slice(0, 500))
+    const kept = this.#lines.slice(Math.max(this.#first, this.#lines.length - count * 4))
+    const all = this.#rest === '' ? kept : [...kept, this.#rest]
+    const said = all.filter((line) => line.trim() !== '')
+    return said.slice(-count).map((line) => printable(redactPatterns(this.#redact(line))).slice(0, 500))
   }
 }

@@ -2,6 +2,7 @@ import type { Writable } from 'node:stream'
 import { parseEnv } from 'node:util'
 import type { ConnectorTransport } from '../../config/connector-configuration.ts'
 import { withVariables } from '../../config/variables.ts'
+import { redactor } from '../../log/redaction.ts'
 import { childEnvironment } from '../../os/child-environment.ts'
 import { errorText } from '../../os/failure.ts'
 import { readRegularFile } from '../../os/regular-file.ts'
@@ -35,17 +36,40 @@ type StdioTransport = Extract<ConnectorTransport, { kind: 'stdio' }>
 export function stdioWire(transport: StdioTransport, mark: string, events: WireEvents): Wire {
   const { cwd } = transport
   const resolved = (text: string) => withVariables(text, process.env, cwd)
-  const [program = '', ...words] = transport.command.map(resolved)
+  const command = transport.command.map(resolved)
+  const [program = '', ...words] = command
+  const environment = environmentOf(transport, resolved)
   const started = startProcess({
     program,
     words,
     cwd,
-    environment: { ...environmentOf(transport, resolved), [connectorVariable]: mark },
+    environment: { ...environment, [connectorVariable]: mark },
     output: 'pipe',
     takesInput: true,
     ready: async () => ({ ready: true }),
   })
-  return new StdioWire(started.process, started.outcome, program, mark, events)
+  const redact = redactor(secretsIn(transport, command, environment))
+  return new StdioWire(started.process, started.outcome, { program, mark, redact }, events)
+}
+
+/** Names of variables that hold secrets. */
+const secretName = /token|secret|passw|key|auth|credential|cookie|dsn/i
+
+/** Characters of a text that is worth hiding: a shorter one is in many words. */
+const shortestSecret = 8
+
+/** What the server must know and nobody else: it may print it, or say it in an error. */
+function secretsIn(
+  { command, env, envFile }: StdioTransport,
+  words: readonly string[],
+  environment: NodeJS.ProcessEnv,
+): readonly string[] {
+  const isReference = (text: string) => text.includes('${')
+  const names = [...Object.keys(env), ...envFile.flatMap((file) => Object.keys(variablesIn(file)))]
+  const hidden = names.filter((name) => secretName.test(name) || isReference(env[name] ?? ''))
+  const ofCommand = words.filter((_word, at) => isReference(command[at] ?? ''))
+  const values = [...ofCommand, ...hidden.map((name) => environment[name] ?? '')]
+  return values.filter(({ length }) => length >= shortestSecret)
 }
 
 function environmentOf(
@@ -68,7 +92,7 @@ function variablesIn(file: string): NodeJS.Dict<string> {
 class StdioWire implements Wire {
   readonly #process: SpawnedProcess | undefined
   readonly #events: WireEvents
-  readonly #stderr = new LastLines()
+  readonly #stderr: LastLines
   readonly #mark: string
   #junkLines = 0
   /** Lines of this turn of the event loop. */
@@ -79,10 +103,10 @@ class StdioWire implements Wire {
   constructor(
     spawned: SpawnedProcess | undefined,
     outcome: ReturnType<typeof startProcess>['outcome'],
-    program: string,
-    mark: string,
+    { program, mark, redact }: { program: string; mark: string; redact: (text: string) => string },
     events: WireEvents,
   ) {
+    this.#stderr = new LastLines(redact)
     this.#process = spawned
     this.#events = events
     this.#mark = mark

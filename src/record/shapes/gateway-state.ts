@@ -23,6 +23,10 @@ export interface GatewayConnector {
   readonly pid: number | null
   /** Requests under way. */
   readonly inFlight: number
+  /** Calls that failed since the last one that did not: its server ended, did not answer in time, or answered with an error of its own. */
+  readonly failuresInRow: number
+  /** When a call succeeded last, wall time; null = none has. */
+  readonly lastSuccessAt: string | null
   /** Lines on its stdout that were no messages. */
   readonly junkLines: number
   /** Restarts after failures. */
