@@ -37,7 +37,7 @@ const pure = [
 const root = [
   'test/e2e/**/*.test.ts',
   'test/systemd/**/*.test.ts',
-  'test/fault/{address-new,container-restart,gateway-container,network-interfaces,network-wire,pid-reused,workers-interfaces}.test.ts',
+  'test/fault/{address-new,container-restart,gateway-container,gateway-silent-peer,network-interfaces,network-wire,pid-reused,workers-interfaces}.test.ts',
   'test/fault/{other-users,shortage-of-this-machine,state-directory-read-only,target-check-harms}.test.ts',
   'test/forward/{admission,gate-pages,gate-strangers}.test.ts',
   'test/orders/strangers.test.ts',

@@ -70,6 +70,7 @@ export const otherExamples: Readonly<Record<string, string>> = {
   'gateway.access.lastUsed': '1h',
   'gateway.access.cors': 'https://app.example.com',
   'gateway.access.requests': '{ inFlightPerKey: 20, ratePerKey: 50 }',
+  'gateway.access.sessions': '{ idle: 30m }',
   // biome-ignore lint/suspicious/noTemplateCurlyInString: this is how a person writes it.
   'gateway.store': '{ url: "${DATABASE_URL}" }',
   'gateway.store.url': 'postgres://gateway@db.internal/gateway',
@@ -94,6 +95,7 @@ export const otherExamples: Readonly<Record<string, string>> = {
   'connectors.disabled': 'true',
   'connectors.start': 'demand',
   'connectors.isolation': 'session',
+  'connectors.maxConnections': '20',
   'connectors.timeout': '5m',
   'connectors.idle': '5m',
   'connectors.tools': '{ deny: ["write_*"] }',

@@ -16,6 +16,15 @@ export interface AccessConfiguration {
   /** Origins whose pages may ask: `https://app.example`. */
   readonly cors: readonly string[]
   readonly requests: RequestLimits
+  readonly sessions: SessionLimits
+}
+
+/** How long a client is taken to be there that says nothing. */
+export interface SessionLimits {
+  /** ms without a byte of its client after which a session ends, unless he reads a stream of it. */
+  readonly idleMs: number
+  /** ms for which a client may acknowledge nothing of what its stream is sent. */
+  readonly peerTimeoutMs: number
 }
 
 /** Who issues tokens, and for what. Texts may hold references such as `${env:NAME}`, which are resolved at the start of the gateway. */
@@ -66,4 +75,5 @@ export const accessDefaults: AccessConfiguration = {
     ratePerKey: 0,
     ratePerSource: 0,
   },
+  sessions: { idleMs: 5 * 60_000, peerTimeoutMs: 20_000 },
 }

@@ -63,6 +63,16 @@ const requests = z.strictObject({
   ratePerKey: count.optional().describe('requests a second of one key or token; default 0 = any number'),
   ratePerSource: count.optional().describe('requests a second from one address; default 0 = any number'),
 })
+const sessions = z.strictObject({
+  idle: duration
+    .optional()
+    .describe('how long a client may say nothing and read no stream before its session ends; default 5m'),
+  peerTimeout: duration
+    .optional()
+    .describe(
+      'how long a client may acknowledge nothing of its stream before it counts as gone; default 20s',
+    ),
+})
 
 export const access = z.strictObject({
   authType: authType
@@ -90,12 +100,14 @@ export const access = z.strictObject({
     .optional()
     .describe('origins whose web pages may use the gateway, such as https://app.example.com; default: none'),
   requests: requests.optional().describe('how many requests the gateway takes'),
+  sessions: sessions.optional().describe('how long clients that say nothing are taken to be there'),
 })
 
 /** Keys below those of `access`. */
 export const accessKeys: Readonly<Record<string, readonly string[]>> = {
   access: Object.keys(access.shape),
   requests: Object.keys(requests.shape),
+  sessions: Object.keys(sessions.shape),
   oauth: Object.keys(oauth.shape),
 }
 
@@ -110,6 +122,10 @@ export function accessConfiguration(given: Zod.output<typeof access> = {}): Acce
     lastUsedMs: given.lastUsed ?? accessDefaults.lastUsedMs,
     cors: given.cors ?? accessDefaults.cors,
     requests: limitsOf(given.requests ?? {}),
+    sessions: {
+      idleMs: given.sessions?.idle ?? accessDefaults.sessions.idleMs,
+      peerTimeoutMs: given.sessions?.peerTimeout ?? accessDefaults.sessions.peerTimeoutMs,
+    },
   }
 }
 

@@ -47,6 +47,8 @@ export interface ConnectorConfiguration {
   readonly start: 'boot' | 'demand'
   /** `shared`: one connection for all clients. `session`: one for each client. */
   readonly isolation: 'shared' | 'session'
+  /** Connections of its clients at once, where each has one of its own. */
+  readonly maxConnections: number
   /** ms that one request may take. */
   readonly timeoutMs: number
   /** ms without a request after which it is ended; 0 = never. */
@@ -65,6 +67,7 @@ export interface ConnectorConfiguration {
 export const connectorDefaults = {
   start: 'boot',
   isolation: 'shared',
+  maxConnections: 50,
   timeoutMs: 120_000,
   idleMs: 0,
 } as const

@@ -9,7 +9,7 @@ import {
   type ToolOffer,
 } from './connector-configuration.ts'
 import type { Problem } from './problems.ts'
-import { duration, oneOrMore } from './schema-parts.ts'
+import { count, duration, oneOrMore } from './schema-parts.ts'
 import { type RestartEntry, restart, restartPolicy } from './unit-schema.ts'
 import * as z from './zod.ts'
 
@@ -90,6 +90,10 @@ export const connector = z.strictObject({
     .enum(['shared', 'session'])
     .optional()
     .describe('shared = one process for all clients; session = one process for each client; default shared'),
+  maxConnections: count
+    .min(1)
+    .optional()
+    .describe('with isolation session: how many processes or connections at once; default 50'),
   timeout: duration.optional().describe('how long one request may take; default 120s'),
   idle: duration.optional().describe('it is ended after so long without a request; default 0 = never'),
   tools: tools.optional().describe('which of its tools and prompts clients are offered; default: all'),
@@ -129,6 +133,7 @@ export function connectorConfigurations(
     transport: transportOf(entry, folder),
     start: entry.start ?? connectorDefaults.start,
     isolation: entry.isolation ?? connectorDefaults.isolation,
+    maxConnections: entry.maxConnections ?? connectorDefaults.maxConnections,
     timeoutMs: entry.timeout ?? connectorDefaults.timeoutMs,
     idleMs: entry.idle ?? connectorDefaults.idleMs,
     tools: toolOffer(entry.tools ?? {}),

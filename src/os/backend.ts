@@ -120,6 +120,11 @@ export interface System {
   listeningPorts(pids: readonly number[]): readonly number[]
   /** The TCP port that a descriptor of this process listens on. Undefined when it is no such socket, or the system does not tell. */
   listeningPortOf(descriptor: number): number | undefined
+  /**
+   * Connections of this network namespace whose peers have not acknowledged what was sent to them again: `LOCALPORT ADDRESS PORT` of each.
+   * It costs what {@link firstTcpListener} does without a result, and more for each connection. Undefined when the system does not tell.
+   */
+  silentPeers(): ReadonlySet<string> | undefined
   /** Whether an accepted connection has TCP_NODELAY and SO_KEEPALIVE from its listener. */
   readonly inheritsSocketOptions: boolean
   /** The lowest port that a user without privileges may listen on. */

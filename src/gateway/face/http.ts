@@ -47,6 +47,7 @@ import { type Full, Limits } from './limits.ts'
 import { answerModern, isModern } from './modern.ts'
 import { type PathPlace, placeOf } from './place.ts'
 import { answerProbe, isProbe } from './probes.ts'
+import { SilentPeers } from './silent-peers.ts'
 import { SseSessions } from './sse.ts'
 import { refuse, refuseAdmission, refuseMethod, type Visit } from './visit.ts'
 import { answerWellKnown, isWellKnown } from './well-known.ts'
@@ -100,7 +101,7 @@ export async function serveHttp(options: HttpFaceOptions): Promise<HttpFace> {
   const parsed = parseHostAndPort(http.listen)
   const { host: given, port } = parsed.ok ? parsed.value : { host: http.listen, port: 0 }
   const host = given === 'localhost' ? '127.0.0.1' : given
-  const sessions = new LegacySessions(core)
+  const sessions = new LegacySessions(core, options.accessOptions.sessions.idleMs)
   const streams = new SseSessions(core)
   const limits = new Limits(options.accessOptions.requests)
   const connections = new Connections(connectionLimits)
@@ -109,6 +110,7 @@ export async function serveHttp(options: HttpFaceOptions): Promise<HttpFace> {
     connections.admit(socket)
     visits.set(response, principal)
   }
+  const peers = new SilentPeers(() => visits.keys(), options.accessOptions.sessions.peerTimeoutMs)
   const views = new Views(core, {
     access: options.accessOptions,
     allowNone: options.allowNone,
@@ -172,6 +174,7 @@ export async function serveHttp(options: HttpFaceOptions): Promise<HttpFace> {
     url,
     close: async () => {
       clearInterval(revoking)
+      peers.close()
       sessions.close()
       streams.close()
       await new Promise<void>((resolve) => {

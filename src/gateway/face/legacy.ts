@@ -10,11 +10,8 @@ import { ReplayRoom, SessionStreams } from './resumable.ts'
 import { bareStatuses, legacyStatuses, statusOf } from './statuses.ts'
 import { refuse, send, type Visit } from './visit.ts'
 
-/** ms without a byte of its client after which a session ends. */
-const idleMs = 5 * 60_000
-
 /** ms between two looks at what is idle. */
-const sweepEveryMs = 15_000
+const sweepEveryMs = { least: 50, most: 15_000 }
 
 /** Sessions of one principal at once; one more ends the one that was quiet the longest. */
 const mostSessions = 500
@@ -39,11 +36,15 @@ export class LegacySessions {
   readonly #core: GatewayCore
   readonly #held = new Map<string, Held>()
   readonly #room = new ReplayRoom()
+  readonly #idleMs: number
   readonly #sweeping: NodeJS.Timeout
 
-  constructor(core: GatewayCore) {
+  /** @param idleMs ms without a byte of its client after which a session ends. */
+  constructor(core: GatewayCore, idleMs: number) {
     this.#core = core
-    this.#sweeping = setInterval(() => this.#sweep(), sweepEveryMs)
+    this.#idleMs = idleMs
+    const everyMs = Math.max(sweepEveryMs.least, Math.min(idleMs / 2, sweepEveryMs.most))
+    this.#sweeping = setInterval(() => this.#sweep(), everyMs)
     this.#sweeping.unref()
   }
 
@@ -182,7 +183,7 @@ export class LegacySessions {
       // A client that reads its stream is there, and one that waits for an answer.
       if (held.streams.areDrained || held.session.inFlight > 0) held.usedAt = now
       held.streams.sweep(now)
-      if (now - held.usedAt > idleMs) this.#end(id, held)
+      if (now - held.usedAt > this.#idleMs) this.#end(id, held)
     }
   }
 

@@ -109,6 +109,7 @@ export class Connections {
     const { id, isolation, enabled } = connector()
     const isOwn = client !== undefined && isolation === 'session'
     const key = isOwn ? client.connection : sharedSession
+    if (isOwn) this.#demandRoom(key)
     const slot = this.#slotOf(key)
     if (isOwn) slot.client = client
     slot.usedAt = monotonicMs()
@@ -127,6 +128,18 @@ export class Connections {
         ? error
         : new UpstreamDown(id, errorText(error), slot.restarts.waitMs)
     }
+  }
+
+  /** @throws UpstreamDown when the clients of this connector have as many connections as they may. */
+  #demandRoom(key: string): void {
+    if (this.#slots.has(key)) return
+    const { id, maxConnections } = this.#options.connector()
+    const own = [...this.#slots].filter(
+      ([of, { connection, opening }]) => of !== sharedSession && (connection ?? opening) !== undefined,
+    )
+    if (own.length < maxConnections) return
+    const what = `it has ${own.length} connections of clients, as many as it may have (maxConnections)`
+    throw new UpstreamDown(id, `${what}; one ends when its client leaves or rests`)
   }
 
   async #open(key: string, slot: Slot): Promise<Connection> {
@@ -153,6 +166,8 @@ export class Connections {
     } catch (error) {
       const { connection } = slot
       slot.connection = undefined
+      // One of the other generation may have taken its place.
+      this.#era = undefined
       if (!over.aborted && !this.#isLeft && this.#slots.get(key) === slot)
         this.#failed(key, slot, errorText(error), connection ?? this.#lastTried)
       await connection?.close()

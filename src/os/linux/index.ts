@@ -10,6 +10,7 @@ import {
   holdersOf,
   listeningPortOf,
   listeningPorts,
+  silentPeers,
   tcpListeners,
   unixListeners,
 } from './sockets.ts'
@@ -35,6 +36,7 @@ export const linux: System = {
   figuresOf,
   tcpListeners,
   firstTcpListener,
+  silentPeers,
   unixListeners,
   holdersOf,
   listeningPorts,

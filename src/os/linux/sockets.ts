@@ -1,4 +1,4 @@
-import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, readlinkSync, readSync } from 'node:fs'
 import { SocketAddress } from 'node:net'
 import { endianness } from 'node:os'
 import type { HeldListener, TcpListener, UnixListener } from '../backend.ts'
@@ -36,6 +36,30 @@ function firstInIPv6(isWanted: (listener: ProcListener) => boolean): ProcListene
     // This kernel has no IPv6.
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
     throw error
+  }
+}
+
+/**
+ * sl local remote st tx_queue:rx_queue tr:tm->when retrnsmt uid timeout, proc(5): something waits to be acknowledged, and it was sent again
+ * (`tr` 1), or the peer has closed its window and does not answer probes (`tr` 4, `timeout` counts them).
+ */
+const unanswered =
+  /^ *\d+: \w+:(\w{4}) (\w+):(\w{4}) (?!0A)\w\w (?!0{8})\w{8}:\w+ (?:01:\w+ (?!0{8})\w{8} +\d+ +\d+|04:\w+ \w{8} +\d+ +[1-9]\d*) /gm
+
+export function silentPeers(): ReadonlySet<string> | undefined {
+  try {
+    const texts = ['/proc/self/net/tcp', '/proc/self/net/tcp6']
+      .filter((file) => existsSync(file))
+      .map((file) => readFileSync(file, 'latin1'))
+    const found = texts.flatMap((text) => [...text.matchAll(unanswered)])
+    return new Set(
+      found.map(([, local = '', address = '', remote = '']) => {
+        const [from, to] = [local, remote].map((port) => Number.parseInt(port, 16))
+        return `${from} ${addressFromHex(address)} ${to}`
+      }),
+    )
+  } catch {
+    return undefined
   }
 }
 

@@ -28,6 +28,7 @@ export const portable: System = {
   figuresOf: () => ({ threads: undefined, descriptors: undefined }),
   // `lsof` shows the sockets of this user only: that it shows none proves nothing.
   tcpListeners: () => undefined,
+  silentPeers: () => undefined,
   firstTcpListener: () => undefined,
   unixListeners: () => undefined,
   holdersOf,
