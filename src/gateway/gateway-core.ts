@@ -11,6 +11,7 @@ import { logLevels } from './protocol/revisions.ts'
 import type { RememberedOfferings } from './remembered-offerings.ts'
 import { RequestLog } from './request-log.ts'
 import { Session, type SessionSurroundings } from './session.ts'
+import { Tasks } from './tasks.ts'
 import type { ClientAnswer } from './upstream/call.ts'
 import { Upstream } from './upstream/index.ts'
 import { allListKinds, type ListKind } from './upstream/offering.ts'
@@ -55,6 +56,7 @@ export class GatewayCore implements SessionSurroundings {
   readonly roster = new ClientRoster()
   readonly figures = new Figures()
   readonly parked = new ParkedCalls()
+  readonly tasks = new Tasks()
   readonly log: Log
   readonly requests: RequestLog
   readonly #isLazy: boolean
@@ -216,7 +218,17 @@ export class GatewayCore implements SessionSurroundings {
   }
 
   #notified(upstream: Upstream, message: Message, key: string): void {
-    for (const session of this.#sessionsOf(upstream, key)) session.serverNotified(message)
+    const isOfTask = message.method?.startsWith('notifications/tasks') === true
+    const told = isOfTask ? this.#ownersOf(upstream, key, message) : this.#sessionsOf(upstream, key)
+    for (const session of told) session.serverNotified(message)
+  }
+
+  /** The session that began the task which a message is about, or when that is gone, those of the same principal. */
+  #ownersOf(upstream: Upstream, key: string, message: Message): readonly Session[] {
+    const task = this.tasks.relatedTo(upstream, message)
+    const all = this.#sessionsOf(upstream, key).filter(({ principal }) => principal.id === task?.principal)
+    const own = all.filter(({ id }) => id === task?.session)
+    return own.length > 0 ? own : all
   }
 
   #sessionsOf(upstream: Upstream, key: string): readonly Session[] {

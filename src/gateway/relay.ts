@@ -31,6 +31,9 @@ const mostRounds = 32
 /** Methods whose answer may be a question in the newer generation. */
 const mayAsk: readonly string[] = ['tools/call', 'prompts/get', 'resources/read']
 
+/** What else changes nothing. */
+const readingMethods: readonly string[] = ['completion/complete', 'tasks/get', 'tasks/result']
+
 /** A request of a client, whose server is yet to be found. */
 export interface Arrived {
   readonly message: Message
@@ -44,6 +47,8 @@ export interface Arrived {
 export interface Relayed extends Arrived {
   readonly upstream: Upstream
   readonly about?: Call['about']
+  /** It takes as long as it takes: it waits for the end of a task. */
+  readonly hasNoLimit?: boolean
   /** Told of the answer of the server. */
   readonly answered?: (answer: Message) => void
 }
@@ -89,7 +94,10 @@ export class Relay {
     const { method, upstream, client, own } = relayed
     const { timeoutMs } = upstream.connector
     // A call that asks its client waits for a person: its time is that of `parked`.
-    const late = setTimeout(() => own.abort(new TooLate(upstream.id, timeoutMs)), timeoutMs)
+    const late =
+      relayed.hasNoLimit === true
+        ? undefined
+        : setTimeout(() => own.abort(new TooLate(upstream.id, timeoutMs)), timeoutMs)
     try {
       const state = client.era === 'modern' ? stringParam(relayed.message, 'requestState') : undefined
       const parked = state === undefined ? undefined : this.#parked(relayed, state)
@@ -302,7 +310,7 @@ function isOfServer(error: unknown): boolean {
 
 /** What may be sent twice: nothing changes by it, or the server says that twice is as once. */
 function isRepeatable({ method, upstream, about }: Relayed): boolean {
-  if (method !== 'tools/call') return mayAsk.includes(method) || method === 'completion/complete'
+  if (method !== 'tools/call') return mayAsk.includes(method) || readingMethods.includes(method)
   const tool = upstream.offering.tools.find(({ key }) => key === about?.value)
   if (tool === undefined) return false
   const { annotations } = JSON.parse(tool.text) as {

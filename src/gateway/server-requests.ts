@@ -12,6 +12,7 @@ import { idOf, type Message, paramsOf, resultText, stringParam } from './protoco
 import { metaKey } from './protocol/revisions.ts'
 import { type Arrived, digest, type Relay } from './relay.ts'
 import type { RequestLog } from './request-log.ts'
+import { type Tasks, tasksExtension } from './tasks.ts'
 import type { CallingClient } from './upstream/call.ts'
 import type { Upstream } from './upstream/index.ts'
 import type { ListKind } from './upstream/offering.ts'
@@ -24,6 +25,7 @@ export interface ServerRequestsOptions {
   readonly roster: ClientRoster
   readonly figures: Figures
   readonly requests: RequestLog
+  readonly tasks: Tasks
   /** Of the session, for people: a part of a digest is shown. */
   readonly sessionId: string
   /** As it is now. */
@@ -102,7 +104,7 @@ export class ServerRequests {
     const { message, method, own } = arrived
     const name = stringParam(message, 'name')
     if (name === undefined) throw new RpcError(rpcCode.invalidParams, `${method} needs a name`)
-    const { requests, roster, figures, relay, clientName, sessionId } = this.#options
+    const { requests, roster, figures, relay, tasks, principal, clientName, sessionId } = this.#options
     requests.say(() => `${method} name=${name}`)
     const { upstream, name: known } = await this.#route(kind, name, own.signal)
     requests.say(() => `Routing → connector=${upstream.id} ${kind === 'tools' ? 'tool' : 'prompt'}=${known}`)
@@ -112,8 +114,10 @@ export class ServerRequests {
     let isError = true
     try {
       const about = { parameter: 'name', value: known } as const
+      const mayBeTask = kind === 'tools' && asksForTask(arrived)
       const answered = (answer: Message) => {
         isError = answer.error !== undefined
+        if (mayBeTask) tasks.note(answer, { upstream, principal: principal(), session: sessionId })
       }
       return await relay.take({ ...arrived, upstream, about, answered })
     } finally {
@@ -195,6 +199,13 @@ export class ServerRequests {
 export function noResource(uri: string, { era }: Pick<CallingClient, 'era'>): RpcError {
   const code = era === 'modern' ? rpcCode.invalidParams : rpcCode.resourceNotFound
   return new RpcError(code, `Resource not found: ${uri}`, { uri })
+}
+
+/** Whether the answer may be the handle of a task. */
+function asksForTask({ message, client }: Arrived): boolean {
+  return client.era === 'legacy'
+    ? paramsOf(message).has('task')
+    : client.capabilities.includes(tasksExtension)
 }
 
 /** The arguments of a call of one of our own tools. */

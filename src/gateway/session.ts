@@ -30,6 +30,8 @@ import { type Arrived, digest, type Outlet, Relay } from './relay.ts'
 import type { RequestLog } from './request-log.ts'
 import { noResource, ServerRequests } from './server-requests.ts'
 import { Subscriptions } from './subscriptions.ts'
+import { TaskRequests } from './task-requests.ts'
+import type { Tasks } from './tasks.ts'
 import type { CallingClient, ClientAnswer } from './upstream/call.ts'
 import { ConnectionLost } from './upstream/connection.ts'
 import type { Upstream } from './upstream/index.ts'
@@ -51,6 +53,7 @@ export interface SessionSurroundings {
   readonly roster: ClientRoster
   readonly figures: Figures
   readonly parked: ParkedCalls
+  readonly tasks: Tasks
   readonly log: Log
   readonly requests: RequestLog
   /** The gateway ends, and begins nothing new. */
@@ -71,6 +74,8 @@ const legacyMethods: readonly string[] = [
   'logging/setLevel',
   'resources/subscribe',
   'resources/unsubscribe',
+  'tasks/result',
+  'tasks/list',
 ]
 
 /**
@@ -90,6 +95,7 @@ export class Session {
   #level = -1
   readonly #asks = new ClientAsks()
   readonly #toServers: ServerRequests
+  readonly #toTasks: TaskRequests
   /** Calls of this client under way, by its own ids as JSON text. */
   readonly #calls = new Map<string, Waiting>()
   readonly #subscriptions: Subscriptions
@@ -114,9 +120,16 @@ export class Session {
       roster: core.roster,
       figures: core.figures,
       requests: core.requests,
+      tasks: core.tasks,
       sessionId: id,
       principal: () => this.#principal,
       clientName: () => this.#name,
+    })
+    this.#toTasks = new TaskRequests({
+      directory,
+      relay,
+      tasks: core.tasks,
+      principal: () => this.#principal,
     })
     this.#subscriptions = new Subscriptions(directory, () => this.#toServers.known(directory.upstreams))
     core.sessions.add(this)
@@ -236,6 +249,13 @@ export class Session {
         return this.#toServers.readResource(arrived)
       case 'completion/complete':
         return this.#toServers.complete(arrived)
+      case 'tasks/get':
+      case 'tasks/result':
+      case 'tasks/update':
+      case 'tasks/cancel':
+        return this.#toTasks.about(arrived)
+      case 'tasks/list':
+        return this.#toTasks.list(arrived)
       case 'resources/subscribe':
       case 'resources/unsubscribe':
         return resultText(id, await this.#follow(message, method === 'resources/subscribe'))

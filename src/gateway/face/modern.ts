@@ -10,10 +10,13 @@ import { modernStatuses, statusOf } from './statuses.ts'
 import { refuse, send, type Visit } from './visit.ts'
 
 /** What the header `Mcp-Name` repeats, by method. */
-const namedBy: Readonly<Record<string, 'name' | 'uri'>> = {
+const namedBy: Readonly<Record<string, 'name' | 'uri' | 'taskId'>> = {
   'tools/call': 'name',
   'prompts/get': 'name',
   'resources/read': 'uri',
+  'tasks/get': 'taskId',
+  'tasks/update': 'taskId',
+  'tasks/cancel': 'taskId',
 }
 
 /** Whether a request is of the newer generation: its body says who asks, or its headers say so. */
