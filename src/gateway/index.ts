@@ -5,7 +5,8 @@
  *   client -> face/ (stdin and stdout: lines.ts; another process of this user: attach.ts; HTTP: http.ts, then legacy.ts or modern.ts)
  *          -> access.ts: who is it (Principal; oauth/ for tokens); views.ts: what he may see (Directory)
  *          -> Session (session.ts): answered from the gateway's own state (introduction.ts: initialize, discover), or
- *          -> ServerRequests (server-requests.ts): lists from what is known, calls to where Directory (directory.ts) says that a name leads
+ *          -> ServerRequests (server-requests.ts): lists from what is known, calls to where Directory (directory.ts) says that a name leads,
+ *             or TaskRequests (task-requests.ts): to the server that has a task (tasks.ts)
  *          -> Relay (relay.ts): one call between two generations, and again where that is safe
  *          -> Upstream (upstream/index.ts): started when it is needed, once
  *          -> Connection (upstream/connection.ts): numbers of requests, and what a server asks meanwhile
