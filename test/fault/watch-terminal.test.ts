@@ -42,7 +42,6 @@ describe('proxy-status --watch on a terminal', () => {
       terminal.press('l')
       await terminal.until(/Listening on[\s\S]*log of (?:web|later)/)
       terminal.press('\u001b')
-      // The list itself: the words below it come first.
       await terminal.until(/web .*healthy[\s\S]*arrows select/)
       terminal.press('\u001b[B')
       terminal.press('\u001b[A')
@@ -60,6 +59,29 @@ describe('proxy-status --watch on a terminal', () => {
       assert.match(stripVTControlCharacters(after), /port-watchdog RUNNING[\s\S]*web +healthy/)
       assert.match(after, / icanon/)
       assert.match(after, / echo /)
+    }))
+
+  it('shows the list as soon as a page is left, and loses no key that comes before its page', () =>
+    withForwards(async (watched) => {
+      const terminal = watching(watched)
+      await terminal.until(/\?1049h/)
+      // Before the first look: the second forward, and its log.
+      terminal.press('\u001b[Bl')
+      const before = await terminal.until(/log of (?:web|later)/)
+      const [, second] = /log of (web|later)/.exec(stripVTControlCharacters(before)) ?? []
+      await terminal.until(/Listening on/)
+      terminal.press('\u001b')
+      await terminal.until(/arrows select/)
+      terminal.press('h')
+      await terminal.until(new RegExp(`AVAILABLE[\\s\\S]*history of ${second}`))
+      // Up, down, up within the list that has just come back: none may lose the one that is chosen.
+      terminal.press('\u001b')
+      const list = await terminal.until(/arrows select/)
+      assert.match(stripVTControlCharacters(list), /web .*healthy[\s\S]*arrows select/, 'with its own words')
+      terminal.press('\u001b[A\u001b[Bw')
+      await terminal.until(new RegExp(`why of ${second}`))
+      terminal.press('q')
+      assert.equal((await terminal.ended).code, 0)
     }))
 
   it('gives the terminal back when it is ended by a signal, and when it crashes', () =>

@@ -60,18 +60,21 @@ export class PseudoTerminal {
   /**
    * Resolves when what was printed matches, with its escape sequences or without them. Takes no more of it than the match needs: what came
    * with it in one piece is for the next call.
+   * @returns what it took.
    */
-  until(pattern: RegExp): Promise<void> {
+  until(pattern: RegExp): Promise<string> {
     return inTime(this.#found(pattern), () => `no ${pattern} came: ${JSON.stringify(this.#fresh)}`)
   }
 
-  async #found(pattern: RegExp): Promise<void> {
+  async #found(pattern: RegExp): Promise<string> {
     while (!isIn(this.#fresh, pattern)) {
       if (this.#script.exitCode !== null)
         throw new Error(`it ended before ${pattern}: ${JSON.stringify(this.#fresh)}`)
       await new Promise<void>((resolve) => this.#waiting.push(resolve))
     }
-    this.#taken += needed(this.#fresh, pattern)
+    const took = this.#fresh.slice(0, needed(this.#fresh, pattern))
+    this.#taken += took.length
+    return took
   }
 
   /** What no call of `until` has taken. */

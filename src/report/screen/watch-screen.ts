@@ -39,7 +39,10 @@ export interface WatchScreenOptions {
 /** Rows of a terminal that does not say how many it has. */
 const unknownRows = 24
 
-/** Until the first report is there. */
+/** Keys that are kept for a page that is not there yet. */
+const mostEarly = 100
+
+/** Until the first report, or a page, is there. */
 const looking: readonly ForwardLine[] = [{ line: [{ text: 'looking …', colour: 'dim' }] }]
 
 /**
@@ -61,6 +64,12 @@ class ScreenWatch {
   #view: View = firstView
   #report: StatusReport | undefined
   #lines: readonly ForwardLine[] = looking
+  /** Of the list, which is there again at once. */
+  #list: readonly ForwardLine[] = looking
+  /** The lines are those of the page, not of the one before. */
+  #isLaidOut = false
+  /** Keys that came before the page that they are for. */
+  #early: Press[] = []
   #isOver = false
   /** Ends the wait for the next look. */
   #wake: () => void = () => {}
@@ -105,10 +114,17 @@ class ScreenWatch {
 
   #press(key: Press): void {
     if (key === 'quit') return this.#end()
+    // Nobody waits for a page that he has left.
+    if (key === 'back') this.#early = []
+    else if (!this.#isLaidOut) return void (this.#early.length < mostEarly && this.#early.push(key))
     const before = this.#view
     this.#view = press(before, key, this.#page())
+    if (before.page !== this.#view.page) {
+      this.#isLaidOut = this.#view.page === 'list' && this.#report !== undefined
+      this.#lines = this.#isLaidOut ? this.#list : looking
+      this.#wake()
+    }
     this.#paint()
-    if (before.page !== this.#view.page) this.#wake()
   }
 
   /** Lays the page out anew. A key that comes meanwhile counts: what was laid out for another page is not shown. */
@@ -117,8 +133,13 @@ class ScreenWatch {
     const lines = await this.#linesOf(page, cursor)
     if (page !== this.#view.page) return this.#refresh()
     this.#lines = lines
+    if (page === 'list') this.#list = lines
+    this.#isLaidOut = true
     this.#view = settled(this.#view, this.#page())
     this.#paint()
+    for (const key of this.#early.splice(0)) this.#press(key)
+    // One of them has led to another page.
+    if (!this.#isLaidOut && !this.#isOver) return this.#refresh()
   }
 
   async #linesOf(page: PageName, cursor: string | undefined): Promise<readonly ForwardLine[]> {
