@@ -49,6 +49,7 @@ export const packages: Readonly<Record<string, readonly Room[]>> = {
   jose: ['gateway'],
   '@hono/node-server': ['server'],
   '@lydell/node-pty': ['process'],
+  oauth4webapi: ['gateway'],
   picomatch: ['program', 'config'],
   pg: ['gateway'],
   pino: ['log'],

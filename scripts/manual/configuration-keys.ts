@@ -218,6 +218,7 @@ const otherDefaults: Readonly<Record<string, string>> = {
   'gateway.limits': 'the limits of the top level',
   'connectors.env': 'none',
   'connectors.envFile': 'none',
+  'connectors.auth': 'none',
   'connectors.headers': 'none',
   'connectors.authType': 'what gateway.access says',
   'connectors.scopes': 'none',

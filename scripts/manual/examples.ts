@@ -88,6 +88,7 @@ export const otherExamples: Readonly<Record<string, string>> = {
   'connectors.authType': 'API_KEY',
   'connectors.scopes': 'files:read',
   'connectors.toolScopes': '{ "write_*": files:write }',
+  'connectors.auth': 'oauth',
   // biome-ignore lint/suspicious/noTemplateCurlyInString: this is how a person writes it.
   'connectors.headers': '{ Authorization: "Bearer ${env:TOKEN}" }',
   'connectors.type': 'sse',

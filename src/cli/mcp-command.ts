@@ -1,5 +1,6 @@
 /** What the commands of `mcp-proxy` share. */
 import type { Command } from 'commander'
+import type { ConnectorConfiguration } from '../config/connector-configuration.ts'
 import { findConfigurationFile } from '../config/find-file.ts'
 import type { LoadedConnectors } from '../config/load-connectors.ts'
 import { exitCode, Failure } from '../os/failure.ts'
@@ -44,4 +45,15 @@ function foundFile(): string | undefined {
   const { file, passedOver } = findConfigurationFile()
   for (const why of passedOver) process.stderr.write(`mcp-proxy: ${oneLine(why)}\n`)
   return file
+}
+
+/** The connector that a person has named, enabled or not. @throws Failure (64) */
+export function connectorIn({ connectors, file }: LoadedConnectors, id: string): ConnectorConfiguration {
+  const found = connectors.find((connector) => connector.id === id || connector.name === id)
+  if (found !== undefined) return { ...found, enabled: true }
+  const known = connectors.map((connector) => connector.id).join(', ') || 'none'
+  throw new Failure(
+    `there is no connector "${oneLine(id)}" in ${oneLine(file)}; it has ${known}`,
+    exitCode.usage,
+  )
 }

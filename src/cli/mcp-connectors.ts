@@ -1,12 +1,11 @@
 /** Commands of `mcp-proxy` about connectors and their tools: call, test, tools, config. */
 import type { ConnectorConfiguration } from '../config/connector-configuration.ts'
-import type { LoadedConnectors } from '../config/load-connectors.ts'
 import type { Parsed } from '../config/values.ts'
 import { exitCode, Failure } from '../os/failure.ts'
 import { oneLine, printable } from '../os/printable.ts'
 import { readersDirectory } from '../record/usual-directories.ts'
 import { argument, filled, type Program } from './command.ts'
-import { connectorsOf, gatewayCommand } from './mcp-command.ts'
+import { connectorIn, connectorsOf, gatewayCommand } from './mcp-command.ts'
 
 interface Options {
   readonly config?: string
@@ -42,7 +41,7 @@ const call: Program = {
     .option('-j, --json', 'print the whole result'),
   run: async (id: string, tool: string, options: Options & { args?: object }) => {
     const { openOwnClient } = await import('../gateway/own-client.ts')
-    const connector = one(await connectorsOf(options.config), id)
+    const connector = connectorIn(await connectorsOf(options.config), id)
     const client = await openOwnClient({
       stateDirectory: readersDirectory(options.stateDir),
       connectors: [connector],
@@ -70,7 +69,7 @@ const test: Program = {
     .option('--config <FILE>', 'configuration file, or that of an MCP client', filled),
   run: async (id: string, options: Options) => {
     const { openOwnClient } = await import('../gateway/own-client.ts')
-    const connector = one(await connectorsOf(options.config), id)
+    const connector = connectorIn(await connectorsOf(options.config), id)
     const began = performance.now()
     const client = await openOwnClient({
       stateDirectory: readersDirectory(options.stateDir),
@@ -165,17 +164,10 @@ function maskedTransport(transport: ConnectorConfiguration['transport']): object
     )
   if (transport.kind === 'stdio') return { ...transport, env: mask(transport.env) }
   const url = transport.url.replace(/\?.*$/, '?[redacted]').replace(/\/\/[^/@]*@/, '//[redacted]@')
-  return { ...transport, url, headers: mask(transport.headers) }
-}
-
-function one({ connectors, file }: LoadedConnectors, id: string): ConnectorConfiguration {
-  const found = connectors.find((connector) => connector.id === id || connector.name === id)
-  if (found !== undefined) return { ...found, enabled: true }
-  const known = connectors.map((connector) => connector.id).join(', ') || 'none'
-  throw new Failure(
-    `there is no connector "${oneLine(id)}" in ${oneLine(file)}; it has ${known}`,
-    exitCode.usage,
-  )
+  const { auth, ...shown } = transport
+  const secret = auth?.clientSecret === undefined ? {} : mask({ clientSecret: auth.clientSecret })
+  const login = auth === undefined ? {} : { auth: { ...auth, ...secret } }
+  return { ...shown, url, headers: mask(transport.headers), ...login }
 }
 
 function failed(error: unknown): Failure {

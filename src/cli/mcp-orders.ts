@@ -54,6 +54,16 @@ export const retryProgram: Program = {
   },
 }
 
+/** Has the gateway that runs, if one does, try a connector now. @returns whether it does. */
+export async function retryIfRunning(directory: string, connector: string): Promise<boolean> {
+  try {
+    await ask(directory, 'retry', { connectors: [connector] })
+    return true
+  } catch {
+    return false
+  }
+}
+
 async function ask(
   directory: string,
   order: string,

@@ -8,6 +8,7 @@ import { gatewayCommand } from './mcp-command.ts'
 import { connectorPrograms } from './mcp-connectors.ts'
 import { gatewayDoctorProgram } from './mcp-doctor.ts'
 import { gatewayKeyProgram } from './mcp-keys.ts'
+import { loginPrograms } from './mcp-login.ts'
 import { reloadProgram, retryProgram } from './mcp-orders.ts'
 import { startProgram } from './mcp-start.ts'
 import { verifyProgram } from './mcp-verify.ts'
@@ -41,6 +42,7 @@ Examples:
   mcp-proxy tools --count                                what all tools cost a client
   mcp-proxy doctor                                       what is wrong, and what to type next
   mcp-proxy verify                                       ask the gateway over HTTP, as its clients do
+  mcp-proxy login docs                                   log in at a server that wants OAuth
   mcp-proxy key create laptop --connectors echo,time
 
 Manual: man mcp-proxy`,
@@ -109,6 +111,7 @@ const commands = [
   reloadProgram,
   retryProgram,
   ...connectorPrograms,
+  ...loginPrograms,
   gatewayKeyProgram,
   gatewayDoctorProgram,
   verifyProgram,

@@ -196,7 +196,7 @@ export function accessProblems(
 }
 
 /** A URL of https, or of this machine, or one with references that are not resolved yet. */
-function parseUrl(value: string): Parsed<string> {
+export function parseUrl(value: string): Parsed<string> {
   const isOwn = URL.canParse(value) && isLoopback(new URL(value).hostname.replaceAll(/[[\]]/g, ''))
   const isPlain = value.startsWith('http://') && (isOwn || value.startsWith('http://localhost'))
   const hasRest = /[?#]/.test(value)

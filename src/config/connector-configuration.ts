@@ -17,7 +17,24 @@ export type ConnectorTransport =
       readonly kind: 'http' | 'sse'
       readonly url: string
       readonly headers: Readonly<Record<string, string>>
+      /** How the gateway logs in there; undefined = it does not. */
+      readonly auth?: UpstreamAuth
     }
+
+/** How the gateway gets tokens of OAuth for a server that wants some. Texts may hold references. */
+export interface UpstreamAuth {
+  /** `authorization_code`: a person logs in once. `client_credentials`: the gateway does by itself. */
+  readonly grant: (typeof upstreamGrants)[number]
+  /** Undefined = the gateway registers itself (RFC 7591). A URL is that of a client ID metadata document. */
+  readonly clientId: string | undefined
+  readonly clientSecret: string | undefined
+  /** Asked for; empty = what the server says that it needs. */
+  readonly scopes: readonly string[]
+  /** Undefined = the one that the server names. */
+  readonly issuer: string | undefined
+}
+
+export const upstreamGrants = ['authorization_code', 'client_credentials'] as const
 
 /** Which tools and prompts are offered. Names as the server has them, `*` for any characters; no `allow` = all. */
 export interface ToolRules {

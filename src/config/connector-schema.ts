@@ -1,15 +1,17 @@
 /** What `connectors:` may say in a configuration file, and the configuration that comes of it. Loaded with the schema of the file. */
 import path from 'node:path'
 import type { z as Zod } from 'zod'
-import { authType, scope } from './access-schema.ts'
+import { authType, parseUrl, scope } from './access-schema.ts'
 import {
   type ConnectorConfiguration,
   connectorDefaults,
   connectorIdOf,
   type ToolOffer,
+  type UpstreamAuth,
+  upstreamGrants,
 } from './connector-configuration.ts'
 import type { Problem } from './problems.ts'
-import { count, duration, oneOrMore } from './schema-parts.ts'
+import { count, duration, oneOrMore, text } from './schema-parts.ts'
 import { type RestartEntry, restart, restartPolicy } from './unit-schema.ts'
 import * as z from './zod.ts'
 
@@ -47,6 +49,27 @@ const tools = z.strictObject({
     .describe('other descriptions, by the name that the server has'),
 })
 
+const auth = z.strictObject({
+  grant: z
+    .enum(upstreamGrants)
+    .optional()
+    .describe(
+      'authorization_code = a person logs in once, by mcp-proxy login; client_credentials = the gateway logs in by itself; default authorization_code',
+    ),
+  clientId: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      'id of this gateway at the issuer, or the URL of a client ID metadata document; default: the gateway registers itself',
+    ),
+  clientSecret: z.string().min(1).optional().describe('the secret that goes with clientId'),
+  scopes: oneOrMore(scope).optional().describe('scopes to ask for; default: what the server says it needs'),
+  issuer: text(parseUrl)
+    .optional()
+    .describe('URL of the issuer of tokens; default: the one that the server names'),
+})
+
 export const connector = z.strictObject({
   command: z
     .union([z.string().min(1), z.array(word).min(1)])
@@ -70,6 +93,10 @@ export const connector = z.strictObject({
     .record(z.string(), variable)
     .optional()
     .describe('HTTP headers to send to it, such as Authorization'),
+  auth: z
+    .union([z.literal('oauth'), auth])
+    .optional()
+    .describe('oauth, or keys below it: the gateway logs in at the server with OAuth; see mcp-proxy login'),
   type: z
     .enum(transportNames)
     .optional()
@@ -115,6 +142,7 @@ export const connectors = z.record(z.string(), connector)
 
 export const connectorKeys: Readonly<Record<string, readonly string[]>> = {
   tools: Object.keys(tools.shape),
+  auth: Object.keys(auth.shape),
 }
 
 export type ConnectorEntry = Zod.output<typeof connector>
@@ -153,7 +181,8 @@ function toolOffer(given: Zod.output<typeof tools>): ToolOffer {
 function transportOf(entry: ConnectorEntry, folder: string): ConnectorConfiguration['transport'] {
   const { url, headers = {}, command, args = [] } = entry
   if (url !== undefined && command === undefined) {
-    return { kind: entry.type === 'sse' ? 'sse' : 'http', url, headers }
+    const login = entry.auth === undefined ? {} : { auth: upstreamAuth(entry.auth) }
+    return { kind: entry.type === 'sse' ? 'sse' : 'http', url, headers, ...login }
   }
   const [program = '', ...words] = typeof command === 'string' ? [command] : (command ?? [])
   return {
@@ -163,6 +192,17 @@ function transportOf(entry: ConnectorEntry, folder: string): ConnectorConfigurat
     env: entry.env ?? {},
     envFile: (entry.envFile ?? []).map((file) => path.resolve(folder, file)),
   }
+}
+
+function upstreamAuth(given: NonNullable<ConnectorEntry['auth']>): UpstreamAuth {
+  const {
+    grant = 'authorization_code',
+    clientId,
+    clientSecret,
+    scopes = [],
+    issuer,
+  } = given === 'oauth' ? {} : given
+  return { grant, clientId, clientSecret, scopes, issuer }
 }
 
 /** What is wrong with connectors beside the form of their entries. @param place of the entries in the file. */
@@ -183,6 +223,14 @@ export function connectorProblems(
     if (entry.command !== undefined && entry.url !== undefined)
       return at('it has command and url; keep one of them')
     if (entry.command === undefined && entry.url === undefined) return at('it needs command, or url')
+    if (entry.auth !== undefined) {
+      const { url, headers = {}, auth: login } = entry
+      if (url === undefined) return at('auth goes with url alone')
+      if (Object.keys(headers).some((one) => one.toLowerCase() === 'authorization'))
+        return at('it has auth and a header Authorization; keep one of them')
+      if (login !== 'oauth' && login.clientSecret !== undefined && login.clientId === undefined)
+        return at('clientSecret needs clientId')
+    }
     const isStdio = entry.type === 'stdio'
     if (entry.type !== undefined && isStdio !== (entry.command !== undefined)) {
       return at(`type ${entry.type} does not go with ${entry.command === undefined ? 'url' : 'command'}`)

@@ -4,6 +4,7 @@ import type { Log } from '../log/index.ts'
 import { ClientRoster } from './client-roster.ts'
 import { changeNotifications, Directory, type OfferedPart } from './directory.ts'
 import { Figures } from './figures.ts'
+import { Logins } from './login/index.ts'
 import { ParkedCalls } from './parked-calls.ts'
 import type { Principal } from './principal.ts'
 import type { Message } from './protocol/message.ts'
@@ -22,6 +23,8 @@ export interface GatewayCoreOptions {
   /** Those that are served, in the order of the configuration. */
   readonly connectors: readonly ConnectorConfiguration[]
   readonly log: Log
+  /** Where the gateway keeps its logins at servers. */
+  readonly stateDirectory: string
   /** The owner's clients find tools before they call them. */
   readonly isLazy?: boolean
   /** ms that the start of one server may take. */
@@ -75,6 +78,7 @@ export class GatewayCore implements SessionSurroundings {
   constructor({
     connectors,
     log,
+    stateDirectory,
     startTimeoutMs,
     isLazy = false,
     cleared = Promise.resolve(),
@@ -85,10 +89,12 @@ export class GatewayCore implements SessionSurroundings {
     this.log = log
     this.requests = new RequestLog(log)
     const slots = new StartSlots()
+    const logins = new Logins(stateDirectory)
     this.#upstreamOf = (connector) =>
       new Upstream(connector, {
         log,
         slots,
+        loginFor: (connector) => logins.of(connector),
         startTimeoutMs,
         cleared,
         remembered: (connector) => remembered?.of(connector),

@@ -56,7 +56,7 @@ export async function openOwnClient(options: OwnClientOptions): Promise<OwnClien
   }
   const core = isOfRunning
     ? undefined
-    : new GatewayCore({ connectors, log: plainLog(() => {}), startTimeoutMs })
+    : new GatewayCore({ connectors, log: plainLog(() => {}), stateDirectory, startTimeoutMs })
   const directory = core?.directoryFor(null)
   if (core !== undefined && directory !== undefined) {
     const session = (unsolicited: (text: string) => boolean) => core.newSession(owner, directory, unsolicited)

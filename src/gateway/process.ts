@@ -91,6 +91,7 @@ export class GatewayProcess {
     this.#core = new GatewayCore({
       connectors,
       log: this.#log,
+      stateDirectory,
       startTimeoutMs,
       isLazy,
       cleared: this.#clear(),

@@ -67,6 +67,9 @@ export const fileNames = {
   gatewayClients: 'mcp-proxy-clients.sock',
   gatewayKeys: 'mcp_proxy_keys.json',
   gatewayFirstKey: 'mcp_proxy_key',
+  /** Its login at one server, and the lock that goes with it. */
+  gatewayLogin: (server: string) => `mcp_proxy_login_${server}.json`,
+  gatewayLoginLock: (server: string) => `mcp_proxy_login_${server}.lock`,
 } as const
 
 /**

@@ -100,7 +100,7 @@ function textOf(state: GatewayState, shown: ShownState, { colour }: Looks, now: 
   ]
   const widest = Math.max(12, ...connectors.map(({ id }) => id.length))
   for (const { id, toolCount, state: of, error, ...life } of connectors) {
-    const isUnwell = of === 'error' || (of === 'ready' && !life.healthy)
+    const isUnwell = of === 'error' || of === 'awaiting-auth' || (of === 'ready' && !life.healthy)
     const sign = isUnwell ? red : of === 'ready' ? green : grey
     const count = `${String(toolCount).padStart(3)} tools`
     const words = of === 'ready' ? '' : ` (${of})`

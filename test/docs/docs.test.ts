@@ -216,7 +216,7 @@ describe('documentation', () => {
       }
       if (first === 'connectors' && rest.length > 0) {
         const [key = ''] = rest
-        const isRemote = ['url', 'headers', 'type'].includes(key)
+        const isRemote = ['url', 'headers', 'auth', 'type'].includes(key)
         const beside = isRemote ? 'url: "http://localhost:1/sse"' : 'command: [uvx, x]'
         const isAlone = key === 'url' || key === 'command'
         await accepted(`connectors:\n  time: { ${isAlone ? '' : `${beside}, `}${key}: ${example} }\n`)
@@ -309,7 +309,7 @@ describe('documentation', () => {
     for (const name of Object.values(fileNames)) {
       const file =
         typeof name === 'string' ? name : (name as (...parts: string[]) => string)('6274', 'stdout')
-      const shown = file.replace(/(alert|program)_6274/, '$1_NAME')
+      const shown = file.replace(/(alert|program|login)_6274/, '$1_NAME')
       assert.ok(page.includes(`\`${shown}\``), shown)
     }
   })

@@ -2,6 +2,7 @@ import { createRemoteJWKSet, type JWTVerifyGetKey } from 'jose'
 import { monotonicMs } from '../../os/clock.ts'
 import { errorText } from '../../os/failure.ts'
 import { isLoopback } from '../../os/interfaces.ts'
+import { documentPlaces } from './document-places.ts'
 
 /** What an issuer says of itself (RFC 8414, OpenID Connect Discovery). */
 export type IssuerDocument = Readonly<Record<string, unknown>> & { readonly jwks_uri: string }
@@ -50,7 +51,7 @@ export class Issuer {
 
   async #read(): Promise<IssuerDocument> {
     const problems: string[] = []
-    for (const place of placesOf(this.url)) {
+    for (const place of documentPlaces(this.url)) {
       try {
         const document = await read(place, this.url)
         if (document.jwks_uri !== this.#document?.jwks_uri) this.#keys = undefined
@@ -65,20 +66,6 @@ export class Issuer {
     if (this.#document !== undefined) return this.#document
     throw new IssuerUnavailable(problems.join('; '))
   }
-}
-
-/** Where an issuer may have its document: RFC 8414 puts the path of the issuer last, OpenID Connect first. */
-function placesOf(issuer: string): readonly string[] {
-  const { origin, pathname } = new URL(issuer)
-  const path = pathname.replace(/\/$/, '')
-  const wellKnown = `${origin}/.well-known`
-  return [
-    ...new Set([
-      `${origin}${path}/.well-known/openid-configuration`,
-      `${wellKnown}/oauth-authorization-server${path}`,
-      `${wellKnown}/openid-configuration${path}`,
-    ]),
-  ]
 }
 
 async function read(place: string, issuer: string): Promise<IssuerDocument> {

@@ -7,6 +7,7 @@ import type { Message } from '../protocol/message.ts'
 import type { Era } from '../protocol/revisions.ts'
 import type { CallingClient, ClientAnswer } from './call.ts'
 import type { Connection } from './connection.ts'
+import type { UpstreamLogin } from './credentials.ts'
 import { Slot, sharedSession, UpstreamDown } from './slot.ts'
 import { started } from './start.ts'
 import type { StartSlots } from './start-slots.ts'
@@ -16,6 +17,8 @@ export interface ConnectionsOptions {
   readonly connector: () => ConnectorConfiguration
   readonly log: Log
   readonly slots: StartSlots
+  /** What is shown to its server; undefined = nothing. @throws MissingVariable */
+  readonly loginFor: (connector: ConnectorConfiguration) => UpstreamLogin | undefined
   /** ms that a start may take, from its own turn on. */
   readonly startTimeoutMs: number
   /** Nothing is started before it is settled. */
@@ -59,6 +62,7 @@ export class Connections {
   #idle: NodeJS.Timeout | undefined
   #era: Era | undefined
   #problem: string | undefined
+  #login: UpstreamLogin | undefined
   #isLeft = false
   /** Of the last start that failed. */
   #lastTried: Connection | undefined
@@ -70,6 +74,11 @@ export class Connections {
   /** Why it does not work; undefined = it does, or has not been tried. */
   get problem(): string | undefined {
     return this.#problem
+  }
+
+  /** It does not work because nobody has logged in. */
+  get isLoginNeeded(): boolean {
+    return this.#login?.isNeeded === true
   }
 
   get inFlight(): number {
@@ -176,10 +185,12 @@ export class Connections {
   }
 
   /** One start: at most as many as the machine has cores are under way, and its time counts from here. */
-  #start(key: string, slot: Slot): Promise<Connection> {
-    const { connector, startTimeoutMs, over, notified, asked } = this.#options
-    return started({
+  async #start(key: string, slot: Slot): Promise<Connection> {
+    const { connector, loginFor, startTimeoutMs, over, notified, asked } = this.#options
+    this.#login = loginFor(connector())
+    return await started({
       connector: connector(),
+      credentials: this.#login,
       session: key,
       known: this.#era,
       timeoutMs: startTimeoutMs,
@@ -211,6 +222,7 @@ export class Connections {
     const { id, restart } = this.#options.connector()
     // The server may have had words for it itself.
     const why = redactPatterns(reason)
+    if (this.isLoginNeeded) return this.#awaitLogin(why)
     const said = connection?.wireFacts().lastLines.slice(-keptLines).map(redactPatterns) ?? []
     const waitMs = slot.restarts.failed(restart, why, said)
     this.#problem = why
@@ -223,6 +235,14 @@ export class Connections {
     this.#options.log[waitMs === 0 ? 'warn' : 'error']({ unit: id }, line)
     this.#options.failed()
     if (key === sharedSession) this.#retryAfter(slot, waitMs)
+  }
+
+  /** Another try before a person has logged in is of no use; who asks meanwhile is told at once. */
+  #awaitLogin(why: string): void {
+    const { id } = this.#options.connector()
+    if (why !== this.#problem) this.#options.log.warn({ unit: id }, `Connector '${id}' waits: ${why}`)
+    this.#problem = why
+    this.#options.failed()
   }
 
   /** What a call is told that cannot be taken: why it is down, and when it is tried again. */

@@ -5,6 +5,7 @@ import {
   type IncomingMessage,
 } from 'node:http'
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
+import type { Credentials } from './credentials.ts'
 
 /** ms in which a server must accept a connection. */
 const connectWithinMs = 30_000
@@ -20,19 +21,78 @@ export interface Sending {
   readonly failed: (problem: Error) => void
 }
 
+/** Where a server is, and what it is shown. */
+export interface HttpPlace {
+  readonly url: string
+  readonly headers: Readonly<Record<string, string>>
+  /** Undefined = nothing besides the headers. */
+  readonly credentials: Credentials | undefined
+}
+
+/** A request that was sent, or is about to be. */
+export interface UnderWay {
+  /** It is given up: `failed` is told why, unless it was answered. */
+  destroy(why?: Error): void
+}
+
 /** The HTTP client of one server: connections are kept, and a stream may be silent for as long as it likes. */
 export class HttpExchange {
   readonly #url: URL
   readonly #agent: HttpAgent
+  readonly #credentials: Credentials | undefined
 
-  constructor(url: URL) {
+  /** @param credentials shown with each request; undefined = none. */
+  constructor(url: URL, credentials?: Credentials) {
     this.#url = url
+    this.#credentials = credentials
     const options = { keepAlive: true, maxSockets: mostSockets }
     this.#agent = url.protocol === 'https:' ? new HttpsAgent(options) : new HttpAgent(options)
   }
 
   /** @param url another place of the same server. */
-  send({ method, headers, body, answered, failed }: Sending, url = this.#url): ClientRequest {
+  send(sending: Sending, url = this.#url): UnderWay {
+    return this.#credentials === undefined
+      ? this.#send(sending, url)
+      : this.#sendWith(this.#credentials, sending, url)
+  }
+
+  /** What the server refuses for its token alone was not done: it is sent once more with another one. */
+  #sendWith(credentials: Credentials, sending: Sending, url: URL): UnderWay {
+    const { headers, answered, failed } = sending
+    let request: ClientRequest | undefined
+    let hasFailed = false
+    const failedOnce = (problem: Error) => {
+      if (!hasFailed) failed(problem)
+      hasFailed = true
+    }
+    const sendAs = (authorization: string, isLast: boolean) => {
+      if (hasFailed) return
+      request = this.#send(
+        {
+          ...sending,
+          headers: { ...headers, authorization },
+          failed: failedOnce,
+          answered: (response) => {
+            const challenge = response.headers['www-authenticate'] ?? ''
+            if (isLast || !isRefusal(response.statusCode, challenge)) return answered(response)
+            response.resume()
+            request = undefined
+            credentials.refused(authorization, challenge).then((other) => sendAs(other, true), failedOnce)
+          },
+        },
+        url,
+      )
+    }
+    credentials.authorization().then((authorization) => sendAs(authorization, false), failedOnce)
+    return {
+      destroy: (why) => {
+        if (request === undefined) failedOnce(why ?? new Error('it was given up'))
+        request?.destroy(why)
+      },
+    }
+  }
+
+  #send({ method, headers, body, answered, failed }: Sending, url: URL): ClientRequest {
     const make = url.protocol === 'https:' ? httpsRequest : httpRequest
     const length = body === undefined ? {} : { 'content-length': String(Buffer.byteLength(body)) }
     let isAnswered = false
@@ -61,6 +121,10 @@ export class HttpExchange {
   close(): void {
     this.#agent.destroy()
   }
+}
+
+function isRefusal(status: number | undefined, challenge: string): boolean {
+  return status === 401 || (status === 403 && challenge.includes('insufficient_scope'))
 }
 
 /** The whole body of an answer; it is given up when it is longer than it may be. */

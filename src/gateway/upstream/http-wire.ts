@@ -1,11 +1,12 @@
-import type { ClientRequest, IncomingMessage } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import { setTimeout as after } from 'node:timers/promises'
 import { errorCode, errorText as wordsOf } from '../../os/failure.ts'
 import { errorText, RpcError, rpcCode } from '../protocol/errors.ts'
 import { idOf, messageText, readMessage } from '../protocol/message.ts'
 import { modernRevision } from '../protocol/revisions.ts'
+import { CredentialProblem } from './credentials.ts'
 import { EventReader } from './event-reader.ts'
-import { bodyOf, HttpExchange } from './http-exchange.ts'
+import { bodyOf, HttpExchange, type HttpPlace, type UnderWay } from './http-exchange.ts'
 import { longestMessage } from './limits.ts'
 import { isDoubtful, knewSession } from './session-doubt.ts'
 import { type Sent, SessionLost, type Wire, type WireEvents, type WireFacts } from './wire.ts'
@@ -39,27 +40,29 @@ interface StreamEnd {
 }
 
 /** A server that is reached by Streamable HTTP, in either generation. */
-export function httpWire(url: string, headers: Readonly<Record<string, string>>, events: WireEvents): Wire {
-  return new HttpWire(url, headers, events)
+export function httpWire(place: HttpPlace, events: WireEvents): Wire {
+  return new HttpWire(place, events)
 }
 
 class HttpWire implements Wire {
   readonly #exchange: HttpExchange
   readonly #headers: Readonly<Record<string, string>>
   readonly #events: WireEvents
-  readonly #open = new Map<number, ClientRequest>()
+  readonly #takesLogin: boolean
+  readonly #open = new Map<number, UnderWay>()
   /** Of these, those that the server has begun to answer. */
   readonly #begun = new Set<number>()
   #revision: string | undefined
   #session: string | undefined
-  #stream: ClientRequest | undefined
+  #stream: UnderWay | undefined
   #reopening: NodeJS.Timeout | undefined
   #pauseMs = reopenMs.first
   readonly #ending = new AbortController()
   #isOver = false
 
-  constructor(url: string, headers: Readonly<Record<string, string>>, events: WireEvents) {
-    this.#exchange = new HttpExchange(new URL(url))
+  constructor({ url, headers, credentials }: HttpPlace, events: WireEvents) {
+    this.#exchange = new HttpExchange(new URL(url), credentials)
+    this.#takesLogin = credentials !== undefined
     this.#headers = headers
     this.#events = events
   }
@@ -78,6 +81,7 @@ class HttpWire implements Wire {
       answered: (response) => void this.#answered(response, sent),
       failed: (problem) => {
         // Nobody is there: what was sent has reached nobody, and the next start waits until somebody is.
+        if (isLoginNeeded(problem)) return this.#over(problem)
         if (nobodyThere.includes(errorCode(problem) ?? ''))
           return this.#over(new SessionLost(unreachable(problem).message))
         if (id !== undefined && this.#open.delete(id)) this.#events.unanswered(id, unreachable(problem))
@@ -241,7 +245,7 @@ class HttpWire implements Wire {
     if (status >= 500) return this.#events.unanswered(id, new Error(`it answers with HTTP ${status}`))
     const what =
       status === 401 || status === 403
-        ? `it refuses access (HTTP ${status})`
+        ? `it refuses access (HTTP ${status})${this.#takesLogin || status === 403 ? '' : '; where it takes OAuth, write auth: oauth'}`
         : `it answers with HTTP ${status}`
     this.#events.message(errorText(String(id), new RpcError(rpcCode.invalidRequest, what)), id)
   }
@@ -288,7 +292,7 @@ class HttpWire implements Wire {
         // 405: it has none.
         if (status !== 405) again()
       },
-      failed: () => again({ lastId: lastEvent }),
+      failed: (problem) => (isLoginNeeded(problem) ? this.#over(problem) : again({ lastId: lastEvent })),
     })
   }
 
@@ -356,6 +360,11 @@ function encoded(value: string): string {
   return isSafe ? value : `=?base64?${Buffer.from(value).toString('base64')}?=`
 }
 
+function isLoginNeeded(problem: Error): boolean {
+  return problem instanceof CredentialProblem && problem.kind === 'login'
+}
+
 function unreachable(problem: unknown): Error {
+  if (problem instanceof CredentialProblem) return problem
   return new Error(`it cannot be reached: ${wordsOf(problem)}`)
 }

@@ -18,6 +18,7 @@ import type { CallingClient, ClientAnswer } from './call.ts'
 import { CallHealth } from './call-health.ts'
 import type { Connection } from './connection.ts'
 import { Connections } from './connections.ts'
+import type { UpstreamLogin } from './credentials.ts'
 import { Following } from './following.ts'
 import type { ServerFacts } from './handshake.ts'
 import { KeptOffering, listsOf } from './kept-offering.ts'
@@ -32,13 +33,16 @@ import type { WireFacts } from './wire.ts'
  * - `ready`: it runs and has told what it offers.
  * - `idle`: it does not run, and is started when it is asked; what it offers is known.
  * - `error`: it could not be started, or has died.
+ * - `awaiting-auth`: it wants a login of the gateway, and a person must log in first.
  * - `disabled`: its configuration says so.
  */
-export type UpstreamState = 'pending' | 'ready' | 'idle' | 'error' | 'disabled'
+export type UpstreamState = 'pending' | 'ready' | 'idle' | 'error' | 'awaiting-auth' | 'disabled'
 
 export interface UpstreamSurroundings {
   readonly log: Log
   readonly slots: StartSlots
+  /** What the gateway shows to the server of a connector; undefined = nothing. @throws MissingVariable */
+  readonly loginFor: (connector: ConnectorConfiguration) => UpstreamLogin | undefined
   /** ms that a start may take, from its own turn on. */
   readonly startTimeoutMs: number
   /** Servers are started when it is settled. */
@@ -102,11 +106,12 @@ export class Upstream {
 
   /** The way to the server that is configured now. @param after settles when it may be started. */
   #connect(after: Promise<unknown>): Connections {
-    const { log, slots, startTimeoutMs } = this.#around
+    const { log, slots, startTimeoutMs, loginFor } = this.#around
     const connections: Connections = new Connections({
       connector: () => this.connector,
       log,
       slots,
+      loginFor,
       startTimeoutMs,
       after,
       over: this.#over.signal,
@@ -144,14 +149,14 @@ export class Upstream {
 
   get state(): UpstreamState {
     if (!this.connector.enabled) return 'disabled'
-    if (this.problem !== undefined) return 'error'
+    if (this.problem !== undefined) return this.#connections.isLoginNeeded ? 'awaiting-auth' : 'error'
     if (!this.isKnown) return 'pending'
     const { connection, opening } = this.#connections.shared
     if (connection !== undefined) return 'ready'
     return opening === undefined ? 'idle' : 'pending'
   }
 
-  /** Why its state is `error`. */
+  /** Why its state is `error` or `awaiting-auth`. */
   get problem(): string | undefined {
     return this.#connections.problem
   }

@@ -1,7 +1,8 @@
-import type { ClientRequest, IncomingMessage } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import { errorText as wordsOf } from '../../os/failure.ts'
+import { CredentialProblem } from './credentials.ts'
 import { EventReader } from './event-reader.ts'
-import { HttpExchange } from './http-exchange.ts'
+import { HttpExchange, type HttpPlace, type UnderWay } from './http-exchange.ts'
 import { longestMessage } from './limits.ts'
 import type { Sent, Wire, WireEvents, WireFacts } from './wire.ts'
 
@@ -9,8 +10,8 @@ import type { Sent, Wire, WireEvents, WireFacts } from './wire.ts'
  * A server that is reached by HTTP with Server-Sent Events, as revision 2024-11-05 has it: one stream brings everything, its first event names
  * where to send.
  */
-export function sseWire(url: string, headers: Readonly<Record<string, string>>, events: WireEvents): Wire {
-  return new SseWire(url, headers, events)
+export function sseWire(place: HttpPlace, events: WireEvents): Wire {
+  return new SseWire(place, events)
 }
 
 class SseWire implements Wire {
@@ -18,22 +19,22 @@ class SseWire implements Wire {
   readonly #url: URL
   readonly #headers: Readonly<Record<string, string>>
   readonly #events: WireEvents
-  readonly #stream: ClientRequest
+  readonly #stream: UnderWay
   #endpoint: URL | undefined
   /** What was sent before the server has named the place for it. */
   #waiting: [text: string, sent: Sent][] = []
   #isOver = false
 
-  constructor(url: string, headers: Readonly<Record<string, string>>, events: WireEvents) {
+  constructor({ url, headers, credentials }: HttpPlace, events: WireEvents) {
     this.#url = new URL(url)
     this.#headers = headers
     this.#events = events
-    this.#exchange = new HttpExchange(this.#url)
+    this.#exchange = new HttpExchange(this.#url, credentials)
     this.#stream = this.#exchange.send({
       method: 'GET',
       headers: { ...headers, accept: 'text/event-stream' },
       answered: (response) => this.#opened(response),
-      failed: (problem) => this.#over(new Error(`it cannot be reached: ${wordsOf(problem)}`)),
+      failed: (problem) => this.#over(unreachable(problem)),
     })
   }
 
@@ -81,7 +82,7 @@ class SseWire implements Wire {
           const status = response.statusCode ?? 0
           if (status >= 400) unanswered(new Error(`it answers with HTTP ${status}`))
         },
-        failed: (problem) => unanswered(new Error(`it cannot be reached: ${wordsOf(problem)}`)),
+        failed: (problem) => unanswered(unreachable(problem)),
       },
       this.#endpoint,
     )
@@ -108,4 +109,10 @@ class SseWire implements Wire {
   facts(): WireFacts {
     return { pid: null, junkLines: 0, lastLines: [] }
   }
+}
+
+function unreachable(problem: Error): Error {
+  return problem instanceof CredentialProblem
+    ? problem
+    : new Error(`it cannot be reached: ${wordsOf(problem)}`)
 }

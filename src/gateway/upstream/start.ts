@@ -3,6 +3,8 @@ import { withVariables } from '../../config/variables.ts'
 import type { Era } from '../protocol/revisions.ts'
 import type { CallingClient } from './call.ts'
 import { Connection, type ConnectionEvents, ConnectionLost } from './connection.ts'
+import type { Credentials } from './credentials.ts'
+import type { HttpPlace } from './http-exchange.ts'
 import { httpWire } from './http-wire.ts'
 import { markOf } from './leftovers.ts'
 import { sseWire } from './sse-wire.ts'
@@ -11,6 +13,8 @@ import type { Wire, WireEvents } from './wire.ts'
 
 export interface Start {
   readonly connector: ConnectorConfiguration
+  /** Shown to its server; undefined = nothing. */
+  readonly credentials: Credentials | undefined
   /** Whose connection it is to be, as its processes carry it. */
   readonly session: string
   /** The generation that its server spoke last. */
@@ -57,27 +61,21 @@ export async function started(start: Start): Promise<Connection> {
   }
 }
 
-function wireOf({ connector, session }: Start, events: WireEvents): Wire {
+function wireOf({ connector, session, credentials }: Start, events: WireEvents): Wire {
   const { transport } = connector
   switch (transport.kind) {
     case 'stdio':
       return stdioWire(transport, markOf(connector.id, session), events)
     case 'http':
-      return httpWire(...placeOf(transport), events)
+      return httpWire({ ...placeOf(transport), credentials }, events)
     case 'sse':
-      return sseWire(...placeOf(transport), events)
+      return sseWire({ ...placeOf(transport), credentials }, events)
   }
 }
 
 /** @throws MissingVariable */
-function placeOf({
-  url,
-  headers,
-}: {
-  readonly url: string
-  readonly headers: Readonly<Record<string, string>>
-}) {
+function placeOf({ url, headers }: Omit<HttpPlace, 'credentials'>) {
   const resolved = (text: string) => withVariables(text, process.env, process.cwd())
   const own = Object.entries(headers).map(([name, value]) => [name.toLowerCase(), resolved(value)])
-  return [resolved(url), Object.fromEntries(own) as Readonly<Record<string, string>>] as const
+  return { url: resolved(url), headers: Object.fromEntries(own) as HttpPlace['headers'] }
 }

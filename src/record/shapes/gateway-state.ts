@@ -16,7 +16,7 @@ export interface GatewayConnector {
   readonly id: string
   readonly toolCount: number
   readonly healthy: boolean
-  readonly state: 'pending' | 'ready' | 'error' | 'disabled' | 'idle'
+  readonly state: 'pending' | 'ready' | 'error' | 'awaiting-auth' | 'disabled' | 'idle'
   readonly error: string | null
   /** The revision that it speaks; null = not known yet. */
   readonly protocolVersion: string | null
