@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Message } from './protocol/message.ts'
 import type { ClientAnswer, Question } from './upstream/call.ts'
+import { Waiting, type WaitSignal } from './waiting.ts'
 
 /** A question that waits for a client of the newer generation, which answers when it sends its call again. */
 interface Asked {
@@ -27,8 +28,8 @@ export type Progress =
  */
 export class HeldCall {
   readonly #questions = new Map<string, Asked>()
-  readonly #over = new AbortController()
-  #answer: Promise<Message> = Promise.reject(new Error('not begun'))
+  readonly #over = new Waiting()
+  #answer: Promise<Message> = new Promise(() => {})
   #news: (() => void) | undefined
   #failure: (problem: Error) => void = () => {}
   /** Told when its client is asked. */
@@ -38,13 +39,9 @@ export class HeldCall {
   /** Where notifications of the server go now; undefined while the client is away. */
   notify: ((text: string) => void) | undefined
 
-  constructor() {
-    this.#answer.catch(() => {})
-  }
-
   /** Aborted when nobody comes back for the answer. */
-  get signal(): AbortSignal {
-    return this.#over.signal
+  get signal(): WaitSignal {
+    return this.#over
   }
 
   begin(answer: Promise<Message>): void {

@@ -134,7 +134,7 @@ export class Relay {
     const call: Call = {
       message,
       method,
-      ...(relayed.about === undefined ? {} : { about: relayed.about }),
+      about: relayed.about,
       client,
       owner: this.#owner,
       signal,
@@ -220,7 +220,7 @@ export class Relay {
     const call: Call = {
       message,
       method,
-      ...(relayed.about === undefined ? {} : { about: relayed.about }),
+      about: relayed.about,
       client,
       owner: held,
       signal: held.signal,

@@ -101,7 +101,7 @@ export class ServerRequests {
   }
 
   async #toNamed(kind: 'tools' | 'prompts', arrived: Arrived): Promise<string> {
-    const { message, method, own } = arrived
+    const { message, method, client, outlet, own } = arrived
     const name = stringParam(message, 'name')
     if (name === undefined) throw new RpcError(rpcCode.invalidParams, `${method} needs a name`)
     const { requests, roster, figures, relay, tasks, principal, clientName, sessionId } = this.#options
@@ -119,7 +119,8 @@ export class ServerRequests {
         isError = answer.error !== undefined
         if (mayBeTask) tasks.note(answer, { upstream, principal: principal(), session: sessionId })
       }
-      return await relay.take({ ...arrived, upstream, about, answered })
+      // Written out: to spread it takes a twentieth of the time of a call.
+      return await relay.take({ message, method, client, outlet, own, upstream, about, answered })
     } finally {
       figures.called(upstream.id, performance.now() - began, isError)
       // Enough to tell sessions apart. The whole id is a secret: a program that knows it can speak as this client.

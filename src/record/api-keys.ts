@@ -224,13 +224,24 @@ export class ApiKeys {
   }
 }
 
-const keptHashes = new WeakMap<ApiKey, Buffer>()
+interface Parsed {
+  readonly hash: Buffer
+  /** Wall ms. */
+  readonly expiresAt: number
+}
 
-function keptHash(key: ApiKey): Buffer {
-  const known = keptHashes.get(key)
+const allParsed = new WeakMap<ApiKey, Parsed>()
+
+/** What its texts say: a key is looked at again and again. */
+function parsed(key: ApiKey): Parsed {
+  const known = allParsed.get(key)
   if (known !== undefined) return known
-  const made = Buffer.from(key.hash, 'hex')
-  keptHashes.set(key, made)
+  const { hash, expiresAt } = key
+  const made = {
+    hash: Buffer.from(hash, 'hex'),
+    expiresAt: expiresAt === null ? Number.POSITIVE_INFINITY : Date.parse(expiresAt),
+  }
+  allParsed.set(key, made)
   return made
 }
 
@@ -257,13 +268,13 @@ export function publicIdOf(secret: string): string | undefined {
 
 /** Whose key this is. Takes as long for a wrong secret as for an unknown id. @param known the key of its id; undefined = there is none. */
 export function judgeKey(secret: string, known: ApiKey | undefined): KeyJudgement {
-  const isSame = timingSafeEqual(hashOf(secret), known === undefined ? noHash : keptHash(known))
+  const isSame = timingSafeEqual(hashOf(secret), known === undefined ? noHash : parsed(known).hash)
   if (known === undefined || !isSame) return { kind: 'unknown' }
   return { kind: hasExpired(known) ? 'expired' : 'valid', key: known }
 }
 
-export function hasExpired({ expiresAt }: ApiKey): boolean {
-  return expiresAt !== null && Date.parse(expiresAt) <= Date.now()
+export function hasExpired(key: ApiKey): boolean {
+  return parsed(key).expiresAt <= Date.now()
 }
 
 /** @throws when it is not what `ApiKeys` writes: a key of which anything is in doubt must admit nobody. */

@@ -169,11 +169,16 @@ export function spliced(text: string, edits: readonly Edit[]): string {
   }
   let result = ''
   let from = 0
-  for (const { start, end, by } of [...edits].sort((a, b) => a.start - b.start)) {
+  for (const { start, end, by } of inOrder(edits)) {
     result += text.slice(from, start) + by
     from = end
   }
   return result + text.slice(from)
+}
+
+function inOrder(edits: readonly Edit[]): readonly Edit[] {
+  const isSorted = edits.every(({ start }, index) => index === 0 || (edits[index - 1]?.start ?? 0) <= start)
+  return isSorted ? edits : edits.toSorted((a, b) => a.start - b.start)
 }
 
 /** What changes in an object: members that go, and members that get another value or are added. Values are JSON text. */

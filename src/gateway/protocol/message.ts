@@ -69,7 +69,7 @@ export function idOf({ text, id }: Message): string {
 
 /** The same message under another id. */
 export function withId({ text, id }: Message, by: string): string {
-  return id === undefined ? text : spliced(text, [{ ...id, by }])
+  return id === undefined ? text : spliced(text, [{ start: id.start, end: id.end, by }])
 }
 
 /** On one line, as a stdio connection needs it: in JSON, a line break can stand between values alone. */

@@ -36,7 +36,7 @@ export interface Call {
   readonly message: Message
   readonly method: string
   /** Another value for a parameter: the name of the tool as the server knows it. */
-  readonly about?: { readonly parameter: 'name' | 'uri' | 'taskId'; readonly value: string }
+  readonly about: { readonly parameter: 'name' | 'uri' | 'taskId'; readonly value: string } | undefined
   readonly client: CallingClient
   /** Whose call it is: requests of the server during it are for him. */
   readonly owner: object
