@@ -31,7 +31,8 @@ export function problemsOf(
   const explained = new Set<string>()
   const first = misspelt.map(({ path, keys }) => {
     const said = keys.map((key) => {
-      const meant = meantBy(key) ?? nearest(key, keysAt(path))
+      const known = keysAt(path).filter((one) => one !== key)
+      const meant = meantBy(key) ?? nearest(key, known)
       if (meant === undefined) return `"${key}"`
       explained.add(placeText([...path, meant]))
       return `"${key}" (did you mean ${meant}?)`

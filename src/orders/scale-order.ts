@@ -1,7 +1,7 @@
 /** The order that sets how many copies of a program run. */
 import type { z as Zod } from 'zod'
 import * as z from '../config/zod.ts'
-import type { OrderedMonitor, OrderedUnit, ScalableProgram } from './monitor.ts'
+import type { OrderedMonitor, OrderedRecord, OrderedUnit, ScalableProgram } from './monitor.ts'
 import { nextOrder, nextStatus, type TypedOrder } from './next-step.ts'
 import {
   type Around,
@@ -64,9 +64,15 @@ export const scaleOrder: Order = row({
       unit.order('start', words)
     }
     const gone = known.filter((unit) => !now.has(unit.name))
+    // Another order may have begun them.
+    const begun = known.filter(
+      (unit) => now.has(unit.name) && unit.wantedDown() === undefined && isBegun(unit.record().phase),
+    )
     const until = performance.now() + timeoutMs
     const changes = [
-      ...came.map((unit) => [unit, startedOrRemoved(up(unit.record(), false, monitor), monitor)] as const),
+      ...[...begun, ...came].map(
+        (unit) => [unit, startedOrRemoved(up(unit.record(), false, monitor), monitor)] as const,
+      ),
       ...gone.map((unit) => [unit, down] as const),
     ]
     const results = await Promise.all(
@@ -77,6 +83,10 @@ export const scaleOrder: Order = row({
     return { program: name, before, instances, outcome, remembered, units: results } as const
   },
 })
+
+function isBegun(phase: OrderedRecord['phase']): boolean {
+  return phase === 'unknown' || phase === 'starting'
+}
 
 function scalable(word: string, monitor: OrderedMonitor): ScalableProgram {
   const programs = monitor.scalable()

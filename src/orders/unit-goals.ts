@@ -136,8 +136,9 @@ export function up(before: OrderedRecord, isNew: boolean, monitor: OrderedMonito
         if (before.phase === 'detached' && before.lastCheckAt === record.lastCheckAt) return goingOn
         return isDetached(record)
       case 'down':
-        // One that runs once has done its work since.
-        return record.completed === true && record.memory.generation > before.memory.generation
+        // One that runs once has done its work since, or was doing it when somebody wanted that.
+        return record.completed === true &&
+          (record.memory.generation > before.memory.generation || (!isNew && before.phase !== 'down'))
           ? reached
           : goingOn
       case 'backoff':

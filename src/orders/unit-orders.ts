@@ -166,7 +166,10 @@ function ofRest(order: 'adopt' | 'end', goal: Plan['goal']): Plan {
 function notDetached(unit: OrderedUnit): OrderError | undefined {
   const { name, phase } = unit.record()
   if (phase === 'detached') return undefined
-  const message = `${name} is not detached (${phase}): it has left nothing behind`
+  const message =
+    phase === 'stopping'
+      ? `${name} is not detached any more: it is ending`
+      : `${name} is not detached (${phase}): it has left nothing behind`
   return orderError('not-detached', message, nextStatus(name))
 }
 
@@ -196,9 +199,16 @@ function supervised(unit: OrderedUnit): OrderError | undefined {
 }
 
 function stopped(unit: OrderedUnit): OrderError | undefined {
-  const { name, phase } = unit.record()
-  if (phase !== 'down' && unit.wantedDown() === undefined) return undefined
-  return orderError('stopped', `${name} was stopped by an order`, nextOrder('start', name))
+  const record = unit.record()
+  const { name, phase } = record
+  const isWantedDown = unit.wantedDown() !== undefined
+  if (phase !== 'down' && !isWantedDown) return undefined
+  const why = isWantedDown
+    ? 'was stopped by an order'
+    : record.completed === true
+      ? 'has done its work'
+      : 'does not start by itself'
+  return orderError('stopped', `${name} ${why}`, nextOrder('start', name))
 }
 
 function notRunning(unit: OrderedUnit): OrderError | undefined {
