@@ -24,7 +24,7 @@ const pure = [
   'test/server/mcp/answers.test.ts',
   'test/program/output/{splitter,classes,kept-lines,scan}.test.ts',
   'test/record/{api-keys,parsers,shapes,state-directory}.test.ts',
-  'test/report/{history,inspector-verdict,ports-on-disk,screen-view,status,text}.test.ts',
+  'test/report/{difference,history,inspector-verdict,ports-on-disk,screen-view,status,text}.test.ts',
   'test/docs/rooms.test.ts',
   'test/program/import/{formats,text}.test.ts',
   'test/server/parts.test.ts',

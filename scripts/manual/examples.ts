@@ -62,6 +62,7 @@ export const otherExamples: Readonly<Record<string, string>> = {
   'gateway.strict': 'true',
   'gateway.import': '/home/me/.cursor/mcp.json',
   'gateway.lazy': 'true',
+  'gateway.tap': 'true',
   'gateway.access': '{ cors: https://app.example.com, requests: { ratePerKey: 50 } }',
   'gateway.access.authType': 'API_KEY',
   'gateway.access.oauth': '{ issuer: https://login.example.com/realms/mcp, audience: mcp }',

@@ -26,7 +26,7 @@ export const reloadProgram: Program = {
   ).option('-j, --json', 'print one JSON object'),
   run: async ({ stateDir, json }: { stateDir?: string; json?: boolean }) => {
     const directory = readersDirectory(stateDir)
-    const reload = gatewayReload.read(await ask(directory, 'reload', {}))
+    const reload = gatewayReload.read(await askGateway(directory, 'reload', {}))
     if (reload === undefined)
       throw new Failure('the gateway that runs is of another version', exitCode.unavailable)
     if (json === true) process.stdout.write(`${JSON.stringify(reload)}\n`)
@@ -47,7 +47,7 @@ export const retryProgram: Program = {
   ),
   run: async (connectors: readonly string[], { stateDir }: { stateDir?: string }) => {
     const asked = connectors.length === 0 ? {} : { connectors }
-    const tried = (await ask(readersDirectory(stateDir), 'retry', asked)) as readonly string[] | null
+    const tried = (await askGateway(readersDirectory(stateDir), 'retry', asked)) as readonly string[] | null
     const names = tried?.join(', ') ?? ''
     process.stdout.write(names === '' ? 'no connector waits for its next start\n' : `${oneLine(names)}\n`)
     return exitCode.ok
@@ -57,14 +57,15 @@ export const retryProgram: Program = {
 /** Has the gateway that runs, if one does, try a connector now. @returns whether it does. */
 export async function retryIfRunning(directory: string, connector: string): Promise<boolean> {
   try {
-    await ask(directory, 'retry', { connectors: [connector] })
+    await askGateway(directory, 'retry', { connectors: [connector] })
     return true
   } catch {
     return false
   }
 }
 
-async function ask(
+/** Orders something of the gateway that runs. @throws Failure when none does, or it refuses. */
+export async function askGateway(
   directory: string,
   order: string,
   input: Readonly<Record<string, unknown>>,

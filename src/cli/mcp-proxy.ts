@@ -11,6 +11,7 @@ import { gatewayKeyProgram } from './mcp-keys.ts'
 import { loginPrograms } from './mcp-login.ts'
 import { reloadProgram, retryProgram } from './mcp-orders.ts'
 import { startProgram } from './mcp-start.ts'
+import { tapPrograms } from './mcp-tap.ts'
 import { verifyProgram } from './mcp-verify.ts'
 
 const description = 'Serve many MCP servers ("connectors") as one: over stdin and stdout, or HTTP.'
@@ -40,6 +41,8 @@ Examples:
   mcp-proxy test echo                                    start one connector by itself
   mcp-proxy call echo echo --args '{"message":"test"}'
   mcp-proxy tools --count                                what all tools cost a client
+  mcp-proxy tap --follow --connector echo                messages to and from it, as they come
+  mcp-proxy replay 12                                    call number 12 of these once more
   mcp-proxy doctor                                       what is wrong, and what to type next
   mcp-proxy verify                                       ask the gateway over HTTP, as its clients do
   mcp-proxy login docs                                   log in at a server that wants OAuth
@@ -115,6 +118,7 @@ const commands = [
   gatewayKeyProgram,
   gatewayDoctorProgram,
   verifyProgram,
+  ...tapPrograms,
 ]
 for (const one of commands) command.addCommand(one.command)
 

@@ -118,11 +118,11 @@ async function wantedOf(options: StartOptions): Promise<WantedGateway> {
       '--allow-none works with --http on loopback alone, such as 127.0.0.1:8080',
       exitCode.usage,
     )
-  const { access, lazy } = gateway
+  const { access, lazy, tap } = gateway
   const store = storeOf(options, gateway.store)
   if (options.store !== undefined && http === undefined)
     throw new Failure('--store is about keys, which only --http asks for', exitCode.usage)
-  return { file, connectors, http, strict: options.strict ?? gateway.strict, lazy, access, store }
+  return { file, connectors, http, strict: options.strict ?? gateway.strict, lazy, tap, access, store }
 }
 
 /** The store that is named wins; how long it may be away stands in the configuration alone. */

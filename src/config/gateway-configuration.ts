@@ -15,6 +15,8 @@ export interface GatewayConfiguration {
   readonly strict: boolean
   /** Clients find tools before they call them, instead of having a list of all. */
   readonly lazy: boolean
+  /** Messages between the gateway and its connectors are written to a file, with secrets masked. */
+  readonly tap: boolean
   /** Files of MCP clients whose servers are connectors, too. Absolute. */
   readonly import: readonly string[]
   readonly access: AccessConfiguration
@@ -35,6 +37,7 @@ export const gatewayDefaults: GatewayConfiguration = {
   http: undefined,
   strict: false,
   lazy: false,
+  tap: false,
   import: [],
   access: accessDefaults,
   store: undefined,

@@ -50,6 +50,12 @@ export const gateway = z.strictObject({
     .describe(
       'true = clients are offered find_tools, describe_tool and call_tool instead of every tool; default false',
     ),
+  tap: z
+    .boolean()
+    .optional()
+    .describe(
+      'true = the messages between the gateway and its connectors are written to a file, with secrets masked; default false',
+    ),
   access: access.optional().describe('who may use the gateway over HTTP, and how much'),
   store: store
     .optional()
@@ -84,6 +90,7 @@ export function gatewayConfiguration(
     strict: entry.strict ?? gatewayDefaults.strict,
     import: (entry.import ?? []).map((file) => path.resolve(folder, file)),
     lazy: entry.lazy ?? gatewayDefaults.lazy,
+    tap: entry.tap ?? gatewayDefaults.tap,
     access: accessConfiguration(entry.access),
     store: entry.store && { url: entry.store.url, outageMs: entry.store.outage ?? usualOutageMs },
     kept: {

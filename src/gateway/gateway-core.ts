@@ -12,6 +12,7 @@ import { logLevels } from './protocol/revisions.ts'
 import type { RememberedOfferings } from './remembered-offerings.ts'
 import { RequestLog } from './request-log.ts'
 import { Session, type SessionSurroundings } from './session.ts'
+import type { Tap } from './tap/index.ts'
 import { Tasks } from './tasks.ts'
 import type { ClientAnswer } from './upstream/call.ts'
 import { Upstream } from './upstream/index.ts'
@@ -33,6 +34,8 @@ export interface GatewayCoreOptions {
   readonly cleared?: Promise<void>
   /** What connectors offered when they ran last; missing = nothing is remembered. */
   readonly remembered?: RememberedOfferings
+  /** Missing = nobody can look at the messages. */
+  readonly tap?: Tap
 }
 
 /** What a new configuration has changed, by the ids of connectors. */
@@ -60,6 +63,7 @@ export class GatewayCore implements SessionSurroundings {
   readonly figures = new Figures()
   readonly parked = new ParkedCalls()
   readonly tasks = new Tasks()
+  readonly tap: Tap | undefined
   readonly log: Log
   readonly requests: RequestLog
   readonly #isLazy: boolean
@@ -83,16 +87,19 @@ export class GatewayCore implements SessionSurroundings {
     isLazy = false,
     cleared = Promise.resolve(),
     remembered,
+    tap,
   }: GatewayCoreOptions) {
     this.#isLazy = isLazy
     this.#remembered = remembered
     this.log = log
+    this.tap = tap
     this.requests = new RequestLog(log)
     const slots = new StartSlots()
     const logins = new Logins(stateDirectory)
     this.#upstreamOf = (connector) =>
       new Upstream(connector, {
         log,
+        tap,
         slots,
         loginFor: (connector) => logins.of(connector),
         startTimeoutMs,

@@ -17,6 +17,7 @@ export interface Controlled {
   health(): GatewayHealth
   reload(): Promise<GatewayReload>
   retry(connectors: unknown): readonly string[]
+  watch(forMs: unknown): null
   giveWay(): null
 }
 
@@ -49,6 +50,7 @@ export async function holdPlace(
         return running.reload()
       },
       retry: ({ connectors }) => begun()?.retry(connectors) ?? null,
+      tap: ({ forMs }) => begun()?.watch(forMs) ?? null,
       'give-way': () => begun()?.giveWay() ?? null,
     })
   try {

@@ -91,9 +91,3 @@ export function toldBy(message: Message): { readonly info: string; readonly capa
     capabilities: object(params.get('capabilities'), '{}'),
   }
 }
-
-/** The name that a client gives itself, as it may stand in a log. @param info JSON text. */
-export function nameIn(info: string): string {
-  const { name } = JSON.parse(info) as { readonly name?: unknown }
-  return typeof name === 'string' && name !== '' ? name.slice(0, 80) : 'unknown'
-}

@@ -14,6 +14,8 @@ export interface WantedGateway {
   readonly http: HttpOptions | undefined
   readonly strict: boolean
   readonly lazy: boolean
+  /** Messages between the gateway and its connectors are written to a file. */
+  readonly tap: boolean
   readonly access: AccessConfiguration
   /** Where keys are kept; undefined = in the state directory. */
   readonly store: StoreConfiguration | undefined

@@ -1,6 +1,6 @@
 import path from 'node:path'
 import { type GatewayProcessOptions, storeOption } from '../config/gateway-process-options.ts'
-import { ControlRefusal } from '../control/protocol.ts'
+import { ControlRefusal, invalidArgument } from '../control/protocol.ts'
 import { type ControlServer, ControlSocketHeld } from '../control/server.ts'
 import type { Log } from '../log/index.ts'
 import { defaultLogLimits, LineLog } from '../log/line-log.ts'
@@ -26,11 +26,15 @@ import type { GatewayOptions } from './options.ts'
 import { readAgain, retried } from './reload.ts'
 import { RememberedOfferings } from './remembered-offerings.ts'
 import { gatewayState, type StateFacts, writeGatewayState } from './state-file.ts'
+import { Tap } from './tap/index.ts'
 import type { Upstream } from './upstream/index.ts'
 import { endLeftovers } from './upstream/leftovers.ts'
 
 /** ms between two signs of life. */
 const heartbeatMs = 5000
+
+/** ms for which the wire tap can be switched on at once. */
+const longestWatchMs = 24 * 3_600_000
 
 /** ms that running calls have to end. The whole end takes 9 s at most: some platforms kill after 10. */
 const finishMs = 5000
@@ -88,6 +92,8 @@ export class GatewayProcess {
       redact: redactor(key === undefined ? [] : [key]),
     })
     this.#remembered = new RememberedOfferings(this.#file(fileNames.gatewayOfferings))
+    const tap = new Tap(stateDirectory, demandOwnDirectory)
+    tap.configure(wanted.tap)
     this.#core = new GatewayCore({
       connectors,
       log: this.#log,
@@ -96,6 +102,7 @@ export class GatewayProcess {
       isLazy,
       cleared: this.#clear(),
       remembered: this.#remembered,
+      tap,
     })
     const around = { log: this.#log, figures: this.#core.figures, changed: () => this.#beat() }
     this.#opened = opened && new OpenedAccess(opened, options, around)
@@ -210,6 +217,7 @@ export class GatewayProcess {
     this.#reception?.close()
     await this.#face?.close()
     await this.#opened?.close()
+    this.#core.tap?.close()
     if (this.#control.isHeld()) this.#remembered.flush()
     if (this.#control.isHeld())
       writeGatewayState(this.#options.stateDirectory, gatewayState(this.#core, this.#facts(), true))
@@ -255,6 +263,14 @@ export class GatewayProcess {
    */
   retry(ids: unknown): readonly string[] {
     return retried(this.#core, ids)
+  }
+
+  /** Somebody wants to see the messages to and from connectors for so many ms more. */
+  watch(forMs: unknown): null {
+    if (typeof forMs !== 'number' || !(forMs >= 0 && forMs <= longestWatchMs))
+      throw invalidArgument(`forMs is a number of ms, ${longestWatchMs} at most`)
+    this.#core.tap?.watch(forMs)
+    return null
   }
 
   identify(): GatewayIdentity {

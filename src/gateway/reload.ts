@@ -31,6 +31,7 @@ export async function readAgain(
     ...(isDeepStrictEqual(wanted.store, store) ? [] : ['store']),
   ]
   const reload = { file: wanted.file, ...core.reconfigure(wanted.connectors), needsRestart }
+  core.tap?.configure(wanted.tap)
   const words = reloadInWords(reload)
   log.info({ good: true }, `The configuration was read again: ${words ?? 'no connector has changed'}`)
   if (needsRestart.length > 0)

@@ -3,7 +3,7 @@ import { ClientAsks } from './client-asks.ts'
 import type { ClientRoster } from './client-roster.ts'
 import type { Directory } from './directory.ts'
 import type { Figures } from './figures.ts'
-import { discovered, initialized, nameIn, noInfo, toldBy } from './introduction.ts'
+import { discovered, initialized, noInfo, toldBy } from './introduction.ts'
 import type { ParkedCalls } from './parked-calls.ts'
 import type { Principal } from './principal.ts'
 import { endingData, errorText, RpcError, rpcCode, secondsToWait } from './protocol/errors.ts'
@@ -14,6 +14,7 @@ import {
   type Message,
   messageText,
   metaOf,
+  nameIn,
   paramsOf,
   resultText,
   stringParam,

@@ -63,6 +63,7 @@ export const fileNames = {
   gatewayPidFile: 'mcp_proxy.pid',
   /** What its connectors offered last. */
   gatewayOfferings: 'mcp-proxy-offerings.json',
+  gatewayTap: 'mcp-proxy-tap.jsonl',
   gatewaySocket: 'mcp-proxy.sock',
   gatewayClients: 'mcp-proxy-clients.sock',
   gatewayKeys: 'mcp_proxy_keys.json',

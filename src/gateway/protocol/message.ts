@@ -111,3 +111,9 @@ export function messageText(id: string | undefined, method: string, params?: str
 export function resultText(id: string, result: string): string {
   return `{"jsonrpc":"2.0","id":${id},"result":${result}}`
 }
+
+/** The name that a client gives itself, as it may stand in a log. @param info its `clientInfo` as JSON text. */
+export function nameIn(info: string): string {
+  const { name } = JSON.parse(info) as { readonly name?: unknown }
+  return typeof name === 'string' && name !== '' ? name.slice(0, 80) : 'unknown'
+}

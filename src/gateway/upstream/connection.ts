@@ -189,7 +189,7 @@ export class Connection {
           reject(problem)
         },
       })
-      this.#wire.send(text, { id, method, about })
+      this.#wire.send(text, { id, method, about, client: call?.client.info })
     })
   }
 

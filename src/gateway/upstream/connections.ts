@@ -5,6 +5,7 @@ import { monotonicMs } from '../../os/clock.ts'
 import { errorText } from '../../os/failure.ts'
 import type { Message } from '../protocol/message.ts'
 import type { Era } from '../protocol/revisions.ts'
+import type { Tap } from '../tap/index.ts'
 import type { CallingClient, ClientAnswer } from './call.ts'
 import type { Connection } from './connection.ts'
 import type { UpstreamLogin } from './credentials.ts'
@@ -16,6 +17,7 @@ export interface ConnectionsOptions {
   /** As it is configured now. */
   readonly connector: () => ConnectorConfiguration
   readonly log: Log
+  readonly tap: Tap | undefined
   readonly slots: StartSlots
   /** What is shown to its server; undefined = nothing. @throws MissingVariable */
   readonly loginFor: (connector: ConnectorConfiguration) => UpstreamLogin | undefined
@@ -186,7 +188,7 @@ export class Connections {
 
   /** One start: at most as many as the machine has cores are under way, and its time counts from here. */
   async #start(key: string, slot: Slot): Promise<Connection> {
-    const { connector, loginFor, startTimeoutMs, over, notified, asked } = this.#options
+    const { connector, loginFor, startTimeoutMs, over, tap, notified, asked } = this.#options
     this.#login = loginFor(connector())
     return await started({
       connector: connector(),
@@ -196,6 +198,7 @@ export class Connections {
       timeoutMs: startTimeoutMs,
       signal: over,
       client: slot.client,
+      tap,
       events: {
         notified: (message) => notified(message, key),
         asked: (method, params, signal) => asked(key, method, params, signal),

@@ -14,6 +14,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { ConnectorConfiguration } from '../../config/connector-configuration.ts'
 import type { Log } from '../../log/index.ts'
 import type { Message } from '../protocol/message.ts'
+import type { Tap } from '../tap/index.ts'
 import type { CallingClient, ClientAnswer } from './call.ts'
 import { CallHealth } from './call-health.ts'
 import type { Connection } from './connection.ts'
@@ -40,6 +41,7 @@ export type UpstreamState = 'pending' | 'ready' | 'idle' | 'error' | 'awaiting-a
 
 export interface UpstreamSurroundings {
   readonly log: Log
+  readonly tap: Tap | undefined
   readonly slots: StartSlots
   /** What the gateway shows to the server of a connector; undefined = nothing. @throws MissingVariable */
   readonly loginFor: (connector: ConnectorConfiguration) => UpstreamLogin | undefined
@@ -106,10 +108,11 @@ export class Upstream {
 
   /** The way to the server that is configured now. @param after settles when it may be started. */
   #connect(after: Promise<unknown>): Connections {
-    const { log, slots, startTimeoutMs, loginFor } = this.#around
+    const { log, tap, slots, startTimeoutMs, loginFor } = this.#around
     const connections: Connections = new Connections({
       connector: () => this.connector,
       log,
+      tap,
       slots,
       loginFor,
       startTimeoutMs,

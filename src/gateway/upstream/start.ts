@@ -1,6 +1,8 @@
 import type { ConnectorConfiguration } from '../../config/connector-configuration.ts'
 import { withVariables } from '../../config/variables.ts'
 import type { Era } from '../protocol/revisions.ts'
+import type { Tap } from '../tap/index.ts'
+import { tapped } from '../tap/tapped.ts'
 import type { CallingClient } from './call.ts'
 import { Connection, type ConnectionEvents, ConnectionLost } from './connection.ts'
 import type { Credentials } from './credentials.ts'
@@ -25,6 +27,8 @@ export interface Start {
   /** Whose own connection it is; undefined = it is for all. */
   readonly client: Pick<CallingClient, 'capabilities'> | undefined
   readonly events: Omit<ConnectionEvents, 'closed'>
+  /** Undefined = nobody can look at the messages. */
+  readonly tap: Tap | undefined
   /** Told when a connection that was there has gone. */
   readonly lost: (connection: Connection, problem: Error) => void
   /** Told of the connection that has failed: it knows the last words of the server. */
@@ -61,7 +65,13 @@ export async function started(start: Start): Promise<Connection> {
   }
 }
 
-function wireOf({ connector, session, credentials }: Start, events: WireEvents): Wire {
+function wireOf(start: Start, events: WireEvents): Wire {
+  const { tap, connector } = start
+  if (tap === undefined) return bareWireOf(start, events)
+  return tapped((own) => bareWireOf(start, own), events, tap, connector.id)
+}
+
+function bareWireOf({ connector, session, credentials }: Start, events: WireEvents): Wire {
   const { transport } = connector
   switch (transport.kind) {
     case 'stdio':
