@@ -19,9 +19,15 @@ interface Options {
   readonly config?: string
   readonly connectors?: readonly string[]
   readonly profile?: string
+  readonly scope?: readonly GatewayScope[]
   /** ms; null = never. */
   readonly expires?: number | null
 }
+
+/** What a key may do, and as what its record has it. */
+const scopeNames = { call: 'control', logs: 'read' } as const
+
+type GatewayScope = keyof typeof scopeNames
 
 const actions = ['create', 'list', 'revoke', 'rotate'] as const
 
@@ -42,6 +48,11 @@ export const gatewayKeyProgram: Program = {
       argument(parseIds),
     )
     .option('--profile <NAME>', 'with create: the profile that it is bound to', filled)
+    .option(
+      '--scope <SCOPES>',
+      'with create: what it may do: call (use connectors), logs (read the log of the gateway at /logs), or call,logs (default: call)',
+      argument(parseScopes),
+    )
     .option(
       '--expires <TIME>',
       'with create: how long it is good for, such as 12h or 30d; "never" = for ever (default: 90d)',
@@ -80,8 +91,10 @@ async function carryOut(
   if (action === 'create') {
     if (name.trim() === '' || name.length > longestName)
       throw new Failure(`a name has 1 to ${longestName} characters`, exitCode.usage)
-    const { expires = usualLifetimeMs, connectors = null } = options
-    return show(await store.create(request({ name, units: connectors, ...profileIn(options) }, expires)))
+    const { expires = usualLifetimeMs, connectors = null, scope = ['call'] } = options
+    const scopes = scope.map((one) => scopeNames[one])
+    const asked = request({ name, units: connectors, scopes, ...profileIn(options) }, expires)
+    return show(await store.create(asked))
   }
   const key = find(await store.list(), name)
   if (action === 'revoke') {
@@ -95,11 +108,11 @@ async function carryOut(
 }
 
 function request(
-  { name, units, ...more }: Pick<ApiKey, 'name' | 'units' | 'profile'>,
+  { name, units, scopes, ...more }: Pick<ApiKey, 'name' | 'units' | 'scopes' | 'profile'>,
   lifetimeMs: number | null,
 ): KeyRequest {
   const expiresAt = lifetimeMs === null ? null : new Date(Date.now() + lifetimeMs).toISOString()
-  return { name, units, ...profileIn(more), scopes: ['control'], expiresAt }
+  return { name, units, ...profileIn(more), scopes, expiresAt }
 }
 
 /** The key alone on stdout, so that it can be written to a file. */
@@ -127,13 +140,18 @@ function profileIn({ profile }: { readonly profile?: string }) {
   return profile === undefined ? {} : { profile }
 }
 
-function textOf({ id, name, units, profile, expiresAt, lastUsedAt }: ApiKey): string {
+function textOf({ id, name, units, scopes, profile, expiresAt, lastUsedAt }: ApiKey): string {
   const life =
     expiresAt === null
       ? 'never expires'
       : `${Date.parse(expiresAt) < Date.now() ? 'expired' : 'expires'} ${expiresAt}`
+  const isForLog = scopes.includes('read')
+  const logs = isForLog ? (scopes.includes('control') ? ' and the log' : 'the log alone') : ''
   const use = lastUsedAt === null ? 'never used' : `last used ${lastUsedAt}`
-  return `${oneLine(name)}  pwk_${id}_…  ${units === null ? 'all connectors' : units.join(',')}${profile === undefined ? '' : ` of profile ${oneLine(profile)}`}  ${life}  ${use}`
+  const bound = units === null ? 'all connectors' : units.join(',')
+  const ofProfile = profile === undefined ? '' : ` of profile ${oneLine(profile)}`
+  const what = logs === 'the log alone' ? logs : `${bound}${ofProfile}${logs}`
+  return `${oneLine(name)}  pwk_${id}_…  ${what}  ${life}  ${use}`
 }
 
 function parseAction(text: string): Parsed<Action> {
@@ -149,4 +167,12 @@ function parseIds(text: string): Parsed<readonly string[]> {
     .map((id) => id.trim())
     .filter((id) => id !== '')
   return ids.length === 0 ? { ok: false, problem: 'name at least one connector' } : { ok: true, value: ids }
+}
+
+function parseScopes(text: string): Parsed<readonly GatewayScope[]> {
+  const names = [...new Set(text.split(',').map((name) => name.trim()))]
+  const isScope = (name: string): name is GatewayScope => Object.hasOwn(scopeNames, name)
+  return names.every(isScope)
+    ? { ok: true, value: names }
+    : { ok: false, problem: `"${text}" is no scope; write call, logs or call,logs` }
 }

@@ -147,7 +147,8 @@ export class Access {
   #holderOf(key: ApiKey): Principal {
     const known = this.#holders.get(key)
     if (known !== undefined) return known
-    const { id, name, units, profile = null } = key
+    const { id, name, units, scopes, profile = null } = key
+    const mayCall = scopes.includes('control')
     const holder: Principal = {
       id: `key ${id}`,
       name,
@@ -156,6 +157,7 @@ export class Access {
       connectors: units,
       profile,
       scopes: null,
+      ...(scopes.includes('read') ? { logs: mayCall ? 'besides' : 'alone' } : {}),
     }
     this.#holders.set(key, holder)
     return holder

@@ -14,6 +14,8 @@ export interface Principal {
   readonly profile: string | null
   /** What its token allows; null = it has none, and needs no scopes. */
   readonly scopes: ReadonlySet<string> | null
+  /** It may read the log of the gateway: besides what it uses, or nothing else. Missing = it may not. */
+  readonly logs?: 'besides' | 'alone'
   /** Wall ms after which it is nobody any more. */
   readonly expiresAt?: number
 }

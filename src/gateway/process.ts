@@ -144,6 +144,7 @@ export class GatewayProcess {
         strict,
         isLazy: wanted.lazy,
         stateDirectory,
+        ring: this.#logs.ring,
       }
       this.#face = await serveHttp({ ...parts, state: () => this.#state() })
     }

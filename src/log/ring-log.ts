@@ -32,6 +32,7 @@ export class RingLog {
   readonly #log: LineLog
   #lines: number
   #sequence: number
+  readonly #followers = new Set<(entry: RingEntry) => void>()
 
   /** @param demandDirectory as in `LogLimits`. */
   constructor(file: string, demandDirectory?: LogLimits['demandDirectory']) {
@@ -54,9 +55,27 @@ export class RingLog {
 
   write(line: RingLine): void {
     this.#sequence++
-    this.#log.write(JSON.stringify({ sequence: this.#sequence, ...line }))
+    const text = JSON.stringify({ sequence: this.#sequence, ...line })
+    this.#log.write(text)
+    if (this.#followers.size > 0) this.#tell(text)
     this.#lines++
     if (this.#lines >= ringLines + slack) this.#cut()
+  }
+
+  /** What it holds, oldest first. */
+  entries(): readonly RingEntry[] {
+    return readRing(this.#file)
+  }
+
+  /** @param told of every line from now on; it must not throw. @returns what ends that. */
+  follow(told: (entry: RingEntry) => void): () => void {
+    this.#followers.add(told)
+    return () => void this.#followers.delete(told)
+  }
+
+  #tell(text: string): void {
+    const entry = parseEntry(text)
+    if (entry !== undefined) for (const told of this.#followers) told(entry)
   }
 
   /** As `LineLog.look`. */

@@ -17,6 +17,7 @@ import type { Duplex } from 'node:stream'
 import type { AccessConfiguration } from '../../config/access-configuration.ts'
 import { type HttpOptions, speaksTls } from '../../config/http-options.ts'
 import { parseHostAndPort } from '../../config/values.ts'
+import type { RingLog } from '../../log/ring-log.ts'
 import { errorCode, exitCode, Failure, errorText as wordsOf } from '../../os/failure.ts'
 import { hostAndPort, isLoopback } from '../../os/interfaces.ts'
 import { oneLine } from '../../os/printable.ts'
@@ -44,6 +45,7 @@ import { type Challenge, challengeText } from './challenge.ts'
 import { allowPage } from './cors.ts'
 import { LegacySessions } from './legacy.ts'
 import { type Full, Limits } from './limits.ts'
+import { LogStreams, logPath } from './log-stream.ts'
 import { answerModern, isModern } from './modern.ts'
 import { type PathPlace, placeOf } from './place.ts'
 import { answerProbe, isProbe } from './probes.ts'
@@ -64,6 +66,7 @@ export interface HttpFaceOptions {
   readonly stateDirectory: string
   /** How everything stands, for figures and readiness. */
   readonly state: () => GatewayState
+  readonly ring: RingLog
 }
 
 export interface HttpFace {
@@ -103,6 +106,7 @@ export async function serveHttp(options: HttpFaceOptions): Promise<HttpFace> {
   const host = given === 'localhost' ? '127.0.0.1' : given
   const sessions = new LegacySessions(core, options.accessOptions.sessions.idleMs)
   const streams = new SseSessions(core)
+  const logs = new LogStreams(options.ring)
   const limits = new Limits(options.accessOptions.requests)
   const connections = new Connections(connectionLimits)
   const visits = new Map<ServerResponse, Principal>()
@@ -134,6 +138,7 @@ export async function serveHttp(options: HttpFaceOptions): Promise<HttpFace> {
       hostOf,
       sessions,
       streams,
+      logs,
       limits,
       views,
       admitted,
@@ -258,6 +263,7 @@ interface Arrival {
   readonly hostOf: (header: string) => (VisitedHost & { readonly isTrusted: boolean }) | undefined
   readonly sessions: LegacySessions
   readonly streams: SseSessions
+  readonly logs: LogStreams
   readonly limits: Limits
   /** Told of everybody who is let in. */
   readonly admitted: (request: IncomingMessage, response: ServerResponse, principal: Principal) => void
@@ -272,6 +278,7 @@ async function handle({
   hostOf,
   sessions,
   streams,
+  logs,
   limits,
   admitted,
   views,
@@ -297,6 +304,13 @@ async function handle({
   if (isProbe(path)) return answerProbe(path, request, response, options)
   const { tokens } = access
   if (isWellKnown(path)) return answerWellKnown(path, { method, host: host.host, tokens, views }, response)
+  if (path === logPath) {
+    const admission = await access.judge(request, from, path)
+    if (!admission.ok)
+      return refuseAdmission(response, admission, (more) => challengeText(undefined, '', path, more))
+    admitted(request, response, admission.principal)
+    return logs.open(request, response, admission.principal)
+  }
   const place = placeOf(path)
   if (place === undefined) return invalid(response, 404, 'Not Found: there is nothing at this path; use /mcp')
   const { kind, resource } = place
@@ -307,6 +321,8 @@ async function handle({
   if (!admission.ok) return refuseAdmission(response, admission, challenge)
   const { principal } = admission
   admitted(request, response, principal)
+  if (principal.logs === 'alone')
+    return forbidden(response, 'Forbidden: this key is for the log of the gateway, at /logs')
   const view = views.of(principal, place)
   if (view.kind !== 'seen') return refuseView(response, view, principal, place, challenge)
   const { directory } = view
