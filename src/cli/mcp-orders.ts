@@ -54,6 +54,19 @@ export const retryProgram: Program = {
   },
 }
 
+export const logLevelProgram: Program = {
+  command: gatewayCommand('log-level', 'Show or set the level of the log of the gateway that runs.').argument(
+    '[LEVEL]',
+    'DEBUG, INFO, WARN or ERROR: lines below it are not logged; until the gateway ends',
+  ),
+  run: async (given: string | undefined, { stateDir }: { stateDir?: string }) => {
+    const asked = given === undefined ? {} : { level: given.toLowerCase() }
+    const level = await askGateway(readersDirectory(stateDir), 'log-level', asked)
+    process.stdout.write(`${oneLine(String(level)).toUpperCase()}\n`)
+    return exitCode.ok
+  },
+}
+
 /** Has the gateway that runs, if one does, try a connector now. @returns whether it does. */
 export async function retryIfRunning(directory: string, connector: string): Promise<boolean> {
   try {

@@ -9,7 +9,7 @@ import { connectorPrograms } from './mcp-connectors.ts'
 import { gatewayDoctorProgram } from './mcp-doctor.ts'
 import { gatewayKeyProgram } from './mcp-keys.ts'
 import { loginPrograms } from './mcp-login.ts'
-import { reloadProgram, retryProgram } from './mcp-orders.ts'
+import { logLevelProgram, reloadProgram, retryProgram } from './mcp-orders.ts'
 import { startProgram } from './mcp-start.ts'
 import { tapPrograms } from './mcp-tap.ts'
 import { verifyProgram } from './mcp-verify.ts'
@@ -36,6 +36,7 @@ Examples:
   mcp-proxy start --all --config ~/.cursor/mcp.json      the servers that Cursor has
   mcp-proxy status
   mcp-proxy log --level WARN --tail 100
+  mcp-proxy log-level DEBUG                              log more, until the gateway ends
   mcp-proxy reload                                       after a change of the configuration
   mcp-proxy retry echo                                   start it now: its cause of failure is gone
   mcp-proxy test echo                                    start one connector by itself
@@ -111,6 +112,7 @@ const commands = [
   startProgram,
   status,
   log,
+  logLevelProgram,
   reloadProgram,
   retryProgram,
   ...connectorPrograms,

@@ -18,6 +18,7 @@ export interface Controlled {
   reload(): Promise<GatewayReload>
   retry(connectors: unknown): readonly string[]
   watch(forMs: unknown): null
+  logLevel(level: unknown): string
   giveWay(): null
 }
 
@@ -51,6 +52,7 @@ export async function holdPlace(
       },
       retry: ({ connectors }) => begun()?.retry(connectors) ?? null,
       tap: ({ forMs }) => begun()?.watch(forMs) ?? null,
+      'log-level': ({ level }) => begun()?.logLevel(level) ?? null,
       'give-way': () => begun()?.giveWay() ?? null,
     })
   try {

@@ -2,9 +2,8 @@ import path from 'node:path'
 import { type GatewayProcessOptions, storeOption } from '../config/gateway-process-options.ts'
 import { ControlRefusal, invalidArgument } from '../control/protocol.ts'
 import { type ControlServer, ControlSocketHeld } from '../control/server.ts'
-import type { Log } from '../log/index.ts'
 import { defaultLogLimits, LineLog } from '../log/line-log.ts'
-import { pinoLog } from '../log/pino-log.ts'
+import { type LeveledLog, pinoLog } from '../log/pino-log.ts'
 import { redactor } from '../log/redaction.ts'
 import { RingLog } from '../log/ring-log.ts'
 import { sweepTemporaries } from '../os/atomic-file.ts'
@@ -23,7 +22,7 @@ import { GatewayCore } from './gateway-core.ts'
 import { holdPlace } from './holding.ts'
 import { OpenedAccess, type OpenedStore, openedStore } from './opened-access.ts'
 import type { GatewayOptions } from './options.ts'
-import { readAgain, retried } from './reload.ts'
+import { levelIn, readAgain, retried } from './reload.ts'
 import { RememberedOfferings } from './remembered-offerings.ts'
 import { gatewayState, type StateFacts, writeGatewayState } from './state-file.ts'
 import { Tap } from './tap/index.ts'
@@ -46,7 +45,7 @@ export class GatewayProcess {
   readonly #startedAt = wallTime()
   readonly #beganAt = monotonicMs()
   readonly #core: GatewayCore
-  readonly #log: Log
+  readonly #log: LeveledLog
   readonly #logs: { readonly lines: LineLog; readonly ring: RingLog }
   readonly #opened: OpenedAccess | undefined
   readonly #remembered: RememberedOfferings
@@ -274,6 +273,13 @@ export class GatewayProcess {
     return null
   }
 
+  /** Sets the level of the log. @param level undefined = it stays. @returns what it is. */
+  logLevel(level: unknown): string {
+    if (level !== undefined) this.#log.level = levelIn(level)
+    this.#beat()
+    return this.#log.level
+  }
+
   identify(): GatewayIdentity {
     return {
       role: 'gateway',
@@ -336,7 +342,7 @@ export class GatewayProcess {
       url: () => this.#url(),
       keyFile: this.#access?.first?.file ?? null,
       store: () => this.#opened?.state() ?? null,
-      level: this.#options.level,
+      level: this.#log.level,
       bufferedLines: () => this.#logs.ring.count,
     }
   }

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import { ControlRefusal, invalidArgument } from '../control/protocol.ts'
-import type { Log } from '../log/index.ts'
+import type { Level, Log } from '../log/index.ts'
 import { errorText } from '../os/failure.ts'
 import { type GatewayReload, reloadInWords } from '../record/shapes/gateway-reload.ts'
 import type { GatewayCore } from './gateway-core.ts'
@@ -37,6 +37,16 @@ export async function readAgain(
   if (needsRestart.length > 0)
     log.warn(`${needsRestart.join(' and ')} of the configuration will be as it says after a restart`)
   return reload
+}
+
+/** The levels that a person can set. */
+const settable: readonly Level[] = ['debug', 'info', 'warn', 'error']
+
+/** @throws ControlRefusal when it is no level. */
+export function levelIn(given: unknown): Level {
+  const level = settable.find((one) => one === given)
+  if (level === undefined) throw invalidArgument(`level is one of ${settable.join(', ')}`)
+  return level
 }
 
 /**

@@ -365,6 +365,7 @@ export class Session {
   close(reason = 'the client has gone'): void {
     if (this.#isOver) return
     this.#isOver = true
+    if (this.isOpen) this.#core.log.debug(`Client: ${this.#name} has left`)
     for (const own of this.#calls.values()) own.abort(new SessionOver(reason))
     this.#subscriptions.close()
     this.#leave?.()

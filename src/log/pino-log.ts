@@ -19,6 +19,11 @@ export interface PinoLogOptions {
   readonly level?: Level
 }
 
+/** A log whose level can be set while it is used; logs that were made of it before (`child`) keep theirs. */
+export interface LeveledLog extends Log {
+  level: Level
+}
+
 /** What pino hands over: one line of JSON. */
 type PinoLine = { readonly level: Level; readonly ts: string; readonly message: string } & Readonly<
   Record<string, unknown>
@@ -28,7 +33,7 @@ type PinoLine = { readonly level: Level; readonly ts: string; readonly message: 
  * A `Log` on pino, which brings levels, children, serializers and the redaction of fields. Its destination is ours and synchronous: each line
  * is in the files when the call returns. What people read is made of the line of JSON, after redaction, so that both say the same.
  */
-export function pinoLog({ lines, ring, echo, redact, level = 'info' }: PinoLogOptions): Log {
+export function pinoLog({ lines, ring, echo, redact, level = 'info' }: PinoLogOptions): LeveledLog {
   const clean = (key: string, value: unknown) =>
     typeof value === 'string' && key !== 'ts' && key !== 'level' ? redactPatterns(redact(value)) : value
   const write = (json: string) => {
@@ -39,7 +44,7 @@ export function pinoLog({ lines, ring, echo, redact, level = 'info' }: PinoLogOp
     ring.write({ ts, level, message, ...fields })
     echo(line)
   }
-  return pino(
+  const log = pino(
     {
       level,
       // No PID and host name of the writer: the files are this process's, and `pid` is the unit's.
@@ -53,4 +58,5 @@ export function pinoLog({ lines, ring, echo, redact, level = 'info' }: PinoLogOp
     // No transport and no file of pino's: those write in another thread, or buffer, and lose the last lines at a kill.
     { write },
   )
+  return log as typeof log & LeveledLog
 }

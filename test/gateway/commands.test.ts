@@ -135,3 +135,27 @@ describe('mcp-proxy status and log', () => {
     expect([stale.code, stale.stdout]).toEqual([1, expect.stringMatching(/^State: {6}STALE$/m)])
   })
 })
+
+describe('mcp-proxy log-level', () => {
+  it('sets how much is logged while the gateway runs', async ({ watched }) => {
+    const { url, key } = await served(watched, { echo: child() })
+    const level = (...words: string[]) => watched.run('mcp-proxy', 'log-level', ...words)
+    const list = async () => {
+      const headers = { 'content-type': 'application/json', 'x-api-key': key }
+      const body = '{"jsonrpc":"2.0","id":1,"method":"tools/list"}'
+      expect((await fetch(`${url}/mcp`, { method: 'POST', headers, body })).status).toBe(200)
+    }
+    const logged = async () => (await watched.run('mcp-proxy', 'log', '--tail', '1000')).stdout
+    expect((await level()).stdout).toBe('INFO\n')
+    expect((await level('error')).stdout).toBe('ERROR\n')
+    await list()
+    expect(await logged()).not.toContain('Request: tools/list')
+    const status = JSON.parse((await watched.run('mcp-proxy', 'status', '--json')).stdout)
+    expect(status.logging.level).toBe('ERROR')
+    expect((await level('debug')).stdout).toBe('DEBUG\n')
+    await list()
+    expect(await logged()).toContain('Request: tools/list')
+    const wrong = await level('loud')
+    expect([wrong.code, wrong.stderr]).toEqual([64, 'mcp-proxy: level is one of debug, info, warn, error\n'])
+  })
+})

@@ -6,7 +6,7 @@
  *   -> generation -> a session (legacy.ts; sse.ts for 2024-11-05) or a request that stands alone (modern.ts) -> Session.take -> JSON, or a
  *   stream of events when something comes before the answer; statuses.ts has the status that goes with an error
  *
- * Beside these, probes.ts is for who looks after the gateway, and well-known.ts tells clients whose tokens they need.
+ * Beside these, probes.ts and log-stream.ts are for who looks after the gateway, and well-known.ts tells clients whose tokens they need.
  *
  * A face makes a `Session` for each client and gives it messages. Another one is a file here, and is begun in ../index.ts.
  */
@@ -45,7 +45,7 @@ import { type Challenge, challengeText } from './challenge.ts'
 import { allowPage } from './cors.ts'
 import { LegacySessions } from './legacy.ts'
 import { type Full, Limits } from './limits.ts'
-import { LogStreams, logPath } from './log-stream.ts'
+import { answerLog, LogStreams, logPath } from './log-stream.ts'
 import { answerModern, isModern } from './modern.ts'
 import { type PathPlace, placeOf } from './place.ts'
 import { answerProbe, isProbe } from './probes.ts'
@@ -304,13 +304,7 @@ async function handle({
   if (isProbe(path)) return answerProbe(path, request, response, options)
   const { tokens } = access
   if (isWellKnown(path)) return answerWellKnown(path, { method, host: host.host, tokens, views }, response)
-  if (path === logPath) {
-    const admission = await access.judge(request, from, path)
-    if (!admission.ok)
-      return refuseAdmission(response, admission, (more) => challengeText(undefined, '', path, more))
-    admitted(request, response, admission.principal)
-    return logs.open(request, response, admission.principal)
-  }
+  if (path === logPath) return answerLog(logs, { access, admitted, from }, request, response)
   const place = placeOf(path)
   if (place === undefined) return invalid(response, 404, 'Not Found: there is nothing at this path; use /mcp')
   const { kind, resource } = place

@@ -1,9 +1,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { RingEntry, RingLog } from '../../log/ring-log.ts'
+import type { Access } from '../access.ts'
 import type { Principal } from '../principal.ts'
 import { RpcError, rpcCode } from '../protocol/errors.ts'
+import { challengeText } from './challenge.ts'
 import { SseStream } from './sse-stream.ts'
-import { refuse, refuseMethod } from './visit.ts'
+import { refuse, refuseAdmission, refuseMethod } from './visit.ts'
 
 export const logPath = '/logs'
 
@@ -74,4 +76,26 @@ export class LogStreams {
       leave()
     })
   }
+}
+
+interface LogDoor {
+  readonly access: Access
+  /** Told of everybody who is let in. */
+  readonly admitted: (request: IncomingMessage, response: ServerResponse, principal: Principal) => void
+  /** The address that the request comes from. */
+  readonly from: string
+}
+
+/** Finds out who asks for the log, and opens a stream for him. */
+export async function answerLog(
+  streams: LogStreams,
+  { access, admitted, from }: LogDoor,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const admission = await access.judge(request, from, logPath)
+  if (!admission.ok)
+    return refuseAdmission(response, admission, (more) => challengeText(undefined, '', logPath, more))
+  admitted(request, response, admission.principal)
+  streams.open(request, response, admission.principal)
 }

@@ -188,7 +188,8 @@ export class Connections {
 
   /** One start: at most as many as the machine has cores are under way, and its time counts from here. */
   async #start(key: string, slot: Slot): Promise<Connection> {
-    const { connector, loginFor, startTimeoutMs, over, tap, notified, asked } = this.#options
+    const { connector, loginFor, startTimeoutMs, over, log, tap, notified, asked } = this.#options
+    log.debug({ unit: connector().id }, `Connector '${connector().id}' is being started`)
     this.#login = loginFor(connector())
     return await started({
       connector: connector(),
