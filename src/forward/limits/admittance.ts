@@ -6,10 +6,11 @@
  * To add a limit: its own file, its place in `Admittance`, a `RefusalReason` and its letters in termination.ts.
  */
 import type { ForwardOptions } from '../../config/forward-options.ts'
+import { networks } from '../../os/networks.ts'
 import type { ConnectionState, Source } from '../connection-state.ts'
 import type { RelaySocket } from '../relay/relay-socket.ts'
 import type { Claim as ProxyClaim } from '../steps/proxy-protocol-in.ts'
-import { type Admission, createAdmission, networks } from './admission.ts'
+import { type Admission, createAdmission } from './admission.ts'
 import { Capacity, type CapacityEvent } from './capacity.ts'
 import type { Claim, LimitKeeper } from './shared-limits.ts'
 import { limitWords, SourceLimits } from './source-limits.ts'
