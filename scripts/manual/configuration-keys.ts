@@ -91,6 +91,8 @@ export function configurationSections(schema: Schema): Section[] {
     section('http', http?.properties ?? {}),
     section('connectors', connectorKeys(connectors)),
     section('gateway', gateway?.properties ?? {}),
+    section('gateway.http', proxyKeys(gateway?.properties?.http?.properties)),
+    section('gateway.alerts', gateway?.properties?.alerts?.properties ?? {}),
     section('gateway.access', gateway?.properties?.access?.properties ?? {}),
     section('gateway.store', gateway?.properties?.store?.properties ?? {}),
     section('configChange', configChange?.properties ?? {}),
@@ -101,6 +103,11 @@ export function configurationSections(schema: Schema): Section[] {
 /** Those of one connector: the names of connectors are a person's own. */
 function connectorKeys(connectors: Schema | undefined): Readonly<Record<string, Schema>> {
   return connectors?.additionalProperties?.properties ?? {}
+}
+
+/** Of `http` of the gateway what `http` of the monitor has not. */
+function proxyKeys(properties: Readonly<Record<string, Schema>> = {}): Readonly<Record<string, Schema>> {
+  return Object.fromEntries(Object.entries(properties).filter(([key]) => key === 'trustedProxies'))
 }
 
 /** A program, and what stands below its keys. What the top level has, too, has a section of its own. */
@@ -207,7 +214,13 @@ const otherDefaults: Readonly<Record<string, string>> = {
   connectors: 'none',
   gateway: 'stdio alone',
   'gateway.http': 'none',
+  'gateway.http.trustedProxies': 'none',
   'gateway.import': 'none',
+  'gateway.alerts': 'see below',
+  'gateway.alerts.errorRate': '{ above: 0.05, for: 5m }',
+  'gateway.alerts.latency': '{ above: 5s, for: 5m }',
+  'gateway.alerts.inFlight': '{ above: 0.8, for: 5m }',
+  'gateway.alerts.cacheHits': '{ below: 0.9, for: 15m }',
   'gateway.access': 'a key',
   'gateway.access.oauth': 'none',
   'gateway.access.profiles': 'none',

@@ -27,6 +27,9 @@ const headings: Readonly<Record<string, string>> = {
   connectors:
     '## Keys of a connector\n\n`connectors` holds MCP servers by name, and each has these keys. Either `command` or `url` is required. See [gateway.md](gateway.md).',
   gateway: '## `gateway`\n\nSee [gateway.md](gateway.md).',
+  'gateway.http': '### `http` of the gateway\n\nIt has the keys of [`http`](#http), and this one:',
+  'gateway.alerts':
+    '### `alerts` of the gateway\n\nEach is a rule, or `false`. See [alerts.md](alerts.md#the-mcp-gateway).',
   'gateway.access': '## `access` of the gateway\n\nSee [gateway.md](gateway.md).',
   'gateway.store': '## `store` of the gateway\n\nSee [gateway.md](gateway.md#several-gateways).',
   configChange:

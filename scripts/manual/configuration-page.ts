@@ -47,6 +47,11 @@ const introductions: Readonly<Record<string, { heading: string; text?: string }>
     text: 'connectors holds MCP servers by name, and each has these keys.',
   },
   gateway: { heading: 'Keys of gateway' },
+  'gateway.http': { heading: 'Keys of http, of the gateway', text: 'It has the keys of http, and this one.' },
+  'gateway.alerts': {
+    heading: 'Keys of alerts, of the gateway',
+    text: 'Each is a rule, or false.',
+  },
   'gateway.access': { heading: 'Keys of access, of the gateway' },
   'gateway.store': { heading: 'Keys of store, of the gateway' },
   alerts: { heading: 'Keys of alerts' },

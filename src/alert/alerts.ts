@@ -47,6 +47,8 @@ import { changesIn } from './queue.ts'
 export interface AlertSurroundings {
   readonly stateDirectory: string
   readonly log: Log
+  /** Hears of each change, for the journal. */
+  readonly changed?: (change: IncidentChange) => void
   /** What tests shorten. */
   readonly tuning?: Partial<DeliveryTuning>
   readonly policy?: Partial<IncidentPolicy>
@@ -169,7 +171,10 @@ export class Alerts {
     }
     if (messages.length > 0) this.#save()
     else this.#planSave()
-    for (const change of changes) this.#sayChange(change)
+    for (const change of changes) {
+      this.#sayChange(change)
+      this.#around.changed?.(change)
+    }
     this.#planFlush()
     if (flushDueInMs(state, currentMoment(), this.#policy) === 0) this.#decide({ kind: 'tick' })
   }

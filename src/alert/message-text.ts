@@ -92,8 +92,12 @@ const severities: readonly Severity[] = ['critical', 'warning', 'info']
 
 export function severityOf({ event, subject }: IncidentChange): Severity {
   if (event === 'resolved' || event === 'test') return 'info'
-  return subject === 'forward' || subject === 'target' ? 'critical' : 'warning'
+  const [kind = ''] = subject.split(':')
+  return critical.has(kind) ? 'critical' : 'warning'
 }
+
+/** What clients cannot do without: a unit that they reach, what it depends on, and that calls are answered in time. */
+const critical = new Set(['forward', 'target', 'gateway', 'connector', 'error-rate', 'latency', 'in-flight'])
 
 function worst(changes: readonly IncidentChange[]): Severity {
   const found = changes.map(severityOf)

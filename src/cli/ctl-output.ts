@@ -287,6 +287,10 @@ function entryOf(event: JournalEntry): LogEntry[] {
         good.has(event.kind),
       )
     }
+    case 'incident': {
+      const isOver = event.change === 'resolved'
+      return entry(event.name, `incident ${event.change}: ${event.message}`, isOver ? 'info' : 'warn', isOver)
+    }
     case 'order': {
       const what = [event.order, ...event.units].join(' ')
       const message = `order of ${actorInWords(event.actor)}: ${what}: ${event.message ?? 'done'}`

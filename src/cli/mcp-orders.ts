@@ -83,15 +83,23 @@ export async function askGateway(
   order: string,
   input: Readonly<Record<string, unknown>>,
 ): Promise<unknown> {
+  const answer = await askRunning(directory, order, input)
+  if (answer !== undefined) return answer
+  throw new Failure(`no gateway runs in ${directory}; start it: mcp-proxy start --all`, exitCode.unavailable)
+}
+
+/** Asks the gateway that runs. @returns undefined when none does. @throws Failure with why it refuses. */
+export async function askRunning(
+  directory: string,
+  order: string,
+  input: Readonly<Record<string, unknown>>,
+): Promise<unknown> {
   try {
-    return await askControl(path.join(directory, fileNames.gatewaySocket), order, input, reloadMs)
+    return (await askControl(path.join(directory, fileNames.gatewaySocket), order, input, reloadMs)) ?? null
   } catch (error) {
     if (error instanceof ControlRefusal)
       throw new Failure(error.message, refusalCodes[error.code] ?? exitCode.unavailable)
     if (holderAfter(error) !== 'absent') throw error
-    throw new Failure(
-      `no gateway runs in ${directory}; start it: mcp-proxy start --all`,
-      exitCode.unavailable,
-    )
+    return undefined
   }
 }

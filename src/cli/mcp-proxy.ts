@@ -10,6 +10,7 @@ import { gatewayDoctorProgram } from './mcp-doctor.ts'
 import { gatewayKeyProgram } from './mcp-keys.ts'
 import { loginPrograms } from './mcp-login.ts'
 import { logLevelProgram, reloadProgram, retryProgram } from './mcp-orders.ts'
+import { pinProgram } from './mcp-pins.ts'
 import { startProgram } from './mcp-start.ts'
 import { tapPrograms } from './mcp-tap.ts'
 import { verifyProgram } from './mcp-verify.ts'
@@ -48,6 +49,7 @@ Examples:
   mcp-proxy verify                                       ask the gateway over HTTP, as its clients do
   mcp-proxy login docs                                   log in at a server that wants OAuth
   mcp-proxy key create laptop --connectors echo,time
+  mcp-proxy pin list                                     tools whose descriptions have changed
 
 Manual: man mcp-proxy`,
 )
@@ -121,6 +123,7 @@ const commands = [
   gatewayDoctorProgram,
   verifyProgram,
   ...tapPrograms,
+  pinProgram,
 ]
 for (const one of commands) command.addCommand(one.command)
 

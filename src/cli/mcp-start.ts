@@ -108,7 +108,8 @@ async function wantedOf(options: StartOptions): Promise<WantedGateway> {
   const { file, connectors, gateway } = loaded
   const place = httpOf(options, gateway.http)
   const { httpDefaults } = await import('../config/http-options.ts')
-  const http = place === undefined ? undefined : { ...httpDefaults, ...gateway.http, ...place }
+  const http =
+    place === undefined ? undefined : { ...httpDefaults, trustedProxies: [], ...gateway.http, ...place }
   if (http !== undefined) {
     const problem = httpProblem(http, (option) => (option === 'insecure' ? '--insecure-http' : option))
     if (problem !== undefined) throw new Failure(problem, exitCode.usage)
@@ -118,11 +119,22 @@ async function wantedOf(options: StartOptions): Promise<WantedGateway> {
       '--allow-none works with --http on loopback alone, such as 127.0.0.1:8080',
       exitCode.usage,
     )
-  const { access, lazy, tap } = gateway
+  const { access, lazy, tap, pin, alerts } = gateway
   const store = storeOf(options, gateway.store)
   if (options.store !== undefined && http === undefined)
     throw new Failure('--store is about keys, which only --http asks for', exitCode.usage)
-  return { file, connectors, http, strict: options.strict ?? gateway.strict, lazy, tap, access, store }
+  return {
+    file,
+    connectors,
+    http,
+    strict: options.strict ?? gateway.strict,
+    lazy,
+    tap,
+    access,
+    store,
+    pin,
+    alerts,
+  }
 }
 
 /** The store that is named wins; how long it may be away stands in the configuration alone. */

@@ -52,6 +52,16 @@ export interface ToolOffer extends ToolRules {
   readonly hide: readonly string[]
 }
 
+/**
+ * What becomes of a tool whose description is not what it was when the gateway saw it first:
+ * - `alert`: an alert, until somebody accepts it.
+ * - `strict`: besides, it is neither offered nor called until then.
+ * - `off`: nothing.
+ */
+export const pinModes = ['off', 'alert', 'strict'] as const
+
+export type PinMode = (typeof pinModes)[number]
+
 /** An MCP server behind the gateway. */
 export interface ConnectorConfiguration {
   /** Lower-case letters, digits and single hyphens: {@link connectorIdOf}. Unique. */
@@ -71,6 +81,8 @@ export interface ConnectorConfiguration {
   /** ms without a request after which it is ended; 0 = never. */
   readonly idleMs: number
   readonly tools: ToolOffer
+  /** Undefined = as the gateway says; with `isolation: session` off. */
+  readonly pin: PinMode | undefined
   /** What clients must show to use it; undefined = what holds for all. */
   readonly authType: AuthType | undefined
   /** What a token must allow to use it, and besides for tools of these names (`*` for any characters). */

@@ -6,6 +6,7 @@ import {
   type ConnectorConfiguration,
   connectorDefaults,
   connectorIdOf,
+  pinModes,
   type ToolOffer,
   type UpstreamAuth,
   upstreamGrants,
@@ -124,6 +125,12 @@ export const connector = z.strictObject({
   timeout: duration.optional().describe('how long one request may take; default 120s'),
   idle: duration.optional().describe('it is ended after so long without a request; default 0 = never'),
   tools: tools.optional().describe('which of its tools and prompts clients are offered; default: all'),
+  pin: z
+    .enum(pinModes)
+    .optional()
+    .describe(
+      'what becomes of a tool whose description has changed: alert, strict (held back until it is accepted) or off; default: what gateway.pin says, with isolation: session off',
+    ),
   authType: authType
     .optional()
     .describe('what clients must show to use it; default: what gateway.access says'),
@@ -165,6 +172,7 @@ export function connectorConfigurations(
     timeoutMs: entry.timeout ?? connectorDefaults.timeoutMs,
     idleMs: entry.idle ?? connectorDefaults.idleMs,
     tools: toolOffer(entry.tools ?? {}),
+    pin: entry.pin,
     authType: entry.authType,
     scopes: entry.scopes ?? [],
     toolScopes: entry.toolScopes ?? {},

@@ -1,5 +1,5 @@
 import type { AccessConfiguration } from './access-configuration.ts'
-import type { HttpOptions } from './http-options.ts'
+import type { GatewayHttpOptions } from './gateway-configuration.ts'
 import type { StoreConfiguration } from './store-configuration.ts'
 
 /** What a gateway's process is started with and cannot change while it runs: with others, another process is needed. */
@@ -8,7 +8,7 @@ export interface GatewayProcessOptions {
   readonly file: string
   /** Ids; null = all that are enabled. */
   readonly connectors: readonly string[] | null
-  readonly http: HttpOptions | null
+  readonly http: GatewayHttpOptions | null
   readonly strict: boolean
   readonly lazy: boolean
   readonly allowNone: boolean

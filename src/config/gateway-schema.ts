@@ -2,7 +2,13 @@
 import path from 'node:path'
 import type { z as Zod } from 'zod'
 import { access, accessConfiguration } from './access-schema.ts'
-import { type GatewayConfiguration, gatewayDefaults } from './gateway-configuration.ts'
+import { pinModes } from './connector-configuration.ts'
+import { alertRuleKeys, alertRules, gatewayAlerts } from './gateway-alerts-schema.ts'
+import {
+  type GatewayConfiguration,
+  type GatewayHttpOptions,
+  gatewayDefaults,
+} from './gateway-configuration.ts'
 import { http, httpConfiguration, httpProblems } from './http-schema.ts'
 import type { Problem } from './problems.ts'
 import { restartDefaults } from './restart-policy.ts'
@@ -16,6 +22,7 @@ import {
   restart,
   restartPolicy,
 } from './unit-schema.ts'
+import { type Parsed, parseNetwork } from './values.ts'
 import * as z from './zod.ts'
 
 const store = z.strictObject({
@@ -30,11 +37,24 @@ const store = z.strictObject({
     ),
 })
 
+const gatewayHttp = z.strictObject({
+  ...http.shape,
+  trustedProxies: oneOrMore(text(parseProxies))
+    .optional()
+    .describe(
+      'networks of reverse proxies that are believed when they say whom a request comes from (X-Forwarded-For, Forwarded), such as 10.0.0.0/8, or private; default: none',
+    ),
+})
+
 /** Keys below those of `gateway`. */
-export const gatewayKeys: Readonly<Record<string, readonly string[]>> = { store: Object.keys(store.shape) }
+export const gatewayKeys: Readonly<Record<string, readonly string[]>> = {
+  store: Object.keys(store.shape),
+  http: Object.keys(gatewayHttp.shape),
+  ...alertRuleKeys,
+}
 
 export const gateway = z.strictObject({
-  http: http.optional().describe('address at which mcp-proxy start --http serves MCP'),
+  http: gatewayHttp.optional().describe('address at which mcp-proxy start --http serves MCP'),
   strict: z
     .boolean()
     .optional()
@@ -62,6 +82,13 @@ export const gateway = z.strictObject({
     .describe(
       'PostgreSQL, where several gateways keep the keys of their clients together; default: files of the state directory',
     ),
+  pin: z
+    .enum(pinModes)
+    .optional()
+    .describe(
+      'what becomes of a tool whose description has changed since the gateway saw it first: alert, strict (held back until it is accepted) or off; default alert',
+    ),
+  alerts: alertRules.optional().describe('when the monitor alerts about the calls of the gateway'),
   autostart: z
     .boolean()
     .optional()
@@ -86,19 +113,33 @@ export function gatewayConfiguration(
 ): GatewayConfiguration {
   if (entry === undefined) return gatewayDefaults
   return {
-    http: httpConfiguration(entry.http),
+    http: gatewayHttpOptions(entry.http),
     strict: entry.strict ?? gatewayDefaults.strict,
     import: (entry.import ?? []).map((file) => path.resolve(folder, file)),
     lazy: entry.lazy ?? gatewayDefaults.lazy,
     tap: entry.tap ?? gatewayDefaults.tap,
     access: accessConfiguration(entry.access),
     store: entry.store && { url: entry.store.url, outageMs: entry.store.outage ?? usualOutageMs },
+    pin: entry.pin ?? gatewayDefaults.pin,
+    alerts: gatewayAlerts(entry.alerts),
     kept: {
       autostart: entry.autostart ?? true,
       restart: restartPolicy({ ...shared.restart, ...entry.restart }, gatewayRestart),
       limits: resourceLimits({ ...shared.limits, ...entry.limits }),
     },
   }
+}
+
+function gatewayHttpOptions(entry: GatewayEntry['http']): GatewayHttpOptions | undefined {
+  const given = httpConfiguration(entry)
+  return given && { ...given, trustedProxies: entry?.trustedProxies ?? [] }
+}
+
+/** Who believes everybody believes what clients invent. */
+function parseProxies(value: string): Parsed<string> {
+  return value === 'any'
+    ? { ok: false, problem: '"any" would believe every client; write the networks of your proxies' }
+    : parseNetwork(value)
 }
 
 export function gatewayProblems(entry: GatewayEntry | undefined): Problem[] {

@@ -8,6 +8,8 @@ import { type Item, type ListKind, offeredAs } from './upstream/offering.ts'
 export interface Route {
   readonly upstream: Upstream
   readonly name: string
+  /** A tool that has changed since somebody trusted it, and is not to be called; missing = it may be. */
+  readonly isHeld?: boolean
 }
 
 /** One list as clients get it. */
@@ -49,13 +51,22 @@ export interface OfferedPart {
 export class Directory {
   readonly #all: () => readonly Upstream[]
   readonly #part: OfferedPart
+  readonly #isHeld: (connector: string, tool: string) => boolean
   #upstreams: readonly Upstream[] | undefined
   readonly #tables = new Map<ListKind, Table>()
 
-  /** @param all the connectors that are served, as they are now. */
-  constructor(all: () => readonly Upstream[], part: OfferedPart) {
+  /**
+   * @param all the connectors that are served, as they are now.
+   * @param isHeld whether a tool is neither offered nor called, because its description has changed.
+   */
+  constructor(
+    all: () => readonly Upstream[],
+    part: OfferedPart,
+    isHeld: (connector: string, tool: string) => boolean = () => false,
+  ) {
     this.#all = all
     this.#part = part
+    this.#isHeld = isHeld
   }
 
   get isPrefixed(): boolean {
@@ -107,7 +118,10 @@ export class Directory {
         if (isNamed && !this.#isOffered(upstream, item.key)) continue
         const name = this.#nameFor(upstream, item, routes, isNamed)
         if (name === undefined) continue
-        routes.set(name, { upstream, name: item.key })
+        // It keeps its name: no other tool comes to stand under it meanwhile.
+        const isHeld = kind === 'tools' && this.#isHeld(upstream.id, item.key)
+        routes.set(name, { upstream, name: item.key, isHeld })
+        if (isHeld) continue
         const { describe, hide } = upstream.connector.tools
         if (isNamed && hide.some((glob) => matches(glob, item.key))) continue
         const description = isNamed && Object.hasOwn(describe, item.key) ? describe[item.key] : undefined

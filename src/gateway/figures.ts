@@ -1,11 +1,19 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import { version } from '../os/version.ts'
 import type { GatewayState } from '../record/shapes/gateway-state.ts'
+import { callBuckets, type GatewayCounts } from './alert-rules.ts'
 
 const prefix = 'port_watchdog_gateway_'
 
-/** Seconds that calls may take. */
-const buckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120]
+/** What is kept so that a request need not look it up. */
+export type CacheKind = 'key' | 'token'
+
+/** Requests over HTTP that are under way. */
+export interface RequestFigures {
+  readonly inFlight: number
+  /** 0 = any number is taken. */
+  readonly inFlightLimit: number
+}
 
 /** What the gateway counts, since its start. Counters and their labels follow prometheus.io/docs/practices/naming. */
 export class Figures {
@@ -14,7 +22,7 @@ export class Figures {
     name: `${prefix}call_seconds`,
     help: 'Time of the calls of tools and prompts, by connector.',
     labelNames: ['connector'],
-    buckets,
+    buckets: callBuckets,
     registers: [this.#registry],
   })
   readonly #errors = new Counter({
@@ -41,18 +49,41 @@ export class Figures {
     token: this.#seriesOf('token'),
   }
   readonly #now = new Map<string, Gauge>()
+  /** The same sums that the registry has by connector, for the rules of alert-rules.ts. */
+  readonly #byTime = new Array<number>(callBuckets.length + 1).fill(0)
+  readonly #caches = { key: { hits: 0, misses: 0 }, token: { hits: 0, misses: 0 } }
+  #failed = 0
 
   called(connector: string, ms: number, isError: boolean): void {
-    this.#calls.observe({ connector }, ms / 1000)
+    const seconds = ms / 1000
+    this.#calls.observe({ connector }, seconds)
     if (isError) this.#errors.inc({ connector })
+    if (isError) this.#failed++
+    const bucket = callBuckets.findIndex((bound) => seconds <= bound)
+    const at = bucket < 0 ? callBuckets.length : bucket
+    this.#byTime[at] = (this.#byTime[at] ?? 0) + 1
+  }
+
+  counts(): GatewayCounts {
+    const caches = Object.entries(this.#caches).map(([cache, counted]) => [cache, { ...counted }])
+    return {
+      calls: this.#byTime.reduce((sum, count) => sum + count, 0),
+      errors: this.#failed,
+      byTime: [...this.#byTime],
+      caches: Object.fromEntries(caches),
+    }
   }
 
   /** Something was looked for in a cache, and found there or not. */
-  lookedUp(cache: 'key' | 'token', isHit: boolean): void {
+  lookedUp(cache: CacheKind, isHit: boolean): void {
+    if (isHit) this.#caches[cache].hits++
+    else this.#caches[cache].misses++
     this.#lookupsOf[cache][isHit ? 'hit' : 'miss'].inc()
   }
 
-  #seriesOf(cache: string) {
+  /** Both are there from the beginning, so that a rate of one by the other can be told. */
+  #seriesOf(cache: CacheKind) {
+    for (const result of ['hit', 'miss']) this.#lookups.inc({ cache, result }, 0)
     return {
       hit: this.#lookups.labels({ cache, result: 'hit' }),
       miss: this.#lookups.labels({ cache, result: 'miss' }),
@@ -66,10 +97,13 @@ export class Figures {
   /** Everything in the text format of Prometheus, with how it stands now. */
   async exposition(
     state: GatewayState,
-    inFlight: number,
+    { inFlight, inFlightLimit }: RequestFigures,
   ): Promise<{ readonly contentType: string; readonly text: string }> {
     this.#gauge('info', 'The version of the gateway; always 1.', ['version']).set({ version }, 1)
-    this.#gauge('in_flight_requests', 'Requests of clients that are under way.').set(inFlight)
+    this.#gauge('in_flight_requests', 'Requests over HTTP that are under way.').set(inFlight)
+    // Without a limit there is no share of it.
+    if (inFlightLimit > 0)
+      this.#gauge('in_flight_requests_limit', 'So many are taken at once.').set(inFlightLimit)
     const up = this.#gauge('connector_up', '1 while a connector runs or sleeps.', ['connector'])
     const offered = this.#gauge('connector_tools', 'Tools that a connector offers.', ['connector'])
     const junk = this.#gauge('connector_junk_lines', 'Lines on its stdout that were no messages.', [

@@ -1,11 +1,13 @@
 import { randomUUID } from 'node:crypto'
-import type { ConnectorConfiguration } from '../config/connector-configuration.ts'
+import type { ConnectorConfiguration, PinMode } from '../config/connector-configuration.ts'
 import type { Log } from '../log/index.ts'
+import { conditionInWords, type ToolsCondition } from '../record/shapes/gateway-conditions.ts'
 import { ClientRoster } from './client-roster.ts'
 import { changeNotifications, Directory, type OfferedPart } from './directory.ts'
 import { Figures } from './figures.ts'
 import { Logins } from './login/index.ts'
 import { ParkedCalls } from './parked-calls.ts'
+import { type Pins, pinModeOf } from './pins.ts'
 import type { Principal } from './principal.ts'
 import type { Message } from './protocol/message.ts'
 import { logLevels } from './protocol/revisions.ts'
@@ -36,6 +38,10 @@ export interface GatewayCoreOptions {
   readonly remembered?: RememberedOfferings
   /** Missing = nobody can look at the messages. */
   readonly tap?: Tap
+  /** How tools were when they were trusted; missing = nothing is held against that. */
+  readonly pins?: Pins
+  /** Of connectors that say nothing themselves; missing = off. */
+  readonly pin?: PinMode
 }
 
 /** What a new configuration has changed, by the ids of connectors. */
@@ -54,6 +60,11 @@ const endedDuringCall = 'the gateway ended before the answer came; whether the c
 /** ms after a change in which further changes are gathered into the same notification. */
 const tellAfterMs = 100
 
+function toolsCondition(connector: string, changed: readonly string[], mode: PinMode): ToolsCondition {
+  const condition = changed.length === 0 ? 'well' : 'failing'
+  return { about: 'tools', connector, condition, changed, isHeld: mode === 'strict' }
+}
+
 /** The servers, what they offer, and the clients: everything that the faces share. */
 export class GatewayCore implements SessionSurroundings {
   #upstreams: readonly Upstream[]
@@ -68,6 +79,8 @@ export class GatewayCore implements SessionSurroundings {
   readonly requests: RequestLog
   readonly #isLazy: boolean
   readonly #remembered: RememberedOfferings | undefined
+  readonly #pins: Pins | undefined
+  #pin: PinMode
   readonly #directories = new Map<string, Directory>()
   /** Lists that clients are yet to be told of, by connector. */
   readonly #changed = new Map<string, Set<ListKind>>()
@@ -88,9 +101,13 @@ export class GatewayCore implements SessionSurroundings {
     cleared = Promise.resolve(),
     remembered,
     tap,
+    pins,
+    pin = 'off',
   }: GatewayCoreOptions) {
     this.#isLazy = isLazy
     this.#remembered = remembered
+    this.#pins = pins
+    this.#pin = pin
     this.log = log
     this.tap = tap
     this.requests = new RequestLog(log)
@@ -111,6 +128,8 @@ export class GatewayCore implements SessionSurroundings {
           this.#asked(upstream, session, method, params, signal),
       })
     this.#upstreams = connectors.map(this.#upstreamOf)
+    // What is remembered of a server that sleeps is offered, too.
+    for (const upstream of this.#upstreams) this.#holdAgainstPins(upstream)
   }
 
   /** In the order of the configuration. */
@@ -121,8 +140,10 @@ export class GatewayCore implements SessionSurroundings {
   /**
    * Serves these from now on. It restarts only those that have changed, lets running calls finish where they are, keeps its
    * clients, and tells them which lists have changed.
+   * @param pin as in `GatewayCoreOptions`.
    */
-  reconfigure(connectors: readonly ConnectorConfiguration[]): ConnectorChange {
+  reconfigure(connectors: readonly ConnectorConfiguration[], pin: PinMode): ConnectorChange {
+    const heldBefore = new Map(this.#upstreams.map((upstream) => [upstream.id, this.#heldOf(upstream)]))
     const before = new Map(this.#upstreams.map((upstream) => [upstream.id, upstream]))
     const change = {
       added: [] as string[],
@@ -142,6 +163,12 @@ export class GatewayCore implements SessionSurroundings {
       return known
     })
     this.#upstreams = next
+    this.#pin = pin
+    for (const upstream of next) {
+      this.#holdAgainstPins(upstream)
+      const held = heldBefore.get(upstream.id)
+      if (held !== undefined && held !== this.#heldOf(upstream)) this.#hasChanged(upstream, ['tools'])
+    }
     // Who may see what may have changed, too.
     for (const directory of this.#directories.values()) directory.forget()
     for (const upstream of before.values()) {
@@ -180,7 +207,11 @@ export class GatewayCore implements SessionSurroundings {
   directoryOf(key: string, part: OfferedPart): Directory {
     const known = this.#directories.get(key)
     if (known !== undefined) return known
-    const directory = new Directory(() => this.#upstreams, part)
+    const directory = new Directory(
+      () => this.#upstreams,
+      part,
+      (connector, tool) => this.#isHeld(connector, tool),
+    )
     this.#directories.set(key, directory)
     return directory
   }
@@ -203,7 +234,53 @@ export class GatewayCore implements SessionSurroundings {
     return this.#inFlight
   }
 
+  /** How the tools of a connector are pinned; undefined = it is not served. */
+  pinModeOf(id: string): PinMode | undefined {
+    const connector = this.#upstreams.find((one) => one.id === id)?.connector
+    return connector && pinModeOf(connector, this.#pin)
+  }
+
+  #isHeld(id: string, tool: string): boolean {
+    return this.#pins?.hasChanged(id, tool) === true && this.pinModeOf(id) === 'strict'
+  }
+
+  #heldOf({ id, offering }: Upstream): string {
+    return offering.tools
+      .filter(({ key }) => this.#isHeld(id, key))
+      .map(({ key }) => key)
+      .join('\n')
+  }
+
+  /** What is offered must be what somebody has trusted: what differs is said once. */
+  #holdAgainstPins(upstream: Upstream): void {
+    const mode = this.pinModeOf(upstream.id)
+    if (this.#pins === undefined || mode === undefined || mode === 'off') return
+    const changed = this.#pins.look(upstream)
+    if (changed.length === 0) return
+    const condition = toolsCondition(upstream.id, changed, mode)
+    this.log.error({ unit: upstream.id }, conditionInWords(condition))
+  }
+
+  /** A person trusts the tools that have changed. @param tool undefined = all of the connector. @returns their names. */
+  acceptTools(id: string, tool: string | undefined): readonly string[] {
+    const accepted = this.#pins?.accept(id, tool) ?? []
+    const upstream = this.#upstreams.find((one) => one.id === id)
+    if (upstream !== undefined && accepted.length > 0) this.#hasChanged(upstream, ['tools'])
+    return accepted
+  }
+
+  /** The tools of each connector that have changed since somebody trusted them. */
+  toolsConditions(): readonly ToolsCondition[] {
+    return this.#upstreams.flatMap(({ id }) => {
+      const mode = this.pinModeOf(id) ?? 'off'
+      if (this.#pins === undefined || mode === 'off') return []
+      const changed = this.#pins.changedOf(id).map(({ tool }) => tool)
+      return [toolsCondition(id, changed, mode)]
+    })
+  }
+
   #hasChanged(upstream: Upstream, kinds: readonly ListKind[]): void {
+    if (kinds.includes('tools')) this.#holdAgainstPins(upstream)
     for (const directory of this.#directories.values()) {
       if (directory.sees(upstream.id)) directory.forget()
     }

@@ -7,6 +7,7 @@ import { errorText, exitCode, Failure } from '../os/failure.ts'
 import { version } from '../os/version.ts'
 import { ownIdentity } from '../process/identity.ts'
 import { type GatewayHealth, type GatewayIdentity, gatewayIdentity } from '../record/shapes/gateway-health.ts'
+import type { PinnedConnector } from '../record/shapes/gateway-pins.ts'
 import type { GatewayReload } from '../record/shapes/gateway-reload.ts'
 import { fileNames } from '../record/state-directory.ts'
 import type { GatewayOptions } from './options.ts'
@@ -19,6 +20,8 @@ export interface Controlled {
   retry(connectors: unknown): readonly string[]
   watch(forMs: unknown): null
   logLevel(level: unknown): string
+  pinned(): readonly PinnedConnector[]
+  acceptPins(asked: Readonly<Record<string, unknown>>): readonly string[]
   giveWay(): null
 }
 
@@ -53,6 +56,8 @@ export async function holdPlace(
       retry: ({ connectors }) => begun()?.retry(connectors) ?? null,
       tap: ({ forMs }) => begun()?.watch(forMs) ?? null,
       'log-level': ({ level }) => begun()?.logLevel(level) ?? null,
+      pins: () => begun()?.pinned() ?? null,
+      'accept-pins': (asked) => begun()?.acceptPins(asked) ?? null,
       'give-way': () => begun()?.giveWay() ?? null,
     })
   try {

@@ -1,6 +1,6 @@
 import type { AccessConfiguration } from '../config/access-configuration.ts'
-import type { ConnectorConfiguration } from '../config/connector-configuration.ts'
-import type { HttpOptions } from '../config/http-options.ts'
+import type { ConnectorConfiguration, PinMode } from '../config/connector-configuration.ts'
+import type { GatewayAlerts, GatewayHttpOptions } from '../config/gateway-configuration.ts'
 import type { StoreConfiguration } from '../config/store-configuration.ts'
 import type { Level } from '../log/index.ts'
 
@@ -11,7 +11,7 @@ export interface WantedGateway {
   /** Those that are served, enabled ones alone. */
   readonly connectors: readonly ConnectorConfiguration[]
   /** Undefined = stdin and stdout are the client. */
-  readonly http: HttpOptions | undefined
+  readonly http: GatewayHttpOptions | undefined
   readonly strict: boolean
   readonly lazy: boolean
   /** Messages between the gateway and its connectors are written to a file. */
@@ -19,6 +19,8 @@ export interface WantedGateway {
   readonly access: AccessConfiguration
   /** Where keys are kept; undefined = in the state directory. */
   readonly store: StoreConfiguration | undefined
+  readonly pin: PinMode
+  readonly alerts: GatewayAlerts
 }
 
 /** How a gateway is started. */

@@ -14,15 +14,18 @@ import { ownIdentity } from '../process/identity.ts'
 import { sendStartReport } from '../process/start-report.ts'
 import { removeOwnPidFile, writePidFile } from '../record/pid-file.ts'
 import type { GatewayHealth, GatewayIdentity } from '../record/shapes/gateway-health.ts'
+import type { PinnedConnector } from '../record/shapes/gateway-pins.ts'
 import type { GatewayReload } from '../record/shapes/gateway-reload.ts'
 import { demandOwnDirectory, fileNames, keepStateDirectory } from '../record/state-directory.ts'
+import { Conditions } from './conditions.ts'
 import { type Reception, receiveClients } from './face/attach.ts'
 import { type HttpFace, serveHttp } from './face/http.ts'
 import { GatewayCore } from './gateway-core.ts'
 import { holdPlace } from './holding.ts'
 import { OpenedAccess, type OpenedStore, openedStore } from './opened-access.ts'
-import type { GatewayOptions } from './options.ts'
-import { levelIn, readAgain, retried } from './reload.ts'
+import type { GatewayOptions, WantedGateway } from './options.ts'
+import { Pins } from './pins.ts'
+import { acceptTools, levelIn, readAgain, retried } from './reload.ts'
 import { RememberedOfferings } from './remembered-offerings.ts'
 import { gatewayState, type StateFacts, writeGatewayState } from './state-file.ts'
 import { Tap } from './tap/index.ts'
@@ -49,6 +52,10 @@ export class GatewayProcess {
   readonly #logs: { readonly lines: LineLog; readonly ring: RingLog }
   readonly #opened: OpenedAccess | undefined
   readonly #remembered: RememberedOfferings
+  readonly #pins: Pins
+  readonly #conditions: Conditions
+  /** What the configuration says, as it was read last. */
+  #wanted: WantedGateway
   readonly #control: ControlServer
   #face: HttpFace | undefined
   #reception: Reception | undefined
@@ -80,6 +87,7 @@ export class GatewayProcess {
     const { stateDirectory, startTimeoutMs, wanted } = options
     const { connectors, lazy: isLazy } = wanted
     this.#options = options
+    this.#wanted = wanted
     this.#control = control
     sweepTemporaries(stateDirectory)
     this.#logs = openLogs(stateDirectory)
@@ -93,6 +101,11 @@ export class GatewayProcess {
     this.#remembered = new RememberedOfferings(this.#file(fileNames.gatewayOfferings))
     const tap = new Tap(stateDirectory, demandOwnDirectory)
     tap.configure(wanted.tap)
+    this.#pins = new Pins(this.#file(fileNames.gatewayPins))
+    if (this.#pins.problem !== undefined)
+      this.#log.error(
+        `What is known of tools cannot be read, and they are pinned anew: ${this.#pins.problem}`,
+      )
     this.#core = new GatewayCore({
       connectors,
       log: this.#log,
@@ -102,6 +115,15 @@ export class GatewayProcess {
       cleared: this.#clear(),
       remembered: this.#remembered,
       tap,
+      pins: this.#pins,
+      pin: wanted.pin,
+    })
+    this.#conditions = new Conditions({
+      core: this.#core,
+      log: this.#log,
+      alerts: () => this.#wanted.alerts,
+      // Without HTTP nothing limits how many are taken.
+      requests: () => this.#face?.requests ?? { inFlight: 0, inFlightLimit: 0 },
     })
     const around = { log: this.#log, figures: this.#core.figures, changed: () => this.#beat() }
     this.#opened = opened && new OpenedAccess(opened, options, around)
@@ -219,8 +241,8 @@ export class GatewayProcess {
     await this.#opened?.close()
     this.#core.tap?.close()
     if (this.#control.isHeld()) this.#remembered.flush()
-    if (this.#control.isHeld())
-      writeGatewayState(this.#options.stateDirectory, gatewayState(this.#core, this.#facts(), true))
+    if (this.#control.isHeld()) this.#pins.flush()
+    if (this.#control.isHeld()) writeGatewayState(this.#options.stateDirectory, this.#state(true))
     try {
       removeOwnPidFile(this.#file(fileNames.gatewayPidFile))
     } catch {
@@ -245,7 +267,8 @@ export class GatewayProcess {
    */
   reload(): Promise<GatewayReload> {
     const reloaded = this.#reloaded.then(async () => {
-      const reload = await readAgain(this.#options, this.#core, this.#log)
+      const { wanted, reload } = await readAgain(this.#options, this.#core, this.#log)
+      this.#wanted = wanted
       this.#access?.doubt()
       this.#beat()
       return reload
@@ -280,6 +303,22 @@ export class GatewayProcess {
     return this.#log.level
   }
 
+  /** The tools that are pinned, and those that have changed since. */
+  pinned(): readonly PinnedConnector[] {
+    return this.#pins.list((id) => this.#core.pinModeOf(id))
+  }
+
+  /**
+   * A person trusts tools that have changed. @returns their names.
+   * @throws ControlRefusal when the connector is not known, or that cannot be written.
+   */
+  acceptPins(asked: Readonly<Record<string, unknown>>): readonly string[] {
+    const known = this.pinned().map(({ connector }) => connector)
+    const accepted = acceptTools(this.#core, known, asked)
+    this.#beat()
+    return accepted
+  }
+
   identify(): GatewayIdentity {
     return {
       role: 'gateway',
@@ -306,6 +345,7 @@ export class GatewayProcess {
       keyFile: this.#access?.first?.file ?? null,
       connectors: upstreams.length,
       well: upstreams.filter(({ state }) => state === 'ready' || state === 'idle').length,
+      conditions: this.#conditions.all,
     }
   }
 
@@ -328,11 +368,13 @@ export class GatewayProcess {
   }
 
   #beat(): void {
-    if (!this.#isEnding) writeGatewayState(this.#options.stateDirectory, this.#state())
+    if (this.#isEnding) return
+    this.#conditions.look()
+    writeGatewayState(this.#options.stateDirectory, this.#state())
   }
 
-  #state() {
-    return gatewayState(this.#core, this.#facts())
+  #state(isStopped = false) {
+    return gatewayState(this.#core, this.#facts(), isStopped)
   }
 
   #facts(): StateFacts {
@@ -344,6 +386,7 @@ export class GatewayProcess {
       store: () => this.#opened?.state() ?? null,
       level: this.#log.level,
       bufferedLines: () => this.#logs.ring.count,
+      problems: () => this.#conditions.all.filter(({ condition }) => condition === 'failing'),
     }
   }
 

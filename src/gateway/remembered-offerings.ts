@@ -89,6 +89,6 @@ function read(file: string): Map<string, Kept> {
 }
 
 /** What makes a server that server. A digest, because headers and variables may be secrets. */
-function serverOf({ transport }: ConnectorConfiguration): string {
+export function serverOf({ transport }: ConnectorConfiguration): string {
   return createHash('sha256').update(JSON.stringify(transport)).digest('hex')
 }

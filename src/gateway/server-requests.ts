@@ -106,7 +106,8 @@ export class ServerRequests {
     if (name === undefined) throw new RpcError(rpcCode.invalidParams, `${method} needs a name`)
     const { requests, roster, figures, relay, tasks, principal, clientName, sessionId } = this.#options
     requests.say(() => `${method} name=${name}`)
-    const { upstream, name: known } = await this.#route(kind, name, own.signal)
+    const { upstream, name: known, isHeld } = await this.#route(kind, name, own.signal)
+    if (isHeld) throw held(upstream.id, known)
     requests.say(() => `Routing → connector=${upstream.id} ${kind === 'tools' ? 'tool' : 'prompt'}=${known}`)
     if (kind === 'tools') this.#demandScopes(upstream, known)
     if (kind === 'tools') roster.called(clientName())
@@ -122,7 +123,10 @@ export class ServerRequests {
       // Written out: to spread it takes a twentieth of the time of a call.
       return await relay.take({ message, method, client, outlet, own, upstream, about, answered })
     } finally {
-      figures.called(upstream.id, performance.now() - began, isError)
+      // For who does not wait any more there was no error, however long it took until then.
+      const { aborted, reason } = own.signal
+      const hasLeft = aborted && !(reason instanceof RpcError)
+      figures.called(upstream.id, performance.now() - began, isError && !hasLeft)
       // Enough to tell sessions apart. The whole id is a secret: a program that knows it can speak as this client.
       const shown = () => digest(sessionId).slice(0, 8)
       requests.say(() => `Result: ${isError ? 'error' : 'success'} sessionId=${shown()}`)
@@ -214,4 +218,12 @@ function argumentsOf(message: Message): Readonly<Record<string, unknown>> {
   const member = paramsOf(message).get('arguments')
   if (member === undefined || !isObjectAt(message.text, member)) return {}
   return JSON.parse(textOf(message.text, member)) as Record<string, unknown>
+}
+
+/** A tool whose description is not what somebody has trusted. */
+function held(connector: string, tool: string): RpcError {
+  const what = `the description of ${tool} of connector '${connector}' has changed, and the gateway holds the tool back`
+  return new RpcError(rpcCode.toolHeld, `${what} until somebody accepts it: mcp-proxy pin list`, {
+    connector,
+  })
 }

@@ -2,6 +2,7 @@ import path from 'node:path'
 import { ringLines } from '../log/ring-log.ts'
 import { writeFileAtomically } from '../os/atomic-file.ts'
 import { wallTime } from '../os/clock.ts'
+import type { GatewayCondition } from '../record/shapes/gateway-conditions.ts'
 import type { GatewayConnector, GatewayState } from '../record/shapes/gateway-state.ts'
 import { fileNames } from '../record/state-directory.ts'
 import type { GatewayCore } from './gateway-core.ts'
@@ -15,11 +16,12 @@ export interface StateFacts {
   readonly store: () => GatewayState['store']
   readonly level: string
   readonly bufferedLines: () => number
+  readonly problems: () => readonly GatewayCondition[]
 }
 
 /** What the gateway is and does now. */
 export function gatewayState(core: GatewayCore, facts: StateFacts, isStopped = false): GatewayState {
-  const { mode, startedAt, url, keyFile, store, level, bufferedLines } = facts
+  const { mode, startedAt, url, keyFile, store, level, bufferedLines, problems } = facts
   return {
     version: 1,
     proxy: {
@@ -34,6 +36,7 @@ export function gatewayState(core: GatewayCore, facts: StateFacts, isStopped = f
     store: store(),
     connectors: core.upstreams.map(connectorState),
     clients: core.roster.report(),
+    problems: problems(),
     logging: { level: level.toUpperCase(), bufferedLines: bufferedLines(), maxLines: ringLines },
   }
 }

@@ -30,6 +30,7 @@ import {
   unitRecords,
   writeRuntimeState,
 } from '../record/runtime-state.ts'
+import type { IncidentChange } from '../record/shapes/alerts.ts'
 import type { JournalEvent } from '../record/shapes/journal.ts'
 import { forwardId, type RuntimeState, stateSchemaVersion } from '../record/shapes/runtime-state.ts'
 import { demandOwnDirectory, fileNames, prepareStateDirectory } from '../record/state-directory.ts'
@@ -37,7 +38,7 @@ import { type Explanation, explainStanding } from '../watch/narrate/journal.ts'
 import type { Unit } from '../watch/unit.ts'
 import { memoryOf } from '../watch/unit-record.ts'
 import type { UnitWatcher, WatcherMemory } from '../watch/unit-watcher.ts'
-import { eventOf, programsOf, recordsOf } from './record-shapes.ts'
+import { eventOf, incidentEvent, programsOf, recordsOf } from './record-shapes.ts'
 
 /** What a monitor is, for its records. */
 export interface RecordsOptions {
@@ -191,6 +192,12 @@ export class MonitorRecords {
   /** Writes a decision about a unit to the journal. */
   decided(unit: Unit, explanation: Explanation): void {
     this.journal.write(eventOf(unit, explanation))
+  }
+
+  /** Writes a change of an incident to the journal, where no decision tells it. */
+  told(change: IncidentChange): void {
+    const event = incidentEvent(change, this.#facts().watchers)
+    if (event !== undefined) this.journal.write(event)
   }
 
   /** Remembers what an order wants of a forward, for the next monitor. @returns false when it could not be saved. */

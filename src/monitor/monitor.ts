@@ -108,6 +108,7 @@ export class Monitor {
     this.#alerts = new Alerts(configuration.alerts, {
       stateDirectory: options.stateDirectory,
       log: this.#records.log.child({ component: 'alerts' }),
+      changed: (change) => this.#records.told(change),
     })
     this.#units = new WatchedUnits(this.#wanted(configuration), {
       memoryOf,

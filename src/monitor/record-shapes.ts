@@ -1,5 +1,7 @@
 /** What a monitor writes down about its units, in the shapes that readers know. */
 import type { Configuration } from '../config/configuration.ts'
+import { limitedResources } from '../record/limit-words.ts'
+import type { IncidentChange } from '../record/shapes/alerts.ts'
 import type { JournalEvent } from '../record/shapes/journal.ts'
 import type {
   ForwardRecord,
@@ -8,6 +10,7 @@ import type {
   RuntimeState,
   UnitRecord,
 } from '../record/shapes/runtime-state.ts'
+import { alertSubject } from '../watch/narrate/incidents.ts'
 import type { Explanation } from '../watch/narrate/journal.ts'
 import type { Unit } from '../watch/unit.ts'
 import { unitRecord } from '../watch/unit-record.ts'
@@ -42,4 +45,17 @@ export function eventOf({ id, kind, name, labels: { port } }: Unit, explanation:
   return kind === 'forward' && port !== undefined
     ? { event: 'forward', unit: id, forward: name, port, ...explanation }
     : { event: 'unit', unit: id, name, ...explanation }
+}
+
+/** A change of an incident, as the journal holds it; undefined for one that decisions tell, and for one of a unit that is gone. */
+export function incidentEvent(
+  { event: change, unit: id, subject, incident, message }: IncidentChange,
+  watchers: readonly UnitWatcher[],
+): JournalEvent | undefined {
+  const unit = watchers.find((one) => one.unit.id === id)?.unit
+  if (unit === undefined || change === 'reminder' || change === 'test') return undefined
+  const decided = [alertSubject('unit', unit), alertSubject('dependency', unit), ...limitedResources]
+  return decided.includes(subject)
+    ? undefined
+    : { event: 'incident', unit: unit.id, name: unit.name, incident, change, subject, message }
 }

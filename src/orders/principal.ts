@@ -87,6 +87,7 @@ function partOf<Event extends NamedEvent>(event: Event, units: readonly string[]
     case 'forward':
       return isSeen(event.forward) ? [event] : []
     case 'unit':
+    case 'incident':
       return isSeen(event.name) ? [event] : []
     case 'order':
       // Its message may name units of others.

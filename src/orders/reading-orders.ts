@@ -199,7 +199,7 @@ const nameOf = ({ name }: { readonly name: string }) => name
 
 function isAbout(entry: JournalEntry, names: readonly string[]): boolean {
   if (entry.event === 'forward') return names.includes(entry.forward)
-  if (entry.event === 'unit') return names.includes(entry.name)
+  if (entry.event === 'unit' || entry.event === 'incident') return names.includes(entry.name)
   return entry.event === 'order' ? entry.units.some((name) => names.includes(name)) : false
 }
 

@@ -64,6 +64,8 @@ export const fileNames = {
   /** What its connectors offered last. */
   gatewayOfferings: 'mcp-proxy-offerings.json',
   gatewayTap: 'mcp-proxy-tap.jsonl',
+  /** How the tools of its connectors were when they were trusted. */
+  gatewayPins: 'mcp-proxy-pins.json',
   gatewaySocket: 'mcp-proxy.sock',
   gatewayClients: 'mcp-proxy-clients.sock',
   gatewayKeys: 'mcp_proxy_keys.json',

@@ -4,6 +4,7 @@ import { localTime } from '../log/entry.ts'
 import { errorCode, exitCode } from '../os/failure.ts'
 import { oneLine } from '../os/printable.ts'
 import { readRegularFile } from '../os/regular-file.ts'
+import { conditionInWords } from '../record/shapes/gateway-conditions.ts'
 import { type GatewayConnector, type GatewayState, readGatewayState } from '../record/shapes/gateway-state.ts'
 import { fileNames } from '../record/state-directory.ts'
 
@@ -109,6 +110,10 @@ function textOf(state: GatewayState, shown: ShownState, { colour }: Looks, now: 
     lines.push(...lifeLines(life, error, now).map((line) => `     ${line}`))
   }
   if (connectors.length === 0) lines.push('  none')
+  // A connector that is down says so where it stands.
+  const problems = (state.problems ?? []).filter(({ about }) => about !== 'connector')
+  if (problems.length > 0) lines.push('', 'Problems:')
+  for (const one of problems) lines.push(`  ${red} ${oneLine(conditionInWords(one))}`)
   lines.push('', 'Clients:')
   for (const client of Object.values(clients)) {
     const sign = client.state === 'active' ? green : client.state === 'idle' ? grey : red

@@ -190,6 +190,8 @@ export interface Trouble {
   readonly subject: Subject
   readonly condition: 'failing' | 'well' | 'unclear'
   readonly message: string
+  /** What a sentence calls it; missing = its subject, of the unit. */
+  readonly title?: string
 }
 
 export type DetachedPolicy = 'end' | 'adopt' | 'wait'

@@ -222,9 +222,13 @@ describe('documentation', () => {
         await accepted(`connectors:\n  time: { ${isAlone ? '' : `${beside}, `}${key}: ${example} }\n`)
         continue
       }
-      const isChecked = ['alerts.channels[]', 'alerts.ping.', 'gateway.store.', 'http.'].some((start) =>
-        place.startsWith(start),
-      )
+      const isChecked = [
+        'alerts.channels[]',
+        'alerts.ping.',
+        'gateway.store.',
+        'gateway.http.',
+        'http.',
+      ].some((start) => place.startsWith(start))
       if (first === 'forwards[]' || isChecked) continue
       const steps = [first, ...rest]
       await accepted(`${steps.map((step, depth) => `${'  '.repeat(depth)}${step}:`).join('\n')} ${example}\n`)
@@ -236,6 +240,9 @@ describe('documentation', () => {
     await http('listen', 'tlsCert', 'tlsKey')
     const store = (key: string) => `${key}: ${otherExamples[`gateway.store.${key}`]}`
     await accepted(`gateway:\n  store: { ${store('url')}, ${store('outage')} }\n`)
+    await accepted(
+      `gateway:\n  http: { listen: "127.0.0.1:8080", trustedProxies: ${otherExamples['gateway.http.trustedProxies']} }\n`,
+    )
     const channel = (key: string) => `${key}: ${otherExamples[`alerts.channels[].${key}`]}`
     await accepted(
       `alerts:\n  channels:\n    - { type: webhook, ${channel('name')}, ${channel('url')}, ${channel('secret')} }\n` +

@@ -32,7 +32,11 @@ export class AlertReceiver {
     this.#answers = [...answers]
   }
 
-  static async start(t: TestContext, answers: readonly Answer[] = [], port = 0): Promise<AlertReceiver> {
+  static async start(
+    t: Pick<TestContext, 'onTestFinished'>,
+    answers: readonly Answer[] = [],
+    port = 0,
+  ): Promise<AlertReceiver> {
     const receiver = new AlertReceiver(answers)
     receiver.#server.listen(port, '127.0.0.1')
     await once(receiver.#server, 'listening')

@@ -15,16 +15,19 @@ import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { AccessConfiguration } from '../../config/access-configuration.ts'
-import { type HttpOptions, speaksTls } from '../../config/http-options.ts'
+import type { GatewayHttpOptions } from '../../config/gateway-configuration.ts'
+import { speaksTls } from '../../config/http-options.ts'
 import { parseHostAndPort } from '../../config/values.ts'
 import type { RingLog } from '../../log/ring-log.ts'
 import { errorCode, exitCode, Failure, errorText as wordsOf } from '../../os/failure.ts'
 import { hostAndPort, isLoopback } from '../../os/interfaces.ts'
+import { networks } from '../../os/networks.ts'
 import { oneLine } from '../../os/printable.ts'
 import { remembered } from '../../os/remembered.ts'
 import type { GatewayState } from '../../record/shapes/gateway-state.ts'
 import { certificateFiles } from '../../web/certificate-files.ts'
 import { type ConnectionLimits, Connections } from '../../web/connections.ts'
+import { sourceOf } from '../../web/forwarded.ts'
 import {
   isTrustedHost,
   parseHostHeader,
@@ -35,6 +38,7 @@ import {
 import { Origins } from '../../web/origins.ts'
 import { readCertificate } from '../../web/tls-files.ts'
 import type { Access } from '../access.ts'
+import type { RequestFigures } from '../figures.ts'
 import type { GatewayCore } from '../gateway-core.ts'
 import type { Principal } from '../principal.ts'
 import { errorText, RpcError, rpcCode } from '../protocol/errors.ts'
@@ -60,7 +64,7 @@ export interface HttpFaceOptions {
   readonly accessOptions: AccessConfiguration
   readonly allowNone: boolean
   readonly isLazy: boolean
-  readonly http: HttpOptions
+  readonly http: GatewayHttpOptions
   /** The specification to the letter, for clients on this machine, too. */
   readonly strict: boolean
   readonly stateDirectory: string
@@ -72,6 +76,7 @@ export interface HttpFaceOptions {
 export interface HttpFace {
   /** Where it serves: `http://127.0.0.1:8080`. */
   readonly url: string
+  readonly requests: RequestFigures
   close(): Promise<void>
 }
 
@@ -109,6 +114,7 @@ export async function serveHttp(options: HttpFaceOptions): Promise<HttpFace> {
   const logs = new LogStreams(options.ring)
   const limits = new Limits(options.accessOptions.requests)
   const connections = new Connections(connectionLimits)
+  const isProxy = networks(http.trustedProxies)
   const visits = new Map<ServerResponse, Principal>()
   const admitted = ({ socket }: IncomingMessage, response: ServerResponse, principal: Principal) => {
     connections.admit(socket)
@@ -142,6 +148,7 @@ export async function serveHttp(options: HttpFaceOptions): Promise<HttpFace> {
       limits,
       views,
       admitted,
+      isProxy,
       options,
     }).catch((error: unknown) => {
       core.log.error({ err: error }, `A request failed: ${wordsOf(error)}`)
@@ -177,6 +184,9 @@ export async function serveHttp(options: HttpFaceOptions): Promise<HttpFace> {
   const url = `${scheme}://${hostAndPort(host, (server.address() as AddressInfo).port)}`
   return {
     url,
+    get requests() {
+      return limits.figures
+    },
     close: async () => {
       clearInterval(revoking)
       peers.close()
@@ -268,6 +278,8 @@ interface Arrival {
   /** Told of everybody who is let in. */
   readonly admitted: (request: IncomingMessage, response: ServerResponse, principal: Principal) => void
   readonly views: Views
+  /** Whether an address is a proxy's that is believed. */
+  readonly isProxy: (address: string) => boolean
   readonly options: HttpFaceOptions
 }
 
@@ -282,11 +294,12 @@ async function handle({
   limits,
   admitted,
   views,
+  isProxy,
   options,
 }: Arrival): Promise<void> {
   const { core, access } = options
   const { headers, method = '' } = request
-  const from = request.socket.remoteAddress ?? ''
+  const from = sourceOf(request.socket.remoteAddress ?? '', headers, isProxy)
   const target = requestTarget(request.url, headers.host, request.rawHeaders, scheme)
   const host = typeof target === 'string' ? undefined : hostOf(target.host ?? '')
   if (typeof target === 'string' || host === undefined)
@@ -301,7 +314,8 @@ async function handle({
   const path = target.path.split('?')[0] ?? ''
   const tooFast = limits.ofSource(from)
   if (tooFast !== undefined) return refuseFull(response, tooFast)
-  if (isProbe(path)) return answerProbe(path, request, response, options)
+  if (isProbe(path))
+    return answerProbe(path, request, response, { ...options, from, requests: () => limits.figures })
   const { tokens } = access
   if (isWellKnown(path)) return answerWellKnown(path, { method, host: host.host, tokens, views }, response)
   if (path === logPath) return answerLog(logs, { access, admitted, from }, request, response)

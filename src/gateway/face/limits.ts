@@ -1,6 +1,7 @@
 import type { RequestLimits } from '../../config/access-configuration.ts'
 import { sourceNetwork } from '../../os/interfaces.ts'
 import { RequestRate } from '../../web/request-rate.ts'
+import type { RequestFigures } from '../figures.ts'
 
 /** Why a request must wait: of everybody's (503), or of its own key or source (429). */
 export interface Full {
@@ -22,6 +23,11 @@ export class Limits {
     const { ratePerKey, ratePerSource } = limits
     this.#keyRate = ratePerKey === 0 ? undefined : new RequestRate(ratePerKey, ratePerKey)
     this.#sourceRate = ratePerSource === 0 ? undefined : new RequestRate(ratePerSource, ratePerSource)
+  }
+
+  /** Requests under way, and how many may be; 0 = any number. */
+  get figures(): RequestFigures {
+    return { inFlight: this.#inFlight, inFlightLimit: this.#limits.inFlight }
   }
 
   /** Before a key is looked at. Undefined = it may go on. */

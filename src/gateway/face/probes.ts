@@ -3,6 +3,7 @@ import { wallTime } from '../../os/clock.ts'
 import { oneLine } from '../../os/printable.ts'
 import type { GatewayState } from '../../record/shapes/gateway-state.ts'
 import { type Access, showsSomething } from '../access.ts'
+import type { RequestFigures } from '../figures.ts'
 import type { GatewayCore } from '../gateway-core.ts'
 import { RpcError, rpcCode } from '../protocol/errors.ts'
 import { challengeText } from './challenge.ts'
@@ -12,8 +13,11 @@ import { refuse, refuseAdmission, refuseMethod, send } from './visit.ts'
 export interface Probed {
   readonly core: GatewayCore
   readonly access: Access
+  /** The address that asks. */
+  readonly from: string
   /** How everything stands. */
   readonly state: () => GatewayState
+  readonly requests: () => RequestFigures
 }
 
 const probes = ['/health', '/healthz', '/readyz', '/metrics'] as const
@@ -35,10 +39,9 @@ export async function answerProbe(
   path: Probe,
   request: IncomingMessage,
   response: ServerResponse,
-  { access, core, state }: Probed,
+  { access, core, from, state, requests }: Probed,
 ): Promise<void> {
-  const { headers, method, socket } = request
-  const from = socket.remoteAddress ?? ''
+  const { headers, method } = request
   if (method !== 'GET' && method !== 'HEAD') return refuseMethod(response, method, 'GET, HEAD')
   if (path === '/health' || path === '/healthz') {
     const userAgent = headers['user-agent'] ?? 'none'
@@ -60,7 +63,7 @@ export async function answerProbe(
   if (path === '/metrics') {
     const what = 'figures are about all connectors, and this key is bound to some'
     if (bound !== null) return refuse(response, 403, new RpcError(rpcCode.forbidden, what))
-    const { contentType, text } = await core.figures.exposition(now, core.inFlight)
+    const { contentType, text } = await core.figures.exposition(now, requests())
     return send(response, 200, text, { 'content-type': contentType })
   }
   const connectors = now.connectors.filter(({ id }) => bound === null || bound.includes(id))

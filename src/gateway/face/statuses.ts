@@ -20,6 +20,7 @@ export const legacyStatuses: Statuses = { [rpcCode.insufficientScope]: 403 }
 /** For a program that sends a question alone, as curl does: it looks at the status. Clients of the protocol would not read the error then. */
 export const bareStatuses: Statuses = {
   [rpcCode.insufficientScope]: 403,
+  [rpcCode.toolHeld]: 403,
   [rpcCode.internalError]: 500,
   [rpcCode.connectorLost]: 502,
   [rpcCode.connectorDown]: 503,

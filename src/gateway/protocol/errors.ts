@@ -26,6 +26,8 @@ export const rpcCode = {
   connectorTimeout: -32_054,
   /** A tool needs scopes that the token has not. */
   insufficientScope: -32_055,
+  /** A tool whose description has changed is held back until a person accepts it. */
+  toolHeld: -32_056,
 } as const
 
 /** As JSON text, the data of an error that says: the gateway ends, and nothing of the request was begun. */

@@ -17,14 +17,31 @@ import { parseHostAndPort } from '../../config/values.ts'
 import { variablesIn } from '../../config/variables.ts'
 import { ControlLink } from '../../control/link.ts'
 import { errorText } from '../../os/failure.ts'
+import { oneLine } from '../../os/printable.ts'
 import { readRegularFile } from '../../os/regular-file.ts'
 import { findPortHolder } from '../../process/port-holder.ts'
 import type { ProcessSummary } from '../../process/summary.ts'
 import { judgePidFile, readPidFile, removeStalePidFile } from '../../record/pid-file.ts'
+import {
+  conditionInWords,
+  type GatewayCondition,
+  ruleNames,
+  subjectOf,
+  titleOf,
+} from '../../record/shapes/gateway-conditions.ts'
 import type { GatewayHealth } from '../../record/shapes/gateway-health.ts'
 import { type GatewayRecord, gatewayId } from '../../record/shapes/runtime-state.ts'
 import { fileNames } from '../../record/state-directory.ts'
-import type { Probed, ProbeRequest, Start, Told, Unit, UnitPolicy, Vocabulary } from '../../watch/unit.ts'
+import type {
+  Probed,
+  ProbeRequest,
+  Start,
+  Told,
+  Trouble,
+  Unit,
+  UnitPolicy,
+  Vocabulary,
+} from '../../watch/unit.ts'
 import { endLeftovers } from '../upstream/leftovers.ts'
 import { type Answered, askGateway, diagnoseGateway } from './check.ts'
 import { gatewayWords, startGateway } from './gateway-process.ts'
@@ -71,10 +88,13 @@ export class GatewayUnit implements Unit<GatewayHealth> {
   #lost: () => void = () => {}
   /** What the last that answered was started with, as JSON; undefined = none has. */
   #options: string | undefined
+  /** As the last that answered has told them. */
+  #conditions: readonly GatewayCondition[]
 
   constructor(configuration: GatewayUnitConfiguration, around: GatewaySurroundings) {
     this.#configuration = configuration
     this.#around = around
+    this.#conditions = unknownConditions(configuration.connectors)
     this.#vocabulary = gatewayVocabulary(placeOf(configuration)?.port)
     this.#link = new ControlLink(
       () => this.#file(fileNames.gatewaySocket),
@@ -194,8 +214,16 @@ export class GatewayUnit implements Unit<GatewayHealth> {
     }
   }
 
-  troubles(): readonly [] {
-    return []
+  troubles(health: GatewayHealth | undefined): readonly Trouble[] {
+    if (health !== undefined) this.#conditions = health.conditions ?? []
+    // Of one that does not answer nothing is known: what was wrong is neither over nor goes on.
+    const isKnown = health !== undefined
+    return this.#conditions.map((one) => ({
+      subject: subjectOf(one),
+      condition: isKnown ? one.condition : 'unclear',
+      message: conditionInWords(one),
+      title: titleOf(one),
+    }))
   }
 
   introduction({ url, keyFile, connectors }: GatewayHealth): readonly Told[] {
@@ -207,7 +235,7 @@ export class GatewayUnit implements Unit<GatewayHealth> {
 
   record(
     health: GatewayHealth | undefined,
-  ): Pick<GatewayRecord, 'kind' | 'command' | 'readyPort' | 'autostart' | 'keep' | 'health'> {
+  ): Pick<GatewayRecord, 'kind' | 'command' | 'readyPort' | 'autostart' | 'keep' | 'health' | 'unwell'> {
     const words = gatewayWords(optionsOf(this.#configuration), this.#around.stateDirectory)
     return {
       kind: 'gateway',
@@ -216,6 +244,7 @@ export class GatewayUnit implements Unit<GatewayHealth> {
       autostart: this.#configuration.kept.autostart,
       keep: true,
       health: health === undefined ? null : { identity: health.identity, uptimeMs: health.uptimeMs },
+      unwell: unwellIn(health),
     }
   }
 
@@ -231,6 +260,31 @@ export class GatewayUnit implements Unit<GatewayHealth> {
   #file(name: string): string {
     return path.join(this.#around.stateDirectory, name)
   }
+}
+
+/** What is watched of a gateway that has never answered this monitor: incidents that an earlier one has opened go on. */
+function unknownConditions(connectors: readonly ConnectorConfiguration[]): readonly GatewayCondition[] {
+  const condition = 'unclear'
+  return [
+    ...connectors
+      .filter(({ enabled }) => enabled)
+      .flatMap(({ id: connector }): GatewayCondition[] => [
+        { about: 'connector', connector, condition, error: null, failures: 0, isPaused: false },
+        { about: 'tools', connector, condition, changed: [], isHeld: false },
+      ]),
+    ...ruleNames.map((about) => {
+      return { about, condition, value: null, limit: 0, forMs: 0, cache: null } as const
+    }),
+  ]
+}
+
+/** What readers show of what is failing; null = nothing is. */
+function unwellIn(health: GatewayHealth | undefined): NonNullable<GatewayRecord['unwell']> | null {
+  const failing = (health?.conditions ?? []).filter(({ condition }) => condition === 'failing')
+  const [first, ...others] = failing
+  if (first === undefined) return null
+  const more = others.length === 0 ? '' : `; and ${others.length} more, see mcp-proxy status`
+  return { problem: `${oneLine(conditionInWords(first))}${more}`, failures: 1 }
 }
 
 function optionsOf({ file, gateway }: GatewayUnitConfiguration): GatewayProcessOptions {

@@ -24,7 +24,7 @@ import { Following } from './following.ts'
 import type { ServerFacts } from './handshake.ts'
 import { KeptOffering, listsOf } from './kept-offering.ts'
 import { emptyOffering, type ListKind, type Offering } from './offering.ts'
-import type { LastError } from './restarts.ts'
+import type { Restarts } from './restarts.ts'
 import { sharedSession, UpstreamDown } from './slot.ts'
 import type { StartSlots } from './start-slots.ts'
 import type { WireFacts } from './wire.ts'
@@ -178,12 +178,8 @@ export class Upstream {
     return this.#facts
   }
 
-  /** Of the connection that all share: restarts after failures, ms until the next start, and why it was not there last. */
-  get restarts(): {
-    readonly count: number
-    readonly waitMs: number
-    readonly lastError: LastError | undefined
-  } {
+  /** Of the connection that all share: failures, restarts after them, ms until the next start, and why it was not there last. */
+  get restarts(): Pick<Restarts, 'count' | 'failures' | 'isPaused' | 'waitMs' | 'lastError'> {
     return this.#connections.shared.restarts
   }
 

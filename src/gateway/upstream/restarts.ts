@@ -22,11 +22,17 @@ export class Restarts {
   #notBefore = 0
   #isPaused = false
   #count = 0
+  #failures = 0
   #lastError: LastError | undefined
 
   /** Restarts after failures. */
   get count(): number {
     return this.#count
+  }
+
+  /** In a row: 0 = the last start succeeded. */
+  get failures(): number {
+    return this.#failures
   }
 
   get lastError(): LastError | undefined {
@@ -50,6 +56,7 @@ export class Restarts {
       this.#memory = { ...this.#memory, backoffLevel: 0 }
     this.#healthySince = undefined
     this.#lastError = { at: wallTime(), message, stderr }
+    this.#failures++
     const next = nextRestart(this.#memory, { policy, now, random: Math.random() })
     this.#memory = next.memory
     this.#isPaused = next.kind === 'paused'
@@ -70,6 +77,7 @@ export class Restarts {
   /** It works. */
   succeeded(): void {
     this.#healthySince ??= monotonicMs()
+    this.#failures = 0
   }
 
   /** It was ended because nobody needs it. */

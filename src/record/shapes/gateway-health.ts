@@ -1,6 +1,7 @@
 import type { ProcessIdentity } from '../../process/identity.ts'
+import { type GatewayCondition, gatewayConditions } from './gateway-conditions.ts'
 import { shapeOf } from './index.ts'
-import { exactly, flag, nullable, number, object, optional, text } from './kinds.ts'
+import { exactly, flag, lenient, nullable, number, object, optional, text } from './kinds.ts'
 import { processIdentity } from './process-identity.ts'
 
 /** What an MCP gateway answers to `identify` on its control socket. */
@@ -28,6 +29,8 @@ export interface GatewayHealth extends GatewayIdentity {
   /** How many connectors it serves, and how many of them are well: they run, or are asleep. */
   readonly connectors: number
   readonly well: number
+  /** What is watched of it beside its process; null = it is of a version that does not say. */
+  readonly conditions: readonly GatewayCondition[] | null
 }
 
 const ofIdentity = {
@@ -50,5 +53,6 @@ export const gatewayHealth = shapeOf<GatewayHealth>()(
     keyFile: nullable(text),
     connectors: number,
     well: number,
+    conditions: lenient(gatewayConditions),
   }),
 )

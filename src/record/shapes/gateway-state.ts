@@ -1,4 +1,5 @@
 /** What the MCP gateway writes of itself every few seconds, and `mcp-proxy status` reads: `mcp-proxy-runtime-state.json`. */
+import type { GatewayCondition } from './gateway-conditions.ts'
 
 export interface GatewayClient {
   readonly name: string
@@ -71,6 +72,8 @@ export interface GatewayState {
   readonly store: GatewayStore | null
   readonly connectors: readonly GatewayConnector[]
   readonly clients: Readonly<Record<string, GatewayClient>>
+  /** What is failing; missing = an older version has written it. */
+  readonly problems?: readonly GatewayCondition[]
   readonly logging: {
     readonly level: string
     readonly bufferedLines: number

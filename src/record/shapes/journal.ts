@@ -182,6 +182,21 @@ export interface OrderEvent {
   readonly tookMs: number
 }
 
+/**
+ * An incident about something of a unit that no decision is about: a connector of the gateway, the health of a program, a login. What decisions
+ * are about is in the journal with them.
+ */
+export interface IncidentEvent {
+  readonly event: 'incident'
+  readonly unit: string
+  readonly name: string
+  /** The incident's id. */
+  readonly incident: string
+  readonly change: 'opened' | 'flapping' | 'resolved'
+  readonly subject: string
+  readonly message: string
+}
+
 export type JournalEvent =
   | MonitorStarted
   | MonitorStopped
@@ -189,6 +204,7 @@ export type JournalEvent =
   | ConfigurationChanged
   | EventsLost
   | OrderEvent
+  | IncidentEvent
   | ForwardEvent
   | UnitEvent
 
@@ -279,6 +295,16 @@ export const journalEntry = shapeOf<JournalEntry>()(
       code: nullable(text),
       message: nullable(text),
       tookMs: number,
+    }),
+    object({
+      ...stamp,
+      event: exactly('incident'),
+      unit: text,
+      name: text,
+      incident: text,
+      change: oneOf(['opened', 'flapping', 'resolved'], 'opened'),
+      subject: text,
+      message: text,
     }),
   ),
 )

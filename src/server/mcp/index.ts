@@ -158,6 +158,8 @@ function severityOf(event: JournalEntry): LoggingLevel {
       return event.kind === 'target-down' || event.kind === 'over-limit' ? 'warning' : 'info'
     case 'order':
       return event.outcome === 'done' ? 'info' : 'warning'
+    case 'incident':
+      return event.change === 'resolved' ? 'info' : 'error'
     case 'monitor-gap':
     case 'events-lost':
       return 'warning'

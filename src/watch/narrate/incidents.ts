@@ -45,6 +45,7 @@ export function incidentFacts(
   subject: AlertSubject,
   message: string,
   now: number,
+  title = titleOf(subject, unit),
 ): Facts {
   const failingSince = failingSinceOf(state, subject)
   return {
@@ -52,7 +53,7 @@ export function incidentFacts(
     forward: unit.name,
     port: unit.labels.port ?? 0,
     subject: alertSubject(subject, unit),
-    title: titleOf(subject, unit),
+    title,
     message,
     failingForMs: failingSince === undefined ? 0 : Math.max(0, now - failingSince),
     // What is over its limit is restarted by handover.
@@ -81,16 +82,23 @@ function failingSinceOf(state: Watched['state'], subject: AlertSubject): number 
 export function subjectConditions(watched: Watched, now: number): SubjectCondition[] {
   const { unit, state, health } = watched
   const isDown = state.phase.id === 'down'
-  const about = (subject: AlertSubject, condition: SubjectCondition['condition'], message: string) => ({
+  const about = (
+    subject: AlertSubject,
+    condition: SubjectCondition['condition'],
+    message: string,
+    title?: string,
+  ) => ({
     condition: isDown ? ('ended' as const) : condition,
-    facts: incidentFacts(watched, subject, isDown ? endedText(watched, subject) : message, now),
+    facts: incidentFacts(watched, subject, isDown ? endedText(watched, subject) : message, now, title),
   })
   return [
     about('unit', unitCondition(watched), unitText(watched)),
     ...(unit.vocabulary.dependency === undefined
       ? []
       : [about('dependency', dependencyCondition(watched), dependencyText(watched))]),
-    ...unit.troubles(health).map(({ subject, condition, message }) => about(subject, condition, message)),
+    ...unit
+      .troubles(health)
+      .map(({ subject, condition, message, title }) => about(subject, condition, message, title)),
     ...limitedResources.map((one) => about(one, limitCondition(watched, one), limitText(watched, one))),
   ]
 }
