@@ -223,7 +223,7 @@ describe('A flood without a key', () => {
   it.for([
     ['10,000 requests a second', 'none', 16],
     ['10,000 requests a second with a wrong key', 'wrong', 16],
-    ['as many connections as fit into 2 s', 'none', 1],
+    ['as many connections as it can make', 'none', 1],
   ] as const)('of %s does not hold up the process that watches', async ([title, key, depth], { api }) => {
     await flooded(api, { title, key, depth })
   })
@@ -233,41 +233,31 @@ async function flooded(
   api: Api,
   { title, key: shown, depth }: { readonly title: string; readonly key: string; readonly depth: number },
 ): Promise<void> {
-  const { monitorEventLoopDelay } = await import('node:perf_hooks')
   const { fork } = await import('node:child_process')
   const file = compiled('test/support/flood-child.ts')
   const key = api.key()
   const before = process.memoryUsage.rss()
   const cpu = process.cpuUsage()
-  const delay = monitorEventLoopDelay({ resolution: 5 })
-  delay.enable()
-  const child = fork(file, [String(api.port), '2000', shown, `${depth}`, '10000'])
+  const child = fork(file, [String(api.port), shown, `${depth}`, '10000'])
   let asked = 0
   child.on('message', (count) => {
     asked = Number(count)
   })
   const ended = new Promise((resolve) => child.once('exit', resolve))
-  let slowest = 0
-  let isOver = false
-  void ended.then(() => {
-    isOver = true
-  })
-  while (!isOver) {
-    const began = performance.now()
+  let answers = 0
+  // However slow the machine is: so many of one kind, and so many of the other meanwhile.
+  while (asked < (depth === 1 ? 1000 : 5000) || answers < 10) {
     expect((await api.ask('/api/list', { key })).status).toBe(200)
-    slowest = Math.max(slowest, performance.now() - began)
+    if (asked > 0) answers++
     await new Promise((resolve) => setTimeout(resolve, 20))
   }
-  delay.disable()
+  child.disconnect()
+  await ended
   const { user, system } = process.cpuUsage(cpu)
   const each = Math.round((user + system) / asked)
-  console.log(
-    `flood of ${title}: ${asked}, ${each} µs each, slowest answer with a key ${Math.round(slowest)} ms, loop delay p99 ${Math.round(delay.percentile(99) / 1e6)} ms`,
-  )
-  expect(asked).toBeGreaterThan(100)
-  // On a machine of which the flood takes one half, and other tests the rest.
-  expect(delay.percentile(99) / 1e6).toBeLessThan(500)
-  expect(slowest).toBeLessThan(5000)
+  console.log(`flood of ${title}: ${asked}, ${each} µs each, ${answers} answers with a key meanwhile`)
+  // Its turn comes: of 64 connections that ask at once, none gets a ninth turn before.
+  expect(asked / answers).toBeLessThan(8 * 64 * depth)
   expect(process.memoryUsage.rss() - before).toBeLessThan(100 << 20)
   expect(api.lines.length).toBeLessThan(50)
   expect(api.audited.length).toBeLessThan(50)
