@@ -55,6 +55,24 @@ export function readRegularFile(file: string, options: ReadingOptions = {}): str
   return readRegularBytes(file, options).toString('utf8')
 }
 
+/**
+ * Reads a file for another user, with rights that he does not have. Where he, or somebody else, could have put a link there, it may lead to what
+ * he must not see: then a link is followed to his own files alone.
+ * @param uid his.
+ * @throws as `readRegularBytes`; `ELOOP` for a link to a file of somebody else.
+ */
+export function readFileForUser(file: string, uid: number): string {
+  const descriptor = openRegularFile(file, { follow: true })
+  try {
+    const { size, uid: owner } = fstatSync(descriptor)
+    if (owner !== uid && !isBelieved(file)) demandNoLink(file, descriptor)
+    demandSize(file, size)
+    return readFileSync(descriptor, 'utf8')
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
 /** More than any file of ours has. A sparse file of any size costs whoever plants it nothing, and its reader all of its memory. */
 const mostBytes = 256 * 1024 * 1024
 
@@ -63,12 +81,16 @@ export function readRegularBytes(file: string, options: ReadingOptions = {}): Bu
   const descriptor = openRegularFile(file, options)
   try {
     const { size } = fstatSync(descriptor)
-    if (size > mostBytes)
-      throw Object.assign(new Error(`${file} is too large (${size} bytes)`), { code: 'EFBIG' })
+    demandSize(file, size)
     return readFileSync(descriptor)
   } finally {
     closeSync(descriptor)
   }
+}
+
+function demandSize(file: string, size: number): void {
+  if (size <= mostBytes) return
+  throw Object.assign(new Error(`${file} is too large (${size} bytes)`), { code: 'EFBIG' })
 }
 
 /**

@@ -1,5 +1,8 @@
 // Whom a program runs as, and who reads its command.
 import { execFileSync } from 'node:child_process'
+import { chownSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
 import { describe, expect } from 'vitest'
 import { parseConfiguration } from '../../src/config/schema.ts'
 import { askControl } from '../../src/control/client.ts'
@@ -113,5 +116,48 @@ describe.skipIf(!isRoot)('A program with a user', { timeout: 120_000 }, () => {
     const missing = await programWhen(watched, 'missing', ({ reason }) => reason !== null)
     expect(missing.reason).toContain('no-such-command was not found')
     expect((await order(watched, 'stop', 'web')).answer).toMatchObject({ done: true })
+  })
+
+  it('is given no file of variables that only a link of that user leads to', async ({ watched }) => {
+    const uid = Number(execFileSync('id', ['-u', 'nobody'], { encoding: 'utf8' }))
+    const secret = watched.file('secret.env')
+    writeFileSync(secret, 'SECRET=of-root\n', { mode: 0o600 })
+    const folder = mkdtempSync(path.join(tmpdir(), 'of-nobody-'))
+    try {
+      symlinkSync(secret, path.join(folder, 'link.env'))
+      writeFileSync(path.join(folder, 'own.env'), 'OWN=read\n')
+      chownSync(path.join(folder, 'own.env'), uid, uid)
+      symlinkSync('own.env', path.join(folder, 'own-link.env'))
+      chownSync(folder, uid, uid)
+      const program = (name: string, envFile: string) => ({
+        ...{ name, user: 'nobody', cwd: '/', envFile },
+        command: script(
+          'console.log("has", process.env.SECRET, process.env.OWN)',
+          'setInterval(() => {}, 1000)',
+        ),
+      })
+      await startPrograms(watched, [
+        program('led', path.join(folder, 'link.env')),
+        program('own', path.join(folder, 'own-link.env')),
+        // What root alone could have put there is meant.
+        program('given', secret),
+      ])
+      const refused = /a symbolic link that another user may have made leads to .*link\.env/
+      await programWhen(watched, 'led', ({ reason }) => refused.test(reason ?? ''))
+      for (const [name, has] of [
+        ['own', 'has undefined read'],
+        ['given', 'has of-root undefined'],
+      ] as const) {
+        await runningAs(watched, name)
+        await until(
+          `${name} has printed`,
+          async () => (await printed(watched, name)).includes(has) || undefined,
+        )
+      }
+      const { stdout } = await watched.run('proxy-log', 'led')
+      expect(stdout).not.toContain('of-root')
+    } finally {
+      rmSync(folder, { recursive: true })
+    }
   })
 })

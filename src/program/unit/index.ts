@@ -34,7 +34,7 @@ import { compilePatterns, ProgramOutput } from '../output/index.ts'
 import { lastWordsOf } from '../output/last-words.ts'
 import { ProgramTerminal } from '../terminal/index.ts'
 import { failedStart, programEnvironment } from './program-process.ts'
-import { runAs } from './run-as.ts'
+import { type Owner, runAs } from './run-as.ts'
 import { type Run, Runs } from './runs.ts'
 import { Starts } from './starts.ts'
 import { type ProgramFault, programVocabulary } from './vocabulary.ts'
@@ -224,7 +224,7 @@ export class ProgramUnit implements Unit<ProgramHealth> {
   }
 
   #watch(identity: ProcessIdentity): void {
-    const { health, cwd, output } = this.#asItsUser()
+    const { health, cwd, output } = this.#asItsUser().configuration
     this.#wellbeing.watch(identity, { health, errorRate: output.errorRate }, () => {
       return { cwd, environment: this.#environment(), isOurs: this.recognises }
     })
@@ -235,7 +235,8 @@ export class ProgramUnit implements Unit<ProgramHealth> {
    * @throws as `programEnvironment`.
    */
   environment(): NodeJS.ProcessEnv {
-    return programEnvironment(this.#asItsUser())
+    const { configuration, owner } = this.#asItsUser()
+    return programEnvironment(configuration, owner)
   }
 
   /**
@@ -249,9 +250,9 @@ export class ProgramUnit implements Unit<ProgramHealth> {
   }
 
   /** That its user is gone is told at the next start. */
-  #asItsUser(): ProgramConfiguration {
+  #asItsUser(): { readonly configuration: ProgramConfiguration; readonly owner?: Owner | undefined } {
     const as = runAs(this.#configuration)
-    return as.ok ? as.configuration : this.#configuration
+    return as.ok ? as : { configuration: this.#configuration }
   }
 
   /** A file of variables that is gone by now is told at the next start. */
@@ -259,7 +260,8 @@ export class ProgramUnit implements Unit<ProgramHealth> {
     try {
       return this.environment()
     } catch {
-      return programEnvironment({ ...this.#asItsUser(), envFile: [] })
+      const { configuration, owner } = this.#asItsUser()
+      return programEnvironment({ ...configuration, envFile: [] }, owner)
     }
   }
 

@@ -6,7 +6,7 @@ import { parseEnv } from 'node:util'
 import { type ProgramConfiguration, portOf } from '../../config/program-configuration.ts'
 import { childEnvironment } from '../../os/child-environment.ts'
 import { errorText, exitCode } from '../../os/failure.ts'
-import { readRegularFile } from '../../os/regular-file.ts'
+import { readFileForUser, readRegularFile } from '../../os/regular-file.ts'
 import { leftBehind, type Recognition } from '../../process/ending.ts'
 import { awayFrom, programVariable, runVariable } from '../../process/program-mark.ts'
 import type { StartOnTerminal, TerminalProcess, TerminalSize } from '../../process/pseudo-terminal.ts'
@@ -67,7 +67,7 @@ export function startProgram(
   const hasSockets = sockets.length > 0
   const [program, ...words] = hasSockets ? socketCommand(command) : command
   const environment = {
-    ...programEnvironment(configuration),
+    ...programEnvironment(configuration, owner),
     [runVariable]: run,
     ...(hasSockets ? socketVariables(name, sockets.length) : {}),
   }
@@ -153,10 +153,15 @@ async function followed(
 
 /**
  * The variables of every process of a program.
+ * @param owner the other user that it runs as.
  * @throws Error that names a file of variables that cannot be read.
  */
-export function programEnvironment({ name, env, envFile, passEnv }: ProgramConfiguration): NodeJS.ProcessEnv {
-  const ofFiles = Object.assign({}, ...envFile.map(variablesIn)) as NodeJS.Dict<string>
+export function programEnvironment(
+  { name, env, envFile, passEnv }: ProgramConfiguration,
+  owner: Owner | undefined,
+): NodeJS.ProcessEnv {
+  const found = envFile.map((file) => variablesIn(file, owner))
+  const ofFiles = Object.assign({}, ...found) as NodeJS.Dict<string>
   return { ...childEnvironment(process.env, passEnv), ...ofFiles, ...env, [programVariable]: name }
 }
 
@@ -166,9 +171,11 @@ export function isCommandThere({ command: [command], cwd }: ProgramConfiguration
   return PATH.split(':').some((folder) => existsSync(path.resolve(cwd, folder, command)))
 }
 
-function variablesIn(file: string): NodeJS.Dict<string> {
+function variablesIn(file: string, owner: Owner | undefined): NodeJS.Dict<string> {
   try {
-    return parseEnv(readRegularFile(file, { follow: true }))
+    return parseEnv(
+      owner === undefined ? readRegularFile(file, { follow: true }) : readFileForUser(file, owner.uid),
+    )
   } catch (error) {
     throw new Error(`its file of variables cannot be read: ${errorText(error)}`)
   }
