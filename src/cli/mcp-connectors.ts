@@ -1,6 +1,7 @@
 /** Commands of `mcp-proxy` about connectors and their tools: call, test, tools, config. */
 import type { ConnectorConfiguration } from '../config/connector-configuration.ts'
 import type { Parsed } from '../config/values.ts'
+import { masked } from '../log/redaction.ts'
 import { exitCode, Failure } from '../os/failure.ts'
 import { oneLine, printable } from '../os/printable.ts'
 import { readersDirectory } from '../record/usual-directories.ts'
@@ -137,7 +138,10 @@ const tools: Program = {
 }
 
 const config: Program = {
-  command: gatewayCommand('config', 'Show the connectors as the gateway reads them; secrets are masked.')
+  command: gatewayCommand(
+    'config',
+    'Show the connectors as the gateway reads them, and the file and line that each value comes from; secrets are masked.',
+  )
     .argument('<ACTION>', 'view', argument(parseView))
     .option('--config <FILE>', 'configuration file, or that of an MCP client', filled),
   run: async (_action: string, options: Options) => {
@@ -146,24 +150,47 @@ const config: Program = {
       ...connector,
       transport: maskedTransport(transport),
     }))
-    process.stdout.write(`${JSON.stringify({ file, connectors: shown }, null, 2)}\n`)
+    const values = await writtenIn(file)
+    process.stdout.write(`${JSON.stringify({ file, connectors: shown, ...values }, null, 2)}\n`)
     return exitCode.ok
   },
 }
 
+/** What our own file says of connectors and the gateway, value by value, with the line. Of a client's file the connectors name the file. */
+async function writtenIn(file: string): Promise<{ readonly values?: readonly object[] }> {
+  const { isForeign } = await import('../config/load-connectors.ts')
+  if (isForeign(file)) return {}
+  const { readConfiguration, readConfigurationText } = await import('../config/load.ts')
+  const { effectiveValues } = await import('../config/effective.ts')
+  const read = await readConfiguration({ file, text: readConfigurationText(file) })
+  const values = effectiveValues(read.configuration, read).flatMap(({ path, value, isSecret, origin }) => {
+    const isOurs = path.startsWith('connectors.') || path.startsWith('gateway.')
+    if (!isOurs || origin.kind !== 'file') return []
+    const from = origin.line === null ? file : `${file}:${origin.line}`
+    const key = path.split('.').at(-1) ?? ''
+    const hidden = key === 'url' ? maskedUrl(String(value)) : maskedValue(String(value))
+    return [{ path, value: isSecret ? hidden : masked({ [key]: value })[key], from }]
+  })
+  return { values }
+}
+
 export const connectorPrograms: readonly Program[] = [call, test, tools, config]
+
+/** What refers to a variable is no secret. */
+function maskedValue(value: string): string {
+  return /^\$\{[^}]*\}$/.test(value) ? value : '[redacted]'
+}
+
+function maskedUrl(url: string): string {
+  return url.replace(/\?.*$/, '?[redacted]').replace(/\/\/[^/@]*@/, '//[redacted]@')
+}
 
 /** Values of variables and headers are secrets more often than not; what they refer to is none. */
 function maskedTransport(transport: ConnectorConfiguration['transport']): object {
   const mask = (values: Readonly<Record<string, string>>) =>
-    Object.fromEntries(
-      Object.entries(values).map(([name, value]) => [
-        name,
-        /^\$\{[^}]*\}$/.test(value) ? value : '[redacted]',
-      ]),
-    )
+    Object.fromEntries(Object.entries(values).map(([name, value]) => [name, maskedValue(value)]))
   if (transport.kind === 'stdio') return { ...transport, env: mask(transport.env) }
-  const url = transport.url.replace(/\?.*$/, '?[redacted]').replace(/\/\/[^/@]*@/, '//[redacted]@')
+  const url = maskedUrl(transport.url)
   const { auth, ...shown } = transport
   const secret = auth?.clientSecret === undefined ? {} : mask({ clientSecret: auth.clientSecret })
   const login = auth === undefined ? {} : { auth: { ...auth, ...secret } }

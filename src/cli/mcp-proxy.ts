@@ -77,6 +77,7 @@ interface LogOptions {
   readonly level: string
   readonly color: boolean
   readonly follow?: boolean
+  readonly json?: boolean
 }
 
 const log: Program = {
@@ -89,12 +90,13 @@ const log: Program = {
       'info',
     )
     .option('--no-color', 'without colours')
-    .option('-f, --follow', 'go on, and print new lines as they come'),
-  run: async ({ stateDir, tail, level, color, follow }: LogOptions) => {
+    .option('-f, --follow', 'go on, and print new lines as they come')
+    .option('-j, --json', 'print one JSON object a line'),
+  run: async ({ stateDir, tail, level, color, follow, json = false }: LogOptions) => {
     const { GatewayLogReader } = await import('../report/gateway-log.ts')
     const { looksOf } = await import('../report/terminal.ts')
     const colour = color && looksOf(process.stdout, process.env).colour
-    const reader = new GatewayLogReader(readersDirectory(stateDir), level, colour)
+    const reader = new GatewayLogReader(readersDirectory(stateDir), level, { colour, json })
     process.stdout.write(reader.last(tail))
     if (!reader.hasAny && follow !== true) {
       process.stderr.write('mcp-proxy: nothing has been logged yet; start it: mcp-proxy start --all\n')

@@ -47,7 +47,7 @@ export function effectiveValues(configuration: Configuration, sources?: Sources)
       path: names.join('.'),
       unit: isUnit ? (names[1] ?? null) : null,
       value: value instanceof Secret ? value.toString() : value,
-      isSecret: value instanceof Secret || isOfEnvironment(place),
+      isSecret: value instanceof Secret || isOfEnvironment(place) || isKeyedUrl(place, value),
       ...(value instanceof Secret ? { fingerprint: value.fingerprint } : {}),
       origin:
         sources === undefined
@@ -61,6 +61,11 @@ export function effectiveValues(configuration: Configuration, sources?: Sources)
 /** Variables and headers: what they hold may be a secret, whatever it is called. */
 function isOfEnvironment([list, , key]: Place): boolean {
   return (list === 'programs' || list === 'connectors') && (key === 'env' || key === 'headers')
+}
+
+/** The URL of a server may have a key in it. */
+function isKeyedUrl([list, , key]: Place, value: unknown): boolean {
+  return list === 'connectors' && key === 'url' && /[?]|\/\/[^/]*@/.test(String(value))
 }
 
 /** What differs between two configurations. */

@@ -43,7 +43,7 @@ function twice({ id, source }: ConnectorConfiguration, taken: ConnectorConfigura
 }
 
 /** By its name, or by the block that only clients' files have. */
-function isForeign(file: string): boolean {
+export function isForeign(file: string): boolean {
   const kind = path.extname(file)
   if (kind === '.toml') return true
   if (kind !== '.json' && kind !== '.jsonc') return false

@@ -12,14 +12,16 @@ export class GatewayLogReader {
   readonly #file: string
   readonly #level: string
   readonly #colour: boolean
+  readonly #json: boolean
   #sequence = 0
   hasAny = false
 
   /** @param level the least that is shown: `info`, `warn`, `error`. */
-  constructor(stateDirectory: string, level: string, colour: boolean) {
+  constructor(stateDirectory: string, level: string, { colour, json }: { colour: boolean; json: boolean }) {
     this.#file = path.join(stateDirectory, fileNames.gatewayRing)
     this.#level = level
     this.#colour = colour
+    this.#json = json
   }
 
   /** The newest lines. */
@@ -49,7 +51,11 @@ export class GatewayLogReader {
     return (ranks[level] ?? 0) >= (ranks[this.#level] ?? 0)
   }
 
-  #line({ time, level, message }: RingEntry): string {
+  #line({ sequence, time, level, source, message }: RingEntry): string {
+    if (this.#json) {
+      const line = { sequence, ts: time, level: level.toUpperCase(), source, message }
+      return `${JSON.stringify(line)}\n`
+    }
     const date = new Date(time)
     const stamp = `${localTime(date)}.${String(date.getMilliseconds()).padStart(3, '0')}`
     const word = `[${level.toUpperCase()}]`

@@ -84,6 +84,13 @@ describe('A value that holds', () => {
     await expect(valuesOf(...store(url, ', pool: 3'))).rejects.toThrow(/gateway\.store.*pool/)
   })
 
+  it('is a secret in the URL of a connector that has a key in it, and in no other', async () => {
+    const at = (url: string) => valueAt('connectors.docs.url', 'connectors:', `  docs: { url: "${url}" }`)
+    expect(await at('https://mcp.example.com/mcp?key=x')).toMatchObject({ isSecret: true })
+    expect(await at('https://me:x@mcp.example.com/mcp')).toMatchObject({ isSecret: true })
+    expect(await at('https://mcp.example.com/mcp')).toMatchObject({ isSecret: false })
+  })
+
   it('comes from a template only where the entry does not say it', async () => {
     const lines = ['programs:', '  - name: web', '    template: vite', '    command: [vite]']
     expect(await valueAt('programs.web.command', ...lines)).toMatchObject({

@@ -155,7 +155,44 @@ describe('mcp-proxy log-level', () => {
     expect((await level('debug')).stdout).toBe('DEBUG\n')
     await list()
     expect(await logged()).toContain('Request: tools/list')
+    const [line = ''] = (await watched.run('mcp-proxy', 'log', '--json', '--tail', '1')).stdout.split('\n')
+    expect(JSON.parse(line)).toMatchObject({
+      level: 'INFO',
+      ts: expect.any(String),
+      message: expect.any(String),
+    })
     const wrong = await level('loud')
     expect([wrong.code, wrong.stderr]).toEqual([64, 'mcp-proxy: level is one of debug, info, warn, error\n'])
+  })
+})
+
+describe('mcp-proxy config view', () => {
+  it('names the file and line of each value, and shows no secret', async ({ watched }) => {
+    const file = watched.file('c.yaml')
+    const lines = [
+      'connectors:',
+      '  docs:',
+      '    url: https://mcp.example.com/mcp?key=canary-1',
+      '    headers:',
+      '      Authorization: Bearer canary-2',
+      `      X-Other: \${OTHER}`,
+      '  time: { command: time-server, timeout: 5s }',
+      'gateway: { lazy: true }',
+    ]
+    writeFileSync(file, lines.join('\n'), { mode: 0o600 })
+    const { code, stdout } = await watched.run('mcp-proxy', 'config', 'view', '--config', file)
+    const { values } = JSON.parse(stdout) as { values: { path: string; value: unknown; from: string }[] }
+    expect([code, Object.fromEntries(values.map(({ path, value, from }) => [path, [value, from]]))]).toEqual([
+      0,
+      {
+        'connectors.docs.url': ['https://mcp.example.com/mcp?[redacted]', `${file}:3`],
+        'connectors.docs.headers.Authorization': ['[redacted]', `${file}:5`],
+        'connectors.docs.headers.X-Other': [`\${OTHER}`, `${file}:6`],
+        'connectors.time.command': [['time-server'], `${file}:7`],
+        'connectors.time.timeout': ['5s', `${file}:7`],
+        'gateway.lazy': [true, `${file}:8`],
+      },
+    ])
+    expect(stdout).not.toContain('canary')
   })
 })
