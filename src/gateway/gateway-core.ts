@@ -9,7 +9,7 @@ import { Logins } from './login/index.ts'
 import { ParkedCalls } from './parked-calls.ts'
 import { type Pins, pinModeOf } from './pins.ts'
 import type { Principal } from './principal.ts'
-import type { Message } from './protocol/message.ts'
+import { type Message, messageText, readMessage, relatedTaskOf } from './protocol/message.ts'
 import { logLevels } from './protocol/revisions.ts'
 import type { RememberedOfferings } from './remembered-offerings.ts'
 import { RequestLog } from './request-log.ts'
@@ -327,7 +327,7 @@ export class GatewayCore implements SessionSurroundings {
     )
   }
 
-  /** A request that belongs to no call is for the only client there is. */
+  /** A request that belongs to no call is for who has begun the task that it names, or for the only client there is. */
   #asked(
     upstream: Upstream,
     key: string,
@@ -335,7 +335,10 @@ export class GatewayCore implements SessionSurroundings {
     params: string | undefined,
     signal: AbortSignal,
   ): Promise<ClientAnswer> | undefined {
-    const [only, ...others] = this.#sessionsOf(upstream, key).filter(({ isOpen }) => isOpen)
+    const message = readMessage(messageText(undefined, method, params))
+    const isOfTask = relatedTaskOf(message) !== undefined
+    const all = isOfTask ? this.#ownersOf(upstream, key, message) : this.#sessionsOf(upstream, key)
+    const [only, ...others] = all.filter(({ isOpen }) => isOpen)
     return only === undefined || others.length > 0 ? undefined : only.askUnsolicited(method, params, signal)
   }
 

@@ -9,13 +9,12 @@ import {
   stringOf,
   textOf,
 } from './protocol/json-text.ts'
-import { type Message, metaOf, paramsOf, resultOf, stringParam } from './protocol/message.ts'
+import { type Message, relatedTaskOf, resultOf, stringParam } from './protocol/message.ts'
 import type { Connection } from './upstream/connection.ts'
 import type { Upstream } from './upstream/index.ts'
 
-/** The extension of the newer generation, and the key by which messages say which task they belong to. */
+/** The extension of the newer generation. */
 export const tasksExtension = 'io.modelcontextprotocol/tasks'
-const relatedTask = 'io.modelcontextprotocol/related-task'
 
 /** Tasks that are known at once; beyond it the oldest is forgotten. */
 const mostTasks = 10_000
@@ -92,13 +91,8 @@ export class Tasks {
 
   /** Whose task a message of a server is about; undefined = none that is known. */
   relatedTo(upstream: Upstream, message: Message): KnownTask | undefined {
-    const related = metaOf(message.text, paramsOf(message)).get(relatedTask)
     const isNotice = message.method?.startsWith('notifications/tasks') === true
-    const id = isNotice
-      ? stringParam(message, 'taskId')
-      : related !== undefined && isObjectAt(message.text, related)
-        ? stringIn(message.text, membersOf(message.text, related.start), 'taskId')
-        : undefined
+    const id = isNotice ? stringParam(message, 'taskId') : relatedTaskOf(message)
     return id === undefined ? undefined : this.of(upstream, id)
   }
 }

@@ -98,58 +98,68 @@ async function sdk1(place: string): Promise<Record<string, never>> {
 
 type Constructor<Made> = new (...words: readonly unknown[]) => Made
 
+/** A client of SDK 1 that has a topic researched as a task, and is asked on the way what it means by it. */
+async function research(key: string, interpretation: string) {
+  const { Client } = (await sdk1('client/index.js')) as unknown as { Client: Constructor<Client1> }
+  const { StreamableHTTPClientTransport } = (await sdk1('client/streamableHttp.js')) as unknown as {
+    StreamableHTTPClientTransport: Constructor<object>
+  }
+  const schemas = (await sdk1('types.js')) as unknown as Record<string, object>
+  const { ElicitRequestSchema = {}, CallToolResultSchema = {}, TaskStatusNotificationSchema = {} } = schemas
+  const client = new Client(
+    { name: `tasks-${interpretation}`, version: '1' },
+    { capabilities: { elicitation: { form: {} }, tasks: { requests: { elicitation: { create: {} } } } } },
+  )
+  client.setRequestHandler(ElicitRequestSchema, () => ({ action: 'accept', content: { interpretation } }))
+  const told: string[] = []
+  client.setNotificationHandler(TaskStatusNotificationSchema, ({ params }) => void told.push(params.taskId))
+  const requestInit = { headers: { 'X-API-Key': key } }
+  await client.connect(new StreamableHTTPClientTransport(new URL(`${gateway.url}/mcp`), { requestInit }))
+  await client.listTools()
+  const call = {
+    name: 'everything__simulate-research-query',
+    arguments: { topic: 'gateways', ambiguous: true },
+  }
+  const stream = client.experimental.tasks.callToolStream(call, CallToolResultSchema, {
+    task: { ttl: 60_000 },
+  })
+  return { client, stream, told }
+}
+
 describe('tasks of 2025-11-25: the client of SDK 1 and the reference server', () => {
-  it('are followed to their result, with a question on the way, by who has begun them alone', async () => {
-    const { Client } = (await sdk1('client/index.js')) as unknown as { Client: Constructor<Client1> }
-    const { StreamableHTTPClientTransport } = (await sdk1('client/streamableHttp.js')) as unknown as {
-      StreamableHTTPClientTransport: Constructor<object>
+  it('are followed to their result, each with its own question, by who has begun them alone', async () => {
+    const [one, two] = await Promise.all([
+      research(gateway.key, 'technical'),
+      research(otherKey, 'historical'),
+    ])
+    expect(one.client.getServerCapabilities()).toMatchObject({ tasks: { requests: { tools: { call: {} } } } })
+    const stranger = await session(otherKey)
+    const follow = async ({ client, stream, told }: typeof one, seen: (taskId: string) => Promise<void>) => {
+      let created = ''
+      let result = ''
+      for await (const message of stream) {
+        if (message.type === 'taskCreated') {
+          created = message.task?.taskId ?? ''
+          await seen(created)
+        }
+        if (message.type === 'result') result = JSON.stringify(message.result?.content)
+      }
+      await until('it was told of the status', async () => told.includes(created) || undefined)
+      expect(new Set(told)).toEqual(new Set([created]))
+      await client.close()
+      return result
     }
-    const schemas = (await sdk1('types.js')) as unknown as Record<string, object>
-    const { ElicitRequestSchema = {}, CallToolResultSchema = {}, TaskStatusNotificationSchema = {} } = schemas
-    const client = new Client(
-      { name: 'tasks', version: '1' },
-      { capabilities: { elicitation: { form: {} }, tasks: { requests: { elicitation: { create: {} } } } } },
-    )
-    client.setRequestHandler(ElicitRequestSchema, () => ({
-      action: 'accept',
-      content: { interpretation: 'technical' },
-    }))
-    const told: string[] = []
-    client.setNotificationHandler(TaskStatusNotificationSchema, ({ params }) => void told.push(params.taskId))
-    const headers = { 'X-API-Key': gateway.key }
-    await client.connect(
-      new StreamableHTTPClientTransport(new URL(`${gateway.url}/mcp`), { requestInit: { headers } }),
-    )
-    expect(client.getServerCapabilities()).toMatchObject({ tasks: { requests: { tools: { call: {} } } } })
-    await client.listTools()
-    const call = {
-      name: 'everything__simulate-research-query',
-      arguments: { topic: 'gateways', ambiguous: true },
-    }
-    const stream = client.experimental.tasks.callToolStream(call, CallToolResultSchema, {
-      task: { ttl: 60_000 },
-    })
-    const messages: TaskMessage[] = []
-    const other = await session(otherKey)
-    for await (const message of stream) {
-      messages.push(message)
-      if (message.type !== 'taskCreated') continue
-      const { taskId = '' } = message.task ?? {}
-      const stranger = await other('tasks/get', { taskId })
-      expect(stranger.error).toMatchObject({ code: -32602, message: `Task not found: ${taskId}` })
-      expect((await other('tasks/list', {})).result).toEqual({ tasks: [] })
-      const { tasks } = await client.experimental.tasks.listTasks()
-      expect(tasks.map((task) => task.taskId)).toEqual([taskId])
-    }
-    const [created] = messages
-    expect(JSON.stringify(messages.at(-1)?.result?.content)).toContain(
-      'Research Report: gateways (technical)',
-    )
-    await until(
-      'it was told of the status',
-      async () => told.includes(created?.task?.taskId ?? '') || undefined,
-    )
-    await client.close()
+    const [ofOne, ofTwo] = await Promise.all([
+      follow(one, async (taskId) => {
+        const refused = await stranger('tasks/get', { taskId })
+        expect(refused.error).toMatchObject({ code: -32602, message: `Task not found: ${taskId}` })
+        const { tasks } = await one.client.experimental.tasks.listTasks()
+        expect(tasks.map((task) => task.taskId)).toEqual([taskId])
+      }),
+      follow(two, async () => {}),
+    ])
+    expect(ofOne).toContain('Research Report: gateways (technical)')
+    expect(ofTwo).toContain('Research Report: gateways (historical)')
   })
 })
 

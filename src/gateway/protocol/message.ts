@@ -7,9 +7,11 @@ import {
   NotJson,
   type Span,
   spliced,
+  stringIn,
   stringOf,
   textOf,
 } from './json-text.ts'
+import { metaKey } from './revisions.ts'
 
 /** One JSON-RPC message, with the places of its parts. Its text goes on as it is, but for what the relay must change. */
 export class Message {
@@ -98,6 +100,16 @@ export function metaOf(text: string, members: ReadonlyMap<string, Member>): Read
 export function resultOf({ text, result }: Message): Span {
   if (result !== undefined && isObjectAt(text, result)) return result
   throw new RpcError(rpcCode.invalidRequest, 'its answer has no result')
+}
+
+/** The task that a request of a server says it belongs to; undefined = it names none. */
+export function relatedTaskOf(message: Message): string | undefined {
+  const { text } = message
+  // Most do not, and need not be looked through.
+  if (!text.includes(metaKey.relatedTask)) return undefined
+  const related = metaOf(text, paramsOf(message)).get(metaKey.relatedTask)
+  if (related === undefined || !isObjectAt(text, related)) return undefined
+  return stringIn(text, membersOf(text, related.start), 'taskId')
 }
 
 /** A request, or with `id` undefined a notification. @param params as JSON text. */

@@ -30,6 +30,8 @@ export const metaKey = {
   logLevel: `${prefix}logLevel`,
   subscriptionId: `${prefix}subscriptionId`,
   serverInfo: `${prefix}serverInfo`,
+  /** The task that a message belongs to. */
+  relatedTask: `${prefix}related-task`,
   /** Ours: which connectors are missing in a list, and why. */
   unavailable: 'io.port-watchdog/unavailable',
 } as const

@@ -1,6 +1,14 @@
 import { RpcError, rpcCode } from '../protocol/errors.ts'
 import { elementsOf, NotJson, spliced, textOf } from '../protocol/json-text.ts'
-import { idOf, isRequest, type Message, messageText, paramsOf, readMessage } from '../protocol/message.ts'
+import {
+  idOf,
+  isRequest,
+  type Message,
+  messageText,
+  paramsOf,
+  readMessage,
+  relatedTaskOf,
+} from '../protocol/message.ts'
 import type { Era } from '../protocol/revisions.ts'
 import type { WaitSignal } from '../waiting.ts'
 import type { Call, CallingClient, ClientAnswer } from './call.ts'
@@ -250,7 +258,7 @@ export class Connection {
     // A client could not read it, and all that it is offered would go with one bad entry of a list.
     if (!isJson(text)) this.#unreadable(message)
     else if (message.method === undefined) this.#answered(message)
-    else if (isRequest(message)) this.#asks.take(message, message.method, this.#addressee(exchange))
+    else if (isRequest(message)) this.#asks.take(message, message.method, this.#addressee(message, exchange))
     else this.#notified(message, message.method, exchange)
   }
 
@@ -290,12 +298,22 @@ export class Connection {
   }
 
   /** Whom a request of the server is for. */
-  #addressee(exchange: number | undefined) {
+  #addressee(message: Message, exchange: number | undefined) {
     const isShared = exchange === undefined
+    const task = isShared ? relatedTaskOf(message) : undefined
+    if (task !== undefined) return { call: this.#callAbout(task), otherwise: this.#events.asked }
     const call = isShared ? this.#onlyCall() : this.#pending.get(exchange)?.call
     // Of several clients with calls under way none is certainly meant.
     const isUnclear = call === undefined && isShared && this.#hasCalls()
     return { call, otherwise: isUnclear ? () => undefined : this.#events.asked }
+  }
+
+  /** The call that asks for a task: its result, or how it stands. */
+  #callAbout(task: string): Call | undefined {
+    for (const { call } of this.#pending.values()) {
+      if (call?.about?.parameter === 'taskId' && call.about.value === task) return call
+    }
+    return undefined
   }
 
   #hasCalls(): boolean {
