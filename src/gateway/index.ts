@@ -15,6 +15,7 @@
  * process.ts is the gateway as a process: holding.ts holds its place in the state directory, reload.ts takes orders while it runs, seat.ts
  * finds it for one client.
  *
+ * tap/ writes down what goes over wires while somebody wants to see it; verify/ asks a server as clients do, from outside.
  * protocol/ knows JSON-RPC and the revisions; gateway-core.ts holds what all faces share. One file, one behaviour. To add
  *   - a way to reach servers: a `Wire`, and a line of `wireOf` in upstream/start.ts;
  *   - a way in: a file of face/ that makes a `Session` and gives it messages;
