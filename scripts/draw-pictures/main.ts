@@ -37,7 +37,7 @@ async function storyOfRestart(): Promise<string> {
   const file = path.join(folder, 'port-watchdog.yaml')
   const target = `127.0.0.1:${(server.address() as AddressInfo).port}`
   writeFileSync(file, `forwards: [{ name: web, listen: ${listen}, bind: 127.0.0.1, target: "${target}" }]\n`)
-  const program = (name: string) => path.join(checkout, 'dist', 'src', 'cli', `${name}.js`)
+  const program = (name: string) => path.join(checkout, 'dist', 'bin', `${name}.cjs`)
   const ofState = ['--state-dir', path.join(folder, 'state')]
   const monitor = spawn(
     process.execPath,

@@ -86,7 +86,7 @@ async function startForward(folder: string, targetPort: number): Promise<Soaked>
   const configuration = join(folder, 'configuration.json')
   const forwards = [{ name: 'soaked', listen: port, target: `127.0.0.1:${targetPort}`, bind: ['127.0.0.1'] }]
   writeFileSync(configuration, JSON.stringify({ interval: '1s', forwards }))
-  const program = join(root, 'dist', 'src', 'cli', 'proxy-monitor.js')
+  const program = join(root, 'dist', 'bin', 'proxy-monitor.cjs')
   const words = ['--stop-forwards', '--config', configuration, '--state-dir', folder]
   const monitor = spawn(process.execPath, [program, ...words], { stdio: ['ignore', 'pipe', 'inherit'] })
   monitor.stdout.resume()

@@ -1,5 +1,3 @@
-import { realpathSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
 import { type Argument, Command, CommanderError, InvalidArgumentError, type Option } from 'commander'
 import { type Parsed, parseGate } from '../config/values.ts'
 import { exitCode } from '../os/failure.ts'
@@ -94,7 +92,7 @@ export interface Program {
 /** A program with a file of its own. */
 export interface WholeProgram extends Program {
   /** `runProgram` of the bundle that the program is in: it knows the classes of the errors that the program throws. */
-  readonly runWith: (words: readonly string[]) => Promise<void>
+  readonly runWith: (words?: readonly string[]) => Promise<void>
 }
 
 /** A word of `port-watchdog`; the table is in words.ts. */
@@ -114,16 +112,6 @@ export function program(command: Command, run: NonNullable<Program['run']>): Who
 
 export function whole(program: Program): WholeProgram {
   return { ...program, runWith: (words) => runProgram(program, words) }
-}
-
-/**
- * Runs a program when its file is the one that Node was started with. When another command imports it, nothing happens.
- * @param url `import.meta.url` of that file.
- */
-export async function runIfStarted(url: string, program: Program): Promise<void> {
-  const started = process.argv[1]
-  if (started !== undefined && realpathSync(started) === realpathSync(fileURLToPath(url)))
-    await runProgram(program)
 }
 
 /**

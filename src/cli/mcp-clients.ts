@@ -11,7 +11,7 @@ const server = 'port-watchdog'
  * format has comments. Absolute paths: clients start servers with an environment of their own.
  */
 export function clientConfiguration(client: McpClient, stateDirectory: string | undefined): string {
-  const file = packageFile('dist/src/cli/proxy-ctl.js')
+  const file = packageFile('dist/bin/proxy-ctl.cjs')
   const state = stateDirectory === undefined ? [] : ['--state-dir', path.resolve(stateDirectory)]
   const entry = { command: process.execPath, args: [file, 'mcp', ...state] }
   switch (client) {

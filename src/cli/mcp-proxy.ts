@@ -1,9 +1,8 @@
-#!/usr/bin/env node
 /** The MCP gateway: start it, look at it, read its log. */
 import { countParser, type Parsed } from '../config/values.ts'
 import { exitCode } from '../os/failure.ts'
 import { readersDirectory } from '../record/usual-directories.ts'
-import { argument, newCommand, type Program, runIfStarted, whole } from './command.ts'
+import { argument, newCommand, type Program, whole } from './command.ts'
 import { gatewayCommand } from './mcp-command.ts'
 import { connectorPrograms } from './mcp-connectors.ts'
 import { gatewayDoctorProgram } from './mcp-doctor.ts'
@@ -131,7 +130,7 @@ for (const one of commands) command.addCommand(one.command)
 
 export const mcpProxy = whole({ command, commands })
 
-await runIfStarted(import.meta.url, mcpProxy)
+export const start = mcpProxy.runWith
 
 function parseLevel(text: string): Parsed<string> {
   const level = text.toLowerCase()

@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 /** Orders for the monitor that runs: a command for each row of `orders/`, sent over its control socket. */
 import { type Command, Option } from 'commander'
 import { parseCount, parseDuration } from '../config/values.ts'
@@ -6,7 +5,7 @@ import { defaultWaitMs } from '../orders/order.ts'
 import { exitCode } from '../os/failure.ts'
 import { readersDirectory, unusualDirectory } from '../record/usual-directories.ts'
 import { addProgram } from './add.ts'
-import { argument, newCommand, type Program, runIfStarted, whole } from './command.ts'
+import { argument, newCommand, type Program, whole } from './command.ts'
 import { followOrder, type OrderOptions, order, print, subcommand } from './ctl-command.ts'
 import { configProgram } from './ctl-config.ts'
 import { keyProgram } from './ctl-keys.ts'
@@ -290,7 +289,7 @@ for (const one of programs) command.addCommand(one.command)
 
 export const proxyCtl = whole({ command, commands: programs })
 
-await runIfStarted(import.meta.url, proxyCtl)
+export const start = proxyCtl.runWith
 
 async function followEvents(units: string[], options: Options): Promise<number> {
   const { last = defaultLast, timeout, json } = options

@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { parseCount } from '../config/values.ts'
@@ -19,7 +18,7 @@ import { jsonEntry, LogLines, plainEntry, storyLines } from '../report/render-lo
 import { parseSince } from '../report/since.ts'
 import { looksOf, widthOf } from '../report/terminal.ts'
 import { renderWhy, whyRestarted } from '../report/why.ts'
-import { argument, newCommand, program, runIfStarted } from './command.ts'
+import { argument, newCommand, program } from './command.ts'
 import type { ProgramLog } from './program-log.ts'
 import { endOfReading } from './run.ts'
 
@@ -115,7 +114,7 @@ export const proxyLog = program(command, async (asked: string | undefined, optio
     : show(directory, sources, options)
 })
 
-await runIfStarted(import.meta.url, proxyLog)
+export const start = proxyLog.runWith
 
 function show(directory: string, sources: readonly LogSource[], options: Options): number {
   const hidden = unreadableLogs(sources)

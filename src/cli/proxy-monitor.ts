@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 import { findConfigurationFile } from '../config/find-file.ts'
 import { type HttpOptions, httpDefaults, httpProblem } from '../config/http-options.ts'
 import { parseHost, parseHttpPlace } from '../config/values.ts'
@@ -6,7 +5,7 @@ import { exitCode, Failure } from '../os/failure.ts'
 import { oneLine } from '../os/printable.ts'
 import { absolutePath } from '../os/working-directory.ts'
 import { readersDirectory, writersDirectory } from '../record/usual-directories.ts'
-import { argument, filled, gateKind, newCommand, program, repeatable, runIfStarted } from './command.ts'
+import { argument, filled, gateKind, newCommand, program, repeatable } from './command.ts'
 import { outputIsLog } from './run.ts'
 
 interface Options {
@@ -154,7 +153,7 @@ export const proxyMonitor = program(command, async (options: Options) => {
   })
 })
 
-await runIfStarted(import.meta.url, proxyMonitor)
+export const start = proxyMonitor.runWith
 
 /** The file that was named, or the one that is found by itself, which is said. */
 function configurationFile({ config, check, gate }: Options): string | undefined {

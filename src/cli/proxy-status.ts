@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 import { type Parsed, parseDuration } from '../config/values.ts'
 import { exitCode, Failure } from '../os/failure.ts'
 import type { StatusReport } from '../record/shapes/status-report.ts'
@@ -11,7 +10,7 @@ import type { WatchSources } from '../report/screen/watch-screen.ts'
 import { looksOf, widthOf } from '../report/terminal.ts'
 import type { Line } from '../report/text.ts'
 import { isReached, timedOut, type WaitGoal, waitGoals } from '../report/wait.ts'
-import { argument, newCommand, program, runIfStarted } from './command.ts'
+import { argument, newCommand, program } from './command.ts'
 import { endOfReading } from './run.ts'
 
 // What lays a report out for people is loaded where it is used: programs that ask for JSON, often again and again, do not wait for it.
@@ -104,7 +103,7 @@ export const proxyStatus = program(command, async (words: string[], options: Opt
   return print(assess(await gather(directory, { asked, linesOf: linesIn(directory) })), options)
 })
 
-await runIfStarted(import.meta.url, proxyStatus)
+export const start = proxyStatus.runWith
 
 /** Reads what programs printed; what that takes is loaded when a program is asked about. */
 function linesIn(directory: string): NonNullable<LookOptions['linesOf']> {

@@ -3,7 +3,7 @@ import { type Configuration, configurationWithoutFile } from '../config/configur
 import { readConfiguration, readConfigurationText } from '../config/load.ts'
 import { ControlRefusal } from '../control/protocol.ts'
 import { type ControlServer, ControlSocketHeld, holdControlSocket } from '../control/server.ts'
-import { loadOrders, orderHandler } from '../orders/socket.ts'
+import { orderHandler } from '../orders/socket.ts'
 import { sweepTemporaries } from '../os/atomic-file.ts'
 import { wallTime } from '../os/clock.ts'
 import { isContainerConsole } from '../os/container-console.ts'
@@ -103,14 +103,8 @@ function guardFiles(stateDirectory: string, control: ControlServer, monitor: () 
     }
     running.keepRecords()
   }
-  let haveOrders = false
   return setInterval(() => {
     if (isLooking) return
-    // Not at the start, which a user waits for.
-    if (!haveOrders && monitor() !== undefined) {
-      haveOrders = true
-      void loadOrders().catch(() => {})
-    }
     isLooking = true
     void look().finally(() => {
       isLooking = false

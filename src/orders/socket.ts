@@ -33,12 +33,6 @@ export function orderHandler(monitor: () => OrderedMonitor | undefined): Command
   }
 }
 
-/** Loads what the first order needs. Later, the files may be gone: an upgrade of the package replaces them under a running monitor. */
-export async function loadOrders(): Promise<void> {
-  await import('./index.ts')
-  await import('./principal.ts')
-}
-
 const roads: readonly Actor['via'][] = ['cli', 'http', 'mcp']
 
 /** Who speaks by hand, with `nc`, may leave it out. */

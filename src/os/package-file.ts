@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url'
 
-/** Two folders up from src/os, dist/src/os, or dist/src/parts, where scripts/bundle puts what several programs share. */
+/** Two folders up from src/os, dist/src/os, or dist/bin/lib, where scripts/bundle puts the programs. */
 const above = new URL('../../', import.meta.url)
 
 const root = above.pathname.endsWith('/dist/') ? new URL('../', above) : above

@@ -72,12 +72,10 @@ async function allProcesses(): Promise<Listed[]> {
   }
 }
 
+/** Without the ending that a program of this package may have: versions differ in it. */
 const programs: ReadonlyMap<string, OwnKind> = new Map([
   ['tcp-proxy', 'forwarder'],
-  ['tcp-proxy.cjs', 'forwarder'],
-  ['tcp-proxy.js', 'forwarder'],
   ['proxy-monitor', 'monitor'],
-  ['proxy-monitor.js', 'monitor'],
   ['tcp_proxy.py', 'old-forwarder'],
   ['monitor_proxy.sh', 'old-monitor'],
   ['proxy_status.sh', 'old-status'],
@@ -99,8 +97,8 @@ const interpreter = /^(?:node|nodejs|python[\d.]*|bash|sh|dash|env|nohup)$/
 /** What a command line runs: its first word, or what its interpreter was given. */
 export function kindOf(words: readonly string[]): OwnKind | undefined {
   const at = programAt(words)
-  const name = path.basename(words[at] ?? '')
-  if (/^port-watchdog(?:\.js)?$/.test(name)) {
+  const name = path.basename(words[at] ?? '').replace(/\.c?js$/, '')
+  if (name === 'port-watchdog') {
     const word = words[at + 1]
     return word === 'forward' ? 'forwarder' : word === 'start' ? 'monitor' : undefined
   }

@@ -1,7 +1,7 @@
 import { constants } from 'node:os'
 import { PassThrough } from 'node:stream'
-import { fileURLToPath } from 'node:url'
 import { exitCode, Failure } from '../os/failure.ts'
+import { packageFile } from '../os/package-file.ts'
 import { identityOf, unprovenIdentity } from './identity.ts'
 import {
   followStart,
@@ -55,10 +55,10 @@ const packageName = '@lydell/node-pty'
  */
 export async function loadTerminals(): Promise<StartOnTerminal> {
   try {
-    const { default: pty } = (await import(packageName)) as { readonly default: Pty }
+    const pty = (await import(packageName)) as Pty
     return (plan) => startOnTerminal(pty, plan)
   } catch {
-    const folder = fileURLToPath(new URL('../../..', import.meta.url)).replace(/\/$/, '')
+    const folder = packageFile('').replace(/\/$/, '')
     const install = `npm install --prefix ${folder} ${packageName}`
     throw new Failure(
       `a terminal (pty) needs ${packageName}; to install it: ${install}`,

@@ -33,7 +33,7 @@ export function ownPrograms(searched = process.env.PATH ?? ''): OwnPrograms {
 function callOf(name: string, searched: string): string {
   const folders = searched.split(path.delimiter).filter((folder) => path.isAbsolute(folder))
   if (folders.some((folder) => isProgram(path.join(folder, name)))) return name
-  const own = packageFile(`dist/src/cli/${name}.js`)
+  const own = packageFile(`dist/bin/${name}.cjs`)
   return isProgram(own) ? shellWord(own) : `node ${shellWord(own)}`
 }
 

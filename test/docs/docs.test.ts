@@ -354,7 +354,7 @@ function usesIn(line: string): { command: string | undefined; flags: string[] }[
     return [{ command: undefined, flags: flagsIn(line).filter((flag) => flag.startsWith('--')) }]
   return line.split(/&&|\|\||[|;]| -- /).flatMap((part) => {
     const [, command, rest = ''] =
-      /^\s*(?:\$ |sudo |nohup |npx |[A-Z_]+=\S* )*(?:dist\/src\/cli\/|\.\/)?(port-watchdog [a-z][a-z-]*|[a-z]+-[a-z]+|scripts\/[a-z/-]+)(?:\.js)?(?=\s|$)(.*)$/s.exec(
+      /^\s*(?:\$ |sudo |nohup |npx |[A-Z_]+=\S* )*(?:dist\/bin\/|\.\/)?(port-watchdog [a-z][a-z-]*|[a-z]+-[a-z]+|scripts\/[a-z/-]+)(?:\.cjs)?(?=\s|$)(.*)$/s.exec(
         part,
       ) ?? []
     if (command === undefined) return []

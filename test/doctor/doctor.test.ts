@@ -85,7 +85,7 @@ describe('doctor', () => {
     const { what, cure } = findingOf(diagnosis, 'configuration-invalid')
     assert.equal(diagnosis.exitCode, 2)
     assert.match(what, /lisen/)
-    assert.match(cure ?? '', /proxy-monitor(?:\.js)? --check \//)
+    assert.match(cure ?? '', /proxy-monitor(?:\.cjs)? --check \//)
     assert.ok(!codes(diagnosis).includes('exposure'), 'nothing is said of what could not be read')
   })
 
@@ -179,7 +179,7 @@ describe('doctor', () => {
       )
       assert.match(
         left[1]?.cure ?? '',
-        new RegExp(`proxy-monitor(?:\\.js)? --state-dir ${stateDirectory}, or .*kill ${identity}$`),
+        new RegExp(`proxy-monitor(?:\\.cjs)? --state-dir ${stateDirectory}, or .*kill ${identity}$`),
       )
 
       const lone = path.join(stateDirectory, 'lone')

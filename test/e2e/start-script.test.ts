@@ -51,7 +51,7 @@ async function withClone(lab: Lab, use: (clone: Clone) => Promise<void>): Promis
     start: (...words) => lab.host.start([...script, '--state-dir', state, ...words]),
     run: (...words) => lab.host.run([...script, ...words]),
     status: async () => {
-      const program = path.join(cloneOf(lab), 'dist', 'src', 'cli', 'proxy-status.js')
+      const program = path.join(cloneOf(lab), 'dist', 'bin', 'proxy-status.cjs')
       const { stdout } = await lab.host.run([process.execPath, program, '--json', '--state-dir', state])
       return JSON.parse(stdout) as StatusReport
     },
@@ -155,7 +155,7 @@ describe.skipIf(obstacle !== undefined)('scripts/start in a clone', { timeout: 3
       const block = started.output.slice(started.output.indexOf('✓ MCP Inspector'))
       expect(block).toMatch(new RegExp(`open +http://${ipv4}:6274/\\?MCP_PROXY_AUTH_TOKEN=\\S{20,}\n`))
       expect(block).toContain(`token   in the file ${clone.state}/gate_token\n`)
-      expect(block).toContain(`status  dist/src/cli/proxy-status.js --state-dir ${clone.state}  `)
+      expect(block).toContain(`status  dist/bin/proxy-status.cjs --state-dir ${clone.state}  `)
       const { programs, forwards } = await clone.status()
       expect(programs).toMatchObject([{ name: 'mcp-inspector', state: 'healthy', port: 6274 }])
       expect(forwards.map(({ gateToken }) => gateToken === null)).toEqual([false, false])

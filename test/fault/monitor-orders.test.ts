@@ -27,7 +27,7 @@ describe('proxy-monitor --stop', () => {
       assert.equal(stopped.code, 0)
       assert.match(stopped.stdout, new RegExp(`The monitor has ended \\(PID: ${monitor.pid}\\)`))
       assert.match(stopped.stdout, new RegExp(`keep running: web \\(PID: ${pid}\\)`))
-      assert.match(stopped.stdout, /proxy-monitor(?:\.js)? --stop --stop-forwards --state-dir \//)
+      assert.match(stopped.stdout, /proxy-monitor(?:\.cjs)? --stop --stop-forwards --state-dir \//)
       assert.equal((await watched.status()).monitor.state, 'STOPPED')
       assert.equal(await askThrough(port), 'hello')
       assert.match(

@@ -81,7 +81,7 @@ describe('A configuration that another user may write', () => {
     const { file } = foreign(t)
     chmodSync(path.dirname(path.dirname(file)), 0o755)
     chownSync(file, 12_345, 12_345)
-    const monitor = path.resolve('dist/src/cli/proxy-monitor.js')
+    const monitor = path.resolve('dist/bin/proxy-monitor.cjs')
     const asUser = [
       '--reuid',
       String(stranger),

@@ -15,13 +15,12 @@ import { fileNames } from '../../src/record/state-directory.ts'
 import { it } from '../support/fixtures.ts'
 import { healthyAs, restartsOf } from '../support/monitored.ts'
 import { Resident } from '../support/resident.ts'
-import { checkout, compiled, freePort, run, until } from '../support/tools.ts'
-import { askThrough, echoServer } from '../support/watched.ts'
+import { checkout, freePort, run, until } from '../support/tools.ts'
+import { askThrough, command, echoServer } from '../support/watched.ts'
 
 function copiedPackage(copy: string): string {
   mkdirSync(copy)
-  for (const folder of ['bin', 'src'])
-    cpSync(join(checkout, 'dist', folder), join(copy, 'dist', folder), { recursive: true })
+  cpSync(join(checkout, 'dist', 'bin'), join(copy, 'dist', 'bin'), { recursive: true })
   for (const name of ['node_modules', 'package.json']) symlinkSync(join(checkout, name), join(copy, name))
   return copy
 }
@@ -46,7 +45,7 @@ describe('A forwarder that dies while the program is being upgraded', () => {
       const forwards = [{ name: 'web', listen: port, target: `localhost:${echo.port}` }]
       const restart = { failureThreshold: 2, flappingRestarts: 2, flappingPause: '1h' }
       writeFileSync(file, JSON.stringify({ interval: '1s', restart, forwards }))
-      const monitor = join(copy, 'dist', 'src', 'cli', 'proxy-monitor.js')
+      const monitor = join(copy, 'dist', 'bin', 'proxy-monitor.cjs')
       const argv = [process.execPath, monitor, '--config', file, '--state-dir', watched.directory]
       await watched.adopt(new Resident(argv, {})).line(/Monitor started/)
       const { pid } = await healthyAs(watched, port)
@@ -69,7 +68,7 @@ describe('A forwarder that dies while the program is being upgraded', () => {
 describe('A monitor whose files have been replaced', () => {
   it('cannot read the program of an order any more', async ({ watched }) => {
     const copy = copiedPackage(watched.file('package'))
-    const program = join(copy, 'dist', 'src', 'cli', 'proxy-monitor.js')
+    const program = join(copy, 'dist', 'bin', 'proxy-monitor.cjs')
     const file = watched.file('configuration.json')
     writeFileSync(file, JSON.stringify({ forwards: [] }))
     const monitor = watched.adopt(
@@ -83,13 +82,7 @@ describe('A monitor whose files have been replaced', () => {
       await until('the look', async () => existsSync(socket) || undefined)
     }
     rmSync(join(copy, 'dist'), { recursive: true })
-    const ended = await run([
-      process.execPath,
-      compiled('src/cli/proxy-ctl.ts'),
-      'stop-monitor',
-      '--state-dir',
-      watched.directory,
-    ])
+    const ended = await run(command('proxy-ctl', 'stop-monitor', '--state-dir', watched.directory))
     assert.equal(ended.code, 0, ended.stderr)
   })
 })

@@ -83,7 +83,7 @@ describe('An order about a forward', () => {
       expect(why.stdout).toContain(`an order to restart it: ordered by ${user}`)
       const { stdout } = await watched.run('proxy-status', 'web')
       expect(stdout).toMatch(new RegExp(`stopped by ${user} at \\d{4}-`))
-      expect(stdout).toMatch(/proxy-ctl(?:\.js)?'? start web --state-dir /)
+      expect(stdout).toMatch(/proxy-ctl(?:\.cjs)?'? start web --state-dir /)
     }))
 
   it('of an unknown forward does nothing to those that it names besides', () =>

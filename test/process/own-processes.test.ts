@@ -12,7 +12,10 @@ describe('forwarders and monitors of this machine', () => {
   it('are known by what their command line runs, not by words that look like it', () => {
     expect(kindOf(['node', '/x/dist/bin/tcp-proxy.cjs', '1'])).toBe('forwarder')
     expect(kindOf(['/usr/bin/node', '--max-old-space-size=64', '/x/bin/proxy-monitor'])).toBe('monitor')
+    expect(kindOf(['node', '/x/dist/bin/proxy-monitor.cjs'])).toBe('monitor')
+    expect(kindOf(['node', '/x/dist/src/cli/proxy-monitor.js'])).toBe('monitor')
     expect(kindOf(['node', '/x/bin/port-watchdog', 'forward', '1'])).toBe('forwarder')
+    expect(kindOf(['node', '/x/dist/bin/port-watchdog.cjs', 'start'])).toBe('monitor')
     expect(kindOf(['node', '/x/bin/port-watchdog', 'status'])).toBeUndefined()
     expect(kindOf(['python3', '/opt/tcp_proxy.py', '6274', 'localhost', '6274'])).toBe('old-forwarder')
     expect(kindOf(['/bin/bash', './monitor_proxy.sh'])).toBe('old-monitor')

@@ -47,7 +47,7 @@ describe('A program whose process ends and leaves others behind', { timeout: 120
     })
     const page = await watched.run('proxy-status', 'web')
     expect(page.stdout).toMatch(/detached/)
-    expect(page.stdout).toMatch(/next: .*proxy-ctl(?:\.js)? adopt web/)
+    expect(page.stdout).toMatch(/next: .*proxy-ctl(?:\.cjs)? adopt web/)
     const why = await watched.run('proxy-log', '--why', 'web')
     expect(why.stdout).toContain('waited for an order to adopt or to end them')
 

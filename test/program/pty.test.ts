@@ -80,16 +80,17 @@ describe('A program with a terminal', { timeout: 120_000 }, () => {
   })
 
   it('is not started without what makes terminals, and says what to type', async ({ watched }) => {
-    const hide = `export async function resolve(name, context, next) {
+    const hook = watched.file('hide.cjs')
+    const hide = `const modules = require('node:module')
+    const find = modules._resolveFilename
+    modules._resolveFilename = (name, ...rest) => {
       if (name === '@lydell/node-pty') throw new Error('not here')
-      return next(name, context)
+      return find(name, ...rest)
     }`
-    const hook = watched.file('hide.mjs')
-    const loader = `data:text/javascript,${encodeURIComponent(hide)}`
-    writeFileSync(hook, `import { register } from 'node:module'\nregister(${JSON.stringify(loader)})`)
+    writeFileSync(hook, hide)
     const file = writePrograms(watched, [{ name: 'keys', command: ['true'], pty: true }])
     const monitor = command('proxy-monitor', '--config', file, '--state-dir', watched.directory)
-    watched.adopt(new Resident(monitor, { NODE_OPTIONS: `--no-warnings --import ${hook}` }))
+    watched.adopt(new Resident(monitor, { NODE_OPTIONS: `--require ${hook}` }))
     await watched.logLine(
       /keys could not be started: a terminal \(pty\) needs @lydell\/node-pty; .*npm install/,
     )

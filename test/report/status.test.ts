@@ -742,7 +742,7 @@ test('the next step names a program that is found as typed', (t) => {
   writeFileSync(path.join(folder, 'proxy-monitor'), '', { mode: 0o644 })
   const programs = ownPrograms(`/nowhere:${folder}`)
   expect(programs.log).toBe('proxy-log')
-  const own = path.join(checkout, '(?:dist/)?src', 'cli', 'proxy-monitor.js')
+  const own = path.join(checkout, 'dist', 'bin', 'proxy-monitor.cjs')
   expect(programs.monitor).toMatch(new RegExp(`^(?:node )?'?${own}'?$`))
   const { next } = assess({ ...(monitors.ended ?? wellFacts), programs })
   expect(next[0]?.startsWith(`${programs.monitor} --state-dir `)).toBe(true)

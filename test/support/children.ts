@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import type { TestContext } from 'vitest'
-import { compiled, inTime } from './tools.ts'
+import { checkout, inTime } from './tools.ts'
 
 /** A private directory of this test, gone when it ends. */
 export function temporaryDirectory(t: TestContext): string {
@@ -12,9 +12,9 @@ export function temporaryDirectory(t: TestContext): string {
   return directory
 }
 
-/** The compiled file of a command of ours. */
+/** The file of a command of ours. */
 export function commandFile(name: string): string {
-  return compiled(`src/cli/${name}.ts`)
+  return path.join(checkout, 'dist', 'bin', `${name}.cjs`)
 }
 
 export interface Ran {

@@ -14,7 +14,7 @@ import { checkout, type Finished, killIfThere, run, tcpProxy, until } from './to
 export function command(name: string, ...words: string[]): string[] {
   return [
     process.execPath,
-    name === 'tcp-proxy' ? tcpProxy : join(checkout, 'dist', 'src', 'cli', `${name}.js`),
+    name === 'tcp-proxy' ? tcpProxy : join(checkout, 'dist', 'bin', `${name}.cjs`),
     ...words,
   ]
 }

@@ -50,7 +50,7 @@ describe('scripts/install-systemd', { skip }, () => {
         const installed = await install()
         assert.equal(installed.code, 0, installed.stderr)
         const unit = readFileSync(join(folder, 'units', 'proxy-monitor.service'), 'utf8')
-        assert.ok(/^ExecStart=\/\S+ \/\S+\/dist\/src\/cli\/proxy-monitor\.js$/m.test(unit))
+        assert.ok(/^ExecStart=\/\S+ \/\S+\/dist\/bin\/proxy-monitor\.cjs$/m.test(unit))
         assert.equal((await install('--remove')).code, 0)
         assert.deepEqual(readdirSync(folder), ['units'])
         assert.deepEqual(readdirSync(join(folder, 'units')), [])
@@ -104,7 +104,7 @@ describe('scripts/install-systemd', { skip }, () => {
     const [, path] = /^ExecStart=\S+ "(.*)"$/m.exec(unit) ?? []
     assert.equal(
       path?.replaceAll('%%', '%').replaceAll('$$', '$').replaceAll(/\\(.)/g, '$1'),
-      join(strange, 'dist/src/cli/proxy-monitor.js'),
+      join(strange, 'dist/bin/proxy-monitor.cjs'),
     )
     assert.doesNotMatch(path ?? '', /(^|[^%])%h/)
   })
@@ -131,10 +131,10 @@ describe('scripts/install-systemd', { skip }, () => {
       assert.match(installed.stderr, /belongs to uid 65534; building it as that user/)
       const program = join(folder, 'program')
       const unit = readFileSync(join(folder, 'units', 'proxy-monitor.service'), 'utf8')
-      assert.ok(unit.includes(`${program}/dist/src/cli/proxy-monitor.js`), unit)
+      assert.ok(unit.includes(`${program}/dist/bin/proxy-monitor.cjs`), unit)
       assert.match(unit, /^DynamicUser=yes$/m)
-      assert.equal(distrustOf(join(program, 'dist/src/cli/proxy-monitor.js')), undefined)
-      const check = await run([process.execPath, join(program, 'dist/src/cli/proxy-monitor.js'), '--check'])
+      assert.equal(distrustOf(join(program, 'dist/bin/proxy-monitor.cjs')), undefined)
+      const check = await run([process.execPath, join(program, 'dist/bin/proxy-monitor.cjs'), '--check'])
       assert.equal(check.code, 0, check.stderr)
 
       const configuration = join(folder, 'c d.yaml')

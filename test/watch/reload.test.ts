@@ -74,7 +74,7 @@ describe('A configuration that changes under the monitor', () => {
       refused.monitor.reason ?? '',
       /configuration file rejected at .*, still using the previous one: .*listen/,
     )
-    assert.match(refused.next.join('\n'), /proxy-monitor(\.js)? --check --config /)
+    assert.match(refused.next.join('\n'), /proxy-monitor(\.cjs)? --check --config /)
     const check = await watched.run(
       'proxy-monitor',
       '--check',

@@ -20,7 +20,7 @@ const nothing = async () => {}
 /** `get_status` judges all; asked about one, it brings more lines; `get_logs` brings the lines alone. */
 export async function ours(root: string, folder: string): Promise<Asker> {
   const client = new Client({ name: 'bench', version: '1.0.0' }, { versionNegotiation: { mode: 'legacy' } })
-  const program = join(root, 'dist/src/cli/proxy-ctl.js')
+  const program = join(root, 'dist/bin/proxy-ctl.cjs')
   const args = [program, 'mcp', '--state-dir', stateDirectory(folder)]
   await client.connect(new StdioClientTransport({ command: process.execPath, args, stderr: 'ignore' }))
   return {

@@ -88,7 +88,7 @@ async function answered(folder: string, order: string, input: Input): Promise<vo
 
 async function agentOf(root: string, folder: string): Promise<Client> {
   const client = new Client({ name: 'bench', version: '1.0.0' }, { versionNegotiation: { mode: 'legacy' } })
-  const args = [join(root, 'dist/src/cli/proxy-ctl.js'), 'mcp', '--state-dir', stateDirectory(folder)]
+  const args = [join(root, 'dist/bin/proxy-ctl.cjs'), 'mcp', '--state-dir', stateDirectory(folder)]
   await client.connect(new StdioClientTransport({ command: process.execPath, args, stderr: 'ignore' }))
   return client
 }

@@ -49,7 +49,7 @@ export function keepers(root: string): readonly Keeper[] {
 }
 
 function ours(root: string): Keeper {
-  const program = join(root, 'dist/src/cli/proxy-monitor.js')
+  const program = join(root, 'dist/bin/proxy-monitor.cjs')
   return {
     name: OURS,
     missing: existsSync(program) ? undefined : 'not built',

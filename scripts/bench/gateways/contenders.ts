@@ -120,7 +120,7 @@ export async function startOurs(
   writeFileSync(file, JSON.stringify({ connectors }), { mode: 0o600 })
   const port = await freePort()
   const log = join(folder, 'log')
-  const program = join(ROOT, 'dist/src/cli/mcp-proxy.js')
+  const program = join(ROOT, 'dist/bin/mcp-proxy.cjs')
   const words = ['start', '--all', '--config', file, '--state-dir', state, '--http', `127.0.0.1:${port}`]
   const group = startServer([process.execPath, ...nodeWords, program, ...words], log)
   await isSaid(log, 'Proxy started', group)
@@ -131,7 +131,7 @@ export async function startOurs(
 
 /** A key of ours, as a person makes it. */
 export function keyOf(stateDirectory: string, name: string): Readonly<Record<string, string>> {
-  const program = join(ROOT, 'dist/src/cli/mcp-proxy.js')
+  const program = join(ROOT, 'dist/bin/mcp-proxy.cjs')
   const words = [program, 'key', 'create', name, '--state-dir', stateDirectory]
   const key = execFileSync(process.execPath, words, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })
   return { 'x-api-key': key.trim() }

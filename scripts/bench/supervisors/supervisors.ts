@@ -58,7 +58,7 @@ export function supervisors(root: string): Supervisor[] {
 }
 
 function ours(root: string): Supervisor {
-  const program = join(root, 'dist/src/cli/proxy-monitor.js')
+  const program = join(root, 'dist/bin/proxy-monitor.cjs')
   return {
     name: OURS,
     missing: existsSync(program) ? undefined : 'not built',

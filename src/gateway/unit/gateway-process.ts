@@ -4,7 +4,7 @@ import { packageFile } from '../../os/package-file.ts'
 import { startOwnProcess } from '../../watch/own-process.ts'
 import type { Start } from '../../watch/unit.ts'
 
-const program = packageFile('dist/src/cli/mcp-proxy.js')
+const program = packageFile('dist/bin/mcp-proxy.cjs')
 
 export interface GatewayStart {
   readonly options: GatewayProcessOptions
