@@ -65,6 +65,7 @@ const scripts = [
   'scripts/install-systemd',
   'scripts/test',
   'scripts/soak',
+  'scripts/verify',
   'scripts/bench/forward',
 ]
 const knownFlags = (command: string): readonly string[] | undefined => {
