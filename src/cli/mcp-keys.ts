@@ -1,4 +1,5 @@
 /** `mcp-proxy key`: the keys of clients that come over HTTP. Gateways see a change at once. */
+import path from 'node:path'
 import type { Secret } from '../config/secret.ts'
 import { parseStoreUrl, type StoreConfiguration, usualOutageMs } from '../config/store-configuration.ts'
 import type { Parsed } from '../config/values.ts'
@@ -6,8 +7,10 @@ import { openStore } from '../gateway/store/index.ts'
 import type { Store } from '../gateway/store/store.ts'
 import { exitCode, Failure } from '../os/failure.ts'
 import { oneLine } from '../os/printable.ts'
+import { readRegularFile } from '../os/regular-file.ts'
 import type { ApiKey, KeyRequest, MadeKey } from '../record/api-keys.ts'
-import { prepareStateDirectory } from '../record/state-directory.ts'
+import { type GatewayState, readGatewayState } from '../record/shapes/gateway-state.ts'
+import { fileNames, prepareStateDirectory } from '../record/state-directory.ts'
 import { writersDirectory } from '../record/usual-directories.ts'
 import { argument, filled, type Program } from './command.ts'
 import { parseLifetime } from './ctl-keys.ts'
@@ -63,7 +66,10 @@ export const gatewayKeyProgram: Program = {
   run: async (action: Action, name: string | undefined, options: Options) => {
     const { directory } = writersDirectory(options.stateDir)
     const configured = await storeOf(options)
-    if (configured === undefined) prepareStateDirectory(directory)
+    if (configured === undefined) {
+      prepareStateDirectory(directory)
+      demandSameStore(directory)
+    }
     const store = await openStore(directory, configured)
     try {
       return await carryOut(action, name, options, store)
@@ -71,6 +77,26 @@ export const gatewayKeyProgram: Program = {
       await store.close()
     }
   },
+}
+
+/** A key in a file would be none where the gateway of this state directory keeps them elsewhere. @throws Failure (64) */
+function demandSameStore(directory: string): void {
+  const store = storeOfGateway(directory)
+  if (store == null || store.kind === 'files') return
+  throw new Failure(
+    `the gateway of ${directory} keeps its keys in ${store.place}: give --store with its URL, or --config`,
+    exitCode.usage,
+  )
+}
+
+/** Where the gateway that runs in a state directory, or ran there last, keeps its keys; undefined = none is known. */
+function storeOfGateway(directory: string): GatewayState['store'] | undefined {
+  try {
+    const text = readRegularFile(path.join(directory, fileNames.gatewayState))
+    return readGatewayState(JSON.parse(text))?.store
+  } catch {
+    return undefined
+  }
 }
 
 /** Where the gateway keeps them that this person means. @throws Failure (78) */

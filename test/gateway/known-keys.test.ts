@@ -1,11 +1,15 @@
 // What is known of keys: for how long it holds, what it costs a store, and what becomes of it while the store is away.
+import { readFileSync, writeFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { storePlace } from '../../src/config/store-configuration.ts'
+import { FileStore } from '../../src/gateway/store/file-store.ts'
 import { KnownKeys, type StoreNews } from '../../src/gateway/store/known-keys.ts'
 import { waitBefore } from '../../src/gateway/store/postgres/listener.ts'
 import { Lookups } from '../../src/gateway/store/postgres/lookups.ts'
 import { type Store, StoreUnavailable, type StoreWatcher } from '../../src/gateway/store/store.ts'
 import type { ApiKey } from '../../src/record/api-keys.ts'
+import { temporaryDirectory } from '../support/children.ts'
+import { until } from '../support/tools.ts'
 
 const second = 1000
 const minute = 60 * second
@@ -201,6 +205,48 @@ describe('What is known of keys', () => {
     keys.sweep()
     expect(keys.size).toBe(1)
   })
+})
+
+it('A file of keys that is damaged takes nobody away whom the gateway knows, and what is mended holds', async (t) => {
+  const store = new FileStore(temporaryDirectory(t))
+  const given = { scopes: ['control'], units: null, expiresAt: null } as const
+  const [known, other] = [
+    await store.create({ ...given, name: 'known' }),
+    await store.create({ ...given, name: 'other' }),
+  ]
+  const news: string[] = []
+  let clock = 0
+  const keys = new KnownKeys({
+    store,
+    outageMs: 10 * minute,
+    counted: () => {},
+    told: ({ kind }) => news.push(kind),
+    now: () => clock,
+  })
+  await keys.begin()
+  expect(keys.find(known.key.id)).toMatchObject({ name: 'known' })
+  const whole = readFileSync(store.place, 'utf8')
+  writeFileSync(store.place, whole.slice(0, -20))
+  await until('it is seen', async () => {
+    store.peek()
+    return news.length > 0 || undefined
+  })
+  expect(keys.find(known.key.id)).toMatchObject({ name: 'known' })
+  expect(() => keys.find(other.key.id)).toThrow(/cannot be used: .*; mend it, or move it away/)
+  clock += 10 * minute
+  expect(() => keys.find(known.key.id)).toThrow(StoreUnavailable)
+  await expect(store.revoke(known.key.id)).rejects.toThrow('mend it')
+  writeFileSync(store.place, whole)
+  await until('it is mended', async () => {
+    try {
+      return keys.find(other.key.id)
+    } catch {
+      return undefined
+    }
+  })
+  expect(keys.find(known.key.id)).toMatchObject({ name: 'known' })
+  expect(news).toEqual(['lost', 'back'])
+  keys.close()
 })
 
 describe('Questions to a database', () => {

@@ -14,7 +14,7 @@ import { command, Watched } from '../support/watched.ts'
 const question = '{"jsonrpc":"2.0","method":"tools/list","id":1}'
 
 /** Seconds that known keys are taken without the database. */
-const outage = 6
+const outage = 5
 
 function post(port: number, key: string): Promise<Response> {
   return fetch(`http://127.0.0.1:${port}/mcp`, {
@@ -81,7 +81,6 @@ describe.skipIf(skipFor(noPostgres()))('Keys in PostgreSQL', () => {
   })
 
   afterAll(async () => {
-    await watched.run('proxy-monitor', '--stop', '--all')
     await watched.remove()
     await database.remove()
   })
@@ -205,6 +204,20 @@ describe.skipIf(skipFor(noPostgres()))('Keys in PostgreSQL', () => {
       expect(await statusOf(ports[0], shown)).toBe(401)
   })
 
+  it('that are known are taken at once while the database hangs; others are told to wait', async () => {
+    const secret = await made('waits')
+    const unused = await made('unused before it hangs')
+    expect(await statusOf(ports[0], secret)).toBe(200)
+    database.freeze()
+    try {
+      const statuses = await Promise.all([statusOf(ports[0], unused), statusOf(ports[0], secret)])
+      expect(statuses).toEqual([503, 200])
+    } finally {
+      database.freeze('SIGCONT')
+    }
+    await until('it answers again', async () => (await statusOf(ports[0], unused)) === 200 || undefined)
+  })
+
   it('are taken while the database is dead, for as long as is configured; when it is back, new ones work', async () => {
     const secret = await made('survives')
     const unused = await made('unused')
@@ -229,16 +242,35 @@ describe.skipIf(skipFor(noPostgres()))('Keys in PostgreSQL', () => {
     expect(status.stdout).toMatch(
       /Keys: +PostgreSQL at 127\.0\.0\.1:\d+\/postgres\n.*not reachable for \d+s; clients get 503/,
     )
+    // A gateway that starts now goes on waiting.
+    const late = new PostgresStore(new Database(database.url()))
+    const told: string[] = []
+    await late.watch({
+      changed: () => {},
+      lost: (problem) => told.push(problem),
+      back: () => told.push('back'),
+    })
+    expect(told).toEqual([expect.stringContaining('ECONNREFUSED')])
     await database.start()
+    await until('the late one has it', async () => told.includes('back') || undefined)
+    await late.close()
     for (const port of ports)
       await until('the known one works', async () => (await statusOf(port, secret)) === 200 || undefined)
     const fresh = await made('after')
     for (const one of [fresh, unused]) for (const port of ports) expect(await statusOf(port, one)).toBe(200)
     for (const log of logs()) {
-      expect(log).toMatch(/✗ Keys cannot be looked up, those that are known are taken for 6 s/)
+      expect(log).toMatch(/✗ Keys cannot be looked up, those that are known are taken for 5 s/)
       expect(log).toMatch(/none is taken any more/)
       expect(log).toMatch(/Keys can be looked up again, after \d+ s/)
     }
+  })
+
+  it('are made where the gateway keeps them: a command that would make them elsewhere is refused', async () => {
+    const { code, stderr } = await ofGateway('key', 'create', 'elsewhere')
+    expect(code).toBe(64)
+    expect(stderr).toMatch(
+      /keeps its keys in 127\.0\.0\.1:\d+\/postgres: give --store with its URL, or --config\n$/,
+    )
   })
 
   it('keep the password of the database out of everything that gateways write and say', async () => {

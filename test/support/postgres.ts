@@ -79,6 +79,24 @@ export class Postgres {
     await server.ended()
   }
 
+  /** All of its processes stand still: it takes connections and answers nothing. @param signal SIGCONT = they go on. */
+  freeze(signal: 'SIGSTOP' | 'SIGCONT' = 'SIGSTOP'): void {
+    const server = this.#server
+    if (server === undefined) return
+    const isOfServer = (pid: number) => {
+      try {
+        // The name of a process of PostgreSQL has no brackets.
+        return (
+          readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ')[1]?.split(' ')[1] === String(server.pid)
+        )
+      } catch {
+        return false
+      }
+    }
+    const children = readdirSync('/proc').map(Number).filter(isOfServer)
+    for (const pid of [server.pid, ...children]) process.kill(pid, signal)
+  }
+
   /** Carries out statements as the superuser, and gives the rows of the last one. */
   async sql<Row extends pg.QueryResultRow>(text: string, database?: string): Promise<readonly Row[]> {
     const client = new pg.Client({ connectionString: this.url(database) })

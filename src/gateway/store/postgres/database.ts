@@ -15,6 +15,9 @@ const queryMs = 3000
 /** ms after which a connection that nobody needs is closed. */
 const idleMs = 30_000
 
+/** ms that saying goodbye may take: a database that hangs answers nothing. */
+const closeMs = 1000
+
 /** SQLSTATE codes of faults that do not go away by waiting: who may not come in, or not do this; what is not there. */
 const lasting: readonly string[] = ['28P01', '28000', '3D000', '3F000', '42501']
 
@@ -45,7 +48,12 @@ export class Database {
       keepAlive: true,
     }
     try {
-      this.#pool = new pg.Pool({ ...this.#settings, max: poolSize, idleTimeoutMillis: idleMs })
+      this.#pool = new pg.Pool({
+        ...this.#settings,
+        max: poolSize,
+        idleTimeoutMillis: idleMs,
+        allowExitOnIdle: true,
+      })
     } catch (error) {
       throw this.failure(error)
     }
@@ -72,8 +80,7 @@ export class Database {
   }
 
   async #prepare(): Promise<void> {
-    const client = await this.connect()
-    await client.end().catch(() => {})
+    leave(await this.connect())
   }
 
   /** A connection outside of the pool, to a database whose schema is up to date. @throws Failure */
@@ -86,7 +93,7 @@ export class Database {
       await prepareSchema(client, this.place)
       return client
     } catch (error) {
-      client.end().catch(() => {})
+      leave(client)
       throw this.failure(error)
     }
   }
@@ -104,6 +111,19 @@ export class Database {
 
   /** Never rejects. */
   async close(): Promise<void> {
-    await this.#pool.end().catch(() => {})
+    let late: NodeJS.Timeout | undefined
+    const limit = new Promise<void>((resolve) => {
+      late = setTimeout(resolve, closeMs)
+    })
+    await Promise.race([this.#pool.end().catch(() => {}), limit])
+    clearTimeout(late)
   }
+}
+
+/** Ends a connection. This process need not wait for it. */
+export function leave(client: pg.Client): void {
+  // Its types do not know this.
+  const known = client as pg.Client & { unref(): void }
+  known.unref()
+  client.end().catch(() => {})
 }

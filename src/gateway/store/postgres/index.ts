@@ -127,7 +127,7 @@ export class PostgresStore implements Store {
   }
 
   async close(): Promise<void> {
-    await this.#listener?.close()
+    this.#listener?.close()
     await this.#database.close()
   }
 

@@ -1,7 +1,7 @@
 import type { Client } from 'pg'
 import { exitCode, Failure } from '../../../os/failure.ts'
 import type { StoreWatcher } from '../store.ts'
-import type { Database } from './database.ts'
+import { type Database, leave } from './database.ts'
 import { channel } from './schema.ts'
 
 /** ms between two questions whether the connection still works: one that is half open says nothing. */
@@ -47,10 +47,10 @@ export class Listener {
     if (this.#client !== undefined) this.#lost(failure)
   }
 
-  async close(): Promise<void> {
+  close(): void {
     this.#isClosed = true
     clearTimeout(this.#next)
-    await this.#drop()
+    this.#drop()
   }
 
   async #connect(): Promise<void> {
@@ -68,10 +68,10 @@ export class Listener {
       // What requests ask for, so that a table which is locked or gone shows here.
       await client.query('SELECT id FROM mcp_proxy_keys WHERE id = ANY($1)', [[]])
     } catch (error) {
-      client.end().catch(() => {})
+      leave(client)
       throw error
     }
-    if (this.#isClosed) return void client.end().catch(() => {})
+    if (this.#isClosed) return leave(client)
     this.#client = client
     this.#failed = 0
     this.#looking = setInterval(() => void this.#look(client), lookMs).unref()
@@ -91,7 +91,7 @@ export class Listener {
   }
 
   #lost({ message }: Failure): void {
-    void this.#drop()
+    this.#drop()
     if (this.#isClosed) return
     this.#watcher.lost(message)
     clearTimeout(this.#next)
@@ -106,10 +106,10 @@ export class Listener {
     }
   }
 
-  async #drop(): Promise<void> {
+  #drop(): void {
     clearInterval(this.#looking)
     const client = this.#client
     this.#client = undefined
-    await client?.end().catch(() => {})
+    if (client !== undefined) leave(client)
   }
 }
