@@ -18,11 +18,11 @@ const STAGES = ['calls', 'modern', 'held', 'rest', 'store', 'profile', 'size'] a
 type Stage = (typeof STAGES)[number]
 
 const USAGE = `usage: scripts/bench/gateway [options]
-  --quick         one short round, fewer connections, no 100 connectors: less than a minute
+  --quick         one round, fewer connections and sessions, not modern, no 100 connectors: about a minute
   --rounds N      rounds of calls, 3
   --seconds S     of each load, 1
   --connections N clients at once; may be repeated; 1, 16, 64, 80 and 256
-  --sessions N    that hold a stream and then vanish, 1000
+  --sessions N    that hold a stream and then vanish, 1000; with --quick 300
   --only NAME     only this one, and ours; may be repeated
   --stage STAGE   only this one of ${STAGES.join(', ')}; may be repeated
   --json FILE     where the figures go, bench-results/gateway.json`
@@ -34,7 +34,7 @@ function readOptions() {
       rounds: { type: 'string' },
       seconds: { type: 'string', default: '1' },
       connections: { type: 'string', multiple: true, default: [] },
-      sessions: { type: 'string', default: '1000' },
+      sessions: { type: 'string' },
       only: { type: 'string', multiple: true, default: [] },
       stage: { type: 'string', multiple: true, default: [] },
       json: { type: 'string', default: join(ROOT, 'bench-results/gateway.json') },
@@ -56,8 +56,9 @@ function readOptions() {
     rounds: wholeNumber('rounds', values.rounds ?? (quick ? '1' : '3')),
     seconds: wholeNumber('seconds', values.seconds),
     connections: connections.length === 0 ? usual : connections,
-    sessions: wholeNumber('sessions', values.sessions),
+    sessions: wholeNumber('sessions', values.sessions ?? (quick ? '300' : '1000')),
     only: values.only,
+    isChosen: chosen.length > 0,
     stages: chosen.length === 0 ? STAGES : chosen,
     json: resolve(values.json),
   }
@@ -72,14 +73,14 @@ async function measure(stage: Stage, field: Field, found: Findings, options: Opt
       found.calls = await calls(field, 'legacy', connections, rounds, seconds)
       return
     case 'modern':
-      found.modern = await calls(field, 'modern', [64], rounds, seconds)
+      if (!quick || options.isChosen) found.modern = await calls(field, 'modern', [64], rounds, seconds)
       return
     case 'held':
       found.held = await held(field, options.sessions)
-      found.heldApart = await heldApart(field, quick ? 10 : 50)
+      found.heldApart = await heldApart(field, quick ? 5 : 50)
       return
     case 'rest':
-      found.rest = await atRest(field, 10, quick ? 5 : 20)
+      found.rest = await atRest(field, 10, quick ? 3 : 20)
       return
     case 'store':
       found.store = await storeReads(field, seconds)

@@ -49,39 +49,43 @@ function middle(loads: readonly Loaded[] | undefined, of: (load: Loaded) => numb
 function callTable(contenders: readonly Contender[], calls: ReadonlyMap<string, Calls>): string {
   const field = contenders.filter(({ name }) => calls.has(name))
   const counts = [...(calls.get(OURS)?.by.keys() ?? [])]
-  const row = (title: string, of: (name: string) => number | undefined) => [
-    title,
-    ...field.map(({ name }) => short(of(name))),
+  const of = (name: string, count: number, what: (load: Loaded) => number) =>
+    middle(calls.get(name)?.by.get(count), what)
+  const each = (title: string, cell: (name: string, count: number) => string) =>
+    counts.map((count) => [`${title}, c = ${count}`, ...field.map(({ name }) => cell(name, count))])
+  const rows = [
+    ...each('calls a second', (name, count) => short(of(name, count, (load) => load.callsPerSecond))),
+    ...each('p50 / p99, ms', (name, count) => {
+      const [p50, p99] = [of(name, count, (load) => load.p50), of(name, count, (load) => load.p99)]
+      return p50 === undefined ? '-' : `${short(p50)} / ${short(p99)}`
+    }),
+    ...each('CPU of the gateway for a call, µs', (name, count) =>
+      short(of(name, count, (load) => load.cpuMicros)),
+    ),
   ]
-  const each = (title: string, of: (load: Loaded) => number) =>
-    counts.map((count) =>
-      row(title.replace('#', String(count)), (name) => middle(calls.get(name)?.by.get(count), of)),
-    )
-  const peers = field.filter(({ kind }) => kind === 'peer')
+  const isPeer = (name: string) => field.some((one) => one.name === name && one.kind === 'peer')
   const ratios = counts.map((count) => {
-    const rate = (name: string) => middle(calls.get(name)?.by.get(count), (load) => load.callsPerSecond) ?? 0
-    const best = Math.max(0, ...peers.map(({ name }) => rate(name)))
-    return [`ours to the best peer, c = ${count}`, best > 0 ? short(rate(OURS) / best) : '-']
+    const rate = (name: string) => of(name, count, (load) => load.callsPerSecond) ?? 0
+    const best = Math.max(0, ...[...calls.keys()].filter(isPeer).map(rate))
+    return best > 0 ? short(rate(OURS) / best) : '-'
   })
   const first = counts[0] ?? 1
-  const direct = middle(calls.get('direct')?.by.get(first), (load) => load.p50)
+  const direct = of('direct', first, (load) => load.p50)
+  const added = field.map(({ name }) => {
+    const own = of(name, first, (load) => load.p50)
+    return short(own === undefined || direct === undefined || name === 'direct' ? undefined : own - direct)
+  })
+  const memory = field.map(({ name }) => {
+    const bytes = calls.get(name)?.pssBytes
+    return short(bytes === undefined ? undefined : bytes / MB)
+  })
   return markdown(
-    ['figure', ...field.map(({ name }) => name)],
+    ['figure', ...field.map(({ name }) => name), 'ours / best peer'],
     [
-      ...each('calls a second, c = #', (load) => load.callsPerSecond),
-      ...each('p50, ms, c = #', (load) => load.p50),
-      ...each('p99, ms, c = #', (load) => load.p99),
-      ...each('CPU of the gateway for a call, µs, c = #', (load) => load.cpuMicros),
-      row(`added to the p50 of direct, ms, c = ${first}`, (name) => {
-        const own = middle(calls.get(name)?.by.get(first), (load) => load.p50)
-        return own === undefined || direct === undefined || name === 'direct' ? undefined : own - direct
-      }),
-      row('memory after the load, MB of PSS', (name) => {
-        const bytes = calls.get(name)?.pssBytes
-        return bytes === undefined ? undefined : bytes / MB
-      }),
-      row('children', (name) => calls.get(name)?.children),
-      ...ratios,
+      ...rows.map((row, index) => [...row, ratios[index] ?? '']),
+      ...(direct === undefined ? [] : [[`added to the p50 of direct, ms, c = ${first}`, ...added]]),
+      ['memory after the load, MB of PSS', ...memory],
+      ['children', ...field.map(({ name }) => String(calls.get(name)?.children ?? '-'))],
     ],
   )
 }

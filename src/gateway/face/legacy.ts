@@ -101,7 +101,9 @@ export class LegacySessions {
     const waiting = new RequestReply(visit.response, false)
     // Nobody else can take the answer.
     const own = new Waiting()
-    visit.response.once('close', () => own.abort(new Error('the client has gone')))
+    visit.response.once('close', () => {
+      if (!visit.response.writableFinished) own.abort(new Error('the client has gone'))
+    })
     try {
       const answer = await session.take(message, waiting, own)
       const { status, headers } = statusOf(answer, bareStatuses, visit)

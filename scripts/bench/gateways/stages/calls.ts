@@ -13,6 +13,10 @@ export interface Calls {
   children?: number
 }
 
+/** Calls after which a program is compiled as well as it will be, and loads that may be taken for them on a slow machine. */
+const warmCalls = 4000
+const mostWarmUps = 3
+
 /** Everybody takes the load in turn, round after round. */
 export async function calls(
   field: Field,
@@ -37,7 +41,11 @@ export async function calls(
       found.set(name, known)
       return known
     }
-    await run('warming up', (contender, standing) => measure(contender, standing, 16, seconds))
+    await run('warming up', async (contender, standing) => {
+      let made = 0
+      for (let time = 0; time < mostWarmUps && made < warmCalls; time++)
+        made += (await measure(contender, standing, 16, seconds)).loaded.calls
+    })
     for (let round = 0; round < rounds; round++) {
       for (const count of connections) {
         await run(`round ${round + 1} of ${rounds}, c = ${count}`, async (contender, standing) => {

@@ -31,7 +31,7 @@ export async function held(field: Field, sessions: number): Promise<ReadonlyMap<
   const taking = field.contenders.filter(({ kind }) => kind === 'ours' || kind === 'peer')
   await field.withAll(taking, async (run) => {
     await run('sessions', async ({ name, hasChildForSession }, standing) => {
-      const count = hasChildForSession ? Math.min(sessions, mostWithChildren) : sessions
+      const count = hasChildForSession ? Math.min(Math.ceil(sessions / 20), mostWithChildren) : sessions
       const keys = name === OURS ? keysFor(standing, count) : [standing.headers]
       found.set(name, await holding(standing, count, keys))
     })
