@@ -1,10 +1,16 @@
 import { ControlRefusal, invalidArgument } from '../control/protocol.ts'
+import {
+  type Replacement,
+  replacementOrder,
+  replacementTakesMs,
+  startReplacement,
+} from '../control/replacement.ts'
 import type { Log } from '../log/index.ts'
 import { errorText } from '../os/failure.ts'
 import { announceMainProcess, isServiceManagerListening } from '../os/service-manager.ts'
-import { judgeProcess, type ProcessIdentity, signalProcess } from '../process/identity.ts'
-import type { Inheritance } from '../process/inheritance.ts'
-import { livingPredecessors, type Replacement, startReplacement, supervisorNow } from './handover.ts'
+import { type ProcessIdentity, signalProcess } from '../process/identity.ts'
+import { type Inheritance, isHeir, livingPredecessors } from '../process/inheritance.ts'
+import { legacyOf, supervisorNow } from './handover.ts'
 import type { ServedForward } from './workers/served-forward.ts'
 
 type Ending =
@@ -19,9 +25,6 @@ const supervisorUnaware = () =>
     'systemd runs this forwarder and would not accept another process: its unit has no NotifyAccess=all',
     'use systemctl restart',
   )
-
-/** ms that a replacement may take when nobody says otherwise. */
-const defaultTimeoutMs = 10_000
 
 /** Node's timers take no more. */
 const longestTimerMs = 2 ** 31 - 1
@@ -75,11 +78,7 @@ export class Succession {
 
   /** True while the forwarder that started this one, to be replaced by it, is there. */
   isHeir(): boolean {
-    if (this.#inheritance.kind !== 'handover') return false
-    const predecessor = this.#inheritance.predecessors.at(-1)
-    return (
-      predecessor !== undefined && judgeProcess(predecessor) === 'alive' && process.ppid === predecessor.pid
-    )
+    return isHeir(this.#inheritance)
   }
 
   /**
@@ -88,13 +87,7 @@ export class Succession {
    * @returns who took over.
    */
   async handOver(order: Readonly<Record<string, unknown>>): Promise<{ readonly identity: ProcessIdentity }> {
-    const { run, timeoutMs = defaultTimeoutMs } = order
-    const isCommand = Array.isArray(run) && run.length > 0 && run.every((word) => typeof word === 'string')
-    if (!isCommand || typeof timeoutMs !== 'number' || !(timeoutMs > 0)) {
-      throw invalidArgument(
-        'hand-over needs the replacement’s program and words as "run", and ms as "timeoutMs"',
-      )
-    }
+    const { run, timeoutMs } = replacementOrder(order)
     return { identity: await this.#replace(run, timeoutMs) }
   }
 
@@ -154,7 +147,8 @@ export class Succession {
       const sockets = this.#forwarder.sockets()
       const targets = this.#forwarder.targets()
       const instances = this.#forwarder.instances()
-      const plan = { command: run, inheritance: this.#inheritance, sockets, targets, instances, timeoutMs }
+      const inheritance = legacyOf({ inheritance: this.#inheritance, targets, instances })
+      const plan = { run, timeoutMs, environment: process.env, sockets, inheritance }
       this.#replacement = startReplacement(plan)
       const successor = await this.#replacement.ready
       this.#isEnding = true
@@ -184,7 +178,7 @@ export class Succession {
     const [node = process.execPath, ...words] = process.argv
     const reportAt = words.indexOf('--report-fd')
     const kept = words.filter((_, index) => reportAt < 0 || (index !== reportAt && index !== reportAt + 1))
-    await this.#replace([node, ...process.execArgv, ...kept], defaultTimeoutMs).catch(() => {})
+    await this.#replace([node, ...process.execArgv, ...kept], replacementTakesMs).catch(() => {})
   }
 
   #signalled(signal: NodeJS.Signals): void {

@@ -1,6 +1,6 @@
 import { exitCode, Failure } from '../os/failure.ts'
 import { system } from '../os/system.ts'
-import type { ProcessIdentity } from './identity.ts'
+import { judgeProcess, ownIdentity, type ProcessIdentity } from './identity.ts'
 
 /** A listening socket that this process was started with. */
 export interface InheritedSocket {
@@ -13,7 +13,7 @@ export interface InheritedSocket {
  * Listening sockets that were there before this process.
  * - `none`: there are none; every address is bound by this process.
  * - `activation`: a service manager, or whoever holds the port, chose where they listen: they are all that is listened on.
- * - `handover`: the forwarder before this one shares its own; addresses that are wanted besides are bound, unless they are fixed.
+ * - `handover`: the process before this one shares its own; addresses that are wanted besides are bound, unless they are fixed.
  */
 export type Inheritance =
   | { readonly kind: 'none' }
@@ -22,13 +22,13 @@ export type Inheritance =
       readonly kind: 'handover'
       /** The sockets came from a service manager once: nothing is bound besides. */
       readonly fixed: boolean
-      /** Who starts this forward again when it dies: it was told of the new process. Null = whoever started the first one. */
+      /** Who starts the unit again when it dies: it was told of the new process. Null = whoever started the first one. */
       readonly supervisor: 'systemd' | null
       /** `name` is the address that the socket is bound to. */
       readonly sockets: readonly InheritedSocket[]
-      /** The forwarder with which the chain of handovers began; missing when one of an older version handed over. */
+      /** The process with which the chain of handovers began; missing when one of an older version handed over. */
       readonly first?: ProcessIdentity
-      /** Forwarders before this one that still finish their connections. */
+      /** Processes before this one that still finish their work. */
       readonly predecessors: readonly ProcessIdentity[]
       /** What the forwarder before this one knew of its targets, in its own version's words. */
       readonly targets?: { readonly atMonotonicMs: number; readonly facts: readonly unknown[] }
@@ -41,7 +41,31 @@ export function isFixed(inheritance: Inheritance): boolean {
   return inheritance.kind === 'activation' || (inheritance.kind === 'handover' && inheritance.fixed)
 }
 
-/** Where one forwarder leaves for the next what it hands over, as JSON of an `Inheritance`. */
+/** The process with which the chain of handovers began that led to this one; this one itself when there was none. */
+export function firstOf(inheritance: Inheritance): ProcessIdentity {
+  if (inheritance.kind !== 'handover') return ownIdentity()
+  return inheritance.first ?? inheritance.predecessors[0] ?? ownIdentity()
+}
+
+/** Processes before this one that still finish their work. */
+export function livingPredecessors(inheritance: Inheritance): readonly ProcessIdentity[] {
+  if (inheritance.kind !== 'handover') return []
+  return inheritance.predecessors.filter((identity) => {
+    const verdict = judgeProcess(identity)
+    return verdict === 'alive' || verdict === 'stopped'
+  })
+}
+
+/** True while the process that started this one, to be replaced by it, is there. */
+export function isHeir(inheritance: Inheritance): boolean {
+  if (inheritance.kind !== 'handover') return false
+  const predecessor = inheritance.predecessors.at(-1)
+  return (
+    predecessor !== undefined && judgeProcess(predecessor) === 'alive' && process.ppid === predecessor.pid
+  )
+}
+
+/** Where one process leaves for the next what it hands over, as JSON of an `Inheritance`. */
 export const inheritanceVariable = 'PORT_WATCHDOG_INHERIT'
 
 /** The first descriptor that a service manager passes: SD_LISTEN_FDS_START of sd_listen_fds(3). */

@@ -17,6 +17,7 @@ import { judgePidFile, readPidFile, removeStalePidFile } from '../../record/pid-
 import type { ForwarderHealth, Instance } from '../../record/shapes/forwarder-health.ts'
 import { forwardId } from '../../record/shapes/runtime-state.ts'
 import { fileNames } from '../../record/state-directory.ts'
+import { orderReplacement } from '../../watch/own-handover.ts'
 import type {
   Adoption,
   Handover,
@@ -34,8 +35,8 @@ import type {
 import { planListeners } from '../listen/listen-plan.ts'
 import { checkForward } from './check.ts'
 import { diagnose } from './diagnose.ts'
-import { startForwarder } from './forwarder-process.ts'
-import { orderAdoption, orderDrain, orderReplacement } from './handover-orders.ts'
+import { forwarderCommand, startForwarder } from './forwarder-process.ts'
+import { orderAdoption, orderDrain } from './handover-orders.ts'
 import { InstanceOrders } from './instance-orders.ts'
 import { ForwarderLink } from './link.ts'
 import { findStray } from './stray.ts'
@@ -89,7 +90,8 @@ export class ForwardUnit implements Unit<ForwarderHealth> {
     const { stateDirectory } = around
     this.handover = {
       replace: async (timeoutMs) => {
-        const replaced = await orderReplacement(link, this.#configuration.options, stateDirectory, timeoutMs)
+        const run = forwarderCommand(this.#configuration.options, stateDirectory)
+        const replaced = await orderReplacement(link, { run }, timeoutMs)
         if (replaced.ok) this.#instances.renew()
         return replaced
       },
