@@ -230,7 +230,7 @@ const programs: readonly Program[] = [
     'end',
     'End the processes that a detached program has left behind; the program is then started again.',
   ),
-  unitProgram('hand-over', 'Replace running forwards by new processes; cut no connection.'),
+  unitProgram('hand-over', 'Replace running forwards and the gateway by new processes; cut no connection.'),
   waitProgram,
   ...logPrograms,
   reloadProgram,

@@ -216,9 +216,23 @@ export class GatewayCore implements SessionSurroundings {
     return directory
   }
 
-  /** @param unsolicited takes messages that belong to no request; false = there is no way to the client now. */
-  newSession(principal: Principal, directory: Directory, unsolicited: (text: string) => boolean): Session {
-    return new Session(this, { id: randomUUID(), directory, principal, unsolicited })
+  /** By what `directoryOf` knows it; another process with the same configuration has the same. */
+  keyOf(directory: Directory): string | undefined {
+    for (const [key, known] of this.#directories) if (known === directory) return key
+    return undefined
+  }
+
+  /**
+   * @param unsolicited takes messages that belong to no request; false = there is no way to the client now.
+   * @param id of one that another process has begun; missing = a new one.
+   */
+  newSession(
+    principal: Principal,
+    directory: Directory,
+    unsolicited: (text: string) => boolean,
+    id: string = randomUUID(),
+  ): Session {
+    return new Session(this, { id, directory, principal, unsolicited })
   }
 
   begun(): void {

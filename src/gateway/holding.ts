@@ -6,6 +6,7 @@ import { wallTime } from '../os/clock.ts'
 import { errorText, exitCode, Failure } from '../os/failure.ts'
 import { version } from '../os/version.ts'
 import { ownIdentity } from '../process/identity.ts'
+import type { HandedOver } from '../record/shapes/control.ts'
 import { type GatewayHealth, type GatewayIdentity, gatewayIdentity } from '../record/shapes/gateway-health.ts'
 import type { PinnedConnector } from '../record/shapes/gateway-pins.ts'
 import type { GatewayReload } from '../record/shapes/gateway-reload.ts'
@@ -23,16 +24,20 @@ export interface Controlled {
   pinned(): readonly PinnedConnector[]
   acceptPins(asked: Readonly<Record<string, unknown>>): readonly string[]
   giveWay(): null
+  handOver(order: Readonly<Record<string, unknown>>): Promise<HandedOver>
+  takeSessions(order: Readonly<Record<string, unknown>>): null
 }
 
 /**
  * Holds the control socket: who holds it is the gateway of its state directory.
  * @param begun the gateway, once it has begun.
+ * @param isHeir true = the gateway that holds it wants this process to have it.
  * @throws Failure when another process is it.
  */
 export async function holdPlace(
   { stateDirectory, reportDescriptor }: GatewayOptions,
   begun: () => Controlled | undefined,
+  isHeir: () => boolean,
 ): Promise<ControlServer> {
   const isKept = reportDescriptor !== undefined
   const starting: GatewayIdentity = {
@@ -43,23 +48,30 @@ export async function holdPlace(
     isKept,
   }
   const file = path.join(stateDirectory, fileNames.gatewaySocket)
+  const started = () => {
+    const running = begun()
+    if (running === undefined)
+      throw new ControlRefusal('starting', 'the gateway is only starting', 'try again')
+    return running
+  }
   const hold = () =>
-    holdControlSocket(file, {
-      identify: () => begun()?.identify() ?? starting,
-      health: () => begun()?.health() ?? null,
-      reload: () => {
-        const running = begun()
-        if (running === undefined)
-          throw new ControlRefusal('starting', 'the gateway is only starting', 'try again')
-        return running.reload()
+    holdControlSocket(
+      file,
+      {
+        identify: () => begun()?.identify() ?? starting,
+        health: () => begun()?.health() ?? null,
+        reload: () => started().reload(),
+        retry: ({ connectors }) => begun()?.retry(connectors) ?? null,
+        tap: ({ forMs }) => begun()?.watch(forMs) ?? null,
+        'log-level': ({ level }) => begun()?.logLevel(level) ?? null,
+        pins: () => begun()?.pinned() ?? null,
+        'accept-pins': (asked) => begun()?.acceptPins(asked) ?? null,
+        'give-way': () => begun()?.giveWay() ?? null,
+        'hand-over': (order) => started().handOver(order),
+        'take-sessions': (order) => started().takeSessions(order),
       },
-      retry: ({ connectors }) => begun()?.retry(connectors) ?? null,
-      tap: ({ forMs }) => begun()?.watch(forMs) ?? null,
-      'log-level': ({ level }) => begun()?.logLevel(level) ?? null,
-      pins: () => begun()?.pinned() ?? null,
-      'accept-pins': (asked) => begun()?.acceptPins(asked) ?? null,
-      'give-way': () => begun()?.giveWay() ?? null,
-    })
+      isHeir,
+    )
   try {
     return await hold()
   } catch (error) {

@@ -23,6 +23,7 @@
  * Loaded by `mcp-proxy` alone: a process of its own, so that its faults never touch the watchdog.
  */
 import { exitCode } from '../os/failure.ts'
+import { takeInheritance } from '../process/inheritance.ts'
 import { prepareStateDirectory } from '../record/state-directory.ts'
 import { LastingClient } from './face/lasting-client.ts'
 import type { GatewayOptions } from './options.ts'
@@ -37,13 +38,14 @@ export { reportFailure } from './process.ts'
  * @returns the exit code. @throws Failure when it cannot start.
  */
 export async function runGateway(options: GatewayOptions): Promise<number> {
+  const inheritance = takeInheritance(process.env, process.pid)
   prepareStateDirectory(options.stateDirectory)
   const over = untilSignal()
   const isFace = options.wanted.http === undefined && options.reportDescriptor === undefined
   if (isFace) return await serveClient(options, over)
-  const gateway = await GatewayProcess.begin(options)
+  const gateway = await GatewayProcess.begin(options, inheritance)
   process.on('SIGHUP', () => gateway.hangUp())
-  await over
+  await Promise.race([over, gateway.left])
   await gateway.end()
   return exitCode.ok
 }

@@ -10,9 +10,11 @@ import { sweepTemporaries } from '../os/atomic-file.ts'
 import { monotonicMs, wallTime } from '../os/clock.ts'
 import { errorText, exitCode, Failure } from '../os/failure.ts'
 import { version } from '../os/version.ts'
-import { ownIdentity } from '../process/identity.ts'
+import { ownIdentity, type ProcessIdentity } from '../process/identity.ts'
+import { type Inheritance, isHeir } from '../process/inheritance.ts'
 import { sendStartReport } from '../process/start-report.ts'
 import { removeOwnPidFile, writePidFile } from '../record/pid-file.ts'
+import type { HandedOver } from '../record/shapes/control.ts'
 import type { GatewayHealth, GatewayIdentity } from '../record/shapes/gateway-health.ts'
 import type { PinnedConnector } from '../record/shapes/gateway-pins.ts'
 import type { GatewayReload } from '../record/shapes/gateway-reload.ts'
@@ -27,7 +29,9 @@ import type { GatewayOptions, WantedGateway } from './options.ts'
 import { Pins } from './pins.ts'
 import { acceptTools, levelIn, readAgain, retried } from './reload.ts'
 import { RememberedOfferings } from './remembered-offerings.ts'
+import { sessionRecords } from './session-record.ts'
 import { gatewayState, type StateFacts, writeGatewayState } from './state-file.ts'
+import { leaveTo, Succession } from './succession.ts'
 import { Tap } from './tap/index.ts'
 import type { Upstream } from './upstream/index.ts'
 import { endLeftovers } from './upstream/leftovers.ts'
@@ -41,6 +45,9 @@ const longestWatchMs = 24 * 3_600_000
 /** ms that running calls have to end. The whole end takes 9 s at most: some platforms kill after 10. */
 const finishMs = 5000
 const endMs = 9000
+
+/** ms that the gateway before this one may take to tell its sessions, once this one serves. */
+const sessionsTakeMs = 10_000
 
 /** The gateway while this process is it: it holds the control socket, serves clients, and ends at a signal or an order. */
 export class GatewayProcess {
@@ -56,39 +63,58 @@ export class GatewayProcess {
   readonly #conditions: Conditions
   /** What the configuration says, as it was read last. */
   #wanted: WantedGateway
-  readonly #control: ControlServer
+  readonly #inherited: Inheritance
+  readonly #succession: Succession
+  #control: ControlServer | undefined
   #face: HttpFace | undefined
   #reception: Reception | undefined
   #beating: NodeJS.Timeout | undefined
   #isEnding = false
   #isForMonitor = false
   #ended: Promise<void> | undefined
+  /** Settles when the sessions of the gateway before this one are known. */
+  #allSessionsCame: () => void = () => {}
+  #leave: () => void = () => {}
+  /** Resolves when another gateway has taken over and nothing is left to do here. */
+  readonly left: Promise<void>
   /** One reading of the configuration after another. */
   #reloaded: Promise<void> = Promise.resolve()
 
   /**
    * Becomes the gateway of a state directory.
+   * @param inheritance what the gateway before this one has left to it.
    * @throws Failure when another one is it.
    */
-  static async begin(options: GatewayOptions): Promise<GatewayProcess> {
+  static async begin(
+    options: GatewayOptions,
+    inheritance: Inheritance = { kind: 'none' },
+  ): Promise<GatewayProcess> {
     let begun: GatewayProcess | undefined
-    const control = await holdPlace(options, () => begun)
+    const heir = () => isHeir(inheritance)
+    const hold = () => holdPlace(options, () => begun, heir)
+    // An heir takes the name last of all: until it serves, the one before must be found there.
+    let control = heir() ? undefined : await hold()
     try {
-      begun = new GatewayProcess(options, control, await openedStore(options))
-      await begun.#begin()
+      begun = new GatewayProcess(options, inheritance, await openedStore(options))
+      await begun.#serve()
+      control ??= await hold()
+      await begun.#begin(control)
       return begun
     } catch (error) {
-      control.close()
+      control?.close()
       throw error
     }
   }
 
-  private constructor(options: GatewayOptions, control: ControlServer, opened: OpenedStore | undefined) {
+  private constructor(options: GatewayOptions, inheritance: Inheritance, opened: OpenedStore | undefined) {
     const { stateDirectory, startTimeoutMs, wanted } = options
     const { connectors, lazy: isLazy } = wanted
     this.#options = options
     this.#wanted = wanted
-    this.#control = control
+    this.#inherited = inheritance
+    this.left = new Promise((resolve) => {
+      this.#leave = resolve
+    })
     sweepTemporaries(stateDirectory)
     this.#logs = openLogs(stateDirectory)
     const key = opened?.first?.key
@@ -98,6 +124,7 @@ export class GatewayProcess {
       level: options.level,
       redact: redactor(key === undefined ? [] : [key]),
     })
+    this.#succession = new Succession(inheritance, this.#log)
     this.#remembered = new RememberedOfferings(this.#file(fileNames.gatewayOfferings))
     const tap = new Tap(stateDirectory, demandOwnDirectory)
     tap.configure(wanted.tap)
@@ -142,10 +169,11 @@ export class GatewayProcess {
     return this.#opened?.access
   }
 
-  async #begin(): Promise<void> {
+  /** Serves HTTP, where that is wanted. */
+  async #serve(): Promise<void> {
     const { stateDirectory, wanted, say } = this.#options
     const { http, strict, access: accessOptions } = wanted
-    writePidFile(this.#file(fileNames.gatewayPidFile))
+    if (!isHeir(this.#inherited)) writePidFile(this.#file(fileNames.gatewayPidFile))
     say('Starting MCP proxy server...')
     const { core } = this
     const news = await this.#opened?.begin()
@@ -166,9 +194,26 @@ export class GatewayProcess {
         isLazy: wanted.lazy,
         stateDirectory,
         ring: this.#logs.ring,
+        inherited: this.#inherited.kind === 'none' ? [] : this.#inherited.sockets,
+        isInherited: this.#inheritance(),
       }
       this.#face = await serveHttp({ ...parts, state: () => this.#state() })
     }
+  }
+
+  /** Settles when the gateway before this one has told its sessions, or will not. */
+  #inheritance(): Promise<void> | undefined {
+    if (!isHeir(this.#inherited)) return undefined
+    return new Promise((resolve) => {
+      this.#allSessionsCame = resolve
+      setTimeout(resolve, sessionsTakeMs).unref()
+    })
+  }
+
+  async #begin(control: ControlServer): Promise<void> {
+    const { core } = this
+    this.#control = control
+    writePidFile(this.#file(fileNames.gatewayPidFile))
     this.#reception = await receiveClients(this.#file(fileNames.gatewayClients), core, this.#isKept)
     this.#beat()
     this.#beating = setInterval(() => void this.#lookAfter(), heartbeatMs)
@@ -223,6 +268,46 @@ export class GatewayProcess {
     return this.#isEnding
   }
 
+  /**
+   * Starts its replacement, which takes over when it serves; this one finishes its calls.
+   * @returns who took over. @throws ControlRefusal: then nothing has changed.
+   */
+  async handOver(order: Readonly<Record<string, unknown>>): Promise<HandedOver> {
+    if (this.#isEnding) throw new ControlRefusal('ending', 'the gateway ends')
+    if (!this.#isKept)
+      throw new ControlRefusal('failed', 'no monitor keeps this gateway', 'end it and start it again')
+    // What is known of servers and tools is read from there.
+    this.#remembered.flush()
+    this.#pins.flush()
+    const identity = await this.#succession.replace(order, this.#face?.sockets ?? [])
+    clearInterval(this.#beating)
+    // After the answer to whoever ordered it.
+    setImmediate(() => void this.#goAfter(identity))
+    return { identity }
+  }
+
+  /** Another gateway has taken over. */
+  async #goAfter(successor: ProcessIdentity): Promise<void> {
+    this.#control?.endConnections()
+    await leaveTo(successor, {
+      core: this.#core,
+      face: this.#face,
+      reception: this.#reception,
+      controlSocket: this.#file(fileNames.gatewaySocket),
+      log: this.#log,
+    })
+    this.#leave()
+  }
+
+  /** Sessions of the gateway before this one. @throws ControlRefusal */
+  takeSessions(order: Readonly<Record<string, unknown>>): null {
+    const given = sessionRecords.read(order)
+    if (given === undefined) throw invalidArgument('take-sessions needs the sessions as "sessions"')
+    this.#face?.sessions.inherit(given.sessions)
+    if (order.isLast === true) this.#allSessionsCame()
+    return null
+  }
+
   /** Calls that are under way may finish; then servers, sessions and this gateway's files end. */
   #end(): Promise<void> {
     this.#ended ??= this.#finish()
@@ -232,6 +317,7 @@ export class GatewayProcess {
   async #finish(): Promise<void> {
     // From here on another process may take the names of its sockets.
     this.#isEnding = true
+    this.#succession.end()
     this.#reception?.leave(this.#isForMonitor || this.#isKept)
     this.#log.info('The gateway ends')
     clearInterval(this.#beating)
@@ -240,15 +326,17 @@ export class GatewayProcess {
     await this.#face?.close()
     await this.#opened?.close()
     this.#core.tap?.close()
-    if (this.#control.isHeld()) this.#remembered.flush()
-    if (this.#control.isHeld()) this.#pins.flush()
-    if (this.#control.isHeld()) writeGatewayState(this.#options.stateDirectory, this.#state(true))
+    if (this.#control?.isHeld() === true) {
+      this.#remembered.flush()
+      this.#pins.flush()
+      writeGatewayState(this.#options.stateDirectory, this.#state(true))
+    }
     try {
       removeOwnPidFile(this.#file(fileNames.gatewayPidFile))
     } catch {
       // It names nobody any more, which its readers see.
     }
-    this.#control.close()
+    this.#control?.close()
   }
 
   /** SIGHUP: the logs may have other names (logrotate), and the configuration may say something else. */
@@ -326,6 +414,7 @@ export class GatewayProcess {
       version,
       startedAt: this.#startedAt,
       isKept: this.#isKept,
+      ...this.#succession.chain,
       ...(this.#isEnding ? { endedBySignal: true } : {}),
     }
   }
@@ -354,6 +443,7 @@ export class GatewayProcess {
     const { stateDirectory } = this.#options
     try {
       keepStateDirectory(stateDirectory)
+      if (this.#succession.hasSuccessor || this.#control === undefined) return
       if (!this.#control.isHeld()) {
         await this.#control.holdAgain()
         writePidFile(this.#file(fileNames.gatewayPidFile))
@@ -368,7 +458,7 @@ export class GatewayProcess {
   }
 
   #beat(): void {
-    if (this.#isEnding) return
+    if (this.#isEnding || this.#succession.hasSuccessor) return
     this.#conditions.look()
     writeGatewayState(this.#options.stateDirectory, this.#state())
   }

@@ -35,7 +35,9 @@ export async function readAgain(
   const words = reloadInWords(reload)
   log.info({ good: true }, `The configuration was read again: ${words ?? 'no connector has changed'}`)
   if (needsRestart.length > 0)
-    log.warn(`${needsRestart.join(' and ')} of the configuration will be as it says after a restart`)
+    log.warn(
+      `${needsRestart.join(' and ')} of the configuration will be as it says when another process is the gateway`,
+    )
   return { wanted, reload }
 }
 

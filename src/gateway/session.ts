@@ -30,6 +30,7 @@ import {
 import { type Arrived, digest, type Outlet, Relay } from './relay.ts'
 import type { RequestLog } from './request-log.ts'
 import { noResource, ServerRequests } from './server-requests.ts'
+import type { SessionState } from './session-record.ts'
 import { Subscriptions } from './subscriptions.ts'
 import { TaskRequests } from './task-requests.ts'
 import type { Tasks } from './tasks.ts'
@@ -303,6 +304,31 @@ export class Session {
     this.#leave = this.#core.roster.opened(this.#name, this.#revision)
     this.#core.log.info(`Client: ${this.#name} (protocol=${asked ?? this.#revision})`)
     return initialized(this.directory, this.#revision)
+  }
+
+  /** What another process must know to go on with it; undefined = it has not begun as the older generation does. */
+  get state(): SessionState | undefined {
+    if (!this.isOpen) return undefined
+    const { info, capabilities } = this.#client
+    const { followed } = this.#subscriptions
+    return { revision: this.#revision, info, capabilities, level: this.#level, followed }
+  }
+
+  /** Goes on with what its client has said to the process before this one. */
+  goOn({ revision, info, capabilities, level, followed }: SessionState): void {
+    this.#revision = revision
+    const logLevel = logLevels[level] ?? 'info'
+    this.#client = { era: 'legacy', info, capabilities, connection: this.id, logLevel }
+    this.#level = level
+    this.#name = nameIn(info)
+    this.#leave = this.#core.roster.opened(this.#name, revision)
+    if (level >= 0) this.#core.levelWanted(this.directory.upstreams, this.id)
+    for (const uri of followed) void this.#subscriptions.follow(uri).catch(() => {})
+  }
+
+  /** Streams of changes end: their clients begin others elsewhere. */
+  endStreams(): void {
+    this.#subscriptions.endStreams()
   }
 
   /** It has begun as the older generation does, and can be asked. */

@@ -17,6 +17,7 @@ interface Listener {
   /** The member of `params` that says which stream a message is of. */
   readonly tag: string
   readonly send: (text: string) => void
+  readonly end: () => void
 }
 
 const listFlag: Readonly<Record<string, keyof ListenFilter>> = {
@@ -55,6 +56,11 @@ export class Subscriptions {
     }
   }
 
+  /** URIs that the client follows, in the older generation. */
+  get followed(): readonly string[] {
+    return [...this.#followed.keys()]
+  }
+
   /** `resources/unsubscribe`. */
   leave(uri: string): void {
     this.#followed.get(uri)?.()
@@ -85,7 +91,11 @@ export class Subscriptions {
       ...(granted.length === 0 ? {} : { resourceSubscriptions: granted }),
     }
     const tag = `"_meta":{${JSON.stringify(metaKey.subscriptionId)}:${id}}`
-    const listener: Listener = { agreed, tag, send }
+    let end: () => void = () => {}
+    const over = new Promise<void>((resolve) => {
+      end = resolve
+    })
+    const listener: Listener = { agreed, tag, send, end }
     send(
       messageText(
         undefined,
@@ -95,10 +105,9 @@ export class Subscriptions {
     )
     this.#listeners.add(listener)
     try {
-      await new Promise<void>((resolve) => {
-        if (signal.aborted) resolve()
-        signal.addEventListener('abort', () => resolve(), { once: true })
-      })
+      if (signal.aborted) end()
+      signal.addEventListener('abort', end, { once: true })
+      await over
     } finally {
       this.#listeners.delete(listener)
       for (const end of ends) end()
@@ -125,6 +134,11 @@ export class Subscriptions {
       const params = withMembers(rebuilt(text, paramsOf(message), { drop: ['_meta'] }), tag)
       send(messageText(undefined, method, params))
     }
+  }
+
+  /** Ends the streams of changes: their clients begin others elsewhere. */
+  endStreams(): void {
+    for (const { end } of this.#listeners) end()
   }
 
   close(): void {

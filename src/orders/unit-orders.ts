@@ -150,12 +150,16 @@ export const unitOrders: readonly Order[] = [
     'End the processes that a detached program has left behind; the program is then started again, as after any failure.',
     ofRest('end', () => restEnded),
   ),
-  unitRow('hand-over', 'Replace running forwards by new processes that take their ports over; cut nothing.', {
-    order: 'hand-over',
-    isAlready: () => false,
-    refuses: (unit) => supervised(unit) ?? notRunning(unit),
-    goal: (before, monitor) => up(before, true, monitor),
-  }),
+  unitRow(
+    'hand-over',
+    'Replace running forwards and the gateway by new processes that take their ports over; cut nothing.',
+    {
+      order: 'hand-over',
+      isAlready: () => false,
+      refuses: (unit) => supervised(unit) ?? notRunning(unit),
+      goal: (before, monitor) => up(before, true, monitor),
+    },
+  ),
 ]
 
 /** What is left of a program whose process is gone. */

@@ -154,14 +154,19 @@ describe('the gateway as a unit of the monitor', { timeout: 120_000 }, () => {
     expect((await watched.run('mcp-proxy', 'status')).stdout).toContain('STOPPED')
   })
 
-  it('says in words why it cannot be started', async ({ watched }) => {
+  it('goes on when the next one cannot be started, and says in words why; then so does its start', async ({
+    watched,
+  }) => {
     const { file } = await kept(watched, { one: child() })
-    await runningAs(watched, 'gateway')
+    const pid = await runningAs(watched, 'gateway')
     const written = JSON.parse(readFileSync(file, 'utf8')) as object
     const missing = watched.file('missing.json')
     const gateway = { http: { listen: '127.0.0.1:1' }, import: missing }
     writeFileSync(file, JSON.stringify({ ...written, gateway }))
     await watched.run('proxy-ctl', 'reload')
+    await watched.logLine(new RegExp(`could not be replaced: .*missing.json.*PID ${pid} keeps running`))
+    expect(await runningAs(watched, 'gateway')).toBe(pid)
+    process.kill(pid, 'SIGKILL')
     const report = await watched.statusWhen('the gateway is not healthy', ({ programs }) =>
       programs.some(({ reason }) => reason?.includes('missing.json') === true),
     )

@@ -1,3 +1,4 @@
+import { lstatSync, renameSync } from 'node:fs'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { socketName } from '../../control/socket-path.ts'
 import { removeQuietly } from '../../os/atomic-file.ts'
@@ -37,6 +38,8 @@ export interface Reception {
   /** Takes no more clients, and tells those that are there to go to the next gateway when they have their answers. */
   leave(isForMonitor: boolean): void
   close(): void
+  /** Clients that are there. */
+  readonly count: number
 }
 
 /** Takes clients at a socket that only this user can open. */
@@ -52,29 +55,52 @@ export async function receiveClients(file: string, core: GatewayCore, isKept: bo
     })
     void receive(socket, core, isKept, () => served.add(socket))
   }
-  let server = await listen(file, taken)
+  let held = await listen(file, taken)
   return {
     openAgain: async () => {
-      server.close()
-      server = await listen(file, taken)
+      held.server.close()
+      held = await listen(file, taken)
     },
     leave: (isForMonitor) => {
-      // Its name goes with it.
-      server.close()
+      held.server.close()
+      // After a handover it is another one's.
+      if (isNameOf(held, file)) removeQuietly(file)
       const line = leavingLines[isForMonitor ? 1 : 0]
       for (const socket of served) socket.write(`${line}\n`)
     },
     close: () => {
       for (const socket of sockets) socket.destroySoon()
     },
+    get count() {
+      return sockets.size
+    },
   }
 }
 
-async function listen(file: string, taken: (socket: Socket) => void): Promise<Server> {
-  // Who holds the gateway's control socket is the only one: what lies there is dead.
-  removeQuietly(file)
+/** A listening socket, and the file that leads to it. */
+interface Held {
+  readonly server: Server
+  readonly inode: number
+}
+
+function isNameOf({ inode }: Held, file: string): boolean {
+  try {
+    return lstatSync(file).ino === inode
+  } catch {
+    return false
+  }
+}
+
+/** How many sockets this process has bound. */
+let binds = 0
+
+/** Who holds the gateway's control socket is the only one: what lies there is dead, or left to this process. */
+async function listen(file: string, taken: (socket: Socket) => void): Promise<Held> {
+  // Under a name of its own first: a socket that is closed removes the name that it was bound to.
+  const own = `${file}.${process.pid}-${++binds}`
+  removeQuietly(own)
   const server = createServer({ allowHalfOpen: true }, taken)
-  const name = socketName(file)
+  const name = socketName(own)
   const umask = process.umask(0o177)
   try {
     await new Promise<void>((resolve, reject) => {
@@ -85,7 +111,10 @@ async function listen(file: string, taken: (socket: Socket) => void): Promise<Se
     process.umask(umask)
     name.close()
   }
-  return server
+  const { ino: inode } = lstatSync(own)
+  // At no time does the name lead to nobody.
+  renameSync(own, file)
+  return { server, inode }
 }
 
 async function receive(socket: Socket, core: GatewayCore, isKept: boolean, taken: () => void): Promise<void> {

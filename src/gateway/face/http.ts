@@ -10,22 +10,22 @@
  *
  * A face makes a `Session` for each client and gives it messages. Another one is a file here, and is begun in ../index.ts.
  */
-import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http'
-import { createServer as createTlsServer } from 'node:https'
-import type { AddressInfo, Socket } from 'node:net'
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
+import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { AccessConfiguration } from '../../config/access-configuration.ts'
 import type { GatewayHttpOptions } from '../../config/gateway-configuration.ts'
 import { speaksTls } from '../../config/http-options.ts'
-import { parseHostAndPort } from '../../config/values.ts'
+import type { LeftSocket } from '../../control/replacement.ts'
 import type { RingLog } from '../../log/ring-log.ts'
-import { errorCode, exitCode, Failure, errorText as wordsOf } from '../../os/failure.ts'
-import { hostAndPort, isLoopback } from '../../os/interfaces.ts'
+import { monotonicMs } from '../../os/clock.ts'
+import { errorText as wordsOf } from '../../os/failure.ts'
+import { isLoopback } from '../../os/interfaces.ts'
 import { networks } from '../../os/networks.ts'
 import { oneLine } from '../../os/printable.ts'
 import { remembered } from '../../os/remembered.ts'
+import type { InheritedSocket } from '../../process/inheritance.ts'
 import type { GatewayState } from '../../record/shapes/gateway-state.ts'
-import { certificateFiles } from '../../web/certificate-files.ts'
 import { type ConnectionLimits, Connections } from '../../web/connections.ts'
 import { sourceOf } from '../../web/forwarded.ts'
 import {
@@ -36,7 +36,6 @@ import {
   type VisitedHost,
 } from '../../web/hosts.ts'
 import { Origins } from '../../web/origins.ts'
-import { readCertificate } from '../../web/tls-files.ts'
 import type { Access } from '../access.ts'
 import type { RequestFigures } from '../figures.ts'
 import type { GatewayCore } from '../gateway-core.ts'
@@ -49,6 +48,7 @@ import { type Challenge, challengeText } from './challenge.ts'
 import { allowPage } from './cors.ts'
 import { LegacySessions } from './legacy.ts'
 import { type Full, Limits } from './limits.ts'
+import { listen, makeServer, openConnections, socketOf, stopListening } from './listening.ts'
 import { answerLog, LogStreams, logPath } from './log-stream.ts'
 import { answerModern, isModern } from './modern.ts'
 import { type PathPlace, placeOf } from './place.ts'
@@ -71,17 +71,27 @@ export interface HttpFaceOptions {
   /** How everything stands, for figures and readiness. */
   readonly state: () => GatewayState
   readonly ring: RingLog
+  /** Of the process before. */
+  readonly inherited: readonly InheritedSocket[]
+  /** Settles when the sessions of the process before are known; undefined = there was none. */
+  readonly isInherited: Promise<void> | undefined
 }
 
 export interface HttpFace {
   /** Where it serves: `http://127.0.0.1:8080`. */
   readonly url: string
   readonly requests: RequestFigures
+  /** For the process that takes over. */
+  readonly sockets: readonly LeftSocket[]
+  readonly sessions: LegacySessions
+  /** Another process has taken over: no more connections are taken, and each that is open gets one more answer at most. */
+  leave(): void
+  /** Lets go of connections that nobody uses. @returns whether none is left. */
+  isLeft(): Promise<boolean>
   close(): Promise<void>
 }
 
-/** ms for a head, and for the rest of a request that was refused. */
-const headMs = 10_000
+/** ms for the rest of a request that was refused. */
 const unreadMs = 10_000
 
 /** ms after which streams of a key that was revoked, or has expired, are ended at the latest. */
@@ -89,6 +99,9 @@ const revokedWithinMs = 1000
 
 /** ms that a call may go on after the token with which it was begun has expired. */
 const finishMs = 120_000
+
+/** ms after a handover for which a connection may be idle: its client may be about to send a request on it. */
+const leftIdleMs = 5000
 
 /** Those that have shown no key make room for those that have. */
 const connectionLimits: ConnectionLimits = {
@@ -106,10 +119,7 @@ const tcpKeepAliveMs = 10_000
 export async function serveHttp(options: HttpFaceOptions): Promise<HttpFace> {
   const { http, core } = options
   const scheme: Scheme = speaksTls(http) ? 'https' : 'http'
-  const parsed = parseHostAndPort(http.listen)
-  const { host: given, port } = parsed.ok ? parsed.value : { host: http.listen, port: 0 }
-  const host = given === 'localhost' ? '127.0.0.1' : given
-  const sessions = new LegacySessions(core, options.accessOptions.sessions.idleMs)
+  const sessions = new LegacySessions(core, options.accessOptions.sessions.idleMs, options.isInherited)
   const streams = new SseSessions(core)
   const logs = new LogStreams(options.ring)
   const limits = new Limits(options.accessOptions.requests)
@@ -130,7 +140,10 @@ export async function serveHttp(options: HttpFaceOptions): Promise<HttpFace> {
     const host = parseHostHeader(header, scheme)
     return host && { ...host, isTrusted: isTrustedHost(host, http.hosts) }
   })
+  /** Monotonic ms of the handover. */
+  let leftAt: number | undefined
   const listener = (request: IncomingMessage, response: ServerResponse) => {
+    if (leftAt !== undefined) response.shouldKeepAlive = false
     // Node tells it as soon as the last byte of an answer was handed over, too.
     response.once('close', () => {
       visits.delete(response)
@@ -169,7 +182,7 @@ export async function serveHttp(options: HttpFaceOptions): Promise<HttpFace> {
       if (!mayGoOn(session)) session.close('its key or token is no longer valid')
   }, revokedWithinMs)
   revoking.unref()
-  const server = await makeServer(options, scheme, listener)
+  const server = await makeServer(http, options.stateDirectory, scheme, listener)
   server.on('connection', (socket: Socket) => {
     socket.setKeepAlive(true, tcpKeepAliveMs)
     socket.setNoDelay(true)
@@ -180,12 +193,29 @@ export async function serveHttp(options: HttpFaceOptions): Promise<HttpFace> {
   )
   server.on('clientError', refuseUnreadable)
   server.on('checkExpectation', (_request, response) => invalid(response, 417, 'Expectation Failed'))
-  await listen(server, host, port)
-  const url = `${scheme}://${hostAndPort(host, (server.address() as AddressInfo).port)}`
+  const place = await listen(server, http, options.inherited)
   return {
-    url,
+    url: `${scheme}://${place}`,
     get requests() {
       return limits.figures
+    },
+    get sockets() {
+      return socketOf(server, place)
+    },
+    sessions,
+    leave: () => {
+      leftAt = monotonicMs()
+      stopListening(server)
+      for (const response of visits.keys()) {
+        if (!response.headersSent) response.shouldKeepAlive = false
+        // Its client opens another one, and goes on with the number that it has.
+        if (response.req.url?.startsWith(logPath) === true) response.end()
+      }
+    },
+    isLeft: async () => {
+      streams.endIdle()
+      if (monotonicMs() - (leftAt ?? 0) > leftIdleMs) server.closeIdleConnections()
+      return (await openConnections(server)) === 0
     },
     close: async () => {
       clearInterval(revoking)
@@ -226,43 +256,6 @@ function endSoon(request: IncomingMessage): void {
   const late = setTimeout(() => request.destroy(), unreadMs)
   request.once('close', () => clearTimeout(late))
   request.resume()
-}
-
-async function makeServer(
-  { http, stateDirectory }: HttpFaceOptions,
-  scheme: Scheme,
-  listener: (request: IncomingMessage, response: ServerResponse) => void,
-): Promise<Server> {
-  const limits = {
-    headersTimeout: headMs,
-    requestTimeout: 0,
-    connectionsCheckingInterval: 1000,
-    keepAliveTimeout: 65_000,
-    maxHeaderSize: 16 * 1024,
-    // Refused with the others that name no host.
-    requireHostHeader: false,
-  }
-  const files = await certificateFiles(http, stateDirectory)
-  if (scheme === 'http' || files === undefined) return createServer(limits, listener)
-  const { cert, key, clientCa: ca } = await readCertificate(files)
-  const clients = ca === undefined ? {} : { ca, requestCert: true, rejectUnauthorized: true }
-  return createTlsServer({ ...limits, cert, key, ...clients }, listener)
-}
-
-function listen(server: Server, host: string, port: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', (error) => {
-      const place = hostAndPort(host, port)
-      const next =
-        errorCode(error) === 'EADDRINUSE'
-          ? '; give another port with --http, or end the process that listens there'
-          : ''
-      reject(
-        new Failure(`the gateway cannot listen on ${place}: ${wordsOf(error)}${next}`, exitCode.unavailable),
-      )
-    })
-    server.listen(port, host, () => resolve())
-  })
 }
 
 interface Arrival {

@@ -70,9 +70,12 @@ export class ResumableStream {
   /**
    * @param id among the streams of a session.
    * @param isPrimed an event without a message comes first, so that the client can connect again before there is one (from 2025-11-25 on).
+   * @param last the number of the last message, where another process has begun it.
    */
-  constructor(id: number, room: ReplayRoom, isPrimed: boolean) {
+  constructor(id: number, room: ReplayRoom, isPrimed: boolean, last = 0) {
     this.#id = id
+    this.#last = last
+    this.#written = last
     this.#room = room
     this.#isPrimed = isPrimed
     room.enter(this)
@@ -148,6 +151,11 @@ export class ResumableStream {
     return this.#overAt !== undefined
   }
 
+  /** The number of its last message. */
+  get last(): number {
+    return this.#last
+  }
+
   /** Keeps nothing of what has been. */
   forget(): void {
     this.#kept = []
@@ -165,6 +173,14 @@ export class ResumableStream {
 /** The number of the stream for what belongs to no request. */
 const unsolicited = 0
 
+/** What must go on: who connects again names the number that he has. */
+export interface StreamNumbers {
+  /** Of the last stream. */
+  readonly lastStream: number
+  /** Of the last message on the one that belongs to no request. */
+  readonly lastMessage: number
+}
+
 /** The streams of one session. */
 export class SessionStreams {
   readonly #room: ReplayRoom
@@ -172,10 +188,21 @@ export class SessionStreams {
   readonly #streams = new Map<number, ResumableStream>()
   #lastId = unsolicited
 
-  /** @param isPrimed as the session's revision has it. */
-  constructor(room: ReplayRoom, isPrimed: () => boolean) {
+  /**
+   * @param isPrimed as the session's revision has it.
+   * @param begun the numbers that another process has given; missing = it is new.
+   */
+  constructor(room: ReplayRoom, isPrimed: () => boolean, begun?: StreamNumbers) {
     this.#room = room
     this.#isPrimed = isPrimed
+    if (begun === undefined) return
+    this.#lastId = begun.lastStream
+    this.#streams.set(unsolicited, new ResumableStream(unsolicited, room, isPrimed(), begun.lastMessage))
+  }
+
+  /** For the process that takes over. */
+  get numbers(): StreamNumbers {
+    return { lastStream: this.#lastId, lastMessage: this.#streams.get(unsolicited)?.last ?? 0 }
   }
 
   /** The stream for what belongs to no request. */

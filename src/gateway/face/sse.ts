@@ -80,6 +80,11 @@ export class SseSessions {
     }
   }
 
+  /** Ends those without calls under way: their clients connect again, to the process that has taken over. */
+  endIdle(): void {
+    for (const { session, stream } of this.#held.values()) if (session.inFlight === 0) stream.end()
+  }
+
   close(): void {
     for (const { stream } of this.#held.values()) stream.end()
   }

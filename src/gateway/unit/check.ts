@@ -50,9 +50,9 @@ export function diagnoseGateway(answered: Answered, file: PidFile): Diagnosis<Ga
 }
 
 function diagnoseAnswering(health: GatewayHealth): Diagnosis<GatewayFault> {
-  const { identity, uptimeMs, isKept, endedBySignal } = health
+  const { identity, uptimeMs, isKept, endedBySignal, first = identity, predecessors } = health
   if (!isKept) return { condition: 'dead', fault: { code: 'run-by-client', pid: identity.pid } }
-  const process = { identity, uptimeMs, first: identity, supervisor: null } as const
+  const process = { identity, uptimeMs, first, predecessors, supervisor: null } as const
   return { condition: endedBySignal === true ? 'draining' : 'healthy', process }
 }
 

@@ -30,12 +30,21 @@ export function gatewayWords({ file, http }: GatewayProcessOptions, stateDirecto
   ]
 }
 
-/** It is ready when it serves; its connectors start afterwards. */
-export function startGateway({ options, stateDirectory, logFile, variables, prepare }: GatewayStart): Start {
-  const plan = {
-    program: process.execPath,
-    words: [program, ...gatewayWords(options, stateDirectory)],
+/** Program, words and variables of a gateway that a monitor keeps. */
+export function gatewayPlan({
+  options,
+  stateDirectory,
+  variables,
+}: Omit<GatewayStart, 'logFile' | 'prepare'>) {
+  return {
+    run: [process.execPath, program, ...gatewayWords(options, stateDirectory)],
     environment: childEnvironment(process.env, [...commandVariables, ...variables]),
   }
-  return startOwnProcess({ plan, logFile, prepare })
+}
+
+/** It is ready when it serves; its connectors start afterwards. */
+export function startGateway({ logFile, prepare, ...start }: GatewayStart): Start {
+  const { run, environment } = gatewayPlan(start)
+  const [command = '', ...words] = run
+  return startOwnProcess({ plan: { program: command, words, environment }, logFile, prepare })
 }

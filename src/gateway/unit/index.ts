@@ -15,7 +15,6 @@ import { type GatewayProcessOptions, storeOption } from '../../config/gateway-pr
 import { storeVariable } from '../../config/store-configuration.ts'
 import { parseHostAndPort } from '../../config/values.ts'
 import { variablesIn } from '../../config/variables.ts'
-import { ControlLink } from '../../control/link.ts'
 import { errorText } from '../../os/failure.ts'
 import { oneLine } from '../../os/printable.ts'
 import { readRegularFile } from '../../os/regular-file.ts'
@@ -29,12 +28,15 @@ import {
   subjectOf,
   titleOf,
 } from '../../record/shapes/gateway-conditions.ts'
-import type { GatewayHealth } from '../../record/shapes/gateway-health.ts'
+import { type GatewayHealth, gatewayIdentity } from '../../record/shapes/gateway-health.ts'
 import { type GatewayRecord, gatewayId } from '../../record/shapes/runtime-state.ts'
 import { fileNames } from '../../record/state-directory.ts'
+import { OwnProcessLink, orderReplacement } from '../../watch/own-handover.ts'
 import type {
+  Handover,
   Probed,
   ProbeRequest,
+  ReplaceOutcome,
   Start,
   Told,
   Trouble,
@@ -44,7 +46,7 @@ import type {
 } from '../../watch/unit.ts'
 import { endLeftovers } from '../upstream/leftovers.ts'
 import { type Answered, askGateway, diagnoseGateway } from './check.ts'
-import { gatewayWords, startGateway } from './gateway-process.ts'
+import { gatewayPlan, gatewayWords, startGateway } from './gateway-process.ts'
 import { gatewayVocabulary } from './vocabulary.ts'
 
 /** What the configuration says of the gateway. */
@@ -82,7 +84,8 @@ export class GatewayUnit implements Unit<GatewayHealth> {
   readonly files = {}
   readonly labels = {}
   readonly #around: GatewaySurroundings
-  readonly #link: ControlLink
+  readonly #link: OwnProcessLink
+  readonly handover: Handover
   #configuration: GatewayUnitConfiguration
   #vocabulary: Vocabulary
   #lost: () => void = () => {}
@@ -96,10 +99,18 @@ export class GatewayUnit implements Unit<GatewayHealth> {
     this.#around = around
     this.#conditions = unknownConditions(configuration.connectors)
     this.#vocabulary = gatewayVocabulary(placeOf(configuration)?.port)
-    this.#link = new ControlLink(
-      () => this.#file(fileNames.gatewaySocket),
-      () => this.#lost(),
-    )
+    const link = new OwnProcessLink({
+      socket: () => this.#file(fileNames.gatewaySocket),
+      pidFile: () => this.#file(fileNames.gatewayPidFile),
+      ended: () => this.#lost(),
+      read: (answer) => gatewayIdentity.read(answer),
+    })
+    this.#link = link
+    this.handover = {
+      replace: (timeoutMs) => this.#replace(timeoutMs),
+      successorOf: (identity) => link.successorOf(identity),
+      hasLeft: (identity) => link.hasLeft(identity),
+    }
   }
 
   get policy(): UnitPolicy {
@@ -139,6 +150,22 @@ export class GatewayUnit implements Unit<GatewayHealth> {
       variables: this.#variables(),
       prepare: prepareDirectory,
     })
+  }
+
+  async #replace(timeoutMs: number): Promise<ReplaceOutcome> {
+    const before = this.#options === undefined ? undefined : placeIn(JSON.parse(this.#options))
+    const now = placeOf(this.#configuration)
+    if (before !== undefined && before.port === now?.port && before.host !== now.host) {
+      const message = `port ${now.port} cannot be taken over for ${now.host} while ${before.host} has it`
+      return { ok: false, message, reason: 'unsupported' }
+    }
+    const { stateDirectory } = this.#around
+    const options = optionsOf(this.#configuration)
+    return await orderReplacement(
+      this.#link,
+      gatewayPlan({ options, stateDirectory, variables: this.#variables() }),
+      timeoutMs,
+    )
   }
 
   /** What its connectors, its issuers and its store refer to: it must get that, and nothing else of what this process knows. */
@@ -293,11 +320,18 @@ function optionsOf({ file, gateway }: GatewayUnitConfiguration): GatewayProcessO
   return { ...given, store: storeOption(store) }
 }
 
-function placeOf({
-  gateway,
-}: GatewayUnitConfiguration): { readonly host: string; readonly port: number } | undefined {
-  if (gateway.http === undefined) return undefined
-  const parsed = parseHostAndPort(gateway.http.listen)
+interface ListenPlace {
+  readonly host: string
+  readonly port: number
+}
+
+function placeOf({ gateway }: GatewayUnitConfiguration): ListenPlace | undefined {
+  return placeIn({ http: gateway.http ?? null })
+}
+
+function placeIn({ http }: Pick<GatewayProcessOptions, 'http'>): ListenPlace | undefined {
+  if (http === null) return undefined
+  const parsed = parseHostAndPort(http.listen)
   if (!parsed.ok) return undefined
   const { host, port } = parsed.value
   return { host: host === 'localhost' ? '127.0.0.1' : host, port }

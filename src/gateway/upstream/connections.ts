@@ -302,7 +302,7 @@ export class Connections {
   }
 
   async #endIdle(): Promise<void> {
-    const { connector, log, rested } = this.#options
+    const { connector, log } = this.#options
     for (const [key, slot] of this.#slots) {
       const { connection, usedAt } = slot
       const { id, idleMs } = connector()
@@ -312,13 +312,26 @@ export class Connections {
       if (connection === undefined && isIdle && key !== sharedSession && slot.opening === undefined)
         this.#slots.delete(key)
       if (connection === undefined || !isIdle) continue
-      slot.connection = undefined
-      slot.restarts.rests()
-      if (key !== sharedSession) this.#slots.delete(key)
       log.info({ unit: id }, `Connector '${id}' was ended: nobody has used it`)
-      rested()
-      await connection.close()
+      await this.#endOne(key, slot, connection)
     }
+  }
+
+  async #endOne(key: string, slot: Slot, connection: Connection): Promise<void> {
+    slot.connection = undefined
+    slot.restarts.rests()
+    if (key !== sharedSession) this.#slots.delete(key)
+    this.#options.rested()
+    await connection.close()
+  }
+
+  /** Ends those without calls now. The next call opens one. */
+  async rest(): Promise<void> {
+    const idle = [...this.#slots].flatMap(([key, slot]) => {
+      const { connection } = slot
+      return connection === undefined || this.#callsOn(connection) > 0 ? [] : [{ key, slot, connection }]
+    })
+    await Promise.all(idle.map(({ key, slot, connection }) => this.#endOne(key, slot, connection)))
   }
 
   /** Requests of clients under way. */

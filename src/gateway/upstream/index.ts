@@ -298,6 +298,11 @@ export class Upstream {
     this.#connections.retry()
   }
 
+  /** Its server ends, where no calls are under way; the next call starts it. */
+  rest(): Promise<void> {
+    return this.#connections.rest()
+  }
+
   /** A client has left: a connection of its own is ended. */
   sessionEnded(session: string): Promise<void> {
     return this.#connections.sessionEnded(session)

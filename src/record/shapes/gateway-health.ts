@@ -1,7 +1,7 @@
 import type { ProcessIdentity } from '../../process/identity.ts'
 import { type GatewayCondition, gatewayConditions } from './gateway-conditions.ts'
 import { shapeOf } from './index.ts'
-import { exactly, flag, lenient, nullable, number, object, optional, text } from './kinds.ts'
+import { exactly, flag, lenient, list, nullable, number, object, optional, text } from './kinds.ts'
 import { processIdentity } from './process-identity.ts'
 
 /** What an MCP gateway answers to `identify` on its control socket. */
@@ -13,6 +13,10 @@ export interface GatewayIdentity {
   readonly startedAt: string
   /** A monitor started it and keeps it alive. */
   readonly isKept: boolean
+  /** The gateway with which the chain of handovers began that led to this one; missing = it is of an older version. */
+  readonly first?: ProcessIdentity
+  /** Those that have handed over and still finish their calls; missing = none. */
+  readonly predecessors?: readonly ProcessIdentity[]
   /** It ends, and leaves its name to the next one; missing = it does not. */
   readonly endedBySignal?: boolean
 }
@@ -39,6 +43,8 @@ const ofIdentity = {
   version: text,
   startedAt: text,
   isKept: flag,
+  first: optional(processIdentity),
+  predecessors: optional(list(processIdentity)),
   endedBySignal: optional(flag),
 }
 
