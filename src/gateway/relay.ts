@@ -28,6 +28,13 @@ export interface Outlet {
 /** Rounds of questions in one call. */
 const mostRounds = 32
 
+/** Starts and calls of one request, when its server ends again and again. */
+const mostTries = 4
+
+/** ms until the next start of a server that a call waits for: at first, and when the server has worked during the call. */
+const soonMs = 200
+const patienceMs = 2000
+
 /** Methods whose answer may be a question in the newer generation. */
 const mayAsk: readonly string[] = ['tools/call', 'prompts/get', 'resources/read']
 
@@ -102,7 +109,7 @@ export class Relay {
       const state = client.era === 'modern' ? stringParam(relayed.message, 'requestState') : undefined
       const parked = state === undefined ? undefined : this.#parked(relayed, state)
       if (parked !== undefined) return await this.#goOn(parked, relayed)
-      const connection = await upstream.connection(client)
+      const connection = await connected(relayed, soonMs)
       const isHeld = client.era === 'modern' && connection.facts.era === 'legacy' && mayAsk.includes(method)
       return isHeld ? await this.#held(connection, relayed) : await this.#once(connection, relayed)
     } catch (error) {
@@ -119,12 +126,17 @@ export class Relay {
     }
   }
 
+  /** Once more, and again where that is safe: a server may be killed twice in one call. */
   async #again(relayed: Relayed): Promise<string> {
-    const { upstream, client } = relayed
-    try {
-      return await this.#once(await upstream.connection(client), relayed)
-    } catch (error) {
-      throw error instanceof ConnectionLost ? new UpstreamDown(upstream.id, error.message) : error
+    const { upstream } = relayed
+    for (let tries = 1; ; tries++) {
+      try {
+        return await this.#once(await connected(relayed, patienceMs), relayed)
+      } catch (error) {
+        if (!(error instanceof ConnectionLost)) throw error
+        const isSafe = error.isUntouched || isRepeatable(relayed)
+        if (!isSafe || tries === mostTries) throw new UpstreamDown(upstream.id, error.message)
+      }
     }
   }
 
@@ -279,6 +291,22 @@ export class Relay {
       return member === undefined ? '' : JSON.stringify(JSON.parse(textOf(message.text, member)))
     })
     return digest(this.#owner.identity, method, ...salient)
+  }
+}
+
+/**
+ * The connection of a request. A start that has failed is waited for once more when the next one comes soon: nothing of the call was begun.
+ * @throws UpstreamDown
+ */
+async function connected({ upstream, client, own }: Relayed, withinMs: number): Promise<Connection> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await upstream.connection(client)
+    } catch (error) {
+      const waitMs = error instanceof UpstreamDown ? error.waitMs : undefined
+      const isSoon = waitMs !== undefined && waitMs <= withinMs
+      if (!isSoon || tries === mostTries || own.signal.aborted) throw error
+    }
   }
 }
 

@@ -14,7 +14,7 @@ import { LastLines } from './last-lines.ts'
 import { connectorVariable } from './leftovers.ts'
 import { longestMessage } from './limits.ts'
 import { LineReader } from './line-reader.ts'
-import type { Sent, Wire, WireEvents, WireFacts } from './wire.ts'
+import { type Sent, SessionLost, type Wire, type WireEvents, type WireFacts } from './wire.ts'
 
 /** ms that a server has to end by itself when its stdin ends, and after SIGTERM. */
 const grace = { inputEnded: 1000, terminated: 2000 }
@@ -89,6 +89,9 @@ function variablesIn(file: string): NodeJS.Dict<string> {
   }
 }
 
+/** ms in which the end of a process that reads nothing any more is told. */
+const endIsToldMs = 500
+
 class StdioWire implements Wire {
   readonly #process: SpawnedProcess | undefined
   readonly #events: WireEvents
@@ -98,6 +101,8 @@ class StdioWire implements Wire {
   /** Lines of this turn of the event loop. */
   #unsent = ''
   #isOver = false
+  /** Requests that were not written, because it reads nothing any more. */
+  readonly #notTaken = new Set<number>()
   #ending: Promise<void> | undefined
 
   constructor(
@@ -158,6 +163,8 @@ class StdioWire implements Wire {
   #over(problem: Error): void {
     if (this.#isOver) return
     this.#isOver = true
+    for (const id of this.#notTaken) this.#events.unanswered(id, new SessionLost(problem.message))
+    this.#notTaken.clear()
     this.#events.closed(problem)
   }
 
@@ -165,8 +172,12 @@ class StdioWire implements Wire {
     // Why it could not be started is about to be told, to everybody who waits.
     if (this.#process === undefined && !this.#isOver) return
     const stdin = this.#process?.child.stdin
-    if (stdin == null || !stdin.writable || this.#isOver) {
-      if (id !== undefined) queueMicrotask(() => this.#events.unanswered(id, new Error('it has ended')))
+    if (stdin == null || this.#isOver) {
+      if (id !== undefined) queueMicrotask(() => this.#events.unanswered(id, new SessionLost('it has ended')))
+      return
+    }
+    if (!stdin.writable) {
+      if (id !== undefined) this.#untaken(id)
       return
     }
     if (stdin.writableLength + this.#unsent.length > mostWaiting) {
@@ -177,6 +188,15 @@ class StdioWire implements Wire {
     // What comes in one turn of the event loop goes out in one call of the system.
     if (this.#unsent === '') setImmediate(() => this.#flush(stdin))
     this.#unsent += `${onOneLine(text)}\n`
+  }
+
+  /** It reads nothing any more: its end is about to be told, or it has closed its stdin and lives. It has not seen this request. */
+  #untaken(id: number): void {
+    this.#notTaken.add(id)
+    const late = () => {
+      if (this.#notTaken.delete(id)) this.#events.unanswered(id, new SessionLost('it has closed its stdin'))
+    }
+    setTimeout(late, endIsToldMs).unref()
   }
 
   #flush(stdin: Writable): void {
