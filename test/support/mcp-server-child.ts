@@ -114,9 +114,10 @@ function call(
   line: string,
 ): void {
   switch (params.name) {
-    case 'echo':
-      if (faults.has('slow')) return void setTimeout(() => answer(id, text(line)), 1500)
-      return answer(id, text(line))
+    case 'echo': {
+      const ms = params.arguments?.ms ?? (faults.has('slow') ? 1500 : 0)
+      return ms === 0 ? answer(id, text(line)) : void setTimeout(() => answer(id, text(line)), ms)
+    }
     case 'pid':
       return answer(id, text(String(process.pid)))
     case 'environment':
