@@ -50,6 +50,7 @@ export const packages: Readonly<Record<string, readonly Room[]>> = {
   '@hono/node-server': ['server'],
   '@lydell/node-pty': ['process'],
   oauth4webapi: ['gateway'],
+  'oidc-provider': ['gateway'],
   picomatch: ['program', 'config'],
   pg: ['gateway'],
   pino: ['log'],

@@ -37,7 +37,18 @@ export interface OauthConfiguration {
   readonly resource: string | undefined
   /** What every token must allow. */
   readonly scopes: readonly string[]
+  /** The gateway issues tokens itself; undefined = it does not. */
+  readonly builtIn?: BuiltInIssuer
 }
+
+/** The authorization server of the gateway. */
+export interface BuiltInIssuer {
+  /** Who may register clients: who shows the registration token, everybody, or nobody. */
+  readonly registration: (typeof registrations)[number]
+  readonly tokenLifetimeMs: number
+}
+
+export const registrations = ['token', 'open', 'off'] as const
 
 /** A part of what the gateway offers, under a name of its own: `/mcp/p/NAME`. */
 export interface ProfileConfiguration {

@@ -6,9 +6,11 @@ import {
   type AuthType,
   accessDefaults,
   authTypes,
+  type BuiltInIssuer,
   type OauthConfiguration,
   type ProfileConfiguration,
   type RequestLimits,
+  registrations,
 } from './access-configuration.ts'
 import type { Problem } from './problems.ts'
 import { count, duration, oneOrMore, text } from './schema-parts.ts'
@@ -20,7 +22,21 @@ export const authType = z.enum(authTypes)
 /** A scope of OAuth (RFC 6749, 3.3): no blank, no quotation mark, no backslash. */
 export const scope = z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]+$/, 'is no scope of OAuth')
 
+const builtIn = z.strictObject({
+  registration: z
+    .enum(registrations)
+    .optional()
+    .describe(
+      'token = who shows the registration token can register clients; open = everybody can, on loopback alone; off = nobody can; default token',
+    ),
+  tokenLifetime: duration.optional().describe('how long a token is good; default 1h; at most 24h'),
+})
+
 const oauth = z.strictObject({
+  builtIn: z
+    .union([z.boolean(), builtIn])
+    .optional()
+    .describe('true, or keys below it: the gateway issues tokens itself; needs Node 22 and oidc-provider'),
   issuer: oneOrMore(text(parseUrl))
     .optional()
     .describe('URL of the issuer, the same as iss in its tokens; several as a list'),
@@ -109,6 +125,7 @@ export const accessKeys: Readonly<Record<string, readonly string[]>> = {
   requests: Object.keys(requests.shape),
   sessions: Object.keys(sessions.shape),
   oauth: Object.keys(oauth.shape),
+  builtIn: Object.keys(builtIn.shape),
 }
 
 export function accessConfiguration(given: Zod.output<typeof access> = {}): AccessConfiguration {
@@ -147,7 +164,18 @@ function oauthConfiguration(given: Zod.output<typeof oauth>): OauthConfiguration
     audiences: auth0 ? [...audience, auth0Audience] : audience,
     resource,
     scopes,
+    ...(given.builtIn === undefined || given.builtIn === false
+      ? {}
+      : { builtIn: builtInIssuer(given.builtIn) }),
   }
+}
+
+const usualLifetimeMs = 3_600_000
+const longestLifetimeMs = 24 * 3_600_000
+
+function builtInIssuer(given: true | Zod.output<typeof builtIn>): BuiltInIssuer {
+  const { registration = 'token', tokenLifetime = usualLifetimeMs } = given === true ? {} : given
+  return { registration, tokenLifetimeMs: tokenLifetime }
 }
 
 // What people who use Auth0 have set already. The id and the secret of their client are for their client.
@@ -172,10 +200,22 @@ export function accessProblems(
   const place = ['gateway', 'access']
   const { oauth: issuing, profiles = {} } = given ?? {}
   if (issuing !== undefined) {
-    const isNamed = (issuing.issuer ?? []).length > 0 || issuing.auth0 === true
+    const { builtIn: own } = issuing
+    const isOwn = own !== undefined && own !== false
+    const lifetime = typeof own === 'object' ? (own.tokenLifetime ?? usualLifetimeMs) : usualLifetimeMs
+    if (lifetime < 60_000 || lifetime > longestLifetimeMs) {
+      const at = [...place, 'oauth', 'builtIn', 'tokenLifetime']
+      return [{ place: at, text: `${at.join('.')}: it must be from 1m to 24h` }]
+    }
+    const isNamed = (issuing.issuer ?? []).length > 0 || issuing.auth0 === true || isOwn
     return isNamed
       ? []
-      : [{ place: [...place, 'oauth'], text: 'gateway.access.oauth: it needs an issuer, or auth0: true' }]
+      : [
+          {
+            place: [...place, 'oauth'],
+            text: 'gateway.access.oauth: it needs an issuer, builtIn: true, or auth0: true',
+          },
+        ]
   }
   const needs = (at: Problem['place'], type: AuthType | undefined): Problem[] =>
     type === 'OAUTH' || type === 'BOTH'

@@ -74,10 +74,11 @@ export class Access {
       return { ok: false, status: 401, message }
     }
     if (this.tokens !== undefined && isTokenLike(shown)) return this.#judgeToken(this.tokens, shown, path)
-    return this.#judgeKey(shown, from)
+    return this.judgeKey(shown, from)
   }
 
-  #judgeKey(shown: string, from: string): Admission | Promise<Admission> {
+  /** Who shows a key by another road than a request: on a page. */
+  judgeKey(shown: string, from: string): Admission | Promise<Admission> {
     const isFirst =
       this.#firstHash !== undefined &&
       shown.startsWith(firstKeyPrefix) &&
@@ -133,7 +134,7 @@ export class Access {
     const judgement = await tokens.judge(token, path)
     switch (judgement.kind) {
       case 'valid':
-        return { ok: true, principal: judgement.principal }
+        return await this.#asHeld(judgement.principal)
       case 'invalid':
         return { ok: false, status: 401, message: tokenFaults[judgement.fault], isToken: true }
       case 'unjudged': {
@@ -141,6 +142,27 @@ export class Access {
         return { ok: false, status: 503, message, waitMs: unjudgedMs }
       }
     }
+  }
+
+  /** What a key has let in is let in no longer than the key. */
+  async #asHeld(principal: Principal): Promise<Admission> {
+    if (principal.keyId === undefined) return { ok: true, principal }
+    try {
+      if ((await this.holderOfId(`key ${principal.keyId}`)) !== undefined) return { ok: true, principal }
+    } catch {
+      return this.#unjudged()
+    }
+    const message = 'the key that has let this client in is no longer valid'
+    return { ok: false, status: 401, message, isToken: true }
+  }
+
+  /** Who holds the key of this id of a principal, as long as it is valid. @throws Error when the store does not answer. */
+  async holderOfId(id: string): Promise<Principal | undefined> {
+    if (id === firstKeyHolder.id) return this.first === undefined ? undefined : firstKeyHolder
+    const key = id.startsWith('key ') ? await this.keys.find(id.slice('key '.length)) : undefined
+    if (key === undefined || (key.expiresAt !== null && Date.parse(key.expiresAt) <= Date.now()))
+      return undefined
+    return this.#holderOf(key)
   }
 
   /** Who holds a key: the same one each time, so that what was found out about him can be kept. */

@@ -19,6 +19,7 @@ import type { GatewayHealth, GatewayIdentity } from '../record/shapes/gateway-he
 import type { PinnedConnector } from '../record/shapes/gateway-pins.ts'
 import type { GatewayReload } from '../record/shapes/gateway-reload.ts'
 import { demandOwnDirectory, fileNames, keepStateDirectory } from '../record/state-directory.ts'
+import type { AuthorizationServer } from './authorization-server/index.ts'
 import { Conditions } from './conditions.ts'
 import { type Reception, receiveClients } from './face/attach.ts'
 import { type HttpFace, serveHttp } from './face/http.ts'
@@ -67,6 +68,7 @@ export class GatewayProcess {
   readonly #succession: Succession
   #control: ControlServer | undefined
   #face: HttpFace | undefined
+  #issuer: AuthorizationServer | undefined
   #reception: Reception | undefined
   #beating: NodeJS.Timeout | undefined
   #isEnding = false
@@ -180,13 +182,17 @@ export class GatewayProcess {
     if (news !== undefined) this.#tell(news)
     if (http !== undefined && this.#access !== undefined) {
       if (accessOptions.oauth !== undefined) {
-        const { Tokens } = await import('./oauth/tokens.ts')
-        const counted = (isHit: boolean) => core.figures.lookedUp('token', isHit)
-        this.#access.tokens = new Tokens(accessOptions.oauth, http, counted)
+        const { openTokens } = await import('./opened-tokens.ts')
+        const around = { stateDirectory, core, access: this.#access, http }
+        const opened = await openTokens(accessOptions.oauth, around)
+        this.#access.tokens = opened.tokens
+        this.#issuer = opened.issuer
+        if (opened.news !== undefined) this.#tell(opened.news)
       }
       const parts = {
         core,
         access: this.#access,
+        issuer: this.#issuer,
         accessOptions,
         allowNone: this.#options.allowNone,
         http,
@@ -324,6 +330,7 @@ export class GatewayProcess {
     await this.#core.close(finishMs)
     this.#reception?.close()
     await this.#face?.close()
+    this.#issuer?.close()
     await this.#opened?.close()
     this.#core.tap?.close()
     if (this.#control?.isHeld() === true) {

@@ -70,6 +70,9 @@ export const fileNames = {
   gatewayClients: 'mcp-proxy-clients.sock',
   gatewayKeys: 'mcp_proxy_keys.json',
   gatewayFirstKey: 'mcp_proxy_key',
+  /** Of its authorization server: clients, grants and keys; and what registers clients. */
+  gatewayOauth: 'mcp_proxy_oauth.json',
+  gatewayRegistrationToken: 'mcp_proxy_registration_token',
   /** Its login at one server, and the lock that goes with it. */
   gatewayLogin: (server: string) => `mcp_proxy_login_${server}.json`,
   gatewayLoginLock: (server: string) => `mcp_proxy_login_${server}.lock`,

@@ -17,6 +17,8 @@ export interface LoginPageFacts {
   readonly tokenFile: string | undefined
   /** Where the form goes. */
   readonly path: string
+  /** What the token is called; missing = an access token. */
+  readonly label?: string
   readonly words: LoginWords
 }
 
@@ -34,7 +36,8 @@ export interface LoginWords {
 }
 
 /** The login page: one form, no script, nothing from elsewhere. */
-export function loginPage({ host, next, problem, tokenFile, path, words }: LoginPageFacts): Page {
+export function loginPage({ label = 'Access token', ...facts }: LoginPageFacts): Page {
+  const { host, next, problem, tokenFile, path, words } = facts
   const describedBy = problem === undefined ? 'hint' : 'problem hint'
   const invalid = problem === undefined ? '' : ' aria-invalid="true"'
   return page(
@@ -43,7 +46,7 @@ export function loginPage({ host, next, problem, tokenFile, path, words }: Login
 <p class="host"><span class="dot" aria-hidden="true"></span>${escapeHtml(host)}</p>
 <form method="post" action="${escapeHtml(path)}">
 <input type="hidden" name="next" value="${escapeHtml(next)}">
-<label for="token">Access token</label>
+<label for="token">${escapeHtml(label)}</label>
 <input id="token" name="token" type="password" required autofocus autocomplete="current-password" autocapitalize="none"
  spellcheck="false" maxlength="512" aria-describedby="${describedBy}"${invalid}>
 ${problem === undefined ? '' : `<p id="problem" class="problem" role="alert">${escapeHtml(problem)}</p>`}

@@ -15,7 +15,7 @@ export async function messageIn({ request, response }: Visit): Promise<Message |
   }
   if (!/^application\/json\s*(;|$)/i.test(request.headers['content-type'] ?? ''))
     return refused(415, 'Content-Type must be application/json')
-  const body = await bodyOf(request)
+  const body = await textOfBody(request, longestMessage)
   if (body === 413) return refused(413, `a message has at most ${longestMessage / 1024 / 1024} MB`)
   if (body === 408) return refused(408, 'the body did not arrive in time')
   if (body.trimStart().startsWith('['))
@@ -26,8 +26,8 @@ export async function messageIn({ request, response }: Visit): Promise<Message |
   return undefined
 }
 
-/** The body as text, or the status that refuses it. What comes after a refusal is thrown away, so that its sender gets to read the refusal. */
-function bodyOf(request: IncomingMessage): Promise<string | 413 | 408> {
+/** The body as text, or the status that refuses one of more bytes, or that does not come. What comes after a refusal is thrown away, so that its sender gets to read the refusal. */
+export function textOfBody(request: IncomingMessage, longest: number): Promise<string | 413 | 408> {
   return new Promise((resolve) => {
     let chunks: Buffer[] = []
     let bytes = 0
@@ -37,11 +37,11 @@ function bodyOf(request: IncomingMessage): Promise<string | 413 | 408> {
       chunks = []
       resolve(result)
     }
-    const isTooLong = Number(request.headers['content-length'] ?? 0) > longestMessage
+    const isTooLong = Number(request.headers['content-length'] ?? 0) > longest
     if (isTooLong) done(413)
     request.on('data', (chunk: Buffer) => {
       bytes += chunk.length
-      if (bytes > longestMessage) return done(413)
+      if (bytes > longest) return done(413)
       if (!isTooLong) chunks.push(chunk)
     })
     request.once('end', () => {

@@ -37,6 +37,7 @@ import {
 } from '../../web/hosts.ts'
 import { Origins } from '../../web/origins.ts'
 import type { Access } from '../access.ts'
+import type { AuthorizationServer } from '../authorization-server/index.ts'
 import type { RequestFigures } from '../figures.ts'
 import type { GatewayCore } from '../gateway-core.ts'
 import type { Principal } from '../principal.ts'
@@ -62,6 +63,8 @@ export interface HttpFaceOptions {
   readonly core: GatewayCore
   readonly access: Access
   readonly accessOptions: AccessConfiguration
+  /** The authorization server of the gateway; undefined = it has none. */
+  readonly issuer: AuthorizationServer | undefined
   readonly allowNone: boolean
   readonly isLazy: boolean
   readonly http: GatewayHttpOptions
@@ -310,6 +313,7 @@ async function handle({
   if (isProbe(path))
     return answerProbe(path, request, response, { ...options, from, requests: () => limits.figures })
   const { tokens } = access
+  if (options.issuer?.takes(path) === true) return await options.issuer.answer(request, response, from)
   if (isWellKnown(path)) return answerWellKnown(path, { method, host: host.host, tokens, views }, response)
   if (path === logPath) return answerLog(logs, { access, admitted, from }, request, response)
   const place = placeOf(path)

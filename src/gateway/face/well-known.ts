@@ -35,7 +35,7 @@ export async function answerWellKnown(
     const scopes = views.scopesOf(about)
     const document = {
       resource: `${tokens.baseFor(host)}${place}`,
-      authorization_servers: tokens.issuers.map(({ url }) => url),
+      authorization_servers: tokens.all.map(({ url }) => url),
       ...(scopes.length === 0 ? {} : { scopes_supported: scopes }),
       bearer_methods_supported: ['header'],
       resource_name: 'port-watchdog MCP gateway',

@@ -7,6 +7,14 @@ import { documentPlaces } from './document-places.ts'
 /** What an issuer says of itself (RFC 8414, OpenID Connect Discovery). */
 export type IssuerDocument = Readonly<Record<string, unknown>> & { readonly jwks_uri: string }
 
+/** Whose tokens are taken. */
+export interface TokenIssuer {
+  /** The same as `iss` in its tokens. */
+  readonly url: string
+  /** The keys that it signs with. @throws IssuerUnavailable */
+  keys(): Promise<JWTVerifyGetKey>
+}
+
 /** An issuer does not answer now. */
 export class IssuerUnavailable extends Error {}
 
@@ -16,7 +24,7 @@ const answerMs = 5000
 const againMs = 5000
 
 /** Who issues tokens: its document and its keys, asked for when they are first needed. Where it does not answer, what was known goes on to hold. */
-export class Issuer {
+export class Issuer implements TokenIssuer {
   /** The same as `iss` in its tokens. */
   readonly url: string
   #document: IssuerDocument | undefined

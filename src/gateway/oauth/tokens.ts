@@ -15,7 +15,7 @@ import { withVariables } from '../../config/variables.ts'
 import { exitCode, Failure } from '../../os/failure.ts'
 import { hostAndPort, isLoopback } from '../../os/interfaces.ts'
 import type { Principal } from '../principal.ts'
-import { Issuer, IssuerUnavailable } from './issuer.ts'
+import { Issuer, IssuerUnavailable, type TokenIssuer } from './issuer.ts'
 
 /** Why a token admits nobody. */
 export type TokenFault =
@@ -58,7 +58,10 @@ interface Kept {
 }
 
 export class Tokens {
+  /** Outside ones. */
   readonly issuers: readonly Issuer[]
+  /** The gateway itself, where it issues tokens. */
+  readonly #own: TokenIssuer | undefined
   readonly scopes: readonly string[]
   /** URLs of this gateway, without a path. */
   readonly #bases: readonly [string, ...string[]]
@@ -69,25 +72,35 @@ export class Tokens {
 
   /**
    * @param counted whether a token was known when it came.
+   * @param own the gateway itself; undefined = it issues none.
    * @throws Failure when the configuration refers to a variable that is not set, or the gateway cannot know its own URL.
    */
-  constructor(oauth: OauthConfiguration, http: HttpOptions, counted: (isHit: boolean) => void) {
+  constructor(
+    oauth: OauthConfiguration,
+    http: HttpOptions,
+    counted: (isHit: boolean) => void,
+    own?: TokenIssuer,
+  ) {
+    this.#own = own
     this.#counted = counted
     const resolved = (text: string) => withVariables(text, process.env, process.cwd())
     try {
       const issuers = oauth.issuers.map(resolved).filter((url) => URL.canParse(url))
       this.issuers = [...new Set(issuers)].map((url) => new Issuer(url))
       this.#audiences = oauth.audiences.map(resolved)
-      this.#bases =
-        oauth.resource === undefined ? ownUrls(http) : [resolved(oauth.resource).replace(/\/$/, '')]
+      this.#bases = gatewayUrls(oauth, http)
     } catch (error) {
       throw error instanceof Failure ? error : new Failure(String(error), exitCode.configuration)
     }
-    if (this.issuers.length === 0)
+    if (this.issuers.length === 0 && own === undefined)
       throw new Failure('gateway.access.oauth names no issuer', exitCode.configuration)
     this.scopes = oauth.scopes
     this.#sweeping = setInterval(() => this.#sweep(), 5 * keptMs)
     this.#sweeping.unref()
+  }
+
+  get all(): readonly TokenIssuer[] {
+    return this.#own === undefined ? this.issuers : [this.#own, ...this.issuers]
   }
 
   /** The URL of this gateway by which a client has come, where it is one of its own. Never a name that only the client gives it. */
@@ -116,7 +129,7 @@ export class Tokens {
   async #judge(token: string, path: string): Promise<TokenJudgement> {
     try {
       const { iss } = decodeJwt(token)
-      const issuer = this.issuers.find(({ url }) => url === iss)
+      const issuer = this.all.find(({ url }) => url === iss)
       if (issuer === undefined) return { kind: 'invalid', fault: 'issuer' }
       const { payload, protectedHeader } = await jwtVerify(token, await issuer.keys(), {
         issuer: issuer.url,
@@ -126,7 +139,8 @@ export class Tokens {
         requiredClaims: ['exp'],
       })
       if (!types.includes(protectedHeader.typ?.toLowerCase())) return { kind: 'invalid', fault: 'claims' }
-      return { kind: 'valid', principal: principalOf(payload, issuer.url) }
+      const principal = principalOf(payload, issuer.url)
+      return { kind: 'valid', principal: issuer === this.#own ? bound(principal, payload) : principal }
     } catch (error) {
       return judgementOf(error)
     }
@@ -152,6 +166,15 @@ export class Tokens {
   close(): void {
     clearInterval(this.#sweeping)
   }
+}
+
+/** The URLs of the gateway, without a path. @throws Failure when it cannot know them. */
+export function gatewayUrls(
+  { resource }: OauthConfiguration,
+  http: HttpOptions,
+): readonly [string, ...string[]] {
+  if (resource === undefined) return ownUrls(http)
+  return [withVariables(resource, process.env, process.cwd()).replace(/\/$/, '')]
 }
 
 /** Where a gateway that listens on loopback is found, by each of its names; elsewhere by the one address. */
@@ -184,6 +207,16 @@ function principalOf(payload: JWTPayload, issuer: string): Principal {
     profile: null,
     scopes: new Set([payload.scope, payload.scp, payload.permissions].flatMap(scopesIn)),
     expiresAt: (exp + clockTolerance) * 1000,
+  }
+}
+
+/** Tokens of the gateway itself also say what the key may do that has let the client in, or for which connector it was registered. */
+function bound(principal: Principal, { key, connectors, profile }: JWTPayload): Principal {
+  return {
+    ...principal,
+    ...(typeof key === 'string' ? { keyId: key } : {}),
+    connectors: Array.isArray(connectors) ? connectors.map(String) : null,
+    profile: typeof profile === 'string' ? profile : null,
   }
 }
 

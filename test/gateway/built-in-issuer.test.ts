@@ -1,0 +1,242 @@
+// The gateway issues tokens itself, on Node 22: the requests of older clients as they stand, a person's login, refresh, and what is refused.
+import { readFileSync, statSync, writeFileSync } from 'node:fs'
+import * as oauth from 'oauth4webapi'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { child, configured, type RpcAnswer } from '../support/gateway.ts'
+import { Resident } from '../support/resident.ts'
+import { freePort, nodeForInspector } from '../support/tools.ts'
+import { command, Watched } from '../support/watched.ts'
+
+const json = { 'content-type': 'application/json' }
+const insecure = { [oauth.allowInsecureRequests]: true }
+const question = '{"jsonrpc":"2.0","method":"tools/list","id":1}'
+const registering = {
+  client_name: 'My MCP Client',
+  user_id: 'user_123',
+  mcp_server_instance_id: 'instance_456',
+  grant_types: ['client_credentials'],
+}
+
+let watched: Watched
+let url: string
+let gateway: Resident
+
+async function started(builtIn: object | boolean, port: number): Promise<Resident> {
+  const connectors = { instance_456: child(), other: child() }
+  const file = configured(watched, connectors, { access: { oauth: { builtIn } } })
+  const [, ...words] = command('mcp-proxy', 'start', '--all', '--config', file, '--http', `127.0.0.1:${port}`)
+  const resident = watched.adopt(
+    new Resident([nodeForInspector(), ...words, '--state-dir', watched.directory], {}),
+  )
+  await resident.line(/Proxy started/)
+  return resident
+}
+
+beforeAll(async () => {
+  watched = new Watched()
+  const port = await freePort()
+  url = `http://127.0.0.1:${port}`
+  gateway = await started({ registration: 'open', tokenLifetime: '24h' }, port)
+})
+
+afterAll(() => watched.remove())
+
+const post = (path: string, body: object | string, headers: Record<string, string> = {}) =>
+  fetch(`${url}${path}`, {
+    method: 'POST',
+    headers: { ...json, ...headers },
+    body: typeof body === 'string' ? body : JSON.stringify(body),
+  })
+
+const ask = (path: string, token: string) => post(path, question, { authorization: `Bearer ${token}` })
+
+interface Registered {
+  readonly client_id: string
+  readonly client_secret: string
+}
+
+async function registered(wishes: object = registering): Promise<Registered> {
+  const answer = await post('/oauth/register', wishes)
+  expect(answer.status).toBe(201)
+  return (await answer.json()) as Registered
+}
+
+async function machineToken({ client_id, client_secret }: Registered, more: object = {}): Promise<Response> {
+  const asked = { grant_type: 'client_credentials', client_id, client_secret, scope: 'mcp:access', ...more }
+  return await post('/oauth/token', asked)
+}
+
+const tokenIn = async (answer: Response) => ((await answer.json()) as { access_token: string }).access_token
+
+describe('a machine', () => {
+  it('registers, gets a token and calls, with requests in JSON as its guide has them', async () => {
+    const client = await registered()
+    expect(client).toMatchObject({ ...registering, token_endpoint_auth_method: 'client_secret_post' })
+    expect(client.client_id).toMatch(/^client_/)
+    expect(client.client_secret).toMatch(/^secret_/)
+    const answer = await machineToken(client)
+    expect(answer.status).toBe(200)
+    const granted = (await answer.json()) as { access_token: string }
+    expect(granted).toMatchObject({ token_type: 'Bearer', expires_in: 86_400, scope: 'mcp:access' })
+    const called = await ask('/mcp/instance-456', granted.access_token)
+    expect(called.status).toBe(200)
+    expect(((await called.json()) as RpcAnswer).result?.tools?.length).toBeGreaterThan(0)
+    // It was registered for that connector alone.
+    expect((await ask('/mcp/other', granted.access_token)).status).toBe(403)
+  })
+
+  it('gets none with a wrong secret, for another server, with a broken body or an endless one', async () => {
+    const client = await registered()
+    expect((await machineToken({ ...client, client_secret: 'secret_wrong' })).status).toBe(401)
+    const elsewhere = await machineToken(client, { resource: 'https://example.com/mcp' })
+    expect(await elsewhere.json()).toMatchObject({ error: 'invalid_target' })
+    expect((await machineToken(client, { grant_type: ['client_credentials'] })).status).toBe(400)
+    expect((await post('/oauth/token', '{')).status).toBe(400)
+    expect((await post('/oauth/token', `{"x":"${'x'.repeat(70_000)}"}`)).status).toBe(413)
+  })
+
+  it('has a token for the gateway alone: changed, unsigned and from elsewhere it is refused', async () => {
+    const token = await tokenIn(await machineToken(await registered()))
+    const [head = '', payload = '', signature = ''] = token.split('.')
+    const claims = JSON.parse(Buffer.from(payload, 'base64url').toString())
+    const text = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url')
+    const wrong = [
+      `${head}.${text({ ...claims, connectors: undefined })}.${signature}`,
+      `${text({ alg: 'none', typ: 'at+jwt' })}.${payload}.`,
+      `${text({ alg: 'HS256', typ: 'at+jwt' })}.${payload}.${signature}`,
+      `${head}.${text({ ...claims, iss: 'http://127.0.0.1:1' })}.${signature}`,
+    ]
+    for (const one of wrong) expect((await ask('/mcp/instance-456', one)).status).toBe(401)
+    expect((await ask('/mcp/instance-456', token)).status).toBe(200)
+  })
+})
+
+/** A program of a person: registers, is let in with a key, and has a refresh token. */
+async function letIn(key: string) {
+  const issuer = new URL(url)
+  const found = await oauth.discoveryRequest(issuer, { ...insecure, algorithm: 'oauth2' })
+  const server = await oauth.processDiscoveryResponse(issuer, found)
+  const redirect = 'http://127.0.0.1:45999/callback'
+  const metadata = {
+    redirect_uris: [redirect],
+    client_name: 'An app <b>',
+    grant_types: ['authorization_code', 'refresh_token'],
+    token_endpoint_auth_method: 'none',
+  }
+  const client = await oauth.processDynamicClientRegistrationResponse(
+    await oauth.dynamicClientRegistrationRequest(server, metadata, insecure),
+  )
+  const verifier = oauth.generateRandomCodeVerifier()
+  const page = new URL(server.authorization_endpoint ?? '')
+  const asked = {
+    response_type: 'code',
+    client_id: client.client_id,
+    redirect_uri: redirect,
+    code_challenge: await oauth.calculatePKCECodeChallenge(verifier),
+    code_challenge_method: 'S256',
+    scope: 'mcp:access',
+    state: 'state',
+    resource: `${url}/mcp`,
+  }
+  page.search = new URLSearchParams(asked).toString()
+  const cookies = new Map<string, string>()
+  const go = async (at: string, body?: URLSearchParams): Promise<Response> => {
+    const cookie = [...cookies].map(([name, value]) => `${name}=${value}`).join('; ')
+    const way = body === undefined ? {} : { method: 'POST', body }
+    const response = await fetch(at, { ...way, redirect: 'manual', headers: { cookie } })
+    for (const line of response.headers.getSetCookie()) {
+      const [, name = '', value = ''] = /^([^=]+)=([^;]*)/.exec(line) ?? []
+      cookies.set(name, value)
+    }
+    return response
+  }
+  const location = (response: Response) => new URL(response.headers.get('location') ?? '', url).href
+  const form = location(await go(page.href))
+  const shown = await go(form)
+  const html = await shown.text()
+  expect(html).toContain('An app &#60;b&#62;')
+  expect(shown.headers.get('content-security-policy')).toContain("form-action 'self' http://127.0.0.1:45999")
+  expect((await go(form, new URLSearchParams({ token: 'wrong' }))).status).toBe(401)
+  const let_ = await go(form, new URLSearchParams({ token: key }))
+  const back = new URL(location(await go(location(let_))))
+  const parameters = oauth.validateAuthResponse(server, client, back, 'state')
+  const answer = await oauth.authorizationCodeGrantRequest(
+    server,
+    client,
+    oauth.None(),
+    parameters,
+    redirect,
+    verifier,
+    insecure,
+  )
+  const tokens = await oauth.processAuthorizationCodeResponse(server, client, answer)
+  const refresh = async (token: string | undefined) =>
+    oauth.processRefreshTokenResponse(
+      server,
+      client,
+      await oauth.refreshTokenGrantRequest(server, client, oauth.None(), token ?? '', insecure),
+    )
+  return { server, tokens, refresh }
+}
+
+describe('a person', () => {
+  it('lets a program in with a key: it may do what the key may, renews its token, also after a restart, and ends with the key', async () => {
+    const made = await watched.run('mcp-proxy', 'key', 'create', 'me', '--connectors', 'other')
+    const { server, tokens, refresh } = await letIn(made.stdout.trim())
+    expect(server.grant_types_supported).toContain('refresh_token')
+    expect((await ask('/mcp/other', tokens.access_token)).status).toBe(200)
+    expect((await ask('/mcp/instance-456', tokens.access_token)).status).toBe(403)
+    const second = await refresh(tokens.refresh_token)
+    expect((await ask('/mcp/other', second.access_token)).status).toBe(200)
+    await gateway.stop()
+    gateway = await started({ registration: 'open', tokenLifetime: '24h' }, Number(new URL(url).port))
+    expect((await ask('/mcp/other', second.access_token)).status).toBe(200)
+    const third = await refresh(second.refresh_token)
+    expect((await ask('/mcp/other', third.access_token)).status).toBe(200)
+    await watched.run('mcp-proxy', 'key', 'revoke', 'me')
+    await expect(refresh(third.refresh_token)).rejects.toMatchObject({ error: 'invalid_grant' })
+    expect((await ask('/mcp/other', third.access_token)).status).toBe(401)
+  })
+})
+
+describe('registration and keys', () => {
+  it('need the registration token by default; the signing key is replaced when it is old, and its tokens hold', async () => {
+    const token = await tokenIn(await machineToken(await registered()))
+    await gateway.stop()
+    const file = watched.file('mcp_proxy_oauth.json')
+    expect(statSync(file).mode & 0o777).toBe(0o600)
+    const kept = JSON.parse(readFileSync(file, 'utf8'))
+    kept.keys[0].madeAt -= 91 * 24 * 3_600_000
+    writeFileSync(file, JSON.stringify(kept), { mode: 0o600 })
+    gateway = await started(true, Number(new URL(url).port))
+    const jwks = (await (await fetch(`${url}/oauth/jwks`)).json()) as { keys: { kid: string; d?: string }[] }
+    expect(jwks.keys).toHaveLength(2)
+    expect(jwks.keys.every(({ d }) => d === undefined)).toBe(true)
+    expect((await ask('/mcp/instance-456', token)).status).toBe(200)
+    expect((await post('/oauth/register', registering)).status).toBe(401)
+    const secret = readFileSync(watched.file('mcp_proxy_registration_token'), 'utf8').trim()
+    const answer = await post('/oauth/register', registering, { authorization: `Bearer ${secret}` })
+    expect(answer.status).toBe(201)
+    const newer = await tokenIn(await machineToken((await answer.json()) as Registered))
+    expect(JSON.parse(Buffer.from(newer.split('.')[0] ?? '', 'base64url').toString()).kid).not.toBe(
+      kept.keys[0].jwk.kid,
+    )
+    expect((await ask('/mcp/instance-456', newer)).status).toBe(200)
+  })
+
+  it('are refused where they cannot be: on Node 20, and open beyond loopback', async () => {
+    const file = configured(watched, { echo: child() }, { access: { oauth: { builtIn: true } } })
+    await gateway.stop()
+    if (Number(process.versions.node.split('.')[0]) < 22) {
+      const old = await watched.run('mcp-proxy', 'start', '--all', '--config', file, '--http', '127.0.0.1:1')
+      expect(old.code).toBe(78)
+      expect(old.stderr).toContain('needs Node 22 or newer')
+    }
+    const access = { oauth: { builtIn: { registration: 'open' }, resource: 'https://mcp.example.com' } }
+    const open = configured(watched, { echo: child() }, { access })
+    const at = ['--http', '0.0.0.0:1', '--insecure-http']
+    const refused = await watched.run('mcp-proxy', 'start', '--all', '--config', open, ...at)
+    expect(refused.code).toBe(78)
+    expect(refused.stderr).toContain('on loopback alone')
+  })
+})
