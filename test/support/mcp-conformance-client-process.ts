@@ -1,0 +1,89 @@
+// The gateway as a client of the official conformance suite: it has the suite's server as its one connector, and does with it what a scenario
+// asks for. The suite adds the URL of its server to the arguments.
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { connectorConfigurations } from '../../src/config/connector-schema.ts'
+import { GatewayCore } from '../../src/gateway/gateway-core.ts'
+import { owner } from '../../src/gateway/principal.ts'
+import { readMessage } from '../../src/gateway/protocol/message.ts'
+import { plainLog } from '../../src/log/index.ts'
+import type { RpcAnswer } from './gateway.ts'
+
+const url = process.argv.at(-1) ?? ''
+const isModern = process.env.MCP_CONFORMANCE_PROTOCOL_VERSION === '2026-07-28'
+const context = JSON.parse(process.env.MCP_CONFORMANCE_CONTEXT ?? '{}') as {
+  toolCalls?: readonly { name: string; arguments?: object }[]
+}
+
+const stateDirectory = mkdtempSync(path.join(tmpdir(), 'pw-suite-'))
+const core = new GatewayCore({
+  stateDirectory,
+  connectors: connectorConfigurations(
+    { suite: { url, timeout: 20_000 } },
+    process.cwd(),
+    'the test',
+    undefined,
+  ),
+  log: plainLog((line) => process.stderr.write(`${line}\n`)),
+  startTimeoutMs: 20_000,
+})
+const directory = core.directoryFor(null)
+if (directory === undefined) throw new Error('there is no connector')
+/** Questions of the server are answered as a person would who takes what is proposed. */
+const asked = (text: string): boolean => {
+  const { id, method } = JSON.parse(text) as RpcAnswer
+  if (id === undefined || method === undefined) return true
+  const result = method === 'roots/list' ? { roots: [] } : { action: 'accept', content: {} }
+  void session.take(readMessage(JSON.stringify({ jsonrpc: '2.0', id, result })), { send: () => {} })
+  return true
+}
+const session = core.newSession(owner, directory, asked)
+let last = 0
+
+const meta = {
+  'io.modelcontextprotocol/protocolVersion': '2026-07-28',
+  'io.modelcontextprotocol/clientInfo': { name: 'conformance', version: '1' },
+  'io.modelcontextprotocol/clientCapabilities': { elicitation: { form: {} }, sampling: {}, roots: {} },
+}
+
+async function ask(method: string, params: object = {}): Promise<RpcAnswer> {
+  const id = ++last
+  const whole = isModern ? { ...params, _meta: meta } : params
+  const text = JSON.stringify({ jsonrpc: '2.0', id, method, params: whole })
+  const answer = await session.take(readMessage(text), { send: (given) => void asked(given) })
+  process.stdout.write(`${method} ${answer}\n`)
+  return JSON.parse(answer ?? '{}') as RpcAnswer
+}
+
+if (!isModern) {
+  const capabilities = { elicitation: { form: { applyDefaults: true } }, sampling: {}, roots: {} }
+  const clientInfo = { name: 'conformance', version: '1' }
+  await ask('initialize', { protocolVersion: '2025-11-25', capabilities, clientInfo })
+}
+const { result } = await ask('tools/list')
+const usual = (result?.tools ?? []).map(({ name }) => ({ name, arguments: { a: 5, b: 3 } }))
+const known = new Set(usual.map(({ name }) => name))
+const wanted = context.toolCalls?.map((call) => ({ ...call, name: `suite__${call.name}` })) ?? usual
+for (const call of wanted) {
+  if (!known.has(call.name)) continue
+  let answer = await ask('tools/call', call)
+  // Of the newer generation, a question is an answer, and the call is made again with what was given.
+  for (let round = 0; round < 5 && answer.result?.resultType === 'input_required'; round++) {
+    const { inputRequests = {}, requestState } = answer.result as {
+      inputRequests?: object
+      requestState?: string
+    }
+    const inputResponses = Object.fromEntries(
+      Object.keys(inputRequests).map((key) => [key, { action: 'accept', content: { confirmed: true } }]),
+    )
+    answer = await ask('tools/call', {
+      ...call,
+      inputResponses,
+      ...(requestState === undefined ? {} : { requestState }),
+    })
+  }
+}
+session.close()
+await core.close(1000)
+rmSync(stateDirectory, { recursive: true, force: true })
