@@ -251,6 +251,11 @@ describe('A file', () => {
     expect(forwards).toStrictEqual(defaultConfiguration.forwards.map((one) => ({ ...one, restart })))
     expect(alerts.channels.length).toBe(1)
     expect(await refusal(t, 'forward: []')).toMatch(/did you mean forwards\?/)
+    // One that stands elsewhere is no hint to itself.
+    const elsewhere = 'programs: [{ name: web, command: [web], restart: { startTimeout: 1h } }]'
+    const said = await refusal(t, elsewhere)
+    expect(said).toContain('unknown key "startTimeout"')
+    expect(said).not.toContain('did you mean startTimeout')
   })
 
   it('gives no forward a name that means something else', async (t) => {

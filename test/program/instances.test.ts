@@ -335,7 +335,13 @@ describe('A program with copies', { timeout: 240_000 }, () => {
     )
     expect(await code('worker-1', '2')).toBe('unknown-unit: worker-1 is one copy of worker')
     expect(await code('nobody', '2')).toBe('unknown-unit: there is no program "nobody"')
-    expect(await code('worker', '3')).toBe(true)
+    // The second waits for what the first has begun.
+    const both = await Promise.all([1, 2].map(() => order(watched, 'scale', 'worker', '3')))
+    expect(both.map(({ answer }) => answer)).toMatchObject([
+      { done: true, output: { outcome: 'done' } },
+      { done: true, output: { outcome: 'done' } },
+    ])
+    expect(both.flatMap(({ units }) => units.map(({ state }) => state.phase))).not.toContain('starting')
     await monitor.stop('SIGTERM')
     const second = await startPrograms(watched, programs(1))
     await runningAs(watched, 'worker-3')
