@@ -64,6 +64,8 @@ interface Plan {
   /** Why it cannot be done; undefined = it can. */
   readonly refuses: (unit: OrderedUnit) => OrderError | undefined
   readonly goal: (before: OrderedRecord, monitor: OrderedMonitor) => Goal
+  /** Which units are meant where all are; missing = every one. */
+  readonly isMeantByAll?: (unit: OrderedUnit) => boolean
 }
 
 /** What ends a unit and keeps it down. */
@@ -152,15 +154,21 @@ export const unitOrders: readonly Order[] = [
   ),
   unitRow(
     'hand-over',
-    'Replace running forwards and the gateway by new processes that take their ports over; cut nothing.',
+    'Replace running forwards and the gateway by new processes that take their ports over; cut nothing. `all` means those of them that run.',
     {
       order: 'hand-over',
       isAlready: () => false,
       refuses: (unit) => supervised(unit) ?? notRunning(unit),
       goal: (before, monitor) => up(before, true, monitor),
+      isMeantByAll: (unit) => mayHandOver(unit.record()),
     },
   ),
 ]
+
+/** A forward or the gateway, and it runs. */
+function mayHandOver(record: OrderedRecord): boolean {
+  return record.phase === 'running' && (!isProgramRecord(record) || record.kind === 'gateway')
+}
 
 /** What is left of a program whose process is gone. */
 function ofRest(order: 'adopt' | 'end', goal: Plan['goal']): Plan {
@@ -224,7 +232,8 @@ function notRunning(unit: OrderedUnit): OrderError | undefined {
 
 async function forEach(input: UnitsInput, around: Around, plan: Plan): Promise<UnitsOutput> {
   if (around.monitor.isEnding) throw new OrderRefusal('ending', 'the monitor is ending', 'start it again')
-  const units = chosen(input, around.monitor)
+  const named = chosen(input, around.monitor)
+  const units = input.all ? named.filter((unit) => plan.isMeantByAll?.(unit) ?? true) : named
   return { units: await Promise.all(units.map((unit) => carryOut(unit, input, around, plan))) }
 }
 

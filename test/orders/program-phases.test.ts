@@ -136,6 +136,8 @@ describe('Every order about a program, given twice at once', { timeout: 120_000 
       }),
     )
     expect(wrong).toEqual([])
+    // Programs hand nothing over, and none of them is meant.
+    expect(await ask('hand-over', { all: true })).toEqual({ done: true, output: { units: [] } })
     await ask('stop', { units: pairs.map(({ name }) => name), timeoutMs: 30_000 })
     expect(processesWith('# phases')).toEqual([])
   })
