@@ -27,14 +27,14 @@ export class Figures {
   })
   readonly #errors = new Counter({
     name: `${prefix}call_errors_total`,
-    help: 'Calls that were answered with an error of the protocol, by connector.',
-    labelNames: ['connector'],
+    help: 'Calls that were answered with an error of the protocol, by connector and reason; "server" = its own.',
+    labelNames: ['connector', 'reason'],
     registers: [this.#registry],
   })
   readonly #refusals = new Counter({
     name: `${prefix}refusals_total`,
-    help: 'HTTP requests that were refused, by status.',
-    labelNames: ['status'],
+    help: 'HTTP requests that were refused, by status and reason.',
+    labelNames: ['status', 'reason'],
     registers: [this.#registry],
   })
   readonly #lookups = new Counter({
@@ -54,11 +54,14 @@ export class Figures {
   readonly #caches = { key: { hits: 0, misses: 0 }, token: { hits: 0, misses: 0 } }
   #failed = 0
 
-  called(connector: string, ms: number, isError: boolean): void {
+  /** @param failure why it failed; undefined = it did not. */
+  called(connector: string, ms: number, failure: string | undefined): void {
     const seconds = ms / 1000
     this.#calls.observe({ connector }, seconds)
-    if (isError) this.#errors.inc({ connector })
-    if (isError) this.#failed++
+    if (failure !== undefined) {
+      this.#errors.inc({ connector, reason: failure })
+      this.#failed++
+    }
     const bucket = callBuckets.findIndex((bound) => seconds <= bound)
     const at = bucket < 0 ? callBuckets.length : bucket
     this.#byTime[at] = (this.#byTime[at] ?? 0) + 1
@@ -90,8 +93,8 @@ export class Figures {
     }
   }
 
-  refused(status: number): void {
-    this.#refusals.inc({ status })
+  refused(status: number, reason: string): void {
+    this.#refusals.inc({ status, reason })
   }
 
   /** Everything in the text format of Prometheus, with how it stands now. */

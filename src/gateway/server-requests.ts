@@ -6,7 +6,7 @@ import { listTtlMs } from './introduction.ts'
 import { describedTool, foundTools, innerCall, lazyNames } from './lazy.ts'
 import { matches } from './names.ts'
 import type { Principal } from './principal.ts'
-import { RpcError, rpcCode } from './protocol/errors.ts'
+import { RpcError, reasonOf, rpcCode } from './protocol/errors.ts'
 import { isObjectAt, textOf } from './protocol/json-text.ts'
 import { idOf, type Message, paramsOf, resultText, stringParam } from './protocol/message.ts'
 import { metaKey } from './protocol/revisions.ts'
@@ -14,8 +14,10 @@ import { type Arrived, digest, type Relay } from './relay.ts'
 import type { RequestLog } from './request-log.ts'
 import { type Tasks, tasksExtension } from './tasks.ts'
 import type { CallingClient } from './upstream/call.ts'
+import { ConnectionLost } from './upstream/connection.ts'
 import type { Upstream } from './upstream/index.ts'
 import type { ListKind } from './upstream/offering.ts'
+import { UpstreamDown } from './upstream/slot.ts'
 import type { WaitSignal } from './waiting.ts'
 
 /** Whose requests these are, and what they need of the gateway around them. */
@@ -112,24 +114,27 @@ export class ServerRequests {
     if (kind === 'tools') this.#demandScopes(upstream, known)
     if (kind === 'tools') roster.called(clientName())
     const began = performance.now()
-    let isError = true
+    let failure: string | undefined = 'other'
     try {
       const about = { parameter: 'name', value: known } as const
       const mayBeTask = kind === 'tools' && asksForTask(arrived)
       const answered = (answer: Message) => {
-        isError = answer.error !== undefined
+        failure = answer.error === undefined ? undefined : 'server'
         if (mayBeTask) tasks.note(answer, { upstream, principal: principal(), session: sessionId })
       }
       // Written out: to spread it takes a twentieth of the time of a call.
       return await relay.take({ message, method, client, outlet, own, upstream, about, answered })
+    } catch (error) {
+      failure = failureOf(error)
+      throw error
     } finally {
       // For who does not wait any more there was no error, however long it took until then.
       const { aborted, reason } = own.signal
       const hasLeft = aborted && !(reason instanceof RpcError)
-      figures.called(upstream.id, performance.now() - began, isError && !hasLeft)
+      figures.called(upstream.id, performance.now() - began, hasLeft ? undefined : failure)
       // Enough to tell sessions apart. The whole id is a secret: a program that knows it can speak as this client.
       const shown = () => digest(sessionId).slice(0, 8)
-      requests.say(() => `Result: ${isError ? 'error' : 'success'} sessionId=${shown()}`)
+      requests.say(() => `Result: ${failure === undefined ? 'success' : 'error'} sessionId=${shown()}`)
     }
   }
 
@@ -226,4 +231,11 @@ function held(connector: string, tool: string): RpcError {
   return new RpcError(rpcCode.toolHeld, `${what} until somebody accepts it: mcp-proxy pin list`, {
     connector,
   })
+}
+
+/** Why a call has failed, for figures. */
+function failureOf(error: unknown): string {
+  if (error instanceof UpstreamDown) return reasonOf(rpcCode.connectorDown)
+  if (error instanceof ConnectionLost) return reasonOf(rpcCode.connectorLost)
+  return error instanceof RpcError ? reasonOf(error.code) : 'other'
 }

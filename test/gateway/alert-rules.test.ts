@@ -198,7 +198,7 @@ describe('deploy/prometheus/rules.yml', () => {
 
   it('asks for figures that the gateway has', async () => {
     const figures = new Figures()
-    figures.called('echo', 10, true)
+    figures.called('echo', 10, 'server')
     figures.lookedUp('key', true)
     const state = { connectors: [], clients: {} } as unknown as GatewayState
     const { text } = await figures.exposition(state, { inFlight: 1, inFlightLimit: 2 })

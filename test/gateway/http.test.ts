@@ -110,7 +110,7 @@ describe('figures and readiness', () => {
     const figures = await (await fetch(`${gateway.url}/metrics`, { headers: keyed() })).text()
     expect(figures).toMatch(/^port_watchdog_gateway_call_seconds_count\{connector="echo"\} [1-9]/m)
     expect(figures).toMatch(/^port_watchdog_gateway_connector_up\{connector="two"\} 1$/m)
-    expect(figures).toMatch(/^port_watchdog_gateway_refusals_total\{status="401"\} [1-9]/m)
+    expect(figures).toMatch(/^port_watchdog_gateway_refusals_total\{status="401",reason="forbidden"\} [1-9]/m)
     expect(await (await fetch(`${gateway.url}/readyz`)).json()).toEqual({ status: 'ready' })
     const told = (await (await fetch(`${gateway.url}/readyz`, { headers: keyed() })).json()) as {
       connectors: object[]

@@ -56,7 +56,7 @@ import { type PathPlace, placeOf } from './place.ts'
 import { answerProbe, isProbe } from './probes.ts'
 import { SilentPeers } from './silent-peers.ts'
 import { SseSessions } from './sse.ts'
-import { refuse, refuseAdmission, refuseMethod, type Visit } from './visit.ts'
+import { refusalOf, refuse, refuseAdmission, refuseMethod, type Visit } from './visit.ts'
 import { answerWellKnown, isWellKnown } from './well-known.ts'
 
 export interface HttpFaceOptions {
@@ -150,7 +150,7 @@ export async function serveHttp(options: HttpFaceOptions): Promise<HttpFace> {
     // Node tells it as soon as the last byte of an answer was handed over, too.
     response.once('close', () => {
       visits.delete(response)
-      if (response.statusCode >= 400) core.figures.refused(response.statusCode)
+      if (response.statusCode >= 400) core.figures.refused(response.statusCode, refusalOf(response))
       if (!request.complete && !request.destroyed) endSoon(request)
     })
     void handle({

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { NotAdmitted } from '../access.ts'
 import type { Directory } from '../directory.ts'
 import type { Principal } from '../principal.ts'
-import { errorText, RpcError, rpcCode, secondsToWait } from '../protocol/errors.ts'
+import { errorText, RpcError, reasonOf, rpcCode, secondsToWait } from '../protocol/errors.ts'
 import type { Challenge } from './challenge.ts'
 
 /** One request that has passed the door. */
@@ -27,7 +27,16 @@ export function refuse(
 ): void {
   // The rest of a body that is too long is read and thrown away: its sender would not read the refusal otherwise.
   const closing: Record<string, string> = status === 408 ? { connection: 'close' } : {}
+  refusals.set(response, reasonOf(error.code))
   send(response, status, errorText(id, error), { ...closing, ...more })
+}
+
+/** Why answers are refusals, for figures. */
+const refusals = new WeakMap<ServerResponse, string>()
+
+/** Why this answer is a refusal; `other` = it is an error of the call itself. */
+export function refusalOf(response: ServerResponse): string {
+  return refusals.get(response) ?? 'other'
 }
 
 /** A method of HTTP that means nothing here. @param allow those that do. */

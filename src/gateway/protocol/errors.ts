@@ -30,6 +30,18 @@ export const rpcCode = {
   toolHeld: -32_056,
 } as const
 
+const codeNames = new Map<number, string>(
+  Object.entries(rpcCode).map(([name, code]) => [
+    code,
+    name.replaceAll(/[A-Z]/g, (big) => `-${big.toLowerCase()}`),
+  ]),
+)
+
+/** Why, in one word, for figures: `connector-down`, `overloaded`; `other` = another code. */
+export function reasonOf(code: number): string {
+  return codeNames.get(code) ?? 'other'
+}
+
 /** As JSON text, the data of an error that says: the gateway ends, and nothing of the request was begun. */
 export const endingData = '{"ending":true}'
 
