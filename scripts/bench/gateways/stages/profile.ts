@@ -48,15 +48,16 @@ export async function profile(field: Field, connections: number, seconds: number
     const bodies = [callBody('legacy', tool)]
     const asked = { url, headers, bodies, connections, pid }
     await load({ ...asked, seconds: 2 })
-    const began = process.hrtime.bigint() / 1000n
+    const began = monotonicMicros()
     const { calls, cpuMicros } = await load({ ...asked, seconds })
+    const ended = monotonicMicros()
     process.kill(pid, 'SIGTERM')
     for (const until = performance.now() + 30_000; group.alive() && performance.now() < until; )
       await sleep(50)
     const file = readdirSync(folder).find((name) => name.endsWith('.cpuprofile'))
     if (file === undefined) throw new Error('Node wrote no profile')
     const profile = JSON.parse(readFileSync(join(folder, file), 'utf8')) as CpuProfile
-    const bySource = microsBySource(profile, Number(began))
+    const bySource = microsBySource(profile, began, ended)
     const micros = Object.fromEntries(parts.map((part) => [part, 0])) as Record<Part, number>
     // The profiler looks at the clock. Beside other programs much of that time is theirs, so that only the shares can be believed.
     const whole = [...bySource.values()].reduce((sum, one) => sum + one, 0)
@@ -66,6 +67,10 @@ export async function profile(field: Field, connections: number, seconds: number
   } finally {
     await group.stop()
   }
+}
+
+function monotonicMicros(): number {
+  return Number(process.hrtime.bigint() / 1000n)
 }
 
 const garbage = '(garbage collector)'
@@ -78,10 +83,11 @@ function partOf(source: string): Part {
   return source.startsWith('src/gateway/') ? 'messages' : 'other code'
 }
 
-/** From a time on. A function of Node or of the engine counts for the source that has called it; but to send an answer is Node's own work. */
+/** Between two times. A function of Node or of the engine counts for the source that has called it; but to send an answer is Node's own work. */
 function microsBySource(
   { startTime, nodes, samples, timeDeltas }: CpuProfile,
   from: number,
+  until: number,
 ): ReadonlyMap<string, number> {
   const byId = new Map(nodes.map((node) => [node.id, node]))
   const sources = new Map<number, string>()
@@ -98,7 +104,7 @@ function microsBySource(
   let at = startTime
   for (const [index, id] of samples.entries()) {
     at += timeDeltas[index] ?? 0
-    if (at < from || byId.get(id)?.callFrame.functionName === '(idle)') continue
+    if (at < from || at > until || byId.get(id)?.callFrame.functionName === '(idle)') continue
     const source = sources.get(id) ?? others
     total.set(source, (total.get(source) ?? 0) + (timeDeltas[index] ?? 0))
   }
@@ -109,7 +115,9 @@ function sourceOf({ functionName, url, lineNumber }: Node['callFrame']): string 
   if (functionName === garbage) return garbage
   if (/^node:(_http|net|internal\/(stream|timers|process\/task))/.test(url)) return others
   if (!url.includes('/dist/')) return undefined
-  return sourcesOf(fileURLToPath(url)).findLast(({ line }) => line <= lineNumber)?.source
+  // A command knows itself by the folder that it was built in.
+  const file = fileURLToPath(url).replace(/\/dist\/new\.\d+\//, '/dist/bin/')
+  return sourcesOf(file).findLast(({ line }) => line <= lineNumber)?.source
 }
 
 const known = new Map<string, readonly { readonly line: number; readonly source: string }[]>()
