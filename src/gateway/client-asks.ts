@@ -1,6 +1,7 @@
 import { RpcError, rpcCode } from './protocol/errors.ts'
 import { textOf } from './protocol/json-text.ts'
 import { idOf, type Message, messageText } from './protocol/message.ts'
+import { tasksExtension } from './protocol/revisions.ts'
 import type { CallingClient, ClientAnswer, Question } from './upstream/call.ts'
 
 /** The capability that a client needs for a server's request. */
@@ -68,4 +69,11 @@ export function missingCapability(method: string): RpcError {
     `the client has no ${capability}, which this call needs`,
     data,
   )
+}
+
+/** Of the newer generation, who asks about tasks must say that it knows them. @throws RpcError */
+export function demandTasks({ era, capabilities }: Pick<CallingClient, 'era' | 'capabilities'>): void {
+  if (era === 'legacy' || capabilities.includes(tasksExtension)) return
+  const data = { requiredCapabilities: { extensions: { [tasksExtension]: {} } } }
+  throw new RpcError(rpcCode.missingCapability, `the client has not declared ${tasksExtension}`, data)
 }

@@ -2,8 +2,7 @@ import { version } from '../os/version.ts'
 import type { Directory } from './directory.ts'
 import { isObjectAt, type Member, textOf } from './protocol/json-text.ts'
 import { type Message, paramsOf } from './protocol/message.ts'
-import { type Era, metaKey, supportedRevisions } from './protocol/revisions.ts'
-import { tasksExtension } from './tasks.ts'
+import { type Era, metaKey, supportedRevisions, tasksExtension } from './protocol/revisions.ts'
 
 // What the gateway and a client tell each other of themselves, before the first call. Nothing here waits for a server.
 

@@ -133,7 +133,11 @@ export class Session {
       tasks: core.tasks,
       principal: () => this.#principal,
     })
-    this.#subscriptions = new Subscriptions(directory, () => this.#toServers.known(directory.upstreams))
+    this.#subscriptions = new Subscriptions(
+      directory,
+      () => this.#toServers.known(directory.upstreams),
+      (task) => this.#toTasks.serverOf(task),
+    )
     core.sessions.add(this)
   }
 
@@ -264,7 +268,7 @@ export class Session {
       case 'logging/setLevel':
         return resultText(id, this.#setLevel(message))
       case 'subscriptions/listen':
-        return this.#subscriptions.listen(message, outlet.send, signal)
+        return this.#subscriptions.listen(message, client, outlet.send, signal)
       default:
         return this.#toServers.unknown(arrived)
     }
@@ -377,6 +381,7 @@ export class Session {
       this.#subscriptions.updated(message, (update) => void this.#unsolicited(update))
       return
     }
+    if (method === 'notifications/tasks') return this.#subscriptions.taskChanged(message)
     if (this.#client.era !== 'legacy' || this.#leave === undefined) return
     if (method === 'notifications/message') {
       // Whose call it came of is not known: it goes to those who have asked for such lines.

@@ -1,7 +1,10 @@
+import { demandTasks } from './client-asks.ts'
 import type { Directory } from './directory.ts'
 import { rebuilt, textOf, withMembers } from './protocol/json-text.ts'
 import { idOf, type Message, messageText, paramsOf, resultText, stringParam } from './protocol/message.ts'
 import { metaKey } from './protocol/revisions.ts'
+import type { CallingClient } from './upstream/call.ts'
+import type { Upstream } from './upstream/index.ts'
 import type { WaitSignal } from './waiting.ts'
 
 interface ListenFilter {
@@ -9,6 +12,7 @@ interface ListenFilter {
   readonly promptsListChanged?: boolean
   readonly resourcesListChanged?: boolean
   readonly resourceSubscriptions?: readonly string[]
+  readonly taskIds?: readonly string[]
 }
 
 /** A stream of changes that is open, in the newer generation. */
@@ -26,17 +30,22 @@ const listFlag: Readonly<Record<string, keyof ListenFilter>> = {
   'notifications/resources/list_changed': 'resourcesListChanged',
 }
 
+/** The server that has a task of this client; undefined = there is no such task. */
+type FindTask = (id: string) => Upstream | undefined
+
 /** What one client wants to hear of: single resources in the older generation, streams of changes in the newer one. */
 export class Subscriptions {
   readonly #directory: Directory
   readonly #known: () => Promise<void>
+  readonly #taskAt: FindTask
   readonly #followed = new Map<string, () => void>()
   readonly #listeners = new Set<Listener>()
 
   /** @param known waits for servers that are starting: whose a resource is, their lists tell. */
-  constructor(directory: Directory, known: () => Promise<void>) {
+  constructor(directory: Directory, known: () => Promise<void>, taskAt: FindTask) {
     this.#directory = directory
     this.#known = known
+    this.#taskAt = taskAt
   }
 
   /** `resources/subscribe`. @returns false when no server has such a resource. */
@@ -68,12 +77,19 @@ export class Subscriptions {
   }
 
   /** `subscriptions/listen`: a stream of changes; its answer is its end. */
-  async listen(message: Message, send: (text: string) => void, signal: WaitSignal): Promise<string> {
+  async listen(
+    message: Message,
+    client: CallingClient,
+    send: (text: string) => void,
+    signal: WaitSignal,
+  ): Promise<string> {
     const { text } = message
     const id = idOf(message)
     const member = paramsOf(message).get('notifications')
     const filter = member === undefined ? {} : (JSON.parse(textOf(text, member)) as ListenFilter)
     const uris = Array.isArray(filter.resourceSubscriptions) ? filter.resourceSubscriptions.map(String) : []
+    const tasks = Array.isArray(filter.taskIds) ? filter.taskIds.map(String) : []
+    if (tasks.length > 0) demandTasks(client)
     if (uris.length > 0) await this.#known()
     const ends: (() => void)[] = []
     const granted: string[] = []
@@ -84,11 +100,17 @@ export class Subscriptions {
       ends.push(end)
       granted.push(uri)
     }
+    const followed = tasks.filter((task) => {
+      const upstream = this.#taskAt(task)
+      if (upstream !== undefined) ends.push(upstream.followTask(task))
+      return upstream !== undefined
+    })
     const agreed = {
       ...(filter.toolsListChanged === true ? { toolsListChanged: true } : {}),
       ...(filter.promptsListChanged === true ? { promptsListChanged: true } : {}),
       ...(filter.resourcesListChanged === true ? { resourcesListChanged: true } : {}),
       ...(granted.length === 0 ? {} : { resourceSubscriptions: granted }),
+      ...(followed.length === 0 ? {} : { taskIds: followed }),
     }
     const tag = `"_meta":{${JSON.stringify(metaKey.subscriptionId)}:${id}}`
     let end: () => void = () => {}
@@ -125,12 +147,24 @@ export class Subscriptions {
 
   /** A resource has changed. @param unsolicited takes it to a client of the older generation. */
   updated(message: Message, unsolicited: (text: string) => void): void {
-    const { text, method = '' } = message
+    const { text } = message
     const uri = stringParam(message, 'uri')
     if (uri === undefined) return
     if (this.#followed.has(uri)) unsolicited(text)
+    this.#tell(message, ({ resourceSubscriptions }) => resourceSubscriptions?.includes(uri) === true)
+  }
+
+  /** A task stands otherwise. */
+  taskChanged(message: Message): void {
+    const id = stringParam(message, 'taskId') ?? ''
+    this.#tell(message, ({ taskIds }) => taskIds?.includes(id) === true)
+  }
+
+  /** Passes a notification on to the streams that want to hear it. */
+  #tell(message: Message, isWanted: (agreed: ListenFilter) => boolean): void {
+    const { text, method = '' } = message
     for (const { agreed, tag, send } of this.#listeners) {
-      if (agreed.resourceSubscriptions?.includes(uri) !== true) continue
+      if (!isWanted(agreed)) continue
       const params = withMembers(rebuilt(text, paramsOf(message), { drop: ['_meta'] }), tag)
       send(messageText(undefined, method, params))
     }

@@ -1,3 +1,4 @@
+import { demandTasks } from './client-asks.ts'
 import type { Directory } from './directory.ts'
 import type { Principal } from './principal.ts'
 import { RpcError, rpcCode } from './protocol/errors.ts'
@@ -5,6 +6,7 @@ import { idOf, paramsOf, resultText, stringParam } from './protocol/message.ts'
 import { metaKey } from './protocol/revisions.ts'
 import type { Arrived, Relay } from './relay.ts'
 import { type Tasks, tasksOn } from './tasks.ts'
+import type { Upstream } from './upstream/index.ts'
 import { abortSignalOf } from './waiting.ts'
 
 export interface TaskRequestsOptions {
@@ -25,7 +27,8 @@ export class TaskRequests {
 
   /** `tasks/get`, `tasks/result`, `tasks/update`, `tasks/cancel`. Nobody but who has begun a task hears that it exists. */
   async about(arrived: Arrived): Promise<string> {
-    const { message, method } = arrived
+    const { message, method, client } = arrived
+    demandTasks(client)
     const { directory, relay, tasks, principal } = this.#options
     const id = stringParam(message, 'taskId') ?? ''
     const [task, ...others] = tasks.find(id, principal(), directory.upstreams)
@@ -36,6 +39,13 @@ export class TaskRequests {
     }
     const about = { parameter: 'taskId', value: id } as const
     return relay.take({ ...arrived, upstream: task.upstream, about, hasNoLimit: method === 'tasks/result' })
+  }
+
+  /** The server that has a task of this client; undefined = there is none, or more than one. */
+  serverOf(id: string): Upstream | undefined {
+    const { directory, tasks, principal } = this.#options
+    const [task, ...others] = tasks.find(id, principal(), directory.upstreams)
+    return others.length > 0 ? undefined : task?.upstream
   }
 
   /** `tasks/list`: what this client, or another one of the same principal, has begun on all servers. */

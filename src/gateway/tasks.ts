@@ -13,9 +13,6 @@ import { type Message, relatedTaskOf, resultOf, stringParam } from './protocol/m
 import type { Connection } from './upstream/connection.ts'
 import type { Upstream } from './upstream/index.ts'
 
-/** The extension of the newer generation. */
-export const tasksExtension = 'io.modelcontextprotocol/tasks'
-
 /** Tasks that are known at once; beyond it the oldest is forgotten. */
 const mostTasks = 10_000
 

@@ -21,6 +21,11 @@ require('node:readline').createInterface({ input: process.stdin }).on('line', (l
   if (method === 'server/discover') return answer({ supportedVersions: ['2026-07-28'], capabilities: { tools: {}, extensions: { 'io.modelcontextprotocol/tasks': {} } }, ttlMs: 0, cacheScope: 'public' })
   if (method === 'tools/list') return answer({ tools: [{ name: 'begin', inputSchema: { type: 'object' } }], ttlMs: 0, cacheScope: 'public' })
   if (method === 'tools/call') return envelope?.extensions ? answer({ ...task, status, resultType: 'task' }) : answer({ content: [{ type: 'text', text: 'at once' }] })
+  if (method === 'subscriptions/listen') {
+    if (!params.notifications.taskIds) return
+    if (!envelope?.extensions) return console.log(JSON.stringify({ jsonrpc: '2.0', id, error: { code: -32021, message: 'no tasks' } }))
+    return console.log(JSON.stringify({ jsonrpc: '2.0', method: 'notifications/tasks', params: { ...task, status, _meta: { 'io.modelcontextprotocol/subscriptionId': id } } }))
+  }
   if (method === 'tasks/update') status = 'completed'
   if (method === 'tasks/get') return answer({ ...task, status, ...(status === 'completed' ? { result: { content: [] } } : {}) })
   answer({})
@@ -166,6 +171,45 @@ describe('tasks of 2025-11-25: the client of SDK 1 and the reference server', ()
 describe('tasks of 2026-07-28', () => {
   const capabilities = { extensions: { 'io.modelcontextprotocol/tasks': {} } }
 
+  /** The first messages on a stream that wants to hear of the task. */
+  async function listened(key: string, count = 1): Promise<RpcAnswer[]> {
+    const over = new AbortController()
+    const method = 'subscriptions/listen'
+    const response = await fetch(`${gateway.url}/mcp`, {
+      method: 'POST',
+      headers: headersFor(key, method),
+      body: bodyOf(method, { notifications: { taskIds: ['same'] } }, capabilities),
+      signal: over.signal,
+    })
+    const found: RpcAnswer[] = []
+    let text = ''
+    for await (const chunk of response.body ?? []) {
+      text += Buffer.from(chunk).toString('utf8')
+      const all = [...text.matchAll(/^data: (\{.*)$/gm)].map(([, data = '']) => JSON.parse(data) as RpcAnswer)
+      found.splice(0, found.length, ...all)
+      if (found.length >= count) break
+    }
+    over.abort()
+    return found
+  }
+
+  const headersFor = (key: string, method: string) => ({
+    'x-api-key': key,
+    'content-type': 'application/json',
+    accept: 'application/json, text/event-stream',
+    'mcp-protocol-version': '2026-07-28',
+    'mcp-method': method,
+  })
+
+  const bodyOf = (method: string, params: object, able: object) => {
+    const meta = {
+      'io.modelcontextprotocol/protocolVersion': '2026-07-28',
+      'io.modelcontextprotocol/clientInfo': { name: 'hand', version: '1' },
+      'io.modelcontextprotocol/clientCapabilities': able,
+    }
+    return JSON.stringify({ jsonrpc: '2.0', id: 1, method, params: { ...params, _meta: meta } })
+  }
+
   async function ask(
     key: string,
     method: string,
@@ -173,22 +217,10 @@ describe('tasks of 2026-07-28', () => {
     able: object = capabilities,
     named = 'same',
   ) {
-    const meta = {
-      'io.modelcontextprotocol/protocolVersion': '2026-07-28',
-      'io.modelcontextprotocol/clientInfo': { name: 'hand', version: '1' },
-      'io.modelcontextprotocol/clientCapabilities': able,
-    }
     const response = await fetch(`${gateway.url}/mcp`, {
       method: 'POST',
-      headers: {
-        'x-api-key': key,
-        'content-type': 'application/json',
-        accept: 'application/json, text/event-stream',
-        'mcp-protocol-version': '2026-07-28',
-        'mcp-method': method,
-        'mcp-name': named,
-      },
-      body: JSON.stringify({ jsonrpc: '2.0', id: 1, method, params: { ...params, _meta: meta } }),
+      headers: { ...headersFor(key, method), 'mcp-name': named },
+      body: bodyOf(method, params, able),
     })
     return (await response.json()) as RpcAnswer
   }
@@ -204,6 +236,18 @@ describe('tasks of 2026-07-28', () => {
     const task = { taskId: 'same' }
     expect((await ask(otherKey, 'tasks/get', task)).error?.code).toBe(-32602)
     expect((await ask(gateway.key, 'tasks/get', task)).result?.status).toBe('working')
+    expect((await ask(gateway.key, 'tasks/get', task, {})).error?.code).toBe(-32021)
+    const ofTask = { notifications: { taskIds: ['same'] } }
+    expect((await ask(gateway.key, 'subscriptions/listen', ofTask, {})).error?.code).toBe(-32021)
+    const stranger = await listened(otherKey)
+    expect(stranger.at(0)?.params?.notifications).toEqual({})
+    const [agreed, told] = await listened(gateway.key, 2)
+    expect(agreed?.params?.notifications).toEqual({ taskIds: ['same'] })
+    expect(told).toMatchObject({
+      method: 'notifications/tasks',
+      params: { taskId: 'same', status: 'working' },
+    })
+    expect(told?.params?._meta).toEqual({ 'io.modelcontextprotocol/subscriptionId': 1 })
     await ask(gateway.key, 'tasks/update', { ...task, inputResponses: {} })
     expect((await ask(gateway.key, 'tasks/get', task)).result).toMatchObject({
       status: 'completed',

@@ -22,6 +22,9 @@ export function negotiated(asked: unknown): string {
 
 const prefix = 'io.modelcontextprotocol/'
 
+/** The extension of the newer generation for tasks. */
+export const tasksExtension = `${prefix}tasks`
+
 /** Keys of `_meta` that the protocol itself uses. */
 export const metaKey = {
   protocolVersion: `${prefix}protocolVersion`,

@@ -9,6 +9,8 @@ export class Following {
   readonly #connector: () => Pick<ConnectorConfiguration, 'id' | 'timeoutMs'>
   /** Resources that clients follow, with how many do. */
   readonly #followed = new Map<string, number>()
+  /** Tasks that clients follow, with how many do. */
+  readonly #tasks = new Map<string, number>()
   #listening: AbortController | undefined
   #listeningOn: Connection | undefined
   #level: string | undefined
@@ -44,6 +46,7 @@ export class Following {
       promptsListChanged: true,
       resourcesListChanged: true,
       ...(uris.length === 0 ? {} : { resourceSubscriptions: uris }),
+      ...(this.#tasks.size === 0 ? {} : { taskIds: [...this.#tasks.keys()] }),
     }
     const before = this.#listening
     const listening = new AbortController()
@@ -110,6 +113,19 @@ export class Following {
       if (now.facts.era === 'modern') this.#listen(now)
       else this.#tellFollowed(now, 'resources/unsubscribe', uri)
     }
+  }
+
+  /** A client wants to hear how a task stands, in the newer generation. @returns what ends that. */
+  followTask(id: string, running: () => Connection | undefined): () => void {
+    const change = (by: number) => {
+      const count = (this.#tasks.get(id) ?? 0) + by
+      if (count > 0) this.#tasks.set(id, count)
+      else this.#tasks.delete(id)
+      const connection = running()
+      if (connection?.facts.era === 'modern' && count === Math.max(0, by)) this.#listen(connection)
+    }
+    change(1)
+    return () => change(-1)
   }
 
   #inTime(): AbortSignal {

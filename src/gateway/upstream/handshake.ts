@@ -2,7 +2,13 @@ import { version } from '../../os/version.ts'
 import { RpcError, rpcCode } from '../protocol/errors.ts'
 import { type Member, membersOf, type Span, textOf, valueIn } from '../protocol/json-text.ts'
 import { type Message, metaOf, resultOf } from '../protocol/message.ts'
-import { type Era, metaKey, modernRevision, newestLegacyRevision } from '../protocol/revisions.ts'
+import {
+  type Era,
+  metaKey,
+  modernRevision,
+  newestLegacyRevision,
+  tasksExtension,
+} from '../protocol/revisions.ts'
 
 // How both sides find out which generation the other speaks, before anything else is said on a connection.
 
@@ -36,7 +42,8 @@ const discoverWaitMs = 3000
 export const ourEnvelope: Readonly<Record<string, unknown>> = {
   [metaKey.protocolVersion]: modernRevision,
   [metaKey.clientInfo]: JSON.parse(ourInfo),
-  [metaKey.clientCapabilities]: JSON.parse(ourCapabilities),
+  // Without it a server may not tell of tasks.
+  [metaKey.clientCapabilities]: { ...JSON.parse(ourCapabilities), extensions: { [tasksExtension]: {} } },
 }
 
 /**

@@ -293,6 +293,11 @@ export class Upstream {
     return this.#following.follow(uri, () => this.connection(), running)
   }
 
+  /** A client wants to hear how a task stands. @returns what ends that. */
+  followTask(id: string): () => void {
+    return this.#following.followTask(id, () => this.#running(sharedSession))
+  }
+
   /** Somebody has removed the cause of its failures: it is tried again now. */
   retry(): void {
     this.#connections.retry()
