@@ -68,6 +68,24 @@ async function machineToken({ client_id, client_secret }: Registered, more: obje
 
 const tokenIn = async (answer: Response) => ((await answer.json()) as { access_token: string }).access_token
 
+it('says of itself only what it does: each place that it names is there', async () => {
+  for (const name of ['oauth-authorization-server', 'openid-configuration']) {
+    const document = (await (await fetch(`${url}/.well-known/${name}`)).json()) as Record<string, unknown>
+    const places = Object.entries(document).filter(([key]) => /(_endpoint|_uri)$/.test(key))
+    expect(places.length).toBeGreaterThan(4)
+    for (const [key, place] of places) {
+      const method = /authorization_|jwks/.test(key) ? 'GET' : 'POST'
+      expect((await fetch(String(place), { method })).status, String(place)).not.toBe(404)
+    }
+    expect(document.grant_types_supported).toEqual([
+      'authorization_code',
+      'refresh_token',
+      'client_credentials',
+    ])
+    expect(document).not.toHaveProperty('dpop_signing_alg_values_supported')
+  }
+})
+
 describe('a machine', () => {
   it('registers, gets a token and calls, with requests in JSON as its guide has them', async () => {
     const client = await registered()

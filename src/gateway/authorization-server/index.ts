@@ -22,6 +22,9 @@ const leastNode = 22
 /** Where it says what it is: what is switched on, and nothing else. */
 const documents = ['/.well-known/oauth-authorization-server', '/.well-known/openid-configuration']
 
+/** What Node says of a package that is not there, to an import and to a bundle that requires it. */
+const notFound = ['ERR_MODULE_NOT_FOUND', 'MODULE_NOT_FOUND']
+
 /** ms between two looks at whether the signing key is due. */
 const lookEveryMs = 3_600_000
 
@@ -45,7 +48,7 @@ export class AuthorizationServer implements TokenIssuer {
       const library = await import('oidc-provider')
       return new AuthorizationServer(options, library)
     } catch (error) {
-      if (errorCode(error) !== 'ERR_MODULE_NOT_FOUND') throw error
+      if (!notFound.includes(errorCode(error) ?? '')) throw error
       throw new Failure(
         'gateway.access.oauth.builtIn needs the package oidc-provider: npm install oidc-provider where port-watchdog is installed',
         exitCode.configuration,

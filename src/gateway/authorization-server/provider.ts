@@ -30,7 +30,7 @@ const grantSeconds = 30 * 24 * 3600
 /** The server as it is configured. What it advertises is made from the same values. */
 export function makeProvider(parts: ProviderParts): Provider {
   const { library, records, builtIn, url, isOwn, scopes, access } = parts
-  const { default: Server, errors } = library
+  const { Provider: Server, errors } = library
   const lifetime = builtIn.tokenLifetimeMs / 1000
   const configuration: Configuration = {
     adapter: (kind) => records.adapter(kind),
@@ -52,6 +52,9 @@ export function makeProvider(parts: ProviderParts): Provider {
       devInteractions: { enabled: false },
       userinfo: { enabled: false },
       rpInitiatedLogout: { enabled: false },
+      // They are on by default, and have no path here.
+      pushedAuthorizationRequests: { enabled: false },
+      dPoP: { enabled: false },
       clientCredentials: { enabled: true },
       revocation: { enabled: true },
       registration: {
