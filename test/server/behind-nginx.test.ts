@@ -56,6 +56,8 @@ describe('The API behind nginx, as docs/deployment.md sets it up', { skip: skipF
 
     const curl = ['--silent', '--cacert', authority.ca.cert, '--resolve', `${name}:${port}:127.0.0.1`]
     const here = (text: string) => text.replaceAll(`https://${name}`, `https://${name}:${port}`)
+    // Else it is not ready yet.
+    const before = await runningAs(watched, 'web')
     // Each line with what it prints, as its comment says.
     const lines = (blocks('sh')[1] ?? '').trim().split('\n')
     expect(lines).toHaveLength(4)
@@ -67,7 +69,6 @@ describe('The API behind nginx, as docs/deployment.md sets it up', { skip: skipF
     }
     const made = await watched.run('proxy-ctl', 'key', 'create', 'ci', '--scope', 'read,control')
     const key = made.stdout.trim()
-    const before = await runningAs(watched, 'web')
     const shown = ['-H', `Authorization: Bearer ${key}`]
     const events = spawn('curl', [...curl, '-N', ...shown, `https://${name}:${port}/api/events`])
     try {
