@@ -35,7 +35,9 @@ export const reloadProgram: Program = {
         `${oneLine(reload.file)}: ${reloadInWords(reload) ?? 'no connector has changed'}\n`,
       )
     if (reload.needsRestart.length > 0)
-      process.stderr.write(`mcp-proxy: restart the gateway for ${reload.needsRestart.join(' and ')}\n`)
+      process.stderr.write(
+        `mcp-proxy: ${reload.needsRestart.join(' and ')} need another process: proxy-ctl reload where a monitor keeps the gateway, or start it again\n`,
+      )
     return exitCode.ok
   },
 }

@@ -220,6 +220,9 @@ export class GatewayProcess {
     const { core } = this
     this.#control = control
     writePidFile(this.#file(fileNames.gatewayPidFile))
+    const { predecessors } = this.#succession.chain
+    if (predecessors.length > 0)
+      this.#log.info({ good: true }, `Takes over from PID ${predecessors.at(-1)?.pid}`)
     this.#reception = await receiveClients(this.#file(fileNames.gatewayClients), core, this.#isKept)
     this.#beat()
     this.#beating = setInterval(() => void this.#lookAfter(), heartbeatMs)
@@ -295,6 +298,7 @@ export class GatewayProcess {
   /** Another gateway has taken over. */
   async #goAfter(successor: ProcessIdentity): Promise<void> {
     this.#control?.endConnections()
+    this.#logs.ring.leave()
     await leaveTo(successor, {
       core: this.#core,
       face: this.#face,

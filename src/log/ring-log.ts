@@ -32,6 +32,7 @@ export class RingLog {
   readonly #log: LineLog
   #lines: number
   #sequence: number
+  #isLeft = false
   readonly #followers = new Set<(entry: RingEntry) => void>()
 
   /** @param demandDirectory as in `LogLimits`. */
@@ -53,7 +54,13 @@ export class RingLog {
     return Math.min(this.#lines, ringLines)
   }
 
+  /** The file is another process's from now on, which counts on: nothing more is written here. */
+  leave(): void {
+    this.#isLeft = true
+  }
+
   write(line: RingLine): void {
+    if (this.#isLeft) return
     this.#sequence++
     const text = JSON.stringify({ sequence: this.#sequence, ...line })
     this.#log.write(text)
