@@ -7,22 +7,16 @@ import { errorText, exitCode, Failure } from '../os/failure.ts'
 import { version } from '../os/version.ts'
 import { ownIdentity } from '../process/identity.ts'
 import type { HandedOver } from '../record/shapes/control.ts'
-import { type GatewayHealth, type GatewayIdentity, gatewayIdentity } from '../record/shapes/gateway-health.ts'
-import type { PinnedConnector } from '../record/shapes/gateway-pins.ts'
-import type { GatewayReload } from '../record/shapes/gateway-reload.ts'
+import { type GatewayIdentity, gatewayIdentity } from '../record/shapes/gateway-health.ts'
 import { fileNames } from '../record/state-directory.ts'
 import type { GatewayOptions } from './options.ts'
+import type { RunningOrders } from './running-orders.ts'
+import type { SelfReport } from './self-report.ts'
 
 /** What other processes can ask of the gateway over its control socket. */
 export interface Controlled {
-  identify(): GatewayIdentity
-  health(): GatewayHealth
-  reload(): Promise<GatewayReload>
-  retry(connectors: unknown): readonly string[]
-  watch(forMs: unknown): null
-  logLevel(level: unknown): string
-  pinned(): readonly PinnedConnector[]
-  acceptPins(asked: Readonly<Record<string, unknown>>): readonly string[]
+  readonly report: SelfReport
+  readonly orders: RunningOrders
   giveWay(): null
   handOver(order: Readonly<Record<string, unknown>>): Promise<HandedOver>
   takeSessions(order: Readonly<Record<string, unknown>>): null
@@ -58,14 +52,14 @@ export async function holdPlace(
     holdControlSocket(
       file,
       {
-        identify: () => begun()?.identify() ?? starting,
-        health: () => begun()?.health() ?? null,
-        reload: () => started().reload(),
-        retry: ({ connectors }) => begun()?.retry(connectors) ?? null,
-        tap: ({ forMs }) => begun()?.watch(forMs) ?? null,
-        'log-level': ({ level }) => begun()?.logLevel(level) ?? null,
-        pins: () => begun()?.pinned() ?? null,
-        'accept-pins': (asked) => begun()?.acceptPins(asked) ?? null,
+        identify: () => begun()?.report.identify() ?? starting,
+        health: () => begun()?.report.health() ?? null,
+        reload: () => started().orders.reload(),
+        retry: ({ connectors }) => begun()?.orders.retry(connectors) ?? null,
+        tap: ({ forMs }) => begun()?.orders.watch(forMs) ?? null,
+        'log-level': ({ level }) => begun()?.orders.logLevel(level) ?? null,
+        pins: () => begun()?.orders.pinned() ?? null,
+        'accept-pins': (asked) => begun()?.orders.acceptPins(asked) ?? null,
         'give-way': () => begun()?.giveWay() ?? null,
         'hand-over': (order) => started().handOver(order),
         'take-sessions': (order) => started().takeSessions(order),

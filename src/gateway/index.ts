@@ -12,8 +12,8 @@
  *          -> Connection (upstream/connection.ts): numbers of requests, and what a server asks meanwhile
  *          -> Wire (upstream/*-wire.ts) -> the server, and back the same way
  *
- * process.ts is the gateway as a process: holding.ts holds its place in the state directory, reload.ts takes orders while it runs, seat.ts
- * finds it for one client.
+ * process.ts is the gateway as a process: holding.ts holds its place in the state directory, running-orders.ts takes orders while it runs,
+ * self-report.ts tells how it is, succession.ts hands it over, and seat.ts finds it for one client.
  *
  * tap/ writes down what goes over wires while somebody wants to see it; verify/ asks a server as clients do, from outside.
  * protocol/ knows JSON-RPC and the revisions; gateway-core.ts holds what all faces share. One file, one behaviour. To add
@@ -22,15 +22,14 @@
  *   - a method of the protocol: a line of `#answer` in session.ts. What is not named there goes to the server, when there is but one.
  * Loaded by `mcp-proxy` alone: a process of its own, so that its faults never touch the watchdog.
  */
-import { exitCode } from '../os/failure.ts'
+import { errorText, exitCode, Failure } from '../os/failure.ts'
 import { takeInheritance } from '../process/inheritance.ts'
+import { sendStartReport } from '../process/start-report.ts'
 import { prepareStateDirectory } from '../record/state-directory.ts'
 import { LastingClient } from './face/lasting-client.ts'
 import type { GatewayOptions } from './options.ts'
 import { GatewayProcess } from './process.ts'
 import { Seat } from './seat.ts'
-
-export { reportFailure } from './process.ts'
 
 /**
  * Runs the gateway until its client or a signal ends it. Without HTTP and without a monitor it is the face of one client: it joins the gateway
@@ -72,4 +71,10 @@ function untilSignal(): Promise<void> {
   return new Promise((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => resolve())
   })
+}
+
+/** Says to who has started this process why it cannot be the gateway. */
+export function reportFailure(descriptor: number | undefined, error: unknown): void {
+  const code = error instanceof Failure ? error.exitCode : exitCode.internal
+  sendStartReport(descriptor, { ready: false, message: errorText(error), exitCode: code })
 }

@@ -1,5 +1,4 @@
 import path from 'node:path'
-import { type GatewayProcessOptions, storeOption } from '../config/gateway-process-options.ts'
 import { ControlRefusal, invalidArgument } from '../control/protocol.ts'
 import { type ControlServer, ControlSocketHeld } from '../control/server.ts'
 import { defaultLogLimits, LineLog } from '../log/line-log.ts'
@@ -7,18 +6,14 @@ import { type LeveledLog, pinoLog } from '../log/pino-log.ts'
 import { redactor } from '../log/redaction.ts'
 import { RingLog } from '../log/ring-log.ts'
 import { sweepTemporaries } from '../os/atomic-file.ts'
-import { monotonicMs, wallTime } from '../os/clock.ts'
-import { errorText, exitCode, Failure } from '../os/failure.ts'
-import { version } from '../os/version.ts'
-import { ownIdentity, type ProcessIdentity } from '../process/identity.ts'
+import { errorText, exitCode } from '../os/failure.ts'
+import type { ProcessIdentity } from '../process/identity.ts'
 import { type Inheritance, isHeir } from '../process/inheritance.ts'
 import { sendStartReport } from '../process/start-report.ts'
 import { removeOwnPidFile, writePidFile } from '../record/pid-file.ts'
 import type { HandedOver } from '../record/shapes/control.ts'
-import type { GatewayHealth, GatewayIdentity } from '../record/shapes/gateway-health.ts'
-import type { PinnedConnector } from '../record/shapes/gateway-pins.ts'
-import type { GatewayReload } from '../record/shapes/gateway-reload.ts'
 import { demandOwnDirectory, fileNames, keepStateDirectory } from '../record/state-directory.ts'
+import { Announcements } from './announcements.ts'
 import type { AuthorizationServer } from './authorization-server/index.ts'
 import { Conditions } from './conditions.ts'
 import { type Reception, receiveClients } from './face/attach.ts'
@@ -26,22 +21,19 @@ import { type HttpFace, serveHttp } from './face/http.ts'
 import { GatewayCore } from './gateway-core.ts'
 import { holdPlace } from './holding.ts'
 import { OpenedAccess, type OpenedStore, openedStore } from './opened-access.ts'
-import type { GatewayOptions, WantedGateway } from './options.ts'
+import type { GatewayOptions } from './options.ts'
 import { Pins } from './pins.ts'
-import { acceptTools, levelIn, readAgain, retried } from './reload.ts'
 import { RememberedOfferings } from './remembered-offerings.ts'
+import { RunningOrders } from './running-orders.ts'
+import { SelfReport } from './self-report.ts'
 import { sessionRecords } from './session-record.ts'
-import { gatewayState, type StateFacts, writeGatewayState } from './state-file.ts'
+import { writeGatewayState } from './state-file.ts'
 import { leaveTo, Succession } from './succession.ts'
 import { Tap } from './tap/index.ts'
-import type { Upstream } from './upstream/index.ts'
 import { endLeftovers } from './upstream/leftovers.ts'
 
 /** ms between two signs of life. */
 const heartbeatMs = 5000
-
-/** ms for which the wire tap can be switched on at once. */
-const longestWatchMs = 24 * 3_600_000
 
 /** ms that running calls have to end. The whole end takes 9 s at most: some platforms kill after 10. */
 const finishMs = 5000
@@ -53,8 +45,6 @@ const sessionsTakeMs = 10_000
 /** The gateway while this process is it: it holds the control socket, serves clients, and ends at a signal or an order. */
 export class GatewayProcess {
   readonly #options: GatewayOptions
-  readonly #startedAt = wallTime()
-  readonly #beganAt = monotonicMs()
   readonly #core: GatewayCore
   readonly #log: LeveledLog
   readonly #logs: { readonly lines: LineLog; readonly ring: RingLog }
@@ -62,10 +52,13 @@ export class GatewayProcess {
   readonly #remembered: RememberedOfferings
   readonly #pins: Pins
   readonly #conditions: Conditions
-  /** What the configuration says, as it was read last. */
-  #wanted: WantedGateway
+  /** What it tells of itself. */
+  readonly report: SelfReport
+  /** What it can be told while it runs. */
+  readonly orders: RunningOrders
   readonly #inherited: Inheritance
   readonly #succession: Succession
+  readonly #announcements: Announcements
   #control: ControlServer | undefined
   #face: HttpFace | undefined
   #issuer: AuthorizationServer | undefined
@@ -79,8 +72,6 @@ export class GatewayProcess {
   #leave: () => void = () => {}
   /** Resolves when another gateway has taken over and nothing is left to do here. */
   readonly left: Promise<void>
-  /** One reading of the configuration after another. */
-  #reloaded: Promise<void> = Promise.resolve()
 
   /**
    * Becomes the gateway of a state directory.
@@ -112,7 +103,6 @@ export class GatewayProcess {
     const { stateDirectory, startTimeoutMs, wanted } = options
     const { connectors, lazy: isLazy } = wanted
     this.#options = options
-    this.#wanted = wanted
     this.#inherited = inheritance
     this.left = new Promise((resolve) => {
       this.#leave = resolve
@@ -127,6 +117,7 @@ export class GatewayProcess {
       redact: redactor(key === undefined ? [] : [key]),
     })
     this.#succession = new Succession(inheritance, this.#log)
+    this.#announcements = new Announcements(this.#log, options.say)
     this.#remembered = new RememberedOfferings(this.#file(fileNames.gatewayOfferings))
     const tap = new Tap(stateDirectory, demandOwnDirectory)
     tap.configure(wanted.tap)
@@ -150,12 +141,31 @@ export class GatewayProcess {
     this.#conditions = new Conditions({
       core: this.#core,
       log: this.#log,
-      alerts: () => this.#wanted.alerts,
+      alerts: () => this.orders.wanted.alerts,
       // Without HTTP nothing limits how many are taken.
       requests: () => this.#face?.requests ?? { inFlight: 0, inFlightLimit: 0 },
     })
     const around = { log: this.#log, figures: this.#core.figures, changed: () => this.#beat() }
     this.#opened = opened && new OpenedAccess(opened, options, around)
+    this.report = new SelfReport({
+      options,
+      core: this.#core,
+      log: this.#log,
+      ring: this.#logs.ring,
+      conditions: this.#conditions,
+      chain: () => this.#succession.chain,
+      opened: this.#opened,
+      url: () => (this.#face === undefined ? null : `${this.#face.url}/mcp`),
+      isEnding: () => this.#isEnding,
+    })
+    this.orders = new RunningOrders({
+      options,
+      core: this.#core,
+      log: this.#log,
+      pins: this.#pins,
+      access: () => this.#access,
+      changed: () => this.#beat(),
+    })
   }
 
   /** A monitor starts it again when it dies. */
@@ -179,7 +189,7 @@ export class GatewayProcess {
     say('Starting MCP proxy server...')
     const { core } = this
     const news = await this.#opened?.begin()
-    if (news !== undefined) this.#tell(news)
+    if (news !== undefined) this.#announcements.tell(news)
     if (http !== undefined && this.#access !== undefined) {
       if (accessOptions.oauth !== undefined) {
         const { openTokens } = await import('./opened-tokens.ts')
@@ -187,7 +197,7 @@ export class GatewayProcess {
         const opened = await openTokens(accessOptions.oauth, around)
         this.#access.tokens = opened.tokens
         this.#issuer = opened.issuer
-        if (opened.news !== undefined) this.#tell(opened.news)
+        if (opened.news !== undefined) this.#announcements.tell(opened.news)
       }
       const parts = {
         core,
@@ -203,7 +213,7 @@ export class GatewayProcess {
         inherited: this.#inherited.kind === 'none' ? [] : this.#inherited.sockets,
         isInherited: this.#inheritance(),
       }
-      this.#face = await serveHttp({ ...parts, state: () => this.#state() })
+      this.#face = await serveHttp({ ...parts, state: () => this.report.state() })
     }
   }
 
@@ -227,13 +237,13 @@ export class GatewayProcess {
     this.#beat()
     this.#beating = setInterval(() => void this.#lookAfter(), heartbeatMs)
     sendStartReport(this.#options.reportDescriptor, { ready: true })
-    this.#tellFirstKey()
-    if (this.#face !== undefined) this.#tell(`Serving MCP at ${this.#face.url}/mcp`)
+    this.#announcements.tellFirstKey(this.#access?.first)
+    if (this.#face !== undefined) this.#announcements.tell(`Serving MCP at ${this.#face.url}/mcp`)
     void core
-      .start((upstream) => this.#tellStart(upstream))
+      .start((upstream) => this.#announcements.tellStart(upstream))
       .then(() => {
         const count = core.upstreams.filter(({ state }) => state === 'ready').length
-        this.#tell(`Proxy started with ${count} connector(s)`)
+        this.#announcements.tell(`Proxy started with ${count} connector(s)`)
         this.#beat()
       })
   }
@@ -340,7 +350,7 @@ export class GatewayProcess {
     if (this.#control?.isHeld() === true) {
       this.#remembered.flush()
       this.#pins.flush()
-      writeGatewayState(this.#options.stateDirectory, this.#state(true))
+      writeGatewayState(this.#options.stateDirectory, this.report.state(true))
     }
     try {
       removeOwnPidFile(this.#file(fileNames.gatewayPidFile))
@@ -356,97 +366,8 @@ export class GatewayProcess {
     this.#logs.ring.reopen()
     this.#log.info('SIGHUP: logs were reopened')
     void this.#lookAfter()
-    void this.reload().catch(() => {})
-    this.retry(undefined)
-  }
-
-  /**
-   * Reads the configuration again and serves what it says. What cannot be read or is not valid changes nothing.
-   * @throws ControlRefusal that names the file, the line and what is wrong.
-   */
-  reload(): Promise<GatewayReload> {
-    const reloaded = this.#reloaded.then(async () => {
-      const { wanted, reload } = await readAgain(this.#options, this.#core, this.#log)
-      this.#wanted = wanted
-      this.#access?.doubt()
-      this.#beat()
-      return reload
-    })
-    this.#reloaded = reloaded.then(
-      () => {},
-      () => {},
-    )
-    return reloaded
-  }
-
-  /**
-   * Connectors that wait for their next try are tried now. @param ids undefined = all.
-   * @throws ControlRefusal when one of them is not served.
-   */
-  retry(ids: unknown): readonly string[] {
-    return retried(this.#core, ids)
-  }
-
-  /** Somebody wants to see the messages to and from connectors for so many ms more. */
-  watch(forMs: unknown): null {
-    if (typeof forMs !== 'number' || !(forMs >= 0 && forMs <= longestWatchMs))
-      throw invalidArgument(`forMs is a number of ms, ${longestWatchMs} at most`)
-    this.#core.tap?.watch(forMs)
-    return null
-  }
-
-  /** Sets the level of the log. @param level undefined = it stays. @returns what it is. */
-  logLevel(level: unknown): string {
-    if (level !== undefined) this.#log.level = levelIn(level)
-    this.#beat()
-    return this.#log.level
-  }
-
-  /** The tools that are pinned, and those that have changed since. */
-  pinned(): readonly PinnedConnector[] {
-    return this.#pins.list((id) => this.#core.pinModeOf(id))
-  }
-
-  /**
-   * A person trusts tools that have changed. @returns their names.
-   * @throws ControlRefusal when the connector is not known, or that cannot be written.
-   */
-  acceptPins(asked: Readonly<Record<string, unknown>>): readonly string[] {
-    const known = this.pinned().map(({ connector }) => connector)
-    const accepted = acceptTools(this.#core, known, asked)
-    this.#beat()
-    return accepted
-  }
-
-  identify(): GatewayIdentity {
-    return {
-      role: 'gateway',
-      identity: ownIdentity(),
-      version,
-      startedAt: this.#startedAt,
-      isKept: this.#isKept,
-      ...this.#succession.chain,
-      ...(this.#isEnding ? { endedBySignal: true } : {}),
-    }
-  }
-
-  health(): GatewayHealth {
-    const { chosen, allowNone, wanted } = this.#options
-    const { file, http, strict, lazy, access, store: configured } = wanted
-    const store = storeOption(configured)
-    const served = { file, connectors: chosen ?? null, http: http ?? null, strict, lazy }
-    const options: GatewayProcessOptions = { ...served, allowNone, access, store }
-    const { upstreams } = this.#core
-    return {
-      ...this.identify(),
-      uptimeMs: Math.round(monotonicMs() - this.#beganAt),
-      options: JSON.stringify(options),
-      url: this.#url(),
-      keyFile: this.#access?.first?.file ?? null,
-      connectors: upstreams.length,
-      well: upstreams.filter(({ state }) => state === 'ready' || state === 'idle').length,
-      conditions: this.#conditions.all,
-    }
+    void this.orders.reload().catch(() => {})
+    this.orders.retry(undefined)
   }
 
   /** Writes that it lives, and makes again what somebody has removed. */
@@ -471,58 +392,11 @@ export class GatewayProcess {
   #beat(): void {
     if (this.#isEnding || this.#succession.hasSuccessor) return
     this.#conditions.look()
-    writeGatewayState(this.#options.stateDirectory, this.#state())
-  }
-
-  #state(isStopped = false) {
-    return gatewayState(this.#core, this.#facts(), isStopped)
-  }
-
-  #facts(): StateFacts {
-    return {
-      mode: this.#options.wanted.http === undefined ? 'stdio' : 'http',
-      startedAt: this.#startedAt,
-      url: () => this.#url(),
-      keyFile: this.#access?.first?.file ?? null,
-      store: () => this.#opened?.state() ?? null,
-      level: this.#log.level,
-      bufferedLines: () => this.#logs.ring.count,
-      problems: () => this.#conditions.all.filter(({ condition }) => condition === 'failing'),
-    }
-  }
-
-  #url(): string | null {
-    return this.#face === undefined ? null : `${this.#face.url}/mcp`
+    writeGatewayState(this.#options.stateDirectory, this.report.state())
   }
 
   #file(name: string): string {
     return path.join(this.#options.stateDirectory, name)
-  }
-
-  #tell(line: string): void {
-    this.#log.info(line)
-    this.#options.say(line)
-  }
-
-  #tellStart({ id, state, offering, problem }: Upstream): void {
-    const isReady = state === 'ready'
-    const line = isReady
-      ? `Connector '${id}' ready (${offering.tools.length} tools)`
-      : `Connector '${id}' failed: ${problem ?? 'unknown'}`
-    this.#options.say(line)
-    // Why it failed is in the log already.
-    if (isReady) this.#log.info({ unit: id, good: true }, line)
-  }
-
-  /** Shown once, and to a person alone: it goes into no log. */
-  #tellFirstKey(): void {
-    const first = this.#access?.first
-    if (first === undefined || !first.isNew) return
-    this.#options.say(
-      process.stdout.isTTY
-        ? `Key for clients (X-API-Key): ${first.key}`
-        : `The key for clients is in ${first.file}`,
-    )
   }
 }
 
@@ -533,10 +407,4 @@ function openLogs(stateDirectory: string) {
     demandDirectory,
   })
   return { lines, ring: new RingLog(path.join(stateDirectory, fileNames.gatewayRing), demandDirectory) }
-}
-
-/** Says to who has started this process why it cannot be the gateway. */
-export function reportFailure(descriptor: number | undefined, error: unknown): void {
-  const code = error instanceof Failure ? error.exitCode : exitCode.internal
-  sendStartReport(descriptor, { ready: false, message: errorText(error), exitCode: code })
 }
