@@ -9,7 +9,7 @@ import { echoServer } from '../support/watched.ts'
 /** A fault of the monitor, on SIGUSR2: an error whose message is in a file. */
 const fault = (messageFile: string) => `
   import { readFileSync } from 'node:fs'
-  if (process.argv[1]?.endsWith('proxy-monitor.js')) {
+  if (process.argv[1]?.endsWith('proxy-monitor.cjs')) {
     process.once('SIGUSR2', () => {
       throw new TypeError(readFileSync(${JSON.stringify(messageFile)}, 'utf8'))
     })

@@ -41,7 +41,7 @@ it('on a terminal of any width, of none too, every report ends and says somethin
       assert.ok(stdout.trim().length > 10, what)
       const known = width === 0 ? 200 : width
       const printed = stripVTControlCharacters(stdout).replaceAll('\r', '').split('\n')
-      if (report.some((word) => word.endsWith('proxy-status.js')) && width > 2) {
+      if (report.some((word) => word.endsWith('proxy-status.cjs')) && width > 2) {
         for (const row of printed) assert.ok([...row].length <= known, `${what}: ${row}`)
       }
     }

@@ -167,7 +167,7 @@ export class Watched {
       resident.stop('SIGCONT')
       await resident.stop('SIGKILL')
     }
-    const left = [...(await this.forwarders()), ...(await this.#running('mcp-proxy.js'))]
+    const left = [...(await this.forwarders()), ...(await this.#running('mcp-proxy.cjs'))]
     for (const pid of left) killIfThere(pid)
     rmSync(this.directory, { recursive: true, force: true, maxRetries: 5 })
   }

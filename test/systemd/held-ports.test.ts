@@ -140,7 +140,7 @@ describe('A port that systemd holds', { skip }, () => {
       let monitors = 0
       try {
         for (let count = 0; count < kills; count++) {
-          const [monitor] = manager.pids('proxy-monitor.service', 'proxy-monitor.js')
+          const [monitor] = manager.pids('proxy-monitor.service', 'proxy-monitor.cjs')
           if (monitor !== undefined) {
             monitors++
             process.kill(monitor, 'SIGKILL')

@@ -43,7 +43,7 @@ function withService(use: (service: Service) => Promise<void>): Promise<void> {
         port,
         configure,
         forwarder: () => manager.pid(unit, 'tcp-proxy.cjs'),
-        monitor: (before) => manager.pid(unit, 'proxy-monitor.js', before),
+        monitor: (before) => manager.pid(unit, 'proxy-monitor.cjs', before),
         logLine: (pattern) =>
           until(`a line like ${pattern}`, async () => {
             const log = manager.record('proxy_monitor.log')
@@ -115,7 +115,7 @@ describe('The monitor as a service of the real systemd', { skip }, () => {
       await stream.exchange(10_000)
 
       await manager.order('stop', unit)
-      assert.deepEqual(manager.pids(unit, 'proxy-monitor.js'), [])
+      assert.deepEqual(manager.pids(unit, 'proxy-monitor.cjs'), [])
       assert.equal(await forwarder(), serving)
       await stream.exchange(10_000)
       await stream.close()

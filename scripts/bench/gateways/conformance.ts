@@ -31,7 +31,7 @@ const gateways: Readonly<Record<string, Command>> = {
     const state = join(folder, 'state')
     mkdirSync(state, { mode: 0o700 })
     const words = ['--all', '--allow-none', '--config', file, '--state-dir', state]
-    const program = join(ROOT, 'dist/src/cli/mcp-proxy.js')
+    const program = join(ROOT, 'dist/bin/mcp-proxy.cjs')
     return [process.execPath, program, 'start', ...words, '--http', `127.0.0.1:${port}`]
   },
   supergateway: (port, generation) => [
