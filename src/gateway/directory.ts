@@ -1,6 +1,7 @@
 import type { ToolRules } from '../config/connector-configuration.ts'
 import { lazyTools } from './lazy.ts'
 import { hashedName, isAllowed, longName, matches, nameSeparator, ownName } from './names.ts'
+import type { MirroredParameter } from './protocol/parameter-headers.ts'
 import type { Upstream } from './upstream/index.ts'
 import { type Item, type ListKind, offeredAs } from './upstream/offering.ts'
 
@@ -10,6 +11,8 @@ export interface Route {
   readonly name: string
   /** A tool that has changed since somebody trusted it, and is not to be called; missing = it may be. */
   readonly isHeld?: boolean
+  /** Of a tool: the arguments that a call repeats in headers; undefined = none. */
+  readonly mirrored?: readonly MirroredParameter[] | undefined
 }
 
 /** One list as clients get it. */
@@ -120,7 +123,8 @@ export class Directory {
         if (name === undefined) continue
         // It keeps its name: no other tool comes to stand under it meanwhile.
         const isHeld = kind === 'tools' && this.#isHeld(upstream.id, item.key)
-        routes.set(name, { upstream, name: item.key, isHeld })
+        const mirrored = item.mirroring?.ok === true ? item.mirroring.parameters : undefined
+        routes.set(name, { upstream, name: item.key, isHeld, mirrored })
         if (isHeld) continue
         const { describe, hide } = upstream.connector.tools
         if (isNamed && hide.some((glob) => matches(glob, item.key))) continue

@@ -13,6 +13,7 @@ import {
   resultText,
   stringParam,
 } from './protocol/message.ts'
+import type { MirroredParameter } from './protocol/parameter-headers.ts'
 import { logLevels, metaKey } from './protocol/revisions.ts'
 import type { Call, CallingClient } from './upstream/call.ts'
 import { type Connection, ConnectionLost } from './upstream/connection.ts'
@@ -48,12 +49,15 @@ export interface Arrived {
   readonly client: CallingClient
   readonly outlet: Outlet
   readonly own: Waiting
+  /** Of the HTTP request, where they must say what the body says; undefined = there are none, or they need not. */
+  readonly headers?: Readonly<Record<string, unknown>> | undefined
 }
 
 /** A request that goes to a server. */
 export interface Relayed extends Arrived {
   readonly upstream: Upstream
   readonly about?: Call['about']
+  readonly mirrored?: readonly MirroredParameter[] | undefined
   /** It takes as long as it takes: it waits for the end of a task. */
   readonly hasNoLimit?: boolean
   /** Told of the answer of the server. */
@@ -147,6 +151,7 @@ export class Relay {
       message,
       method,
       about: relayed.about,
+      mirrored: relayed.mirrored,
       client,
       owner: this.#owner,
       signal,

@@ -9,6 +9,7 @@ import type { Principal } from './principal.ts'
 import { RpcError, reasonOf, rpcCode } from './protocol/errors.ts'
 import { isObjectAt, textOf } from './protocol/json-text.ts'
 import { idOf, type Message, paramsOf, resultText, stringParam } from './protocol/message.ts'
+import { headerMismatch, type MirroredParameter } from './protocol/parameter-headers.ts'
 import { metaKey, tasksExtension } from './protocol/revisions.ts'
 import { type Arrived, digest, type Relay } from './relay.ts'
 import type { RequestLog } from './request-log.ts'
@@ -92,7 +93,8 @@ export class ServerRequests {
   async #lazily(arrived: Arrived): Promise<string> {
     const { message, own, client } = arrived
     const name = stringParam(message, 'name')
-    if (name === lazyNames.call) return this.#toNamed('tools', { ...arrived, message: innerCall(message) })
+    if (name === lazyNames.call)
+      return this.#toNamed('tools', { ...arrived, message: innerCall(message), headers: undefined })
     if (name !== lazyNames.find && name !== lazyNames.describe) return this.#toNamed('tools', arrived)
     await this.known(this.#directory.upstreams, own.signal)
     const { items } = this.#directory.table('tools')
@@ -108,8 +110,9 @@ export class ServerRequests {
     if (name === undefined) throw new RpcError(rpcCode.invalidParams, `${method} needs a name`)
     const { requests, roster, figures, relay, tasks, principal, clientName, sessionId } = this.#options
     requests.say(() => `${method} name=${name}`)
-    const { upstream, name: known, isHeld } = await this.#route(kind, name, own.signal)
+    const { upstream, name: known, isHeld, mirrored } = await this.#route(kind, name, own.signal)
     if (isHeld) throw held(upstream.id, known)
+    if (mirrored !== undefined) demandHeaders(arrived, mirrored)
     requests.say(() => `Routing → connector=${upstream.id} ${kind === 'tools' ? 'tool' : 'prompt'}=${known}`)
     if (kind === 'tools') this.#demandScopes(upstream, known)
     if (kind === 'tools') roster.called(clientName())
@@ -123,7 +126,7 @@ export class ServerRequests {
         if (mayBeTask) tasks.note(answer, { upstream, principal: principal(), session: sessionId })
       }
       // Written out: to spread it takes a twentieth of the time of a call.
-      return await relay.take({ message, method, client, outlet, own, upstream, about, answered })
+      return await relay.take({ message, method, client, outlet, own, upstream, about, mirrored, answered })
     } catch (error) {
       failure = failureOf(error)
       throw error
@@ -216,6 +219,14 @@ function asksForTask({ message, client }: Arrived): boolean {
   return client.era === 'legacy'
     ? paramsOf(message).has('task')
     : client.capabilities.includes(tasksExtension)
+}
+
+/** A client over HTTP must repeat these arguments in headers: what stands between may have acted upon them. @throws RpcError */
+function demandHeaders({ message, headers }: Arrived, mirrored: readonly MirroredParameter[]): void {
+  const mismatch = headers && headerMismatch(mirrored, message, headers)
+  if (mismatch === undefined) return
+  const what = mismatch.what === 'missing' ? 'is missing' : 'says something else than the body'
+  throw new RpcError(rpcCode.headerMismatch, `Header mismatch: ${mismatch.header} ${what}`)
 }
 
 /** The arguments of a call of one of our own tools. */

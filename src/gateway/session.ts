@@ -166,9 +166,15 @@ export class Session {
   /**
    * Takes what the client sends.
    * @param own aborted when the client does not wait any more; also by this session, at its end or when the time is over.
+   * @param headers of the HTTP request, where they must say what the body says.
    * @returns the answer, or undefined when none is due.
    */
-  async take(message: Message, outlet: Outlet, own = new Waiting()): Promise<string | undefined> {
+  async take(
+    message: Message,
+    outlet: Outlet,
+    own = new Waiting(),
+    headers?: Arrived['headers'],
+  ): Promise<string | undefined> {
     this.#core.roster.seen(this.#name)
     if (message.method === undefined) {
       this.#asks.answered(message)
@@ -187,7 +193,8 @@ export class Session {
     const isCall = message.method !== 'subscriptions/listen'
     if (isCall) this.#core.begun()
     try {
-      return await this.#answer(message, message.method, outlet, own)
+      const client = this.#callerOf(message)
+      return await this.#answer({ message, method: message.method, client, outlet, own, headers })
     } catch (error) {
       const reason: unknown = own.signal.reason
       return reason instanceof NobodyWaits ? undefined : errorText(id, this.#refusalOf(error))
@@ -224,11 +231,10 @@ export class Session {
     }
   }
 
-  async #answer(message: Message, method: string, outlet: Outlet, own: Waiting): Promise<string> {
+  async #answer(arrived: Arrived): Promise<string> {
+    const { message, method, client, outlet, own } = arrived
     const id = idOf(message)
     const { signal } = own
-    const client = this.#callerOf(message)
-    const arrived: Arrived = { message, method, client, outlet, own }
     this.#core.requests.say(() => `Request: ${method}`)
     if (client.era === 'modern' && legacyMethods.includes(method))
       throw new RpcError(rpcCode.methodNotFound, `Method not found: ${method}`)

@@ -7,11 +7,19 @@ import { Watched } from '../support/watched.ts'
 const gateway = `${process.execPath} ${compiled('test/support/mcp-conformance-client-process.ts')}`
 
 it.each([
+  { revision: '2025-11-25', scenario: 'initialize' },
   { revision: '2025-11-25', scenario: 'tools_call' },
   { revision: '2025-11-25', scenario: 'sse-retry' },
+  { revision: '2025-11-25', scenario: 'elicitation-sep1034-client-defaults' },
+  { revision: '2025-11-25', scenario: 'json-schema-2020-12-preservation' },
   { revision: '2026-07-28', scenario: 'tools_call' },
   { revision: '2026-07-28', scenario: 'sep-2322-client-request-state' },
+  { revision: '2026-07-28', scenario: 'json-schema-2020-12-preservation' },
+  { revision: '2026-07-28', scenario: 'json-schema-ref-no-deref' },
+  { revision: '2026-07-28', scenario: 'request-metadata' },
   { revision: '2026-07-28', scenario: 'http-standard-headers' },
+  { revision: '2026-07-28', scenario: 'http-custom-headers' },
+  { revision: '2026-07-28', scenario: 'http-invalid-tool-headers' },
 ] as const)('a server of $revision: $scenario', async ({ revision, scenario }) => {
   const watched = new Watched()
   const out = watched.file('out')

@@ -32,6 +32,8 @@ export interface ConformanceResult {
   readonly required: readonly string[]
   /** Of those that it requires, in no order. */
   readonly results: readonly ScenarioResult[]
+  /** Of those that it runs and does not require. */
+  readonly others: readonly ScenarioResult[]
   readonly output: string
 }
 
@@ -45,8 +47,10 @@ export async function serverConformance(
   const words = ['server', '--url', url, '--requirements', revision, '-o', out]
   const { stdout, stderr } = await run([nodeForInspector(), suite(), ...words], 110_000)
   const required = requiredBy(revision).server
-  const results = resultsIn(out, 'server').filter(({ scenario }) => required.includes(scenario))
-  return { required, results, output: `${stdout.slice(-3000)}${stderr}` }
+  const all = resultsIn(out, 'server')
+  const results = all.filter(({ scenario }) => required.includes(scenario))
+  const others = all.filter(({ scenario }) => !required.includes(scenario))
+  return { required, results, others, output: `${stdout.slice(-3000)}${stderr}` }
 }
 
 /** Runs one scenario for clients. @param command as a shell has it; the URL of the suite's server is added. */

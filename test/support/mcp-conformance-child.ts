@@ -216,6 +216,10 @@ const tools: Readonly<Record<string, Tool>> = {
       return said('prompts_list_changed published')
     },
   },
+  test_mirrored_argument: {
+    schema: { region: { type: 'string', 'x-mcp-header': 'Region' } },
+    answer: ({ region }) => said(String(region)),
+  },
   json_schema_2020_12_tool: { answer: (args) => said(JSON.stringify(args)) },
 }
 

@@ -30,11 +30,20 @@ const core = new GatewayCore({
 })
 const directory = core.directoryFor(null)
 if (directory === undefined) throw new Error('there is no connector')
+/** What a form holds before a person has changed anything. */
+function defaultsOf(form: unknown): object {
+  const { properties = {} } = (form ?? {}) as { properties?: Record<string, { default?: unknown }> }
+  return Object.fromEntries(Object.entries(properties).map(([name, field]) => [name, field.default]))
+}
+
 /** Questions of the server are answered as a person would who takes what is proposed. */
 const asked = (text: string): boolean => {
-  const { id, method } = JSON.parse(text) as RpcAnswer
+  const { id, method, params } = JSON.parse(text) as RpcAnswer
   if (id === undefined || method === undefined) return true
-  const result = method === 'roots/list' ? { roots: [] } : { action: 'accept', content: {} }
+  const result =
+    method === 'roots/list'
+      ? { roots: [] }
+      : { action: 'accept', content: defaultsOf(params?.requestedSchema) }
   void session.take(readMessage(JSON.stringify({ jsonrpc: '2.0', id, result })), { send: () => {} })
   return true
 }
@@ -62,7 +71,10 @@ if (!isModern) {
   await ask('initialize', { protocolVersion: '2025-11-25', capabilities, clientInfo })
 }
 const { result } = await ask('tools/list')
-const usual = (result?.tools ?? []).map(({ name }) => ({ name, arguments: { a: 5, b: 3 } }))
+const tools = (result?.tools ?? []) as readonly { name: string; inputSchema?: object }[]
+/** One scenario has a tool that is to get the schema of another one, as a client has got it. */
+const schema = tools.find(({ name }) => name === 'suite__json_schema_2020_12_tool')?.inputSchema
+const usual = tools.map(({ name }) => ({ name, arguments: { a: 5, b: 3, region: 'eu', schema } }))
 const known = new Set(usual.map(({ name }) => name))
 const wanted = context.toolCalls?.map((call) => ({ ...call, name: `suite__${call.name}` })) ?? usual
 for (const call of wanted) {

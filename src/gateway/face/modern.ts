@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { GatewayCore } from '../gateway-core.ts'
 import { errorText, RpcError, rpcCode } from '../protocol/errors.ts'
+import { textOfHeader } from '../protocol/header-values.ts'
 import { isStringAt, stringOf } from '../protocol/json-text.ts'
 import { idOf, isRequest, type Message, metaOf, paramsOf, stringParam } from '../protocol/message.ts'
 import { legacyRevisions, metaKey, modernRevision, supportedRevisions } from '../protocol/revisions.ts'
@@ -49,7 +50,7 @@ export async function answerModern(visit: Visit, core: GatewayCore, message: Mes
   response.once('close', gone)
   const waiting = new RequestReply(response, takesStreams)
   try {
-    const answer = await session.take(message, waiting, own)
+    const answer = await session.take(message, waiting, own, request.headers)
     response.removeListener('close', gone)
     const { status, headers } = statusOf(answer, modernStatuses, visit)
     waiting.answer(answer, status, headers)
@@ -80,21 +81,16 @@ function problemOf(headers: IncomingHttpHeaders, message: Message): RpcError | u
   if (methodHeader === undefined) return mismatch('Mcp-Method', 'is missing')
   if (methodHeader !== method) return mismatch('Mcp-Method', 'says something else than the body')
   const parameter = namedBy[method]
-  const nameHeader = decoded(headers['mcp-name'])
   if (parameter === undefined) return undefined
   const name = stringParam(message, parameter)
-  if (nameHeader === undefined) return mismatch('Mcp-Name', 'is missing')
-  return nameHeader === name ? undefined : mismatch('Mcp-Name', 'says something else than the body')
+  const nameHeader = headers['mcp-name']
+  if (typeof nameHeader !== 'string') return mismatch('Mcp-Name', 'is missing')
+  return textOfHeader(nameHeader) === name
+    ? undefined
+    : mismatch('Mcp-Name', 'says something else than the body')
 }
 
 function unsupported(requested: string): RpcError {
   const data = { supported: supportedRevisions, requested }
   return new RpcError(rpcCode.unsupportedVersion, 'Unsupported protocol version', data)
-}
-
-/** A header's value: what is not plain ASCII comes as `=?base64?…?=`. */
-function decoded(value: string | readonly string[] | undefined): string | undefined {
-  if (typeof value !== 'string') return undefined
-  const base64 = /^=\?base64\?([A-Za-z0-9+/=]*)\?=$/.exec(value)?.[1]
-  return base64 === undefined ? value : Buffer.from(base64, 'base64').toString('utf8')
 }

@@ -1,4 +1,5 @@
 import type { Message } from '../protocol/message.ts'
+import type { MirroredParameter } from '../protocol/parameter-headers.ts'
 import type { Era } from '../protocol/revisions.ts'
 import type { WaitSignal } from '../waiting.ts'
 
@@ -37,6 +38,8 @@ export interface Call {
   readonly method: string
   /** Another value for a parameter: the name of the tool as the server knows it. */
   readonly about: { readonly parameter: 'name' | 'uri' | 'taskId'; readonly value: string } | undefined
+  /** Of a tool: the arguments that a server of the newer generation wants repeated in headers. */
+  readonly mirrored?: readonly MirroredParameter[] | undefined
   readonly client: CallingClient
   /** Whose call it is: requests of the server during it are for him. */
   readonly owner: object

@@ -9,6 +9,7 @@ import {
   readMessage,
   relatedTaskOf,
 } from '../protocol/message.ts'
+import { parameterHeaders } from '../protocol/parameter-headers.ts'
 import type { Era } from '../protocol/revisions.ts'
 import type { WaitSignal } from '../waiting.ts'
 import type { Call, CallingClient, ClientAnswer } from './call.ts'
@@ -197,7 +198,9 @@ export class Connection {
           reject(problem)
         },
       })
-      this.#wire.send(text, { id, method, about, client: call?.client.info })
+      const isMirrored = call?.mirrored !== undefined && this.#facts?.era === 'modern'
+      const parameters = isMirrored ? parameterHeaders(call.mirrored, call.message) : undefined
+      this.#wire.send(text, { id, method, about, parameters, client: call?.client.info })
     })
   }
 

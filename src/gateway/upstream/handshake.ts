@@ -7,6 +7,7 @@ import {
   metaKey,
   modernRevision,
   newestLegacyRevision,
+  supportedRevisions,
   tasksExtension,
 } from '../protocol/revisions.ts'
 
@@ -67,6 +68,9 @@ async function tryModern(ask: Ask, known: Era | undefined): Promise<ServerFacts 
   const discovered = discover(ask)
   if (known === 'modern') return discovered
   const answer = discovered.catch((error: unknown) => {
+    const supported = supportedIn(error)
+    if (supported !== undefined && !supportedRevisions.some((one) => supported.includes(one)))
+      throw new RpcError(rpcCode.unsupportedVersion, `it speaks only ${supported.join(', ')}`)
     if (error instanceof RpcError) return undefined
     throw error
   })
@@ -84,13 +88,25 @@ async function tryModern(ask: Ask, known: Era | undefined): Promise<ServerFacts 
 }
 
 async function discover(ask: Ask): Promise<ServerFacts> {
-  const answer = await ask('server/discover', JSON.stringify({ _meta: ourEnvelope }))
+  const once = () => ask('server/discover', JSON.stringify({ _meta: ourEnvelope }))
+  const answer = await once().catch((error: unknown) => {
+    // A server that takes this revision after all, as its refusal says, is of the newer generation.
+    if (supportedIn(error)?.includes(modernRevision) === true) return once()
+    throw error
+  })
   const members = membersOf(answer.text, resultOf(answer).start)
   const versions = valueIn(answer.text, members, 'supportedVersions')
   if (!Array.isArray(versions) || !versions.includes(modernRevision))
     throw new RpcError(rpcCode.unsupportedVersion, 'it does not speak 2026-07-28')
   const info = metaOf(answer.text, members).get(metaKey.serverInfo) ?? members.get('serverInfo')
   return factsOf(answer.text, members, 'modern', modernRevision, info)
+}
+
+/** The revisions that a refusal of ours names instead. */
+function supportedIn(error: unknown): readonly unknown[] | undefined {
+  if (!(error instanceof RpcError) || error.code !== rpcCode.unsupportedVersion) return undefined
+  const supported = (error.data as { readonly supported?: unknown } | null | undefined)?.supported
+  return Array.isArray(supported) ? supported : undefined
 }
 
 async function initialize(ask: Ask, capabilities: string): Promise<ServerFacts> {

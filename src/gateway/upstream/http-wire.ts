@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import { setTimeout as after } from 'node:timers/promises'
 import { errorCode, errorText as wordsOf } from '../../os/failure.ts'
 import { errorText, RpcError, rpcCode } from '../protocol/errors.ts'
+import { headerValueOf } from '../protocol/header-values.ts'
 import { idOf, messageText, readMessage } from '../protocol/message.ts'
 import { modernRevision } from '../protocol/revisions.ts'
 import { CredentialProblem } from './credentials.ts'
@@ -25,9 +26,6 @@ const endTakesMs = 1000
 
 /** Errors of a connection that was never made. */
 const nobodyThere = ['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH']
-
-/** What a header may hold: visible ASCII, blanks between. Anything else is sent in base64. */
-const plainHeader = /^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$/
 
 /** How a stream of events has ended. */
 interface StreamEnd {
@@ -90,7 +88,7 @@ class HttpWire implements Wire {
     if (id !== undefined) this.#open.set(id, request)
   }
 
-  #headersFor({ method, about, id }: Sent): Readonly<Record<string, string>> {
+  #headersFor({ method, about, parameters, id }: Sent): Readonly<Record<string, string>> {
     // A request before anything is agreed is one of the newer generation, or the opening of the older one.
     const isModern =
       this.#revision === modernRevision || (this.#revision === undefined && method === 'server/discover')
@@ -102,7 +100,8 @@ class HttpWire implements Wire {
       ...(revision === undefined ? {} : { 'mcp-protocol-version': revision }),
       ...(this.#session === undefined ? {} : { 'mcp-session-id': this.#session }),
       ...(isModern && id !== undefined && method !== undefined ? { 'mcp-method': method } : {}),
-      ...(isModern && id !== undefined && about !== undefined ? { 'mcp-name': encoded(about) } : {}),
+      ...(isModern && id !== undefined && about !== undefined ? { 'mcp-name': headerValueOf(about) } : {}),
+      ...(isModern ? parameters : {}),
     }
   }
 
@@ -353,11 +352,6 @@ function isAnswerTo(text: string, id: number): boolean {
   } catch {
     return false
   }
-}
-
-function encoded(value: string): string {
-  const isSafe = plainHeader.test(value) && !/^=\?base64\?.*\?=$/.test(value)
-  return isSafe ? value : `=?base64?${Buffer.from(value).toString('base64')}?=`
 }
 
 function isLoginNeeded(problem: Error): boolean {

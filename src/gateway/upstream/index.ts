@@ -92,6 +92,7 @@ export class Upstream {
     this.#offering = new KeptOffering({
       connector: connector.id,
       log: around.log,
+      hasHeaders: () => this.connector.transport.kind === 'http',
       remembered: remembered?.offering,
       inTime: () => AbortSignal.any([AbortSignal.timeout(this.connector.timeoutMs), this.#over.signal]),
       changed: (kinds) => around.changed(this, kinds),

@@ -1,11 +1,13 @@
 import type { Log } from '../../log/index.ts'
 import { errorText } from '../../os/failure.ts'
 import type { Connection } from './connection.ts'
-import { allListKinds, emptyOffering, type ListKind, listOf, type Offering } from './offering.ts'
+import { allListKinds, emptyOffering, type Item, type ListKind, listOf, type Offering } from './offering.ts'
 
 export interface KeptOfferingOptions {
   readonly connector: string
   readonly log: Log
+  /** Whether arguments can be repeated in headers on the way to its server. */
+  readonly hasHeaders: () => boolean
   /** What it offered when it ran last; undefined = that is not known. */
   readonly remembered: Offering | undefined
   /** Aborted when there is no time left to read a list. */
@@ -20,6 +22,8 @@ export class KeptOffering {
   #reading: Promise<void> | undefined
   /** Lists that have changed while others were read. */
   readonly #outdated = new Set<ListKind>()
+  /** What was said of tools that are left out, so that it is said once. */
+  readonly #said = new Set<string>()
 
   constructor(options: KeptOfferingOptions) {
     this.#options = options
@@ -71,7 +75,20 @@ export class KeptOffering {
   async #read(connection: Connection, kinds: readonly ListKind[]): Promise<Partial<Offering>> {
     const signal = this.#options.inTime()
     const lists = await Promise.all(kinds.map(async (kind) => [kind, await listOf(connection, kind, signal)]))
-    return Object.fromEntries(lists) as Partial<Offering>
+    const offering = Object.fromEntries(lists) as Partial<Offering>
+    const mirrors = connection.facts.era === 'modern' && this.#options.hasHeaders()
+    if (!mirrors || offering.tools === undefined) return offering
+    return { ...offering, tools: offering.tools.filter((tool) => this.#isCallable(tool)) }
+  }
+
+  /** A tool whose marks for headers break the rules cannot be called as they demand: the specification has it left out. */
+  #isCallable({ key, mirroring }: Item): boolean {
+    if (mirroring?.ok !== false) return true
+    const { connector, log } = this.#options
+    const words = `Connector '${connector}': the tool ${key} is left out, because its inputSchema is invalid: ${mirroring.problem}`
+    if (!this.#said.has(words)) log.warn({ unit: connector }, words)
+    this.#said.add(words)
+    return false
   }
 }
 

@@ -9,6 +9,7 @@ import {
   textOf,
 } from '../protocol/json-text.ts'
 import { resultOf } from '../protocol/message.ts'
+import { type Mirroring, mirroringOf } from '../protocol/parameter-headers.ts'
 import type { Connection } from './connection.ts'
 
 /** A tool, prompt, resource or template as its server describes it. */
@@ -19,6 +20,8 @@ export interface Item {
   readonly key: string
   /** Where the key stands in the text, with its quotation marks. */
   readonly at: Span
+  /** Of a tool: the parameters that are repeated in headers; undefined = none. */
+  readonly mirroring?: Mirroring | undefined
 }
 
 /** The kinds of lists, by the name that their member has in a result. */
@@ -50,7 +53,7 @@ export async function listOf(
   kind: ListKind,
   signal: AbortSignal,
 ): Promise<readonly Item[]> {
-  const { method, key, capability } = listKinds[kind]
+  const { method, capability } = listKinds[kind]
   if (connection.facts.capabilities[capability] === undefined) return []
   const items: Item[] = []
   let cursor: string | undefined
@@ -69,7 +72,7 @@ export async function listOf(
     if (list === undefined)
       throw new RpcError(rpcCode.invalidRequest, `its answer to ${method} has no ${kind}`)
     for (const element of elementsOf(answer.text, list.start)) {
-      const item = itemOf(textOf(answer.text, element), key)
+      const item = itemOf(textOf(answer.text, element), kind)
       if (item !== undefined) items.push(item)
     }
     cursor = stringIn(answer.text, members, 'nextCursor')
@@ -81,19 +84,20 @@ export async function listOf(
 /** What a server offers, from the texts of its elements. @throws when one of them is no JSON. */
 export function offeringOf(texts: Readonly<Record<ListKind, readonly string[]>>): Offering {
   const lists = allListKinds.map((kind) => {
-    const items = texts[kind].flatMap((text) => itemOf(text, listKinds[kind].key) ?? [])
+    const items = texts[kind].flatMap((text) => itemOf(text, kind) ?? [])
     return [kind, items]
   })
   return Object.fromEntries(lists) as unknown as Offering
 }
 
-function itemOf(text: string, key: string): Item | undefined {
+function itemOf(text: string, kind: ListKind): Item | undefined {
+  const { key } = listKinds[kind]
   const members = membersOf(text)
   const at = members.get(key)
   const name = stringIn(text, members, key)
-  return at === undefined || name === undefined
-    ? undefined
-    : { text, key: name, at: { start: at.start, end: at.end } }
+  if (at === undefined || name === undefined) return undefined
+  const mirroring = kind === 'tools' ? mirroringOf(text) : undefined
+  return { text, key: name, at: { start: at.start, end: at.end }, mirroring }
 }
 
 /** An item under another name, and with another description where one is given. */

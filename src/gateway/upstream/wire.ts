@@ -7,6 +7,8 @@ export interface Sent {
   readonly method: string | undefined
   /** What the method is about: the name of a tool or prompt, the URI of a resource, as the server knows it. */
   readonly about?: string | undefined
+  /** Headers that repeat arguments of a call, where the transport has headers. */
+  readonly parameters?: Readonly<Record<string, string>> | undefined
   /** Whose call it is: `clientInfo` as JSON text; undefined = the gateway's own. */
   readonly client?: string | undefined
 }
