@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto'
+import { isDeepStrictEqual } from 'node:util'
 import { finished, inputIn, responsesIn, withParam } from './answers.ts'
 import { type ClientAsks, missingCapability, unableTo } from './client-asks.ts'
 import { HeldCall, type ParkedCalls } from './parked-calls.ts'
@@ -164,11 +165,24 @@ export class Relay {
         ),
     }
     const { era } = connection.facts
-    const first = await connection.call(call)
+    const first = await this.#mirrored(connection, call, relayed.upstream)
     const answer =
       client.era === 'legacy' && era === 'modern' ? await this.#withInput(connection, call, first) : first
     relayed.answered?.(answer)
     return finished(answer, idOf(message), client.era, era, method)
+  }
+
+  /**
+   * Sends a call. One whose headers the server refuses was not begun: the tool has changed, which nobody has told. It is read again, and the
+   * call is sent with the headers that it wants now.
+   */
+  async #mirrored(connection: Connection, call: Call, upstream: Upstream): Promise<Message> {
+    const answer = await connection.call(call)
+    const { era } = connection.facts
+    const isRefused = era === 'modern' && codeOf(answer) === rpcCode.headerMismatch
+    if (!isRefused || call.method !== 'tools/call' || call.about === undefined) return answer
+    const mirrored = await upstream.mirroredNow(connection, call.about.value)
+    return isDeepStrictEqual(mirrored, call.mirrored) ? answer : connection.call({ ...call, mirrored })
   }
 
   /** A message of the server during a call: log lines only at the level that the client wants. */
@@ -328,9 +342,13 @@ const mistakesOfClients: readonly unknown[] = [
   rpcCode.resourceNotFound,
 ]
 
-function isMistakeOfClient({ text, error }: Message): boolean {
-  if (error === undefined) return false
-  return mistakesOfClients.includes((JSON.parse(textOf(text, error)) as { code?: unknown }).code)
+function isMistakeOfClient(answer: Message): boolean {
+  return mistakesOfClients.includes(codeOf(answer))
+}
+
+/** Of an answer that is an error. */
+function codeOf({ text, error }: Message): unknown {
+  return error === undefined ? undefined : (JSON.parse(textOf(text, error)) as { code?: unknown }).code
 }
 
 /** A call has failed by its server, and not because nobody waits for it any more. */

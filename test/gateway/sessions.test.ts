@@ -2,7 +2,7 @@
 import { once } from 'node:events'
 import { type IncomingMessage, request } from 'node:http'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { FakeMcpServer, type Refusal, serveFakes } from '../support/fake-mcp-servers.ts'
+import { FakeMcpServer, json, type Refusal, serveFakes } from '../support/fake-mcp-servers.ts'
 import { child, LineClient, type RpcAnswer, type ServedGateway, served } from '../support/gateway.ts'
 import { until } from '../support/tools.ts'
 import { Watched } from '../support/watched.ts'
@@ -145,6 +145,29 @@ describe('servers with sessions, without, and of the newer generation behind one
         http === 'POST' && session === undefined && method !== 'initialize' && method !== 'server/discover',
     )
     expect(outside).toEqual([])
+  })
+
+  it('may want an argument in a header from one call to the next: the tool is read again, and the call sent again', async () => {
+    const fake = fakes.modern
+    const lists = () => fake.seen.filter(({ method }) => method === 'tools/list').length
+    const before = { calls: fake.calls, lists: lists() }
+    fake.inputSchema = { type: 'object', properties: { place: { type: 'string', 'x-mcp-header': 'Place' } } }
+    fake.answer = ({ id }, response) => {
+      if (response.req.headers['mcp-param-place'] === 'Zug') return false
+      json(response, 400, { jsonrpc: '2.0', id, error: { code: -32_020, message: 'Header mismatch' } })
+      return true
+    }
+    for (const count of [1, 2]) {
+      const answer = await called('modern__write', { arguments: { place: 'Zug' } })
+      expect(textOf(answer)).toBe(`write ${before.calls + count}`)
+    }
+    expect(lists()).toBe(before.lists + 1)
+    // A client over HTTP has to send it from now on.
+    const refused = await modern('tools/call', { name: 'modern__write', arguments: { place: 'Zug' } })
+    expect(refused.status).toBe(400)
+    expect((await refused.json()) as RpcAnswer).toMatchObject({ error: { code: -32_020 } })
+    expect(fake.calls).toBe(before.calls + 2)
+    fake.answer = undefined
   })
 
   it('may become one of the other generation: that is found out at the next start', async () => {

@@ -39,6 +39,8 @@ export class FakeMcpServer {
   readonly streams: ServerResponse[] = []
   /** Answers to calls of tools instead of the usual one; undefined = the usual one. */
   answer: ((message: Message, response: ServerResponse) => boolean) | undefined
+  /** Of its one tool. */
+  inputSchema: object = { type: 'object' }
   /** False = nobody is there. */
   isUp = true
   #sessions = new Set<string>()
@@ -125,7 +127,7 @@ export class FakeMcpServer {
       case 'ping':
         return isModern ? undefined : {}
       case 'tools/list':
-        return { tools: [{ name: 'write', inputSchema: { type: 'object' } }], ...kept }
+        return { tools: [{ name: 'write', inputSchema: this.inputSchema }], ...kept }
       case 'tools/call':
         this.calls++
         return { content: [{ type: 'text', text: `${params?.name} ${this.calls}` }], ...extra }

@@ -14,6 +14,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { ConnectorConfiguration } from '../../config/connector-configuration.ts'
 import type { Log } from '../../log/index.ts'
 import type { Message } from '../protocol/message.ts'
+import type { MirroredParameter } from '../protocol/parameter-headers.ts'
 import type { Tap } from '../tap/index.ts'
 import type { CallingClient, ClientAnswer } from './call.ts'
 import { CallHealth } from './call-health.ts'
@@ -206,6 +207,13 @@ export class Upstream {
    */
   connection(client?: Pick<CallingClient, 'connection' | 'capabilities'>): Promise<Connection> {
     return this.#connections.open(client)
+  }
+
+  /** The arguments that a tool has repeated in headers, as its server says now. */
+  async mirroredNow(connection: Connection, tool: string): Promise<readonly MirroredParameter[] | undefined> {
+    await this.#offering.readTools(connection)
+    const mirroring = this.offering.tools.find(({ key }) => key === tool)?.mirroring
+    return mirroring?.ok === true ? mirroring.parameters : undefined
   }
 
   /**

@@ -52,6 +52,19 @@ export class KeptOffering {
     })
   }
 
+  /** Reads the tools once more, where the server behaves as if others were known. */
+  async readTools(connection: Connection): Promise<void> {
+    const before = this.#offering?.tools ?? []
+    try {
+      const { tools = [] } = await this.#read(connection, ['tools'])
+      if (isSameList(before, tools)) return
+      this.#offering = { ...(this.#offering ?? emptyOffering), tools }
+      this.#options.changed(['tools'])
+    } catch (error) {
+      this.#unread(error)
+    }
+  }
+
   async #readOutdated(connectionNow: () => Connection | undefined): Promise<void> {
     try {
       while (this.#outdated.size > 0) {
@@ -64,12 +77,16 @@ export class KeptOffering {
         this.#options.changed(kinds)
       }
     } catch (error) {
-      const { connector, log } = this.#options
-      log.warn(
-        { unit: connector },
-        `Connector '${connector}' said that a list has changed, but the gateway could not read the new list: ${errorText(error)}`,
-      )
+      this.#unread(error)
     }
+  }
+
+  #unread(error: unknown): void {
+    const { connector, log } = this.#options
+    log.warn(
+      { unit: connector },
+      `A list of connector '${connector}' has changed, but the gateway could not read the new list: ${errorText(error)}`,
+    )
   }
 
   async #read(connection: Connection, kinds: readonly ListKind[]): Promise<Partial<Offering>> {
