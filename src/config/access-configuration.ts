@@ -46,6 +46,8 @@ export interface BuiltInIssuer {
   /** Who may register clients: who shows the registration token, everybody, or nobody. */
   readonly registration: (typeof registrations)[number]
   readonly tokenLifetimeMs: number
+  /** HOST or HOST:PORT, whose documents may say what a client is (client ID metadata documents); empty = none are taken. */
+  readonly clientDocuments: readonly string[]
 }
 
 export const registrations = ['token', 'open', 'off'] as const

@@ -30,6 +30,11 @@ const builtIn = z.strictObject({
       'token = who shows the registration token can register clients; open = everybody can, on loopback alone; off = nobody can; default token',
     ),
   tokenLifetime: duration.optional().describe('how long a token is good; default 1h; at most 24h'),
+  clientDocuments: oneOrMore(text(parseHost))
+    .optional()
+    .describe(
+      'hosts such as vscode.dev whose client ID metadata documents are taken instead of a registration; HOST:PORT for another port than 443; default: none',
+    ),
 })
 
 const oauth = z.strictObject({
@@ -174,8 +179,12 @@ const usualLifetimeMs = 3_600_000
 const longestLifetimeMs = 24 * 3_600_000
 
 function builtInIssuer(given: true | Zod.output<typeof builtIn>): BuiltInIssuer {
-  const { registration = 'token', tokenLifetime = usualLifetimeMs } = given === true ? {} : given
-  return { registration, tokenLifetimeMs: tokenLifetime }
+  const {
+    registration = 'token',
+    tokenLifetime = usualLifetimeMs,
+    clientDocuments = [],
+  } = given === true ? {} : given
+  return { registration, tokenLifetimeMs: tokenLifetime, clientDocuments }
 }
 
 // What people who use Auth0 have set already. The id and the secret of their client are for their client.
@@ -246,6 +255,15 @@ export function parseUrl(value: string): Parsed<string> {
         ok: false,
         problem: `"${value}" must be a URL that begins with https:// (http:// for this machine alone)`,
       }
+}
+
+/** A host as a URL of https has it, with a port that is not 443. */
+function parseHost(value: string): Parsed<string> {
+  const place = URL.canParse(`https://${value}`) ? new URL(`https://${value}`) : undefined
+  const isHost = place !== undefined && place.href === `https://${place.host}/` && !/[/*@]/.test(value)
+  return isHost
+    ? { ok: true, value: place.host }
+    : { ok: false, problem: `"${value}" is no host; write it as example.com or example.com:8443` }
 }
 
 /** An origin as browsers send it: scheme, host and port, without a path. */

@@ -1,7 +1,11 @@
 // The gateway issues tokens itself, on Node 22: the requests of older clients as they stand, a person's login, refresh, and what is refused.
 import { readFileSync, statSync, writeFileSync } from 'node:fs'
+import { createServer, type Server } from 'node:https'
+import type { AddressInfo } from 'node:net'
+import { importJWK, SignJWT } from 'jose'
 import * as oauth from 'oauth4webapi'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { Authority, contents } from '../support/certificates.ts'
 import { child, configured, type RpcAnswer } from '../support/gateway.ts'
 import { Resident } from '../support/resident.ts'
 import { freePort, nodeForInspector } from '../support/tools.ts'
@@ -20,13 +24,22 @@ const registering = {
 let watched: Watched
 let url: string
 let gateway: Resident
+let authority: Authority
+/** Where documents of clients are, and what it has been asked for. */
+let documents: Server
+let documentsUrl: string
+const fetched: string[] = []
+/** What the gateway takes in most tests. */
+let usual: object
 
 async function started(builtIn: object | boolean, port: number): Promise<Resident> {
-  const connectors = { instance_456: child(), other: child() }
+  const connectors = { instance_456: child(), other: child(), scoped: { ...child(), scopes: ['notes:read'] } }
   const file = configured(watched, connectors, { access: { oauth: { builtIn } } })
   const [, ...words] = command('mcp-proxy', 'start', '--all', '--config', file, '--http', `127.0.0.1:${port}`)
   const resident = watched.adopt(
-    new Resident([nodeForInspector(), ...words, '--state-dir', watched.directory], {}),
+    new Resident([nodeForInspector(), ...words, '--state-dir', watched.directory], {
+      NODE_EXTRA_CA_CERTS: authority.ca.cert,
+    }),
   )
   await resident.line(/Proxy started/)
   return resident
@@ -36,10 +49,43 @@ beforeAll(async () => {
   watched = new Watched()
   const port = await freePort()
   url = `http://127.0.0.1:${port}`
-  gateway = await started({ registration: 'open', tokenLifetime: '24h' }, port)
+  authority = await Authority.create()
+  documents = await documentServer(authority)
+  const { port: own } = documents.address() as AddressInfo
+  documentsUrl = `https://127.0.0.1:${own}`
+  // localhost is named as well, and is a name: it leads to this machine, where no document may come from.
+  const clientDocuments = [`127.0.0.1:${own}`, `localhost:${own}`]
+  usual = { registration: 'open', tokenLifetime: '24h', clientDocuments }
+  gateway = await started(usual, port)
 })
 
-afterAll(() => watched.remove())
+afterAll(() => {
+  documents.close()
+  authority.remove()
+  return watched.remove()
+})
+
+const redirect = 'http://127.0.0.1:45999/callback'
+
+/** Serves a good document, and one of each kind that is refused. */
+async function documentServer(by: Authority): Promise<Server> {
+  const server = createServer(contents(await by.issueLocal()), ({ url: path = '', headers }, response) => {
+    fetched.push(path)
+    const client_id = `https://${headers.host}${path}`
+    const client = { client_id, client_name: 'App of a document', redirect_uris: [redirect] }
+    const bodies: Readonly<Record<string, object>> = {
+      '/app': { ...client, grant_types: ['authorization_code', 'refresh_token'] },
+      '/machine': { ...client, grant_types: ['client_credentials'], response_types: [] },
+      '/other': { ...client, client_id: `https://${headers.host}/app` },
+      '/big': { ...client, client_uri: `https://example.com/${'x'.repeat(6000)}` },
+      '/secret': { ...client, token_endpoint_auth_method: 'client_secret_post' },
+    }
+    if (path === '/moved') response.writeHead(302, { location: '/app' }).end()
+    else response.end(JSON.stringify(bodies[path] ?? 'no object'))
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  return server
+}
 
 const post = (path: string, body: object | string, headers: Record<string, string> = {}) =>
   fetch(`${url}${path}`, {
@@ -129,21 +175,23 @@ describe('a machine', () => {
   })
 })
 
-/** A program of a person: registers, is let in with a key, and has a refresh token. */
-async function letIn(key: string) {
+/** A program of a person: registers, or is known by its document, is let in with a key, and has a refresh token. */
+async function letIn(key: string, document?: string) {
   const issuer = new URL(url)
   const found = await oauth.discoveryRequest(issuer, { ...insecure, algorithm: 'oauth2' })
   const server = await oauth.processDiscoveryResponse(issuer, found)
-  const redirect = 'http://127.0.0.1:45999/callback'
   const metadata = {
     redirect_uris: [redirect],
     client_name: 'An app <b>',
     grant_types: ['authorization_code', 'refresh_token'],
     token_endpoint_auth_method: 'none',
   }
-  const client = await oauth.processDynamicClientRegistrationResponse(
-    await oauth.dynamicClientRegistrationRequest(server, metadata, insecure),
-  )
+  const client: oauth.Client =
+    document === undefined
+      ? await oauth.processDynamicClientRegistrationResponse(
+          await oauth.dynamicClientRegistrationRequest(server, metadata, insecure),
+        )
+      : { client_id: document }
   const verifier = oauth.generateRandomCodeVerifier()
   const page = new URL(server.authorization_endpoint ?? '')
   const asked = {
@@ -172,7 +220,9 @@ async function letIn(key: string) {
   const form = location(await go(page.href))
   const shown = await go(form)
   const html = await shown.text()
-  expect(html).toContain('An app &#60;b&#62;')
+  expect(html).toContain(
+    document === undefined ? 'An app &#60;b&#62;' : `App of a document (${new URL(document).host})`,
+  )
   expect(shown.headers.get('content-security-policy')).toContain("form-action 'self' http://127.0.0.1:45999")
   expect((await go(form, new URLSearchParams({ token: 'wrong' }))).status).toBe(401)
   const let_ = await go(form, new URLSearchParams({ token: key }))
@@ -207,13 +257,112 @@ describe('a person', () => {
     const second = await refresh(tokens.refresh_token)
     expect((await ask('/mcp/other', second.access_token)).status).toBe(200)
     await gateway.stop()
-    gateway = await started({ registration: 'open', tokenLifetime: '24h' }, Number(new URL(url).port))
+    gateway = await started(usual, Number(new URL(url).port))
     expect((await ask('/mcp/other', second.access_token)).status).toBe(200)
     const third = await refresh(second.refresh_token)
     expect((await ask('/mcp/other', third.access_token)).status).toBe(200)
     await watched.run('mcp-proxy', 'key', 'revoke', 'me')
     await expect(refresh(third.refresh_token)).rejects.toMatchObject({ error: 'invalid_grant' })
     expect((await ask('/mcp/other', third.access_token)).status).toBe(401)
+  })
+})
+
+describe('a client that is a document', () => {
+  const authorize = (client_id: string) => {
+    const asked = {
+      response_type: 'code',
+      client_id,
+      redirect_uri: redirect,
+      code_challenge: 'x'.repeat(43),
+      code_challenge_method: 'S256',
+      scope: 'mcp:access',
+    }
+    return fetch(`${url}/oauth/authorize?${new URLSearchParams(asked)}`, { redirect: 'manual' })
+  }
+
+  it('is let in by a person without a registration, and its document is fetched once', async () => {
+    const made = await watched.run('mcp-proxy', 'key', 'create', 'document', '--connectors', 'other')
+    const { server, tokens, refresh } = await letIn(made.stdout.trim(), `${documentsUrl}/app`)
+    expect(server.client_id_metadata_document_supported).toBe(true)
+    expect((await ask('/mcp/other', tokens.access_token)).status).toBe(200)
+    expect((await ask('/mcp/instance-456', tokens.access_token)).status).toBe(403)
+    const second = await refresh(tokens.refresh_token)
+    expect((await ask('/mcp/other', second.access_token)).status).toBe(200)
+    expect(fetched.filter((path) => path === '/app')).toHaveLength(1)
+  })
+
+  it('gets nothing when its document is elsewhere, on this machine by name, moved, endless, of another or wants a secret', async () => {
+    expect((await authorize(`${documentsUrl}/app`)).status).toBe(303)
+    const names = ['/moved', '/big', '/other', '/secret', '/text']
+    for (const name of names) {
+      expect((await authorize(`${documentsUrl}${name}`)).status, name).toBe(400)
+      expect(fetched).toContain(name)
+    }
+    const before = fetched.length
+    const { port } = new URL(documentsUrl)
+    const elsewhere = [
+      `https://localhost:${port}/app`,
+      `https://127.0.0.2:${port}/app`,
+      'https://127.0.0.1/app',
+      `http://127.0.0.1:${port}/app`,
+    ]
+    for (const one of elsewhere) expect((await authorize(one)).status, one).toBe(400)
+    expect(fetched).toHaveLength(before)
+  })
+
+  it('gets no token as a machine: its document proves nothing', async () => {
+    const client_id = `${documentsUrl}/machine`
+    const asked = { grant_type: 'client_credentials', client_id, scope: 'mcp:access' }
+    const answer = await post('/oauth/token', asked)
+    expect(answer.status).toBe(400)
+    expect(fetched).toContain('/machine')
+  })
+})
+
+describe('a token of its own', () => {
+  it('is refused when it has expired, whoever signed it', async () => {
+    const { keys } = JSON.parse(readFileSync(watched.file('mcp_proxy_oauth.json'), 'utf8'))
+    const token = await tokenIn(await machineToken(await registered()))
+    const claims = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString())
+    const { jwk } = keys[0]
+    const key = await importJWK(jwk, 'RS256')
+    // With the server's own key, so that nothing but the time differs.
+    const until = (seconds: number) =>
+      new SignJWT({ ...claims, exp: Math.floor(Date.now() / 1000) + seconds })
+        .setProtectedHeader({ alg: 'RS256', typ: 'at+jwt', kid: jwk.kid })
+        .sign(key)
+    expect((await ask('/mcp/instance-456', await until(60))).status).toBe(200)
+    const answer = await ask('/mcp/instance-456', await until(-60))
+    expect(answer.status).toBe(401)
+    expect(answer.headers.get('www-authenticate')).toMatch(/error="invalid_token".*expired/)
+  })
+
+  it('is refused where it lacks a scope, with the scope to ask for', async () => {
+    const client = await registered({ ...registering, mcp_server_instance_id: undefined })
+    const answer = await ask('/mcp/scoped', await tokenIn(await machineToken(client)))
+    expect(answer.status).toBe(403)
+    expect(answer.headers.get('www-authenticate')).toMatch(/error="insufficient_scope".*notes:read/)
+    const more = await tokenIn(await machineToken(client, { scope: 'mcp:access notes:read' }))
+    expect((await ask('/mcp/scoped', more)).status).toBe(200)
+  })
+
+  it('gets nothing of a session that another client began', async () => {
+    const [mine, others] = await Promise.all(
+      [0, 1].map(async () => tokenIn(await machineToken(await registered()))),
+    )
+    const params = {
+      protocolVersion: '2025-11-25',
+      capabilities: {},
+      clientInfo: { name: 'a', version: '1' },
+    }
+    const opening = { jsonrpc: '2.0', id: 0, method: 'initialize', params }
+    const accept = 'application/json, text/event-stream'
+    const begun = await post('/mcp/instance-456', opening, { authorization: `Bearer ${mine}`, accept })
+    const session = { 'mcp-session-id': begun.headers.get('mcp-session-id') ?? '', accept }
+    const use = (token = '') =>
+      post('/mcp/instance-456', question, { ...session, authorization: `Bearer ${token}` })
+    expect((await use(others)).status).toBe(404)
+    expect((await use(mine)).status).toBe(200)
   })
 })
 

@@ -79,7 +79,7 @@ function pass(
 }
 
 /** A machine has no page to come back to, and an app on this machine is called native. */
-function completed(members: Members): Members {
+export function completed(members: Members): Members {
   const { grant_types: grants, redirect_uris: pages } = members
   if (Array.isArray(grants) && grants.length === 1 && grants[0] === 'client_credentials') {
     const machine = {

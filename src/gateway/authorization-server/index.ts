@@ -3,6 +3,7 @@
  *
  *   request below /oauth/ -> front.ts (JSON becomes a form, what older clients leave out is filled in) -> oidc-provider (provider.ts)
  *     -> kept-records.ts: clients, grants and signing keys, in one file of the state directory
+ *   a client whose id is a URL -> client-documents.ts: what that document says of it, from hosts that are configured
  *   a person's browser -> /oauth/interaction/… -> interaction.ts: he shows a key of the gateway, and his client gets what that key may do
  *
  * oidc-provider is an optional package and needs Node 22; it is loaded here alone. What a client may ask for is a line of provider.ts.
@@ -11,6 +12,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createLocalJWKSet } from 'jose'
 import { errorCode, exitCode, Failure } from '../../os/failure.ts'
 import type { TokenIssuer } from '../oauth/issuer.ts'
+import { ClientDocuments } from './client-documents.ts'
 import { forward } from './front.ts'
 import { interact } from './interaction.ts'
 import { KeptRecords } from './kept-records.ts'
@@ -60,7 +62,8 @@ export class AuthorizationServer implements TokenIssuer {
     this.#options = options
     this.url = options.url
     this.#records = new KeptRecords(options.stateDirectory, options.builtIn)
-    this.#parts = { ...options, library, records: this.#records }
+    const documents = new ClientDocuments(options.builtIn.clientDocuments)
+    this.#parts = { ...options, library, records: this.#records, documents }
     this.#records.rotate()
     this.#provider = makeProvider(this.#parts)
     this.#looking = setInterval(() => this.#rotate(), lookEveryMs)

@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type Provider from 'oidc-provider'
+import type { Client } from 'oidc-provider'
 import { loginPage, noticePage } from '../../web/pages.ts'
 import type { Access } from '../access.ts'
 import { textOfBody } from '../face/body.ts'
@@ -37,7 +38,7 @@ export async function interact(
     path: `/oauth/interaction/${asked.uid}`,
     label: 'Key of the gateway',
     words: {
-      heading: `Let ${client.clientName ?? client.clientId} use the MCP gateway?`,
+      heading: `Let ${nameOf(client)} use the MCP gateway?`,
       whereTokenIs: `The program at the address above gets what your key may do${scope === '' ? '' : ` (${String(scope)})`}. \`mcp-proxy key create NAME\` makes a key.`,
       whatLogoutEnds: '',
       howToLogIn: '',
@@ -59,6 +60,12 @@ export async function interact(
   if (typeof resource === 'string') grant.addResourceScope(resource, String(scope))
   const result = { login: { accountId }, consent: { grantId: await grant.save() } }
   await provider.interactionFinished(request, response, result)
+}
+
+/** A name is what the client says of itself. Whose document it stands in is known. */
+function nameOf({ clientId, clientName }: Client): string {
+  const isOfDocument = clientId.startsWith('https://')
+  return isOfDocument ? `${clientName ?? 'a program'} (${new URL(clientId).host})` : (clientName ?? clientId)
 }
 
 /** @param back where the form leads to in the end: browsers hold the rule for forms against that, too. */

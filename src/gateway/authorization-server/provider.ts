@@ -4,6 +4,7 @@ import type { Client, Configuration } from 'oidc-provider'
 import type { BuiltInIssuer } from '../../config/access-configuration.ts'
 import { connectorIdOf } from '../../config/connector-configuration.ts'
 import type { Access } from '../access.ts'
+import type { ClientDocuments } from './client-documents.ts'
 import type { KeptRecords } from './kept-records.ts'
 
 /** What is asked of a gateway that issues tokens. */
@@ -21,15 +22,19 @@ export interface AuthorizationServerOptions {
 export interface ProviderParts extends AuthorizationServerOptions {
   readonly library: typeof import('oidc-provider')
   readonly records: KeptRecords
+  readonly documents: ClientDocuments
 }
 
 /** s that a login may take, and that a client may go on without one. */
 const interactionSeconds = 600
 const grantSeconds = 30 * 24 * 3600
 
+/** s that a client's document holds, whatever is said of it. */
+const documentSeconds = { min: 60, max: 24 * 3600 }
+
 /** The server as it is configured. What it advertises is made from the same values. */
 export function makeProvider(parts: ProviderParts): Provider {
-  const { library, records, builtIn, url, isOwn, scopes, access } = parts
+  const { library, records, documents, builtIn, url, isOwn, scopes, access } = parts
   const { Provider: Server, errors } = library
   const lifetime = builtIn.tokenLifetimeMs / 1000
   const configuration: Configuration = {
@@ -46,6 +51,8 @@ export function makeProvider(parts: ProviderParts): Provider {
       revocation: '/oauth/revoke',
       jwks: '/oauth/jwks',
     },
+    // For documents of clients alone: nothing else that the provider could fetch is switched on.
+    fetch: (place) => documents.fetch(String(place)),
     pkce: { required: () => true },
     extraClientMetadata: { properties: ['user_id', 'mcp_server_instance_id'] },
     features: {
@@ -62,6 +69,13 @@ export function makeProvider(parts: ProviderParts): Provider {
         ...(records.registrationToken === undefined ? {} : { initialAccessToken: records.registrationToken }),
         idFactory: () => `client_${randomBytes(12).toString('hex')}`,
         secretFactory: () => `secret_${randomBytes(32).toString('base64url')}`,
+      },
+      clientIdMetadataDocument: {
+        enabled: documents.isOn,
+        // The draft that has been looked at: the provider warns when it follows another one.
+        ack: 'draft-02',
+        allowFetch: (_context, clientId) => documents.isAllowed(clientId),
+        cacheDuration: documentSeconds,
       },
       resourceIndicators: {
         enabled: true,
