@@ -1,6 +1,6 @@
 // dist/bin/lib/launch.cjs: loads a program's one file with the code cache that the build has made of it, so that V8 need not compile what a
-// start runs. V8 refuses a cache of another version of itself and compiles then; the file's name holds the hash of its contents, because
-// V8 compares no more of the source than its length.
+// start runs. A cache fits one version of V8, whose number is in its name. The program's file has the hash of its contents in its name,
+// because V8 compares no more of the source than its length.
 'use strict'
 const { readFileSync } = require('node:fs')
 const { createRequire } = require('node:module')
@@ -21,6 +21,9 @@ exports.evaluate = (file, script) => {
   return module.exports
 }
 
+/** Where the code cache of a file is, for the V8 of this process. */
+exports.cacheFile = (file) => file.replace(/\.cjs$/, `-${process.versions.v8}.cache`)
+
 /** The exports of a program, by its file's name without the ending. */
 exports.load = (name) => {
   const file = path.join(__dirname, `${name}.cjs`)
@@ -29,7 +32,7 @@ exports.load = (name) => {
 
 function cacheOf(name) {
   try {
-    return readFileSync(path.join(__dirname, `${name}.cache`))
+    return readFileSync(exports.cacheFile(path.join(__dirname, `${name}.cjs`)))
   } catch {
     return undefined
   }

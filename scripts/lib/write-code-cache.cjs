@@ -9,10 +9,10 @@ const path = require('node:path')
 
 const [, , given, ...words] = process.argv
 const file = path.resolve(given)
-const { compile, evaluate } = require(path.join(path.dirname(file), 'launch.cjs'))
+const { cacheFile, compile, evaluate } = require(path.join(path.dirname(file), 'launch.cjs'))
 const script = compile(file)
 process.on('exit', () => {
-  const cache = file.replace(/\.cjs$/, '.cache')
+  const cache = cacheFile(file)
   writeFileSync(`${cache}.new`, script.createCachedData())
   renameSync(`${cache}.new`, cache)
   process.exitCode = 0
