@@ -42,11 +42,13 @@ const call: Program = {
     .option('-j, --json', 'print the whole result'),
   run: async (id: string, tool: string, options: Options & { args?: object }) => {
     const { openOwnClient } = await import('../gateway/own-client.ts')
-    const connector = connectorIn(await connectorsOf(options.config), id)
+    const loaded = await connectorsOf(options.config)
+    const connector = connectorIn(loaded, id)
     const client = await openOwnClient({
       stateDirectory: readersDirectory(options.stateDir),
       connectors: [connector],
       startTimeoutMs,
+      pin: loaded.gateway.pin,
     })
     try {
       const { longName } = await import('../gateway/names.ts')
@@ -70,12 +72,14 @@ const test: Program = {
     .option('--config <FILE>', 'configuration file, or that of an MCP client', filled),
   run: async (id: string, options: Options) => {
     const { openOwnClient } = await import('../gateway/own-client.ts')
-    const connector = connectorIn(await connectorsOf(options.config), id)
+    const loaded = await connectorsOf(options.config)
+    const connector = connectorIn(loaded, id)
     const began = performance.now()
     const client = await openOwnClient({
       stateDirectory: readersDirectory(options.stateDir),
       connectors: [connector],
       startTimeoutMs,
+      pin: loaded.gateway.pin,
       alone: true,
     })
     try {
@@ -115,11 +119,12 @@ const tools: Program = {
     .option('-j, --json', 'print them as JSON'),
   run: async (options: Options & { count?: boolean }) => {
     const { openOwnClient } = await import('../gateway/own-client.ts')
-    const { connectors } = await connectorsOf(options.config)
+    const { connectors, gateway } = await connectorsOf(options.config)
     const client = await openOwnClient({
       stateDirectory: readersDirectory(options.stateDir),
       connectors: connectors.filter(({ enabled }) => enabled),
       startTimeoutMs,
+      pin: gateway.pin,
     })
     try {
       const { tools: listed = [], _meta } = await client.ask('tools/list', {})

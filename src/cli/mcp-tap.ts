@@ -94,7 +94,7 @@ const replay: Program = {
     const directory = readersDirectory(options.stateDir)
     const records = readTapRecords(directory)
     const { connector: id, method, params } = callOf(records, number)
-    const { connectors, file } = await connectorsOf(options.config)
+    const { connectors, file, gateway } = await connectorsOf(options.config)
     const connector = connectors.find((one) => one.id === id)
     if (connector === undefined)
       throw new Failure(`there is no connector "${oneLine(id)}" any more in ${oneLine(file)}`, exitCode.usage)
@@ -106,6 +106,7 @@ const replay: Program = {
       stateDirectory: directory,
       connectors: [{ ...connector, enabled: true }],
       startTimeoutMs,
+      pin: gateway.pin,
     })
     try {
       const answer = await client

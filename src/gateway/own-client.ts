@@ -1,13 +1,14 @@
 import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { PassThrough } from 'node:stream'
-import type { ConnectorConfiguration } from '../config/connector-configuration.ts'
+import type { ConnectorConfiguration, PinMode } from '../config/connector-configuration.ts'
 import { plainLog } from '../log/index.ts'
 import { version } from '../os/version.ts'
 import { fileNames } from '../record/state-directory.ts'
 import { knock } from './face/attach.ts'
 import { serveLines } from './face/lines.ts'
 import { GatewayCore } from './gateway-core.ts'
+import { Pins } from './pins.ts'
 import { owner } from './principal.ts'
 import { messageText } from './protocol/message.ts'
 import { newestLegacyRevision } from './protocol/revisions.ts'
@@ -30,6 +31,8 @@ export interface OwnClientOptions {
   readonly stateDirectory: string
   readonly connectors: readonly ConnectorConfiguration[]
   readonly startTimeoutMs: number
+  /** How tools are pinned where their connector does not say. */
+  readonly pin: PinMode
   /** Starts them here in any case. */
   readonly alone?: boolean
 }
@@ -42,7 +45,7 @@ interface Answer {
 
 /** Asks through the gateway that runs, or, where none does, one of its own that lives as long as this client. */
 export async function openOwnClient(options: OwnClientOptions): Promise<OwnClient> {
-  const { stateDirectory, connectors, startTimeoutMs, alone = false } = options
+  const { stateDirectory, connectors, startTimeoutMs, pin, alone = false } = options
   const input = new PassThrough()
   const output = new PassThrough()
   const file = path.join(stateDirectory, fileNames.gatewayClients)
@@ -54,9 +57,15 @@ export async function openOwnClient(options: OwnClientOptions): Promise<OwnClien
     input.pipe(running)
     running.pipe(output)
   }
+  // A tool that the gateway holds back is held back here, too. A gateway that runs keeps that file itself.
+  const pins =
+    isOfRunning || alone
+      ? undefined
+      : new Pins(path.join(stateDirectory, fileNames.gatewayPins), attached === undefined)
+  const log = plainLog(() => {})
   const core = isOfRunning
     ? undefined
-    : new GatewayCore({ connectors, log: plainLog(() => {}), stateDirectory, startTimeoutMs })
+    : new GatewayCore({ connectors, log, stateDirectory, startTimeoutMs, pin, ...(pins && { pins }) })
   const directory = core?.directoryFor(null)
   if (core !== undefined && directory !== undefined) {
     const session = (unsolicited: (text: string) => boolean) => core.newSession(owner, directory, unsolicited)
@@ -92,6 +101,7 @@ export async function openOwnClient(options: OwnClientOptions): Promise<OwnClien
     close: async () => {
       input.end()
       await core?.close(0)
+      pins?.flush()
     },
   }
 }

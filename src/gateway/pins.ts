@@ -50,13 +50,16 @@ const mostForms = 16
  */
 export class Pins {
   readonly #file: string
+  readonly #isWritten: boolean
   readonly #kept: Map<string, Kept>
   #writing: NodeJS.Timeout | undefined
   /** Why what was kept could not be read, so that all is seen for the first time; undefined = it could. */
   readonly problem: string | undefined
 
-  constructor(file: string) {
+  /** @param isWritten false = another process keeps the file, and what is seen here is not written. */
+  constructor(file: string, isWritten = true) {
     this.#file = file
+    this.#isWritten = isWritten
     const { kept, problem } = read(file)
     this.#kept = kept
     this.problem = problem
@@ -89,7 +92,7 @@ export class Pins {
     this.#kept.delete(id)
     this.#kept.set(id, next)
     for (const oldest of [...this.#kept.keys()].slice(0, -mostConnectors)) this.#kept.delete(oldest)
-    this.#writing ??= setTimeout(() => this.flush(), writeAfterMs)
+    if (this.#isWritten) this.#writing ??= setTimeout(() => this.flush(), writeAfterMs)
     return news
   }
 

@@ -91,6 +91,22 @@ describe('pinned tools', { timeout: 60_000 }, () => {
     await next.end()
   })
 
+  it('are pinned for `mcp-proxy call` without a gateway, too', async ({ watched }) => {
+    const pulled = watched.file('pulled')
+    const one = { ...child(), env: { RUG_PULL: pulled }, pin: 'strict' }
+    const words = ['--config', configured(watched, { one })]
+    const call = (tool: string) => watched.run('mcp-proxy', 'call', 'one', tool, ...words)
+    expect((await call('echo')).code).toBe(0)
+    writeFileSync(pulled, '')
+    const refused = await call('echo')
+    expect([refused.code, refused.stdout]).toEqual([1, ''])
+    expect(refused.stderr).toContain('mcp-proxy pin list')
+    expect((await watched.run('mcp-proxy', 'tools', ...words)).stdout).not.toContain('one__echo')
+    expect((await call('pid')).code).toBe(0)
+    expect((await watched.run('mcp-proxy', 'pin', 'accept', 'one')).stdout).toBe('accepted echo of one\n')
+    expect((await call('echo')).code).toBe(0)
+  })
+
   it('keeps no more than it may, and tells what of a tool has changed', ({ watched }) => {
     const pins = new Pins(watched.file('pins.json'))
     const connector = { id: 'a', transport: { kind: 'http', url: 'http://a', headers: {} } } as never
