@@ -100,6 +100,7 @@ export class Session {
   readonly #toTasks: TaskRequests
   /** Calls of this client under way, by its own ids as JSON text. */
   readonly #calls = new Map<string, Waiting>()
+  #inFlight = 0
   readonly #subscriptions: Subscriptions
   #isOver = false
 
@@ -158,9 +159,9 @@ export class Session {
     return this.#name
   }
 
-  /** Requests under way. */
+  /** Requests under way, but for streams of changes, which have no end of their own. */
   get inFlight(): number {
-    return this.#calls.size
+    return this.#inFlight
   }
 
   /**
@@ -191,7 +192,10 @@ export class Session {
     this.#calls.set(id, own)
     // A stream of changes is nothing that could be finished.
     const isCall = message.method !== 'subscriptions/listen'
-    if (isCall) this.#core.begun()
+    if (isCall) {
+      this.#inFlight++
+      this.#core.begun()
+    }
     try {
       const client = this.#callerOf(message)
       return await this.#answer({ message, method: message.method, client, outlet, own, headers })
@@ -200,7 +204,10 @@ export class Session {
       return reason instanceof NobodyWaits ? undefined : errorText(id, this.#refusalOf(error))
     } finally {
       this.#calls.delete(id)
-      if (isCall) this.#core.ended()
+      if (isCall) {
+        this.#inFlight--
+        this.#core.ended()
+      }
     }
   }
 

@@ -1,6 +1,6 @@
 // Processes of servers, and clients that go without a word: nothing stays that nobody needs.
 import { once } from 'node:events'
-import { readFileSync, renameSync } from 'node:fs'
+import { readdirSync, readFileSync, renameSync } from 'node:fs'
 import { type IncomingMessage, request } from 'node:http'
 import { connect } from 'node:net'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -114,6 +114,25 @@ describe('clients over HTTP that vanish', () => {
     await backTo(before)
   })
 
+  it('hold nothing by a stream of changes that was asked for in a session', async () => {
+    const before = childrenNow()
+    const session = await begun('/mcp/own')
+    await called('/mcp/own', session)
+    const listen = { jsonrpc: '2.0', id: 9, method: 'subscriptions/listen', params: { notifications: {} } }
+    const headers = { ...both, 'mcp-session-id': session }
+    const over = new AbortController()
+    const answer = await fetch(`${gateway.url}/mcp/own`, {
+      method: 'POST',
+      headers: { ...keyed(), ...headers },
+      body: JSON.stringify(listen),
+      signal: over.signal,
+    })
+    expect(answer.headers.get('content-type')).toContain('text/event-stream')
+    over.abort()
+    await backTo(before)
+    expect((await post('/mcp/own', call('run'), headers)).status).toBe(404)
+  })
+
   it('end nothing but their own request, wherever it is cut', async () => {
     const before = childrenNow()
     const body = call('slow__slow', { ms: 50 })
@@ -164,6 +183,50 @@ describe('processes of one connector', () => {
     expect(answer.result).toBeDefined()
     expect(childrenNow()).toBeGreaterThanOrEqual(before + 2)
     await backTo(before)
+  })
+})
+
+/** Processes that have this among their variables. */
+function processesWith(mark: string): number[] {
+  return readdirSync('/proc')
+    .map(Number)
+    .filter((pid) => {
+      try {
+        return pid !== process.pid && readFileSync(`/proc/${pid}/environ`, 'latin1').includes(mark)
+      } catch {
+        return false
+      }
+    })
+}
+
+describe('calls, the wire tap and commands', () => {
+  it('leave no process behind: the gateway and its servers are all that runs', async () => {
+    const own = new Watched()
+    process.env.PROCESSES_OF_THIS_TEST = own.directory
+    const mark = `PROCESSES_OF_THIS_TEST=${own.directory}`
+    const client = await onLines(own, { one: child(), two: child() })
+    const config = ['--config', own.file('connectors.json')]
+    const watching = own.start('mcp-proxy', 'tap', '--follow')
+    for (let count = 0; count < 50; count++)
+      await client.ask(count, 'tools/call', { name: `${count % 2 === 0 ? 'one' : 'two'}__pid` })
+    const ran = await Promise.all([
+      own.run('mcp-proxy', 'call', 'one', 'pid', ...config),
+      own.run('mcp-proxy', 'test', 'two', ...config),
+      own.run('mcp-proxy', 'login', 'one', ...config),
+    ])
+    expect(ran.map(({ code }) => code === 0)).toEqual([true, true, false])
+    await watching.stop()
+    const servers = childrenOf(client.pid)
+    expect(servers).toHaveLength(2)
+    const all = () => processesWith(mark).filter((pid) => !servers.includes(pid))
+    await until(`nothing else runs, of ${all()}`, async () =>
+      all().every((pid) => pid === client.pid) ? true : undefined,
+    )
+    expect(all()).toEqual([client.pid])
+    await client.end()
+    expect([all(), childrenOf(client.pid)]).toEqual([[], []])
+    delete process.env.PROCESSES_OF_THIS_TEST
+    await own.remove()
   })
 })
 
