@@ -64,6 +64,7 @@ export class GatewayProcess {
   #issuer: AuthorizationServer | undefined
   #reception: Reception | undefined
   #beating: NodeJS.Timeout | undefined
+  #looked: Promise<void> = Promise.resolve()
   #isEnding = false
   #isForMonitor = false
   #ended: Promise<void> | undefined
@@ -298,7 +299,14 @@ export class GatewayProcess {
     // What is known of servers and tools is read from there.
     this.#remembered.flush()
     this.#pins.flush()
-    const identity = await this.#succession.replace(order, this.#face?.sockets ?? [])
+    let identity: ProcessIdentity
+    try {
+      identity = await this.#succession.replace(order, this.#face?.sockets ?? [])
+    } catch (refusal) {
+      // It may have taken the names of this one before it failed.
+      await this.#lookAfter()
+      throw refusal
+    }
     clearInterval(this.#beating)
     // After the answer to whoever ordered it.
     setImmediate(() => void this.#goAfter(identity))
@@ -370,19 +378,26 @@ export class GatewayProcess {
     this.orders.retry(undefined)
   }
 
-  /** Writes that it lives, and makes again what somebody has removed. */
-  async #lookAfter(): Promise<void> {
+  /** Writes that it lives, and makes again what somebody has removed: one look after another. Never rejects. */
+  #lookAfter(): Promise<void> {
+    this.#looked = this.#looked.then(() => this.#look())
+    return this.#looked
+  }
+
+  async #look(): Promise<void> {
     const { stateDirectory } = this.#options
     try {
       keepStateDirectory(stateDirectory)
       if (this.#succession.hasSuccessor || this.#control === undefined) return
       if (!this.#control.isHeld()) {
+        // The replacement has taken its names, and is about to say that it is ready.
+        if (this.#succession.isUnderWay) return
         await this.#control.holdAgain()
         writePidFile(this.#file(fileNames.gatewayPidFile))
         await this.#reception?.openAgain()
       }
     } catch (error) {
-      if (!(error instanceof ControlSocketHeld)) return
+      if (!(error instanceof ControlSocketHeld) || this.#succession.isUnderWay) return
       this.#log.error('Another gateway has taken the state directory: this one ends')
       return void process.kill(process.pid, 'SIGTERM')
     }

@@ -51,6 +51,11 @@ export class Succession {
     return this.#successor !== undefined
   }
 
+  /** A replacement has been started, and has yet to say whether it could take over. */
+  get isUnderWay(): boolean {
+    return this.#replacement !== undefined
+  }
+
   /**
    * The order `hand-over`; `environment` is that of the replacement, which may have other variables for its servers.
    * @returns who took over. @throws ControlRefusal: then nothing has changed.

@@ -1,9 +1,18 @@
 // The gateway is replaced while it serves: the next process takes its port over, and no client loses a call.
-import { readFileSync } from 'node:fs'
+import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import { mkdirSync, readdirSync, readFileSync, rmSync, unlinkSync } from 'node:fs'
+import type { IncomingMessage } from 'node:http'
+import { request } from 'node:https'
+import path from 'node:path'
+import { text as textIn } from 'node:stream/consumers'
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client'
 import { describe, expect } from 'vitest'
+import { inheritanceVariable } from '../../src/process/inheritance.ts'
+import { fileNames } from '../../src/record/state-directory.ts'
+import { Authority } from '../support/certificates.ts'
 import { it } from '../support/fixtures.ts'
-import { child, childrenOf, LineClient } from '../support/gateway.ts'
+import { child, childrenOf, LineClient, type RpcAnswer } from '../support/gateway.ts'
 import { first, order } from '../support/ordered.ts'
 import { runningAs, writePrograms } from '../support/programs.ts'
 import { freePort, until } from '../support/tools.ts'
@@ -15,9 +24,13 @@ interface Kept {
   readonly file: string
 }
 
-async function kept(watched: Watched, connectors: Readonly<Record<string, object>>): Promise<Kept> {
+async function kept(
+  watched: Watched,
+  connectors: Readonly<Record<string, object>>,
+  http: object = {},
+): Promise<Kept> {
   const listen = `127.0.0.1:${await freePort()}`
-  const file = writePrograms(watched, [], { connectors, gateway: { http: { listen } } })
+  const file = writePrograms(watched, [], { connectors, gateway: { http: { listen, ...http } } })
   const monitor = watched.start('proxy-monitor', '--config', file)
   await monitor.line(/Monitor started/)
   await runningAs(watched, 'gateway')
@@ -78,7 +91,171 @@ describe('a gateway that is handed over', { timeout: 60_000 }, () => {
     await client.close()
     await attached.end()
   })
+
+  it('goes on when its replacement is killed half-way: no call is lost, and the status stays true', async ({
+    watched,
+  }) => {
+    const gateway = await kept(watched, { one: child() })
+    const pid = await runningAs(watched, 'gateway')
+    const client = await sdkClient(gateway)
+    const session = (client.transport as StreamableHTTPClientTransport).sessionId
+    const server = await textOf(client, 'one__pid')
+    const running = textOf(client, 'one__slow', { ms: 3000 })
+    const ordered = order(watched, 'hand-over', 'gateway')
+    const replacement = await replacementOf(pid)
+    process.kill(replacement, 'SIGSTOP')
+    expect(await textOf(client, 'one__pid')).toBe(server)
+    expect(readFileSync(watched.file('mcp_proxy.pid'), 'utf8').split('\n')[0]).toBe(String(pid))
+    const status = await watched.run('mcp-proxy', 'status', '--json')
+    expect(JSON.parse(status.stdout)).toMatchObject({ proxy: { state: 'RUNNING', pid } })
+    process.kill(replacement, 'SIGKILL')
+    expect(first(await ordered)).toMatchObject({ outcome: 'failed' })
+    expect(await running).toBe('slept')
+    expect(await textOf(client, 'one__pid')).toBe(server)
+    expect((client.transport as StreamableHTTPClientTransport).sessionId).toBe(session)
+    expect((await watched.status()).programs).toMatchObject([
+      { name: 'gateway', state: 'healthy', pid, restarts: 0 },
+    ])
+    expect((await watched.run('mcp-proxy', 'log')).stdout).toMatch(/could not take over.*SIGKILL/)
+    // Nothing is in the way of the next one.
+    const after = await handOver(watched, pid)
+    await until('the next one answers', async () =>
+      childrenOf(after).includes(Number(await textOf(client, 'one__pid'))) ? true : undefined,
+    )
+    await client.close()
+  })
+
+  it('looks after its names at any time of a handover, and still leaves them to the next one', async ({
+    watched,
+  }) => {
+    const gateway = await kept(watched, { one: child() })
+    const before = await runningAs(watched, 'gateway')
+    const client = await sdkClient(gateway)
+    const running = textOf(client, 'one__slow', { ms: 2000 })
+    const looking = setInterval(() => isAlive(before) && process.kill(before, 'SIGHUP'), 10)
+    const after = await handOver(watched, before)
+    clearInterval(looking)
+    await until('the next one answers', async () =>
+      childrenOf(after).includes(Number(await textOf(client, 'one__pid'))) ? true : undefined,
+    )
+    expect(await running).toBe('slept')
+    expect(readFileSync(watched.file('mcp_proxy.log'), 'utf8')).not.toContain('this one ends')
+    await client.close()
+  })
+
+  it('has its names again when its replacement fails after it has taken them', async ({ watched }) => {
+    const gateway = await kept(watched, { one: child() })
+    const pid = await runningAs(watched, 'gateway')
+    const client = await sdkClient(gateway)
+    const server = await textOf(client, 'one__pid')
+    const clients = watched.file(fileNames.gatewayClients)
+    unlinkSync(clients)
+    mkdirSync(path.join(clients, 'in the way'), { recursive: true })
+    expect(first(await order(watched, 'hand-over', 'gateway'))).toMatchObject({ outcome: 'failed' })
+    expect(readFileSync(watched.file('mcp_proxy.pid'), 'utf8').split('\n')[0]).toBe(String(pid))
+    expect(await textOf(client, 'one__pid')).toBe(server)
+    const { stdout } = await watched.run('mcp-proxy', 'status', '--json')
+    expect(JSON.parse(stdout)).toMatchObject({ proxy: { state: 'RUNNING', pid } })
+    rmSync(clients, { recursive: true })
+    const after = await handOver(watched, pid)
+    await until('the next one answers', async () =>
+      childrenOf(after).includes(Number(await textOf(client, 'one__pid'))) ? true : undefined,
+    )
+    await client.close()
+  })
+
+  it('hands over with TLS: the next one shows the certificate, and a session goes on', async ({
+    watched,
+  }) => {
+    const authority = await Authority.create()
+    try {
+      const { cert, key } = await authority.issueLocal()
+      const gateway = await kept(watched, { one: child() }, { tlsCert: cert, tlsKey: key })
+      const before = await runningAs(watched, 'gateway')
+      const client = new TlsClient(gateway, readFileSync(authority.ca.cert, 'utf8'))
+      await client.begin()
+      const server = await client.call('one__pid')
+      const running = client.call('one__slow', { ms: 2000 })
+      const after = await handOver(watched, before)
+      const other = await client.call('one__pid')
+      expect(other).not.toBe(server)
+      expect(childrenOf(after)).toContain(Number(other))
+      expect(await running).toBe('slept')
+    } finally {
+      authority.remove()
+    }
+  })
 })
+
+/** A client of the older generation over TLS, with a connection for each request. */
+class TlsClient {
+  readonly #url: URL
+  readonly #key: string
+  readonly #ca: string
+  #session: string | undefined
+
+  constructor({ url, key }: Kept, ca: string) {
+    this.#url = new URL(url.replace('http:', 'https:'))
+    this.#key = key
+    this.#ca = ca
+  }
+
+  async begin(): Promise<void> {
+    const params = {
+      protocolVersion: '2025-06-18',
+      capabilities: {},
+      clientInfo: { name: 'tls', version: '1' },
+    }
+    await this.#ask('initialize', params)
+  }
+
+  async call(name: string, args: object = {}): Promise<string | undefined> {
+    const text = await this.#ask('tools/call', { name, arguments: args })
+    const json = /^data: (\{.*"result".*)$/m.exec(text)?.[1] ?? text
+    return (JSON.parse(json) as RpcAnswer).result?.content?.[0]?.text ?? text
+  }
+
+  async #ask(method: string, params: object): Promise<string> {
+    const headers = {
+      'content-type': 'application/json',
+      accept: 'application/json, text/event-stream',
+      'x-api-key': this.#key,
+      ...(this.#session === undefined ? {} : { 'mcp-session-id': this.#session }),
+    }
+    const asked = request(this.#url, { method: 'POST', headers, ca: this.#ca, agent: false })
+    asked.end(
+      JSON.stringify({ jsonrpc: '2.0', id: method === 'initialize' ? 0 : randomUUID(), method, params }),
+    )
+    const [response] = (await once(asked, 'response')) as [IncomingMessage]
+    const session = response.headers['mcp-session-id']
+    if (typeof session === 'string') this.#session = session
+    return textIn(response)
+  }
+}
+
+/** The process that a gateway has started to take its place. */
+function replacementOf(gateway: number): Promise<number> {
+  return until(
+    'a replacement has been started',
+    async () =>
+      readdirSync('/proc')
+        .map(Number)
+        .find((pid) => pid > 0 && isReplacement(pid, gateway)),
+    20_000,
+    2,
+  )
+}
+
+function isReplacement(pid: number, gateway: number): boolean {
+  try {
+    const [, parent] = / \(.*\) \S (\d+)/.exec(readFileSync(`/proc/${pid}/stat`, 'latin1')) ?? []
+    // The one that it is forked from has no such variable: its program runs.
+    const variables = readFileSync(`/proc/${pid}/environ`, 'latin1')
+    return Number(parent) === gateway && variables.includes(`${inheritanceVariable}={"kind":"handover"`)
+  } catch {
+    return false
+  }
+}
 
 function isAlive(pid: number): boolean {
   try {
