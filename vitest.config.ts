@@ -31,7 +31,7 @@ const pure = [
   'test/program/input-policy.test.ts',
   'test/web/*.test.ts',
   'test/forward/unit/*.test.ts',
-  'test/gateway/{access-properties,alert-rules,connectors,handshake,json-text,known-keys,names,parameter-headers}.test.ts',
+  'test/gateway/{access-properties,alert-rules,connectors,handshake,json-text,known-keys,names,parameter-headers,task-shapes}.test.ts',
   'test/watch/{decide,decide-properties,decide-stray,limits,narrate,supervised-properties,transitions}.test.ts',
 ]
 const root = [

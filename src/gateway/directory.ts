@@ -2,6 +2,8 @@ import type { ToolRules } from '../config/connector-configuration.ts'
 import { lazyTools } from './lazy.ts'
 import { hashedName, isAllowed, longName, matches, nameSeparator, ownName } from './names.ts'
 import type { MirroredParameter } from './protocol/parameter-headers.ts'
+import type { Era } from './protocol/revisions.ts'
+import { type TaskSupport, taskSupportOf, toolFor } from './task-shapes.ts'
 import type { Upstream } from './upstream/index.ts'
 import { type Item, type ListKind, offeredAs } from './upstream/offering.ts'
 
@@ -13,12 +15,14 @@ export interface Route {
   readonly isHeld?: boolean
   /** Of a tool: the arguments that a call repeats in headers; undefined = none. */
   readonly mirrored?: readonly MirroredParameter[] | undefined
+  /** Of a tool: whether its server has it that calls are tasks, in the older generation. */
+  readonly taskSupport?: TaskSupport | undefined
 }
 
 /** One list as clients get it. */
 interface Table {
-  /** The elements as JSON text, joined by commas. */
-  readonly text: string
+  /** The elements as JSON text, joined by commas, as each generation has them. */
+  readonly texts: Readonly<Record<Era, string>>
   /** The same, by name. */
   readonly items: ReadonlyMap<string, string>
   readonly count: number
@@ -113,6 +117,8 @@ export class Directory {
 
   #build(kind: ListKind): Table {
     const items = new Map<string, string>()
+    const older: string[] = []
+    const newer: string[] = []
     const routes = new Map<string, Route>()
     const connectors = new Set<Upstream>()
     const isNamed = namedKinds.includes(kind)
@@ -124,17 +130,28 @@ export class Directory {
         // It keeps its name: no other tool comes to stand under it meanwhile.
         const isHeld = kind === 'tools' && this.#isHeld(upstream.id, item.key)
         const mirrored = item.mirroring?.ok === true ? item.mirroring.parameters : undefined
-        routes.set(name, { upstream, name: item.key, isHeld, mirrored })
+        const taskSupport = kind === 'tools' ? taskSupportOf(item.text) : undefined
+        routes.set(name, { upstream, name: item.key, isHeld, mirrored, taskSupport })
         if (isHeld) continue
         const { describe, hide } = upstream.connector.tools
         if (isNamed && hide.some((glob) => matches(glob, item.key))) continue
         const description = isNamed && Object.hasOwn(describe, item.key) ? describe[item.key] : undefined
-        items.set(name, offeredAs(item, name, description))
+        const text = offeredAs(item, name, description)
+        const { facts } = upstream
+        const forEra = (era: Era) => (kind === 'tools' && facts ? toolFor(era, text, facts) : text)
+        older.push(forEra('legacy'))
+        newer.push(forEra('modern'))
+        items.set(name, text)
         connectors.add(upstream)
       }
     }
-    const texts = kind === 'tools' && this.isLazy ? lazyTools : [...items.values()]
-    return { text: texts.join(','), items, count: texts.length, connectors: connectors.size, routes }
+    const isLazy = kind === 'tools' && this.isLazy
+    const legacy = (isLazy ? lazyTools : older).join(',')
+    const modern = (isLazy ? lazyTools : newer).join(',')
+    // Most lists are the same for both: one text is kept.
+    const texts = { legacy, modern: modern === legacy ? legacy : modern }
+    const count = isLazy ? lazyTools.length : items.size
+    return { texts, items, count, connectors: connectors.size, routes }
   }
 
   #isOffered({ id, connector }: Upstream, name: string): boolean {

@@ -6,7 +6,7 @@
  *          -> access.ts: who is it (Principal; oauth/ for tokens); views.ts: what he may see (Directory)
  *          -> Session (session.ts): answered from the gateway's own state (introduction.ts: initialize, discover), or
  *          -> ServerRequests (server-requests.ts): lists from what is known, calls to where Directory (directory.ts) says that a name leads,
- *             or TaskRequests (task-requests.ts): to the server that has a task (tasks.ts)
+ *             or TaskRequests (task-requests.ts): to the server that has a task (tasks.ts), by task-bridge.ts where that is of the other generation
  *          -> Relay (relay.ts): one call between two generations, and again where that is safe
  *          -> Upstream (upstream/index.ts): started when it is needed, once
  *          -> Connection (upstream/connection.ts): numbers of requests, and what a server asks meanwhile

@@ -3,6 +3,7 @@ import type { Directory } from './directory.ts'
 import { isObjectAt, type Member, textOf } from './protocol/json-text.ts'
 import { type Message, paramsOf } from './protocol/message.ts'
 import { type Era, metaKey, supportedRevisions, tasksExtension } from './protocol/revisions.ts'
+import { makesTasks } from './task-shapes.ts'
 
 // What the gateway and a client tell each other of themselves, before the first call. Nothing here waits for a server.
 
@@ -52,22 +53,13 @@ function capabilitiesOf({ upstreams }: Directory, era: Era) {
   }
 }
 
-/** Each generation has tasks of its own; they are not made for a client of the other one. */
+/** Each generation has tasks of its own; those of the other one are translated. */
 function taskCapabilities(upstreams: Directory['upstreams'], era: Era) {
-  const has = upstreams.some(({ facts, isKnown }) => {
-    if (!isKnown) return true
-    if (facts?.era !== era) return false
-    const { tasks, extensions } = facts.capabilities
-    return era === 'legacy' ? tasks !== undefined : hasTasks(extensions)
-  })
+  const has = upstreams.some(({ facts, isKnown }) => !isKnown || (facts !== undefined && makesTasks(facts)))
   if (!has) return {}
   return era === 'legacy'
     ? { tasks: { list: {}, cancel: {}, requests: { tools: { call: {} } } } }
     : { extensions: { [tasksExtension]: {} } }
-}
-
-function hasTasks(extensions: unknown): boolean {
-  return typeof extensions === 'object' && extensions !== null && tasksExtension in extensions
 }
 
 function instructionsOf(directory: Directory): { readonly instructions?: string } {

@@ -4,7 +4,7 @@ import type { ClientAnswer, Question } from './upstream/call.ts'
 import { Waiting, type WaitSignal } from './waiting.ts'
 
 /** A question that waits for a client of the newer generation, which answers when it sends its call again. */
-interface Asked {
+export interface Asked {
   readonly method: string
   /** JSON text. */
   readonly params: string | undefined
@@ -109,6 +109,15 @@ export class HeldCall {
     this.#failure(problem)
     this.end(problem)
   }
+}
+
+/** Questions as the newer generation has them, by their keys, as JSON text. */
+export function inputRequestsText(questions: ReadonlyMap<string, Asked>): string {
+  const requests = [...questions].map(([key, { method, params }]) => {
+    const given = params === undefined ? '' : `,"params":${params}`
+    return `${JSON.stringify(key)}:{"method":${JSON.stringify(method)}${given}}`
+  })
+  return `{${requests.join(',')}}`
 }
 
 /** ms that a client has to come back with its answers: a person may have to read and type. */

@@ -2,7 +2,7 @@ import { hash } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
 import { finished, inputIn, responsesIn, withParam } from './answers.ts'
 import { type ClientAsks, missingCapability, unableTo } from './client-asks.ts'
-import { HeldCall, type ParkedCalls } from './parked-calls.ts'
+import { HeldCall, inputRequestsText, type ParkedCalls } from './parked-calls.ts'
 import { RpcError, rpcCode } from './protocol/errors.ts'
 import { stringIn, textOf } from './protocol/json-text.ts'
 import {
@@ -63,6 +63,8 @@ export interface Relayed extends Arrived {
   readonly hasNoLimit?: boolean
   /** Told of the answer of the server. */
   readonly answered?: (answer: Message) => void
+  /** Makes of the answer of the server what the generation of the client has for it; missing = it stays. */
+  readonly translated?: ((answer: Message) => Message) | undefined
 }
 
 /** Whose requests a relay takes. */
@@ -169,7 +171,7 @@ export class Relay {
     const answer =
       client.era === 'legacy' && era === 'modern' ? await this.#withInput(connection, call, first) : first
     relayed.answered?.(answer)
-    return finished(answer, idOf(message), client.era, era, method)
+    return finished(relayed.translated?.(answer) ?? answer, idOf(message), client.era, era, method)
   }
 
   /**
@@ -276,7 +278,10 @@ export class Relay {
   }
 
   /** Waits for the answer to a held call, or for the next questions. */
-  async #goOn(held: HeldCall, { message, method, outlet, own, answered }: Relayed): Promise<string> {
+  async #goOn(
+    held: HeldCall,
+    { message, method, outlet, own, answered, translated }: Relayed,
+  ): Promise<string> {
     const { signal } = own
     held.notify = outlet.send
     // A client that goes away before it was asked anything takes its call with it.
@@ -286,15 +291,12 @@ export class Relay {
       const next = await held.next()
       if (next.kind === 'answered') {
         answered?.(next.message)
-        return finished(next.message, idOf(message), 'modern', 'legacy', method)
+        const answer = translated?.(next.message) ?? next.message
+        return finished(answer, idOf(message), 'modern', 'legacy', method)
       }
       held.parked()
-      const requests = [...next.questions].map(([key, { method: asked, params }]) => {
-        const given = params === undefined ? '' : `,"params":${params}`
-        return `${JSON.stringify(key)}:{"method":${JSON.stringify(asked)}${given}}`
-      })
       const state = this.#owner.parked.park(held, this.#fingerprint(message, method))
-      const result = `{"resultType":"input_required","inputRequests":{${requests.join(',')}},"requestState":${JSON.stringify(state)}}`
+      const result = `{"resultType":"input_required","inputRequests":${inputRequestsText(next.questions)},"requestState":${JSON.stringify(state)}}`
       return resultText(idOf(message), result)
     } finally {
       held.notify = undefined
@@ -329,7 +331,7 @@ async function connected({ upstream, client, own }: Relayed, withinMs: number): 
   }
 }
 
-class TooLate extends RpcError {
+export class TooLate extends RpcError {
   constructor(connector: string, ms: number) {
     super(rpcCode.connectorTimeout, `connector '${connector}' did not answer within ${ms / 1000} s`)
   }

@@ -13,7 +13,8 @@ import { headerMismatch, type MirroredParameter } from './protocol/parameter-hea
 import { metaKey, tasksExtension } from './protocol/revisions.ts'
 import { type Arrived, digest, type Relay } from './relay.ts'
 import type { RequestLog } from './request-log.ts'
-import type { Tasks } from './tasks.ts'
+import { bridgedCall, holdResult } from './task-bridge.ts'
+import type { KnownTask, Tasks } from './tasks.ts'
 import type { CallingClient } from './upstream/call.ts'
 import { ConnectionLost } from './upstream/connection.ts'
 import type { Upstream } from './upstream/index.ts'
@@ -34,6 +35,8 @@ export interface ServerRequestsOptions {
   /** As it is now. */
   readonly principal: () => Principal
   readonly clientName: () => string
+  /** A client of the older generation has begun a task on a server of the newer one, and is told how it stands. */
+  readonly taskBegun: (task: KnownTask) => void
 }
 
 /** How long a list waits for servers that start, in ms: a client that does not hear of changes would never see their tools. */
@@ -65,7 +68,7 @@ export class ServerRequests {
     const meta = missing.length === 0 ? '' : `,"_meta":${JSON.stringify({ [metaKey.unavailable]: missing })}`
     const modern =
       client.era === 'modern' ? `,"resultType":"complete","ttlMs":${listTtlMs},"cacheScope":"private"` : ''
-    return resultText(idOf(message), `{"${kind}":[${table.text}]${modern}${meta}}`)
+    return resultText(idOf(message), `{"${kind}":[${table.texts[client.era]}]${modern}${meta}}`)
   }
 
   /** Waits for servers that are starting, for a while. */
@@ -110,7 +113,8 @@ export class ServerRequests {
     if (name === undefined) throw new RpcError(rpcCode.invalidParams, `${method} needs a name`)
     const { requests, roster, figures, relay, tasks, principal, clientName, sessionId } = this.#options
     requests.say(() => `${method} name=${name}`)
-    const { upstream, name: known, isHeld, mirrored } = await this.#route(kind, name, own.signal)
+    const route = await this.#route(kind, name, own.signal)
+    const { upstream, name: known, isHeld, mirrored } = route
     if (isHeld) throw held(upstream.id, known)
     if (mirrored !== undefined) demandHeaders(arrived, mirrored)
     requests.say(() => `Routing → connector=${upstream.id} ${kind === 'tools' ? 'tool' : 'prompt'}=${known}`)
@@ -121,12 +125,29 @@ export class ServerRequests {
     try {
       const about = { parameter: 'name', value: known } as const
       const mayBeTask = kind === 'tools' && asksForTask(arrived)
+      const making = { upstream, principal: principal(), session: sessionId }
+      const keep = (result: string) => tasks.keep(result, making)
+      const bridged = kind === 'tools' ? bridgedCall(arrived, route, keep) : undefined
       const answered = (answer: Message) => {
         failure = answer.error === undefined ? undefined : 'server'
-        if (mayBeTask) tasks.note(answer, { upstream, principal: principal(), session: sessionId })
+        const task = mayBeTask ? tasks.note(answer, making) : undefined
+        if (task === undefined || bridged === undefined) return
+        if (client.era === 'modern') holdResult(task, client)
+        else this.#options.taskBegun(task)
       }
       // Written out: to spread it takes a twentieth of the time of a call.
-      return await relay.take({ message, method, client, outlet, own, upstream, about, mirrored, answered })
+      return await relay.take({
+        message: bridged?.message ?? message,
+        method,
+        client: bridged?.client ?? client,
+        outlet,
+        own,
+        upstream,
+        about,
+        mirrored,
+        answered,
+        translated: bridged?.translated,
+      })
     } catch (error) {
       failure = failureOf(error)
       throw error

@@ -127,17 +127,20 @@ export class Session {
       sessionId: id,
       principal: () => this.#principal,
       clientName: () => this.#name,
+      taskBegun: (task) => this.#subscriptions.followTask(task),
     })
     this.#toTasks = new TaskRequests({
       directory,
       relay,
       tasks: core.tasks,
+      asks: this.#asks,
       principal: () => this.#principal,
     })
     this.#subscriptions = new Subscriptions(
       directory,
       () => this.#toServers.known(directory.upstreams),
       (task) => this.#toTasks.serverOf(task),
+      (task, signal) => this.#toTasks.stateOf(task, signal),
     )
     core.sessions.add(this)
   }
@@ -394,7 +397,8 @@ export class Session {
       this.#subscriptions.updated(message, (update) => void this.#unsolicited(update))
       return
     }
-    if (method === 'notifications/tasks') return this.#subscriptions.taskChanged(message)
+    if (method?.startsWith('notifications/tasks') === true)
+      return this.#subscriptions.taskChanged(message, this.isOpen ? this.#unsolicited : undefined)
     if (this.#client.era !== 'legacy' || this.#leave === undefined) return
     if (method === 'notifications/message') {
       // Whose call it came of is not known: it goes to those who have asked for such lines.

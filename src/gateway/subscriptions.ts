@@ -1,11 +1,21 @@
 import { demandTasks } from './client-asks.ts'
 import type { Directory } from './directory.ts'
 import { rebuilt, textOf, withMembers } from './protocol/json-text.ts'
-import { idOf, type Message, messageText, paramsOf, resultText, stringParam } from './protocol/message.ts'
+import {
+  idOf,
+  type Message,
+  messageText,
+  paramsOf,
+  readMessage,
+  resultText,
+  stringParam,
+} from './protocol/message.ts'
 import { metaKey } from './protocol/revisions.ts'
+import { isTerminal, olderTask, statusIn } from './task-shapes.ts'
+import type { KnownTask } from './tasks.ts'
 import type { CallingClient } from './upstream/call.ts'
 import type { Upstream } from './upstream/index.ts'
-import type { WaitSignal } from './waiting.ts'
+import { Waiting, type WaitSignal } from './waiting.ts'
 
 interface ListenFilter {
   readonly toolsListChanged?: boolean
@@ -30,22 +40,34 @@ const listFlag: Readonly<Record<string, keyof ListenFilter>> = {
   'notifications/resources/list_changed': 'resourcesListChanged',
 }
 
+/** By which a server tells how a task stands, in either generation. */
+const olderStatusMethod = 'notifications/tasks/status'
+const newerStatusMethod = 'notifications/tasks'
+
 /** The server that has a task of this client; undefined = there is no such task. */
 type FindTask = (id: string) => Upstream | undefined
+
+/** How a task on a server of the older generation stands, as JSON text of the newer one; undefined = nobody can tell. */
+type StateOf = (id: string, signal: WaitSignal) => Promise<string | undefined>
 
 /** What one client wants to hear of: single resources in the older generation, streams of changes in the newer one. */
 export class Subscriptions {
   readonly #directory: Directory
   readonly #known: () => Promise<void>
   readonly #taskAt: FindTask
+  readonly #taskState: StateOf
   readonly #followed = new Map<string, () => void>()
+  /** Tasks on servers of the newer generation of which a client of the older one is told. */
+  readonly #tasks = new Map<string, () => void>()
+  readonly #over = new Waiting()
   readonly #listeners = new Set<Listener>()
 
   /** @param known waits for servers that are starting: whose a resource is, their lists tell. */
-  constructor(directory: Directory, known: () => Promise<void>, taskAt: FindTask) {
+  constructor(directory: Directory, known: () => Promise<void>, taskAt: FindTask, taskState: StateOf) {
     this.#directory = directory
     this.#known = known
     this.#taskAt = taskAt
+    this.#taskState = taskState
   }
 
   /** `resources/subscribe`. @returns false when no server has such a resource. */
@@ -154,10 +176,31 @@ export class Subscriptions {
     this.#tell(message, ({ resourceSubscriptions }) => resourceSubscriptions?.includes(uri) === true)
   }
 
-  /** A task stands otherwise. */
-  taskChanged(message: Message): void {
+  /** The client, of the older generation, is told how a task stands on a server of the newer one, until it is over. */
+  followTask({ id, upstream }: KnownTask): void {
+    if (!this.#tasks.has(id)) this.#tasks.set(id, upstream.followTask(id))
+  }
+
+  /** A task stands otherwise. @param unsolicited takes it to a client of the older generation; undefined = it is of the newer one. */
+  taskChanged(message: Message, unsolicited: ((text: string) => unknown) | undefined): void {
+    const { text, method } = message
     const id = stringParam(message, 'taskId') ?? ''
-    this.#tell(message, ({ taskIds }) => taskIds?.includes(id) === true)
+    const isWanted = ({ taskIds }: ListenFilter) => taskIds?.includes(id) === true
+    const isNewer = method === newerStatusMethod
+    if (unsolicited !== undefined) {
+      const task = { text, members: paramsOf(message) }
+      unsolicited(isNewer ? messageText(undefined, olderStatusMethod, olderTask(task)) : text)
+      if (!isNewer || !isTerminal(statusIn(task))) return
+      this.#tasks.get(id)?.()
+      this.#tasks.delete(id)
+      return
+    }
+    if (isNewer) return this.#tell(message, isWanted)
+    if (![...this.#listeners].some(({ agreed }) => isWanted(agreed))) return
+    void this.#taskState(id, this.#over).then((state) => {
+      if (state !== undefined)
+        this.#tell(readMessage(messageText(undefined, newerStatusMethod, state)), isWanted)
+    })
   }
 
   /** Passes a notification on to the streams that want to hear it. */
@@ -178,5 +221,8 @@ export class Subscriptions {
   close(): void {
     for (const end of this.#followed.values()) end()
     this.#followed.clear()
+    for (const end of this.#tasks.values()) end()
+    this.#tasks.clear()
+    this.#over.abort(new Error('the client has gone'))
   }
 }

@@ -1,15 +1,10 @@
+import { randomUUID } from 'node:crypto'
 import { monotonicMs } from '../os/clock.ts'
+import type { HeldResult } from './held-result.ts'
 import type { Principal } from './principal.ts'
-import {
-  elementsOf,
-  isObjectAt,
-  isStringAt,
-  membersOf,
-  stringIn,
-  stringOf,
-  textOf,
-} from './protocol/json-text.ts'
+import { elementsOf, membersOf, stringIn, textOf } from './protocol/json-text.ts'
 import { type Message, relatedTaskOf, resultOf, stringParam } from './protocol/message.ts'
+import { taskIn } from './task-shapes.ts'
 import type { Connection } from './upstream/connection.ts'
 import type { Upstream } from './upstream/index.ts'
 
@@ -25,6 +20,15 @@ const slackMs = 60_000
 /** Pages of one list: a server that always names a next one would never end. */
 const mostPages = 100
 
+/** ms for which the gateway keeps a result that its client wanted as a task, and characters of all such results. */
+const keptMs = 10 * 60_000
+const mostKeptCharacters = 32 * 1024 * 1024
+
+/** Whose a new task is. */
+interface TaskMaking extends Pick<KnownTask, 'upstream' | 'session'> {
+  readonly principal: Principal
+}
+
 /** Who has begun a task, and where it runs. */
 export interface KnownTask {
   readonly id: string
@@ -35,6 +39,10 @@ export interface KnownTask {
   readonly session: string
   /** Monotonic ms. */
   readonly until: number
+  /** Of a task of the older generation that a client of the newer one has begun: the request that waits for its result. */
+  held?: HeldResult | undefined
+  /** Of a call that its server has answered at once, although its client wanted a task: task and result as JSON text of the older generation. */
+  readonly done?: { readonly task: string; readonly result: string }
 }
 
 /**
@@ -44,24 +52,67 @@ export interface KnownTask {
 export class Tasks {
   /** From the oldest to the newest, by server and id. */
   readonly #known = new Map<string, KnownTask>()
+  /** In the results of tasks that are kept here. */
+  #keptCharacters = 0
 
-  /** Notes the task that an answer is the handle of, where it is one. */
-  note(
-    answer: Message,
-    made: Pick<KnownTask, 'upstream' | 'session'> & { readonly principal: Principal },
-  ): void {
+  /** Notes the task that an answer is the handle of. @returns it; undefined = the answer is none. */
+  note(answer: Message, made: TaskMaking): KnownTask | undefined {
     const handle = handleIn(answer)
-    if (handle === undefined) return
-    const { upstream, principal, session } = made
-    const until = monotonicMs() + Math.min(longestMs, handle.lifeMs ?? longestMs) + slackMs
-    if (this.#known.size >= mostTasks) this.#sweep()
-    this.#known.set(keyOf(upstream, handle.id), {
-      id: handle.id,
-      upstream,
-      principal: principal.id,
-      session,
-      until,
+    if (handle === undefined) return undefined
+    return this.#add(handle.id, made, handle.lifeMs ?? longestMs)
+  }
+
+  /**
+   * Makes a task that is over of an answer that its client wanted as a task.
+   * @param result JSON text of an object. @returns the task as JSON text of the older generation.
+   */
+  keep(result: string, made: TaskMaking): string {
+    const taskId = randomUUID()
+    const now = new Date().toISOString()
+    const task = JSON.stringify({
+      taskId,
+      status: 'completed',
+      createdAt: now,
+      lastUpdatedAt: now,
+      ttl: keptMs,
     })
+    this.#add(taskId, made, keptMs, { task, result })
+    this.#keptCharacters += result.length
+    for (const { done, id, upstream } of this.#known.values()) {
+      if (this.#keptCharacters <= mostKeptCharacters || id === taskId) break
+      if (done !== undefined) this.#forget(keyOf(upstream, id))
+    }
+    return task
+  }
+
+  #add(
+    id: string,
+    { upstream, principal, session }: TaskMaking,
+    lifeMs: number,
+    done?: KnownTask['done'],
+  ): KnownTask {
+    if (this.#known.size >= mostTasks) this.#sweep()
+    const until = monotonicMs() + Math.min(longestMs, lifeMs) + slackMs
+    const task = { id, upstream, principal: principal.id, session, until, ...(done && { done }) }
+    this.#forget(keyOf(upstream, id))
+    this.#known.set(keyOf(upstream, id), task)
+    return task
+  }
+
+  #forget(key: string): void {
+    const task = this.#known.get(key)
+    if (task === undefined) return
+    this.#known.delete(key)
+    this.#keptCharacters -= task.done?.result.length ?? 0
+    task.held?.end()
+  }
+
+  /** All that somebody has begun on a server and that may still be there. */
+  on(upstream: Upstream, { id: principal }: Principal): readonly KnownTask[] {
+    const now = monotonicMs()
+    return [...this.#known.values()].filter(
+      (task) => task.upstream === upstream && task.principal === principal && task.until > now,
+    )
   }
 
   /** The tasks of this id that somebody has begun: one, unless two servers have given the same id. */
@@ -79,10 +130,10 @@ export class Tasks {
 
   #sweep(): void {
     const now = monotonicMs()
-    for (const [key, { until }] of this.#known) if (until <= now) this.#known.delete(key)
+    for (const [key, { until }] of this.#known) if (until <= now) this.#forget(key)
     for (const key of this.#known.keys()) {
       if (this.#known.size < mostTasks) return
-      this.#known.delete(key)
+      this.#forget(key)
     }
   }
 
@@ -98,22 +149,16 @@ function keyOf({ id }: Upstream, task: string): string {
   return `${id} ${task}`
 }
 
-/** The task that an answer is the handle of: under `task` in the older generation, the result itself in the newer one. */
-function handleIn({ text, result }: Message): { id: string; lifeMs: number | undefined } | undefined {
-  if (result === undefined || !isObjectAt(text, result)) return undefined
-  const members = membersOf(text, result.start)
-  const older = members.get('task')
-  const isNewer = stringIn(text, members, 'resultType') === 'task'
-  const task = isNewer
-    ? members
-    : older !== undefined && isObjectAt(text, older)
-      ? membersOf(text, older.start)
-      : undefined
-  const id = task?.get('taskId')
-  if (task === undefined || id === undefined || !isStringAt(text, id)) return undefined
-  const life = task.get('ttlMs') ?? task.get('ttl')
+/** The id of a task, and the ms for which its server keeps it; undefined = as long as it likes. */
+function handleIn(answer: Message): { id: string; lifeMs: number | undefined } | undefined {
+  const task = taskIn(answer)
+  if (task === undefined) return undefined
+  const { text, members } = task
+  const id = stringIn(text, members, 'taskId')
+  if (id === undefined) return undefined
+  const life = members.get('ttlMs') ?? members.get('ttl')
   const lifeMs = life === undefined ? undefined : Number(textOf(text, life))
-  return { id: stringOf(text, id), lifeMs: lifeMs !== undefined && lifeMs > 0 ? lifeMs : undefined }
+  return { id, lifeMs: lifeMs !== undefined && lifeMs > 0 ? lifeMs : undefined }
 }
 
 /**

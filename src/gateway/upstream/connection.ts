@@ -122,7 +122,8 @@ export class Connection {
    */
   ask(method: string, params: Readonly<Record<string, unknown>>, signal: WaitSignal): Promise<Message> {
     const own = this.facts.era === 'modern' ? { ...params, _meta: ourEnvelope } : params
-    const about = typeof params.uri === 'string' ? params.uri : undefined
+    const named = params.uri ?? params.taskId
+    const about = typeof named === 'string' ? named : undefined
     return this.#request({ method, params: JSON.stringify(own), signal, about })
   }
 
