@@ -6,6 +6,8 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { createRemoteJWKSet, jwtVerify } from 'jose'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { Login, loginOptions } from '../../src/gateway/login/index.ts'
+import { KeptLogin } from '../../src/gateway/login/kept-login.ts'
 import { configured, type ServedGateway, servedWith } from '../support/gateway.ts'
 import { OidcIssuer } from '../support/oidc-issuer.ts'
 import { until } from '../support/tools.ts'
@@ -269,6 +271,29 @@ describe('a person logs in', () => {
     expect((await watched.run('mcp-proxy', 'call', 'docs', 'read', '--config', file)).stdout).toContain(
       'done',
     )
+  })
+
+  it('uses a login of a moment ago for the call that wanted it', async () => {
+    const options = loginOptions(watched.directory, 'docs', server.url, {
+      ...{ grant: 'authorization_code', scopes: [] },
+      ...{ clientId: undefined, clientSecret: undefined, issuer: undefined },
+    })
+    const kept = new KeptLogin(watched.directory, server.url)
+    const loggedIn = (access: string) =>
+      kept.write({
+        ...{ version: 1, server: server.url, resource: server.url, issuer: { issuer: issuer.url } },
+        ...{ discoveredAt: 0, client: undefined, redirectUri: undefined, scopes: [] },
+        tokens: { access, refresh: undefined, expiresAt: undefined },
+      })
+    loggedIn('first')
+    const login = new Login(options)
+    expect(await login.authorization()).toBe('Bearer first')
+    const challenge = 'Bearer error="insufficient_scope", scope="docs:write"'
+    await expect(login.refused('Bearer first', challenge)).rejects.toThrow(
+      'log in again: mcp-proxy login docs',
+    )
+    loggedIn('second')
+    expect(await login.refused('Bearer first', challenge)).toBe('Bearer second')
   })
 })
 

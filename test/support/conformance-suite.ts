@@ -15,9 +15,15 @@ export function conformanceServer(generation: 'legacy' | 'modern'): readonly [st
   return [process.execPath, compiled('test/support/mcp-conformance-child.ts'), generation]
 }
 
+/** The command of the gateway as a client of the suite's servers; the suite adds a URL. */
+export function conformanceClient(): string {
+  return `${process.execPath} ${compiled('test/support/mcp-conformance-client-process.ts')}`
+}
+
 interface Check {
   readonly id: string
   readonly status: string
+  readonly description?: string
   readonly errorMessage?: string
 }
 
@@ -53,7 +59,12 @@ export async function serverConformance(
   return { required, results, others, output: `${stdout.slice(-3000)}${stderr}` }
 }
 
-/** Runs one scenario for clients. @param command as a shell has it; the URL of the suite's server is added. */
+/** The client scenarios that a revision requires. */
+export function clientScenarios(revision: ConformanceRevision): readonly string[] {
+  return requiredBy(revision).client
+}
+
+/** Runs one scenario for clients; a warning counts as a failure. @param command as a shell has it; the URL of the suite's server is added. */
 export async function clientConformance(
   command: string,
   scenario: string,
@@ -74,7 +85,11 @@ export async function clientConformance(
   ]
   const { stdout, stderr } = await run([nodeForInspector(), suite(), ...words], 60_000)
   const checks = checksIn(out)
-  return { failures: failuresOf(checks), checks: checks.length, output: `${stdout}${stderr}` }
+  return {
+    failures: failuresOf(checks, ['FAILURE', 'WARNING']),
+    checks: checks.length,
+    output: `${stdout}${stderr}`,
+  }
 }
 
 /** The scenarios that a revision requires, as the suite lists them. */
@@ -98,8 +113,8 @@ function checksIn(folder: string): readonly Check[] {
     .flatMap((file) => JSON.parse(readFileSync(path.join(folder, file), 'utf8')) as readonly Check[])
 }
 
-function failuresOf(checks: readonly Check[]): readonly string[] {
+function failuresOf(checks: readonly Check[], bad: readonly string[] = ['FAILURE']): readonly string[] {
   return checks
-    .filter(({ status }) => status === 'FAILURE')
-    .map(({ id, errorMessage }) => `${id}: ${errorMessage}`)
+    .filter(({ status }) => bad.includes(status))
+    .map(({ id, errorMessage, description }) => `${id}: ${errorMessage ?? description}`)
 }

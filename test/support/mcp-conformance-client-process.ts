@@ -3,28 +3,26 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { connectorConfigurations } from '../../src/config/connector-schema.ts'
 import { GatewayCore } from '../../src/gateway/gateway-core.ts'
 import { owner } from '../../src/gateway/principal.ts'
 import { readMessage } from '../../src/gateway/protocol/message.ts'
 import { plainLog } from '../../src/log/index.ts'
+import { logInAtSuite, suiteConnector } from './conformance-login.ts'
 import type { RpcAnswer } from './gateway.ts'
 
 const url = process.argv.at(-1) ?? ''
 const isModern = process.env.MCP_CONFORMANCE_PROTOCOL_VERSION === '2026-07-28'
 const context = JSON.parse(process.env.MCP_CONFORMANCE_CONTEXT ?? '{}') as {
   toolCalls?: readonly { name: string; arguments?: object }[]
+  client_id?: string
+  client_secret?: string
 }
+const connectors = suiteConnector(url, process.env.MCP_CONFORMANCE_SCENARIO ?? '', context)
 
 const stateDirectory = mkdtempSync(path.join(tmpdir(), 'pw-suite-'))
 const core = new GatewayCore({
   stateDirectory,
-  connectors: connectorConfigurations(
-    { suite: { url, timeout: 20_000 } },
-    process.cwd(),
-    'the test',
-    undefined,
-  ),
+  connectors,
   log: plainLog((line) => process.stderr.write(`${line}\n`)),
   startTimeoutMs: 20_000,
 })
@@ -56,7 +54,17 @@ const meta = {
   'io.modelcontextprotocol/clientCapabilities': { elicitation: { form: {} }, sampling: {}, roots: {} },
 }
 
+/** A person logs in again when the gateway says so, and gives up in the end. */
 async function ask(method: string, params: object = {}): Promise<RpcAnswer> {
+  let answer = await askOnce(method, params)
+  for (let logins = 0; logins < 2 && /mcp-proxy login/.test(JSON.stringify(answer)); logins++) {
+    await logInAtSuite(stateDirectory, connectors)
+    answer = await askOnce(method, params)
+  }
+  return answer
+}
+
+async function askOnce(method: string, params: object): Promise<RpcAnswer> {
   const id = ++last
   const whole = isModern ? { ...params, _meta: meta } : params
   const text = JSON.stringify({ jsonrpc: '2.0', id, method, params: whole })
@@ -65,6 +73,7 @@ async function ask(method: string, params: object = {}): Promise<RpcAnswer> {
   return JSON.parse(answer ?? '{}') as RpcAnswer
 }
 
+await logInAtSuite(stateDirectory, connectors)
 if (!isModern) {
   const capabilities = { elicitation: { form: { applyDefaults: true } }, sampling: {}, roots: {} }
   const clientInfo = { name: 'conformance', version: '1' }

@@ -1,9 +1,12 @@
 // Runs the official conformance suite through port-watchdog's gateway and its peers, in front of the same server, and prints how many of the
-// required scenarios pass. Usage: scripts/bench/conformance [NAME...]
+// required scenarios pass; then the gateway as the client of the suite's servers. Usage: scripts/bench/conformance [NAME...]
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import {
   type ConformanceRevision,
+  clientConformance,
+  clientScenarios,
+  conformanceClient,
   conformanceRevisions,
   conformanceServer,
   serverConformance,
@@ -84,6 +87,20 @@ async function cellOf(
   }
 }
 
+/** Passed of the client scenarios that a revision requires, those about logins too. */
+async function clientCell(revision: ConformanceRevision, folder: string): Promise<string> {
+  mkdirSync(folder)
+  const scenarios = clientScenarios(revision)
+  let passed = 0
+  for (const scenario of scenarios) {
+    const out = join(folder, scenario.replaceAll('/', '-'))
+    const { checks, failures } = await clientConformance(conformanceClient(), scenario, revision, out)
+    if (checks > 0 && failures.length === 0) passed++
+    else say(`${OURS}: ${scenario}: ${(failures[0] ?? 'it has shown nothing').slice(0, 200)}`)
+  }
+  return `${passed}/${scenarios.length}`
+}
+
 function table(rows: readonly Row[]): string {
   const heads = conformanceRevisions.flatMap((revision) =>
     generations.map((generation) => `client of ${revision}, ${generation} server`),
@@ -114,5 +131,10 @@ await run(USAGE, async () => {
       rows.push({ gateway: name, cells })
     }
     process.stdout.write(table(rows))
+    if (chosen.every(([name]) => name !== OURS)) return
+    for (const revision of conformanceRevisions) {
+      const cell = await clientCell(revision, join(folder, `client-${revision}`))
+      process.stdout.write(`${OURS} as a client, servers of ${revision}: ${cell}\n`)
+    }
   })
 })

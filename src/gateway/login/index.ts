@@ -59,6 +59,10 @@ export class Login implements Credentials {
   /** @throws CredentialProblem when there is no better one. */
   async refused(authorization: string, challenge: string): Promise<string> {
     if (challengePart(challenge, 'error') !== 'insufficient_scope') return await this.#renew(authorization)
+    this.#read()
+    const { tokens } = this.#record ?? {}
+    // A person may just have logged in for it.
+    if (tokens !== undefined && isGood(tokens) && bearer(tokens) !== authorization) return bearer(tokens)
     const scopes = scopesIn(challenge)
     this.#remember(scopes)
     const { connector, auth } = this.#options

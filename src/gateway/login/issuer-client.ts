@@ -47,8 +47,27 @@ export async function register(
     ...(redirectUri === undefined ? ofMachine : ofPerson),
   }
   const response = await oauth.dynamicClientRegistrationRequest(issuer, metadata, options())
-  const client = await oauth.processDynamicClientRegistrationResponse(response)
+  const client = await oauth.processDynamicClientRegistrationResponse(await withExpiry(response))
   return { ...client, client_id: client.client_id }
+}
+
+/** Some issuers leave out when a secret expires, which RFC 7591 demands: such a one does not expire. */
+async function withExpiry(response: Response): Promise<Response> {
+  const text = await response.text()
+  const said = membersOf(text)
+  const isOmitted = said?.client_secret !== undefined && said.client_secret_expires_at === undefined
+  const body = isOmitted ? JSON.stringify({ ...said, client_secret_expires_at: 0 }) : text
+  return new Response(body, { status: response.status, headers: response.headers })
+}
+
+function membersOf(text: string): Readonly<Record<string, unknown>> | undefined {
+  try {
+    const value: unknown = JSON.parse(text)
+    const isObject = typeof value === 'object' && value !== null && !Array.isArray(value)
+    return isObject ? (value as Readonly<Record<string, unknown>>) : undefined
+  } catch {
+    return undefined
+  }
 }
 
 export async function codeTokens(
@@ -136,7 +155,16 @@ function authentication({ client_secret, token_endpoint_auth_method }: oauth.Cli
   if (typeof client_secret !== 'string' || token_endpoint_auth_method === 'none') return oauth.None()
   return token_endpoint_auth_method === 'client_secret_post'
     ? oauth.ClientSecretPost(client_secret)
-    : oauth.ClientSecretBasic(client_secret)
+    : basic(client_secret)
+}
+
+/** RFC 6749, 2.3.1, as forms are encoded: issuers that do not decode understand ids with hyphens, points and underscores. */
+function basic(secret: string): oauth.ClientAuth {
+  const encoded = (text: string) => new URLSearchParams({ '': text }).toString().slice(1)
+  return (_issuer, { client_id }, _body, headers) => {
+    const pair = Buffer.from(`${encoded(client_id)}:${encoded(secret)}`).toString('base64')
+    headers.set('authorization', `Basic ${pair}`)
+  }
 }
 
 /** Places without TLS were refused when they were discovered, but for those of this machine. */
