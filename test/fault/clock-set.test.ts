@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { describe } from 'vitest'
 import type { StatusReport } from '../../src/record/shapes/status-report.ts'
 import { it } from '../support/fixtures.ts'
@@ -8,13 +8,12 @@ import { connected, roundTrip } from '../support/forward.ts'
 import { healthyAs, restartsOf, startMonitor } from '../support/monitored.ts'
 import { receive } from '../support/relay-peers.ts'
 import { Resident } from '../support/resident.ts'
+import { clockLibrary, SettableClock } from '../support/settable-clock.ts'
 import { freePort, skipFor } from '../support/tools.ts'
 import { command, echoServer, type Watched } from '../support/watched.ts'
 
-/** Debian's faketime: the clock of the programs that it is loaded into can be set while they run, and no other's. */
-const library = findLibrary()
 const skip = skipFor(
-  library === undefined && 'no libfaketime here (Debian: faketime), so that no clock can be set',
+  clockLibrary === undefined && 'no libfaketime here (Debian: faketime), so that no clock can be set',
 )
 
 const hour = 3600
@@ -35,7 +34,7 @@ describe('the clock', { skip }, () => {
     ]
     await startMonitor(watched, { forwards, environment: clock.environment })
     const { pid } = await healthyAs(watched, silentPort)
-    assert.ok(readFileSync(`/proc/${pid}/environ`, 'utf8').includes(`LD_PRELOAD=${library}`))
+    assert.ok(readFileSync(`/proc/${pid}/environ`, 'utf8').includes(`LD_PRELOAD=${clockLibrary}`))
     const client = await connected({ host: '127.0.0.1', port: silentPort })
     await roundTrip(client)
 
@@ -104,39 +103,10 @@ describe('the clock', { skip }, () => {
   })
 })
 
-/** The wall clock of programs started with `environment`. */
-class SettableClock {
-  readonly environment: NodeJS.ProcessEnv
-  readonly #file: string
-
-  constructor(watched: Watched) {
-    this.#file = watched.file('clock')
-    this.environment = {
-      LD_PRELOAD: library,
-      FAKETIME_TIMESTAMP_FILE: this.#file,
-      FAKETIME_NO_CACHE: '1',
-      // Setting a clock does not touch the monotonic one, nor the times of files.
-      FAKETIME_DONT_FAKE_MONOTONIC: '1',
-      NO_FAKE_STAT: '1',
-    }
-    this.set(0)
-  }
-
-  set(offsetSeconds: number): void {
-    writeFileSync(`${this.#file}.new`, `${offsetSeconds < 0 ? '' : '+'}${offsetSeconds}\n`)
-    renameSync(`${this.#file}.new`, this.#file)
-  }
-}
-
 /** What proxy-status says by that clock. */
 async function status(watched: Watched, clock: SettableClock): Promise<StatusReport> {
   const words = command('proxy-status', '--json', '--state-dir', watched.directory)
   const resident = watched.adopt(new Resident(words, clock.environment))
   await resident.ended()
   return JSON.parse(resident.output) as StatusReport
-}
-
-function findLibrary(): string | undefined {
-  const folders = readdirSync('/usr/lib').map((name) => `/usr/lib/${name}/faketime/libfaketimeMT.so.1`)
-  return folders.find((file) => existsSync(file))
 }

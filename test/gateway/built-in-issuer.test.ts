@@ -224,8 +224,13 @@ async function letIn(key: string, document?: string) {
     document === undefined ? 'An app &#60;b&#62;' : `App of a document (${new URL(document).host})`,
   )
   expect(shown.headers.get('content-security-policy')).toContain("form-action 'self' http://127.0.0.1:45999")
-  expect((await go(form, new URLSearchParams({ token: 'wrong' }))).status).toBe(401)
+  const secret = 'canary-key-9e04'
+  const refused = await go(form, new URLSearchParams({ token: secret }))
+  expect(refused.status).toBe(401)
+  // No page and no header repeats what was typed.
+  expect((await refused.text()) + JSON.stringify([...refused.headers])).not.toContain(secret)
   const let_ = await go(form, new URLSearchParams({ token: key }))
+  expect((await let_.text()) + JSON.stringify([...let_.headers])).not.toContain(key)
   const back = new URL(location(await go(location(let_))))
   const parameters = oauth.validateAuthResponse(server, client, back, 'state')
   const answer = await oauth.authorizationCodeGrantRequest(

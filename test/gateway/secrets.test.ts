@@ -17,6 +17,7 @@ const canary = {
   variable: 'canary-variable-7ab3e811',
   file: 'canary-file-c02d94f6',
   word: 'canary-word-0e6bd37a',
+  argument: 'canary-argument-3c77e0f5',
   input: 'canary-input-91f4d2b8',
   wrongKey: 'pwk_canarycana_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG',
   wrongToken: 'eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJjYW5hcnktdG9rZW4ifQ.canary-token-signature-44',
@@ -25,6 +26,8 @@ const canary = {
 const watched = new Watched()
 const keys = new ApiKeys(watched.directory, 'mcp_proxy_keys.json')
 const { secret: key } = keys.create({ name: 'canary', scopes: ['control'], units: null, expiresAt: null })
+/** A key for the log alone. */
+let reader: string
 let gateway: ServedGateway
 /** Refuses, and says what it was shown, as careless servers do. */
 let careless: Server
@@ -73,8 +76,9 @@ beforeAll(async () => {
       },
       missing: { command: ['no-such-program-here', '--token', canary.word] },
     },
-    { access: { legacyKeys: true } },
+    { access: { legacyKeys: true }, tap: true },
   )
+  reader = (await watched.run('mcp-proxy', 'key', 'create', 'reader', '--scope', 'logs')).stdout.trim()
   client = new LineClient(watched, '--all', '--config', watched.file('connectors.json'))
   await client.initialize()
 })
@@ -89,6 +93,22 @@ afterAll(async () => {
 const call = (name: string) =>
   JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name } })
 const json = { 'content-type': 'application/json' }
+
+/** What the stream of the log says until a line with these words has come. */
+async function logUntil(words: string): Promise<string> {
+  const over = new AbortController()
+  const answer = await fetch(`${gateway.url}/logs?tail=1000`, {
+    headers: { 'x-api-key': reader },
+    signal: over.signal,
+  })
+  let text = ''
+  for await (const chunk of answer.body ?? []) {
+    text += Buffer.from(chunk).toString('utf8')
+    if (text.includes(words)) break
+  }
+  over.abort()
+  return text
+}
 
 /** Everything in the state directory, but for the keys' own file of hashes and what the test has written. */
 function filesIn(folder: string): string[] {
@@ -120,6 +140,9 @@ describe('no secret', () => {
         headers: own,
         body: call('a').replace('tools/call', 'tools/list'),
       })
+    const told = { name: 'well__pid', arguments: { password: canary.argument } }
+    hear('argument', JSON.stringify(await client.ask('argument', 'tools/call', told)))
+    hear('GET /logs', await logUntil('name=well__pid'))
     hear('list', JSON.stringify(await client.ask('list', 'tools/list')))
     for (const road of [
       '/readyz',
@@ -152,6 +175,8 @@ describe('no secret', () => {
       ['call', 'shouts', 'a', ...config],
       ['test', 'shouts', ...config],
       ['key', 'list'],
+      ['tap', '--tail', '1000'],
+      ['tap', '--json'],
     ]
     for (const words of commands) {
       const { stdout, stderr } = await watched.run('mcp-proxy', ...words)
@@ -168,7 +193,9 @@ describe('no secret', () => {
     for (const file of filesIn(watched.directory)) hear(file, readFileSync(file, 'utf8'))
     // There is something to be found: what the server shouted has been kept, without its secrets.
     expect(said.some(({ text }) => text.includes('variables: information'))).toBe(true)
-    for (const [name, secret] of Object.entries({ ...canary, key })) {
+    const tapped = said.find(({ what }) => what.endsWith('mcp-proxy-tap.jsonl'))
+    expect(tapped?.text).toContain('[redacted]')
+    for (const [name, secret] of Object.entries({ ...canary, key, reader })) {
       const found = said.filter(({ text }) => text.includes(secret)).map(({ what }) => what)
       expect(found, name).toEqual([])
     }

@@ -1,7 +1,9 @@
 // Sessions and generations, on both sides: each connection has its own, a lost one is made again, and nobody is asked what would break him.
 import { once } from 'node:events'
-import { type IncomingMessage, request } from 'node:http'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { createServer, type IncomingMessage, request } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { SseStream } from '../../src/gateway/face/sse-stream.ts'
 import { FakeMcpServer, json, type Refusal, serveFakes } from '../support/fake-mcp-servers.ts'
 import { child, LineClient, type RpcAnswer, type ServedGateway, served } from '../support/gateway.ts'
 import { until } from '../support/tools.ts'
@@ -266,6 +268,39 @@ describe('the stream of a client on which nothing happens', () => {
     await ended
     expect((await once(second.response, 'data')).toString()).toMatch(/^:/)
     second.sent.destroy()
+  })
+
+  it('has a comment every 15 s while nothing happens, so that nobody takes it for dead', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
+    let stream: SseStream | undefined
+    const server = createServer((_request, response) => {
+      stream = new SseStream(response)
+    })
+    try {
+      server.listen(0, '127.0.0.1')
+      await once(server, 'listening')
+      const sent = request({ port: (server.address() as AddressInfo).port, agent: false })
+      sent.end()
+      const [response] = (await once(sent, 'response')) as [IncomingMessage]
+      let heard = ''
+      response.on('data', (chunk: Buffer) => {
+        heard += chunk.toString()
+      })
+      const hears = (text: string) => until(JSON.stringify(text), async () => heard === text || undefined)
+      await hears(':\n\n')
+      vi.advanceTimersByTime(14_999)
+      stream?.send('{}')
+      await hears(':\n\nevent: message\ndata: {}\n\n')
+      vi.advanceTimersByTime(1)
+      await hears(':\n\nevent: message\ndata: {}\n\n:\n\n')
+      vi.advanceTimersByTime(30_000)
+      await hears(`:\n\nevent: message\ndata: {}\n\n${':\n\n'.repeat(3)}`)
+      stream?.end()
+      await once(response, 'end')
+    } finally {
+      vi.useRealTimers()
+      server.close()
+    }
   })
 
   it('is opened again by the gateway towards a server that has ended it', async () => {

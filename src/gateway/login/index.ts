@@ -166,7 +166,7 @@ export class Login implements Credentials {
       import('./discovery.ts'),
       import('./issuer-client.ts'),
     ])
-    const isFresh = this.#record !== undefined && Date.now() - this.#record.discoveredAt < documentMs
+    const isFresh = this.#record !== undefined && isFreshAt(this.#record.discoveredAt)
     const said = isFresh && this.#record !== undefined ? this.#record : await discover(server, auth.issuer)
     const { issuer, resource } = said
     const isSame = this.#record?.issuer.issuer === issuer.issuer
@@ -196,7 +196,7 @@ export class Login implements Credentials {
 
   /** The document of the issuer, read again when it is old. An issuer that does not answer now may still give tokens. */
   async #issuerNow({ issuer, discoveredAt, server }: LoginRecord) {
-    if (Date.now() - discoveredAt < documentMs) return { issuer, discoveredAt }
+    if (isFreshAt(discoveredAt)) return { issuer, discoveredAt }
     try {
       const { issuerDocument } = await import('./discovery.ts')
       return { issuer: await issuerDocument(issuer.issuer, server), discoveredAt: Date.now() }
@@ -278,4 +278,10 @@ export function loginOptions(
     text === undefined ? undefined : resolved(text),
   )
   return { stateDirectory, connector, server, auth: { grant, scopes, clientId, clientSecret, issuer } }
+}
+
+/** Whether a document that was read then (wall time) is good still. One of the future was read before the clock was set back. */
+function isFreshAt(discoveredAt: number): boolean {
+  const age = Date.now() - discoveredAt
+  return age >= 0 && age < documentMs
 }

@@ -12,6 +12,7 @@ import type { HttpOptions } from '../../config/http-options.ts'
 import { speaksTls } from '../../config/http-options.ts'
 import { parseHostAndPort } from '../../config/values.ts'
 import { withVariables } from '../../config/variables.ts'
+import { monotonicMs } from '../../os/clock.ts'
 import { exitCode, Failure } from '../../os/failure.ts'
 import { hostAndPort, isLoopback } from '../../os/interfaces.ts'
 import type { Principal } from '../principal.ts'
@@ -53,8 +54,10 @@ const refusedMs = 10_000
 
 interface Kept {
   readonly judgement: TokenJudgement
-  /** Wall ms. */
+  /** Until when it need not be judged again, monotonic ms. */
   readonly until: number
+  /** When the token ends, wall ms. */
+  readonly end: number
 }
 
 export class Tokens {
@@ -113,16 +116,16 @@ export class Tokens {
   async judge(token: string, path: string): Promise<TokenJudgement> {
     const key = createHash('sha256').update(`${path} ${token}`).digest('base64')
     const known = this.#kept.get(key)
-    const isHit = known !== undefined && known.until > Date.now()
+    const isHit = known !== undefined && known.until > monotonicMs() && known.end > Date.now()
     this.#counted(isHit)
     if (isHit) return known.judgement
     const judgement = await this.#judge(token, path)
     if (judgement.kind === 'unjudged') return judgement
     const end = judgement.kind === 'valid' ? (judgement.principal.expiresAt ?? 0) : Number.POSITIVE_INFINITY
-    const until = Math.min(Date.now() + (judgement.kind === 'valid' ? keptMs : refusedMs), end)
+    const until = monotonicMs() + (judgement.kind === 'valid' ? keptMs : refusedMs)
     const [oldest] = this.#kept.keys()
     if (this.#kept.size >= mostKept && oldest !== undefined) this.#kept.delete(oldest)
-    this.#kept.set(key, { judgement, until })
+    this.#kept.set(key, { judgement, until, end })
     return judgement
   }
 
@@ -159,7 +162,7 @@ export class Tokens {
   }
 
   #sweep(): void {
-    const now = Date.now()
+    const now = monotonicMs()
     for (const [key, { until }] of this.#kept) if (until <= now) this.#kept.delete(key)
   }
 
