@@ -4,15 +4,15 @@
  *
  *   request -> Host, Origin (cors.ts) -> place.ts -> key or token (../access.ts) -> what is seen there (../views.ts) -> limits.ts -> body.ts
  *   -> generation -> a session (legacy.ts; sse.ts for 2024-11-05) or a request that stands alone (modern.ts) -> Session.take -> JSON, or a
- *   stream of events when something comes before the answer; statuses.ts has the status that goes with an error
+ *   stream of events when something comes before the answer; statuses.ts has the status that goes with an error, refusals.ts the words of
+ *   what is refused before that
  *
  * Beside these, probes.ts and log-stream.ts are for who looks after the gateway, and well-known.ts tells clients whose tokens they need.
  *
  * A face makes a `Session` for each client and gives it messages. Another one is a file here, and is begun in ../index.ts.
  */
-import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import type { Duplex } from 'node:stream'
 import type { AccessConfiguration } from '../../config/access-configuration.ts'
 import type { GatewayHttpOptions } from '../../config/gateway-configuration.ts'
 import { speaksTls } from '../../config/http-options.ts'
@@ -41,19 +41,20 @@ import type { AuthorizationServer } from '../authorization-server/index.ts'
 import type { RequestFigures } from '../figures.ts'
 import type { GatewayCore } from '../gateway-core.ts'
 import type { Principal } from '../principal.ts'
-import { errorText, RpcError, rpcCode } from '../protocol/errors.ts'
+import { RpcError, rpcCode } from '../protocol/errors.ts'
 import type { Session } from '../session.ts'
-import { type Place, type View, Views } from '../views.ts'
+import { Views } from '../views.ts'
 import { messageIn } from './body.ts'
 import { type Challenge, challengeText } from './challenge.ts'
 import { allowPage } from './cors.ts'
 import { LegacySessions } from './legacy.ts'
-import { type Full, Limits } from './limits.ts'
+import { Limits } from './limits.ts'
 import { listen, makeServer, openConnections, socketOf, stopListening } from './listening.ts'
 import { answerLog, LogStreams, logPath } from './log-stream.ts'
 import { answerModern, isModern } from './modern.ts'
 import { type PathPlace, placeOf } from './place.ts'
 import { answerProbe, isProbe } from './probes.ts'
+import { forbidden, invalid, refuseFull, refuseUnreadable, refuseView } from './refusals.ts'
 import { SilentPeers } from './silent-peers.ts'
 import { SseSessions } from './sse.ts'
 import { refusalOf, refuse, refuseAdmission, refuseMethod, type Visit } from './visit.ts'
@@ -234,26 +235,6 @@ export async function serveHttp(options: HttpFaceOptions): Promise<HttpFace> {
   }
 }
 
-/** What is no request of HTTP gets an answer of its own, since no `ServerResponse` exists for it. */
-function refuseUnreadable(error: NodeJS.ErrnoException, socket: Duplex): void {
-  if (!socket.writable || error.code === 'ECONNRESET') return void socket.destroy()
-  const status = unreadable[error.code ?? ''] ?? 400
-  const what = STATUS_CODES[status] ?? ''
-  const body = errorText('null', new RpcError(rpcCode.invalidRequest, `${what}: this is no valid request`))
-  const head = [
-    'content-type: application/json',
-    `content-length: ${Buffer.byteLength(body)}`,
-    'connection: close',
-  ]
-  socket.end(`HTTP/1.1 ${status} ${what}\r\n${head.join('\r\n')}\r\n\r\n${body}`)
-}
-
-/** By Node's code; anything else is 400. */
-const unreadable: Readonly<Record<string, number>> = {
-  HPE_HEADER_OVERFLOW: 431,
-  ERR_HTTP_REQUEST_TIMEOUT: 408,
-}
-
 /** The rest of a request that was refused is thrown away, for a while. */
 function endSoon(request: IncomingMessage): void {
   const late = setTimeout(() => request.destroy(), unreadMs)
@@ -363,48 +344,4 @@ const methodsOf: Readonly<Record<PathPlace['kind'], readonly string[]>> = {
   mcp: ['GET', 'POST', 'DELETE'],
   sse: ['GET'],
   messages: ['POST'],
-}
-
-/** Why somebody sees nothing at a place, in words. */
-const refusals = {
-  'not-permitted': 'this key may use none of the connectors',
-  'auth-type': 'authType does not match: what was shown is of a kind that is not taken here',
-  scope: 'the token does not allow this',
-} as const
-
-function refuseView(
-  response: ServerResponse,
-  view: Exclude<View, { kind: 'seen' }>,
-  { kind, scopes }: Principal,
-  place: Place,
-  challenge: (more: Challenge) => string,
-): void {
-  if (view.kind === 'unknown') {
-    const name = (view.what === 'connector' ? place.connector : place.profile) ?? ''
-    const known = view.known.join(', ') || 'none'
-    const what = `there is no ${view.what} "${oneLine(name)}"; known ${view.what}s: ${known}`
-    return invalid(response, 404, what)
-  }
-  const message = refusals[view.why]
-  if (kind === 'anonymous') {
-    return refuseAdmission(response, { ok: false, status: 401, message }, challenge)
-  }
-  const isScope = view.why === 'scope'
-  const needed = [...new Set([...(scopes ?? []), ...view.scopes])]
-  const more: Record<string, string> = isScope
-    ? { 'www-authenticate': challenge({ error: 'insufficient_scope', description: message, scopes: needed }) }
-    : {}
-  refuse(response, 403, new RpcError(isScope ? rpcCode.insufficientScope : rpcCode.forbidden, message), more)
-}
-
-function refuseFull(response: ServerResponse, { status, message }: Full): void {
-  refuse(response, status, new RpcError(rpcCode.overloaded, message), { 'retry-after': '1' })
-}
-
-function invalid(response: ServerResponse, status: number, message: string): void {
-  refuse(response, status, new RpcError(rpcCode.invalidRequest, message))
-}
-
-function forbidden(response: ServerResponse, message: string): void {
-  refuse(response, 403, new RpcError(rpcCode.forbidden, message))
 }
