@@ -1,3 +1,4 @@
+import { monotonicMs } from '../os/clock.ts'
 import { inputIn, responsesIn, withParam } from './answers.ts'
 import { type ClientAsks, demandTasks } from './client-asks.ts'
 import type { Route } from './directory.ts'
@@ -98,10 +99,17 @@ export function holdResult(task: KnownTask, client: CallingClient): HeldResult {
   if (task.held !== undefined) return task.held
   const held = new HeldResult(task.id, task.upstream, client)
   task.held = held
-  held.answer.catch(() => {
-    // Who asks next begins another one.
-    if (task.held === held) task.held = undefined
-  })
+  // A question that nobody answers must not keep the server awake for ever.
+  const late = setTimeout(() => held.end(), task.until - monotonicMs())
+  late.unref()
+  held.answer.then(
+    () => clearTimeout(late),
+    () => {
+      clearTimeout(late)
+      // Who asks next begins another one.
+      if (task.held === held) task.held = undefined
+    },
+  )
   return held
 }
 

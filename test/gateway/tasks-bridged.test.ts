@@ -85,6 +85,7 @@ interface Client1 {
       callToolStream(call: object, schema: object, options: object): AsyncIterable<TaskMessage>
       listTasks(): Promise<{ tasks: { taskId: string; status: string }[] }>
       getTask(id: string): Promise<{ taskId: string; status: string }>
+      getTaskResult(id: string, schema: object): Promise<object>
       cancelTask(id: string): Promise<{ taskId: string; status: string }>
     }
   }
@@ -153,6 +154,12 @@ describe('a client of 2025-11-25 (SDK 1) on a server of 2026-07-28', () => {
   it('hears the error of one that fails, and sees one end that it cancels', async () => {
     const failed = await run('fails')
     expect(failed.at(-1)?.type).toBe('error')
+    const { taskId = '' } = failed.find(({ type }) => type === 'taskCreated')?.task ?? {}
+    const result = client.experimental.tasks.getTaskResult(taskId, resultSchema)
+    await expect(result).rejects.toMatchObject({
+      code: -32050,
+      message: expect.stringContaining('out of ink'),
+    })
     const call = { name: 'newer__waits', arguments: {} }
     const { tasks } = client.experimental
     for await (const { type, task } of tasks.callToolStream(call, resultSchema, { task: {} })) {
