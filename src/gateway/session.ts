@@ -102,6 +102,8 @@ export class Session {
   readonly #calls = new Map<string, Waiting>()
   #inFlight = 0
   readonly #subscriptions: Subscriptions
+  /** It may have connections of its own; requests that stand alone use those of their client. */
+  #hasConnections = false
   #isOver = false
 
   constructor(core: SessionSurroundings, { id, directory, principal, unsolicited }: SessionOptions) {
@@ -295,7 +297,10 @@ export class Session {
     const { text } = message
     const meta = metaOf(text, paramsOf(message))
     const claimed = meta.get(metaKey.protocolVersion)
-    if (claimed === undefined) return this.#client
+    if (claimed === undefined) {
+      this.#hasConnections = true
+      return this.#client
+    }
     const info = meta.get(metaKey.clientInfo)
     const capabilities = meta.get(metaKey.clientCapabilities)
     const client: CallingClient = {
@@ -339,6 +344,7 @@ export class Session {
     this.#revision = revision
     const logLevel = logLevels[level] ?? 'info'
     this.#client = { era: 'legacy', info, capabilities, connection: this.id, logLevel }
+    this.#hasConnections = true
     this.#level = level
     this.#name = nameIn(info)
     this.#leave = this.#core.roster.opened(this.#name, revision)
@@ -419,7 +425,9 @@ export class Session {
     this.#leave?.()
     this.#leave = undefined
     this.#core.sessions.delete(this)
-    for (const upstream of this.directory.upstreams) void upstream.sessionEnded(this.id)
+    // Each request of the newer generation ends a session: that must cost the same for one connector as for a hundred.
+    if (this.#hasConnections)
+      for (const upstream of this.directory.upstreams) void upstream.sessionEnded(this.id)
   }
 }
 
