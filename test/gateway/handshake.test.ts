@@ -35,6 +35,14 @@ it.each([
   expect(await openedAt(refusal)).toEqual({ asked: ['server/discover', next], outcome: revision })
 })
 
+it.each([
+  ['headers that differ', rpcCode.headerMismatch],
+  ['a capability that is missing', rpcCode.missingCapability],
+])('a refusal of the newer generation, of %s, is the end, in the words of the server', async (_, code) => {
+  const refusal = new RpcError(code, 'Words of the server')
+  expect(await openedAt(refusal)).toEqual({ asked: ['server/discover'], outcome: 'Words of the server' })
+})
+
 it('a refusal with revisions that nobody here knows is the end', async () => {
   const { asked, outcome } = await openedAt(unsupported({ supported: ['2027-01-01', '2028-01-01'] }))
   expect(asked).toEqual(['server/discover'])

@@ -39,6 +39,9 @@ const ourCapabilities = JSON.stringify({
 /** ms that a server has to answer or refuse `server/discover`, before it is asked in the older way. */
 const discoverWaitMs = 3000
 
+/** Refusals of the newer generation alone, which `initialize` does not mend. That of a revision names others, and is looked into. */
+const modernRefusals: readonly number[] = [rpcCode.headerMismatch, rpcCode.missingCapability]
+
 /** What the newer generation wants to hear with each request, for one of the gateway itself. */
 export const ourEnvelope: Readonly<Record<string, unknown>> = {
   [metaKey.protocolVersion]: modernRevision,
@@ -71,7 +74,8 @@ async function tryModern(ask: Ask, known: Era | undefined): Promise<ServerFacts 
     const supported = supportedIn(error)
     if (supported !== undefined && !supportedRevisions.some((one) => supported.includes(one)))
       throw new RpcError(rpcCode.unsupportedVersion, `it speaks only ${supported.join(', ')}`)
-    if (error instanceof RpcError) return undefined
+    // An older server does not know these: the other question would only hide what it says.
+    if (error instanceof RpcError && !modernRefusals.includes(error.code)) return undefined
     throw error
   })
   let timer: NodeJS.Timeout | undefined
