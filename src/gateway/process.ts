@@ -6,7 +6,7 @@ import { type LeveledLog, pinoLog } from '../log/pino-log.ts'
 import { redactor } from '../log/redaction.ts'
 import { RingLog } from '../log/ring-log.ts'
 import { sweepTemporaries } from '../os/atomic-file.ts'
-import { errorText, exitCode } from '../os/failure.ts'
+import { exitCode } from '../os/failure.ts'
 import type { ProcessIdentity } from '../process/identity.ts'
 import { type Inheritance, isHeir } from '../process/inheritance.ts'
 import { sendStartReport } from '../process/start-report.ts'
@@ -30,7 +30,7 @@ import { sessionRecords } from './session-record.ts'
 import { writeGatewayState } from './state-file.ts'
 import { leaveTo, Succession } from './succession.ts'
 import { Tap } from './tap/index.ts'
-import { endLeftovers } from './upstream/leftovers.ts'
+import { clearLeftovers } from './upstream/leftovers.ts'
 
 /** ms between two signs of life. */
 const heartbeatMs = 5000
@@ -38,9 +38,6 @@ const heartbeatMs = 5000
 /** ms that running calls have to end. The whole end takes 9 s at most: some platforms kill after 10. */
 const finishMs = 5000
 const endMs = 9000
-
-/** ms that the gateway before this one may take to tell its sessions, once this one serves. */
-const sessionsTakeMs = 10_000
 
 /** The gateway while this process is it: it holds the control socket, serves clients, and ends at a signal or an order. */
 export class GatewayProcess {
@@ -68,8 +65,6 @@ export class GatewayProcess {
   #isEnding = false
   #isForMonitor = false
   #ended: Promise<void> | undefined
-  /** Settles when the sessions of the gateway before this one are known. */
-  #allSessionsCame: () => void = () => {}
   #leave: () => void = () => {}
   /** Resolves when another gateway has taken over and nothing is left to do here. */
   readonly left: Promise<void>
@@ -133,7 +128,7 @@ export class GatewayProcess {
       stateDirectory,
       startTimeoutMs,
       isLazy,
-      cleared: this.#clear(),
+      cleared: clearLeftovers(this.#log),
       remembered: this.#remembered,
       tap,
       pins: this.#pins,
@@ -186,7 +181,7 @@ export class GatewayProcess {
   async #serve(): Promise<void> {
     const { stateDirectory, wanted, say } = this.#options
     const { http, strict, access: accessOptions } = wanted
-    if (!isHeir(this.#inherited)) writePidFile(this.#file(fileNames.gatewayPidFile))
+    if (!this.#succession.isHeir()) writePidFile(this.#file(fileNames.gatewayPidFile))
     say('Starting MCP proxy server...')
     const { core } = this
     const news = await this.#opened?.begin()
@@ -212,19 +207,10 @@ export class GatewayProcess {
         stateDirectory,
         ring: this.#logs.ring,
         inherited: this.#inherited.kind === 'none' ? [] : this.#inherited.sockets,
-        isInherited: this.#inheritance(),
+        isInherited: this.#succession.sessionsOfPredecessor(),
       }
       this.#face = await serveHttp({ ...parts, state: () => this.report.state() })
     }
-  }
-
-  /** Settles when the gateway before this one has told its sessions, or will not. */
-  #inheritance(): Promise<void> | undefined {
-    if (!isHeir(this.#inherited)) return undefined
-    return new Promise((resolve) => {
-      this.#allSessionsCame = resolve
-      setTimeout(resolve, sessionsTakeMs).unref()
-    })
   }
 
   async #begin(control: ControlServer): Promise<void> {
@@ -247,17 +233,6 @@ export class GatewayProcess {
         this.#announcements.tell(`Proxy started with ${count} connector(s)`)
         this.#beat()
       })
-  }
-
-  /** What a gateway that was killed has left may hold what the next servers need. Clients need not wait for its end. Never rejects. */
-  async #clear(): Promise<void> {
-    try {
-      const left = await endLeftovers()
-      if (left.length > 0)
-        this.#log.warn(`Ended what a gateway that was killed has left of ${left.join(', ')}`)
-    } catch (error) {
-      this.#log.warn(`What a gateway that was killed has left could not be looked for: ${errorText(error)}`)
-    }
   }
 
   /** Ends it, and this process within 9 s, whatever hangs. */
@@ -332,7 +307,7 @@ export class GatewayProcess {
     const given = sessionRecords.read(order)
     if (given === undefined) throw invalidArgument('take-sessions needs the sessions as "sessions"')
     this.#face?.sessions.inherit(given.sessions)
-    if (order.isLast === true) this.#allSessionsCame()
+    if (order.isLast === true) this.#succession.allSessionsCame()
     return null
   }
 

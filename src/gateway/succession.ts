@@ -16,6 +16,9 @@ import type { HttpFace } from './face/http.ts'
 import type { GatewayCore } from './gateway-core.ts'
 import type { SessionRecord } from './session-record.ts'
 
+/** ms that the gateway before this one may take to tell its sessions, once this one serves. */
+const sessionsTakeMs = 10_000
+
 /**
  * A planned restart of the gateway. The one that runs starts its own replacement and leaves it its listening socket:
  *
@@ -29,6 +32,8 @@ export class Succession {
   readonly #log: Log
   #replacement: Replacement | undefined
   #successor: ProcessIdentity | undefined
+  /** The gateway before this one has told its sessions. */
+  allSessionsCame: () => void = () => {}
 
   constructor(inheritance: Inheritance, log: Log) {
     this.#inheritance = inheritance
@@ -38,6 +43,15 @@ export class Succession {
   /** True while the gateway is there that started this one, to be replaced by it. */
   isHeir(): boolean {
     return isHeir(this.#inheritance)
+  }
+
+  /** Settles when the gateway before this one has told its sessions, or will not; undefined = there is none. */
+  sessionsOfPredecessor(): Promise<void> | undefined {
+    if (!this.isHeir()) return undefined
+    return new Promise((resolve) => {
+      this.allSessionsCame = resolve
+      setTimeout(resolve, sessionsTakeMs).unref()
+    })
   }
 
   /** The process with which the chain of handovers began, and those that still finish their calls. */

@@ -1,3 +1,5 @@
+import type { Log } from '../../log/index.ts'
+import { errorText } from '../../os/failure.ts'
 import { system } from '../../os/system.ts'
 import { endProcesses } from '../../process/ending.ts'
 import { identityOf, ownIdentity } from '../../process/identity.ts'
@@ -40,4 +42,14 @@ export async function endLeftovers(): Promise<readonly string[]> {
     return [connector]
   })
   return [...new Set((await Promise.all(ended)).flat())]
+}
+
+/** The same at the start of a gateway: what is left may hold what its servers need. Its clients need not wait for the end. Never rejects. */
+export async function clearLeftovers(log: Log): Promise<void> {
+  try {
+    const left = await endLeftovers()
+    if (left.length > 0) log.warn(`Ended what a gateway that was killed has left of ${left.join(', ')}`)
+  } catch (error) {
+    log.warn(`What a gateway that was killed has left could not be looked for: ${errorText(error)}`)
+  }
 }
