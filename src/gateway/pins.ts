@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto'
 import type { ConnectorConfiguration, PinMode } from '../config/connector-configuration.ts'
 import { writeFileAtomically } from '../os/atomic-file.ts'
-import { wallTime } from '../os/clock.ts'
+import { monotonicMs, wallTime } from '../os/clock.ts'
 import { errorCode, errorText } from '../os/failure.ts'
 import { readRegularFile } from '../os/regular-file.ts'
 import type { ChangedTool, PinnedConnector } from '../record/shapes/gateway-pins.ts'
+import { membersOf, textOf } from './protocol/json-text.ts'
 import { serverOf } from './remembered-offerings.ts'
 import type { Item } from './upstream/offering.ts'
 
@@ -37,9 +38,13 @@ interface Offered {
 /** ms in which changes are gathered into one write. */
 const writeAfterMs = 200
 
-/** Connectors and tools of each that are kept: a server that makes up names fills no disk. */
+/** Connectors and tools of each that are kept, or half as many beside those that are offered: a server that makes up names fills no disk. */
 const mostConnectors = 500
 const mostTools = 5000
+
+/** Changes of one connector that are told within an hour: one that changes its tools every second fills no log. `changedOf` has them all. */
+const mostTold = 20
+const toldMs = 3_600_000
 
 /** Forms of one tool that are trusted. */
 const mostForms = 16
@@ -53,6 +58,8 @@ export class Pins {
   readonly #isWritten: boolean
   readonly #kept: Map<string, Kept>
   #writing: NodeJS.Timeout | undefined
+  /** By connector: monotonic ms of the first change of this hour that was told, and how many were. */
+  readonly #told = new Map<string, { readonly since: number; readonly count: number }>()
   /** Why what was kept could not be read, so that all is seen for the first time; undefined = it could. */
   readonly problem: string | undefined
 
@@ -65,7 +72,7 @@ export class Pins {
     this.problem = problem
   }
 
-  /** Looks at what a connector offers. @returns the tools that have changed since the last look. */
+  /** Looks at what a connector offers. @returns the tools that have changed since the last look, as long as that is to be told. */
   look({ id, connector, offering }: Offered): readonly string[] {
     if (offering.tools.length === 0) return []
     const server = serverOf(connector)
@@ -93,7 +100,16 @@ export class Pins {
     this.#kept.set(id, next)
     for (const oldest of [...this.#kept.keys()].slice(0, -mostConnectors)) this.#kept.delete(oldest)
     if (this.#isWritten) this.#writing ??= setTimeout(() => this.flush(), writeAfterMs)
-    return news
+    return news.length > 0 && this.#isToBeTold(id) ? news : []
+  }
+
+  #isToBeTold(id: string): boolean {
+    const now = monotonicMs()
+    const known = this.#told.get(id)
+    const { since, count } =
+      known === undefined || now - known.since > toldMs ? { since: now, count: 0 } : known
+    this.#told.set(id, { since, count: count + 1 })
+    return count < mostTold
   }
 
   /** The tools of a connector that are another form than the trusted one. */
@@ -193,28 +209,51 @@ function isKept({ server, tools }: Kept): boolean {
   )
 }
 
-/** Those that are offered, and of the others the newest. */
+/** Those that are offered, and of the others those that were seen first: a server that makes up names must not push out what is trusted. */
 function bounded(tools: Record<string, Pin>, offered: readonly Item[]): Record<string, Pin> {
   const all = Object.entries(tools)
   if (all.length <= mostTools) return tools
   const names = new Set(offered.map(({ key }) => key))
-  const others = all.filter(([name]) => !names.has(name))
-  const room = Math.max(0, mostTools - (all.length - others.length))
-  const gone = new Set(others.slice(0, others.length - room).map(([name]) => name))
+  const others = all.map(([name]) => name).filter((name) => !names.has(name))
+  // Names that are numbers come first in an object, whenever they were added.
+  const isNumber = (name: string) => /^\d+$/.test(name)
+  const bySight = [...others.filter((name) => !isNumber(name)), ...others.filter(isNumber)]
+  const room = Math.max(mostTools / 2, mostTools - (all.length - others.length))
+  const gone = new Set(bySight.slice(room))
   return Object.fromEntries(all.filter(([name]) => !gone.has(name)))
 }
 
-/** The same text for the same description, in whatever order its server writes it. */
+/**
+ * The same text for the same description, in whatever order its server writes it. What is too deep to be sorted counts as it is written: a
+ * schema that exhausts the stack must not keep its tool, and those beside it, from being looked at.
+ */
 function formOf(text: string): string {
   const tool = JSON.parse(text) as Readonly<Record<string, unknown>>
-  return JSON.stringify(sorted(Object.fromEntries(members.map((member) => [member, tool[member]]))))
+  const written = membersOf(text)
+  const entries = members.map((member) => {
+    const value = sorted(tool[member], 0)
+    const span = written.get(member)
+    return [member, value === tooDeep && span !== undefined ? textOf(text, span) : value]
+  })
+  return JSON.stringify(sorted(Object.fromEntries(entries), -1))
 }
 
-function sorted(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(sorted)
+/** Levels of a description that are sorted. */
+const deepest = 200
+
+const tooDeep = Symbol('deeper than what is sorted')
+
+function sorted(value: unknown, depth: number): unknown {
   if (typeof value !== 'object' || value === null) return value
-  const entries = Object.entries(value).sort(([one], [other]) => (one < other ? -1 : 1))
-  return Object.fromEntries(entries.map(([key, inner]) => [key, sorted(inner)]))
+  if (depth > deepest) return tooDeep
+  if (Array.isArray(value)) {
+    const parts = value.map((one) => sorted(one, depth + 1))
+    return parts.includes(tooDeep) ? tooDeep : parts
+  }
+  const entries = Object.entries(value)
+    .sort(([one], [other]) => (one < other ? -1 : 1))
+    .map(([key, inner]) => [key, sorted(inner, depth + 1)] as const)
+  return entries.some(([, inner]) => inner === tooDeep) ? tooDeep : Object.fromEntries(entries)
 }
 
 function hashOf(form: string): string {

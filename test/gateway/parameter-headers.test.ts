@@ -57,6 +57,12 @@ describe('the marks of a tool', () => {
     ['a mark in data', { type: 'object', properties: { a: { default: region, enum: [region] } } }],
   ])('are none: %s', (_, schema) => expect(mirroringOf(toolWith(schema))).toBeUndefined())
 
+  it('make no tool that is endlessly deep the end of its list', () => {
+    const deep = `${'{"items":'.repeat(20_000)}{}${'}'.repeat(20_000)}`
+    const text = `{"name":"x-mcp-header","inputSchema":${deep}}`
+    expect(mirroringOf(text)).toMatchObject({ ok: false, problem: expect.stringContaining('deeper than') })
+  })
+
   it('are found at any depth of properties, and where the name is written with escapes', () => {
     const schema = {
       type: 'object',

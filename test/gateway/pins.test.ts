@@ -132,6 +132,27 @@ describe('pinned tools', { timeout: 60_000 }, () => {
     for (let index = 0; index < 3; index++)
       look(...Array.from({ length: 2000 }, (_, at) => item(`made-up-${index}-${at}`)))
     expect(pins.list(() => 'alert')[0]?.tools).toBeLessThanOrEqual(5000)
+    // What was trusted first is not pushed out by names that are made up, numbers among them, in front of its other form.
+    look(...Array.from({ length: 6000 }, (_, at) => item(String(at))))
+    look(...Array.from({ length: 6000 }, (_, at) => item(`more-${at}`)))
+    expect(look(item('new', { description: 'other' }))).toEqual(['new'])
+    // A schema that is too deep to be sorted hides nothing, neither in itself nor beside it.
+    const deep = (text: string) => {
+      const inputSchema = `${'{"a":'.repeat(20_000)}"${text}"${'}'.repeat(20_000)}`
+      return { ...item('deep'), text: `{"name":"deep","inputSchema":${inputSchema}}` }
+    }
+    expect(look(deep('one'), item('new'))).toEqual([])
+    expect(look(deep('two'), item('new', { description: 'third' }))).toEqual(['deep', 'new'])
+    expect(
+      pins
+        .changedOf('a')
+        .map(({ tool }) => tool)
+        .sort(),
+    ).toEqual(['deep', 'new'])
+    // One that changes all the time is told of for a while, and known for good.
+    const told = Array.from({ length: 100 }, (_, at) => look(item('new', { description: `${at}` })))
+    expect(told.filter(({ length }) => length > 0).length).toBeLessThan(20)
+    expect(pins.hasChanged('a', 'new')).toBe(true)
     pins.flush()
     expect(new Pins(watched.file('pins.json')).list(() => 'alert')).toEqual(pins.list(() => 'alert'))
   })

@@ -39,13 +39,16 @@ const namingKeywords: readonly string[] = [
   'definitions',
 ]
 
+/** Levels of a schema that are looked through: what a server sends must not exhaust the stack. */
+const deepest = 400
+
 /** What a tool wants repeated. Undefined = nothing. @param text of the tool, as its server describes it: JSON. */
 export function mirroringOf(text: string): Mirroring | undefined {
   // Most tools have no marks and need not be read; in JSON the name may stand with escapes.
   if (!text.includes(mark) && !text.includes('\\u')) return undefined
   const { inputSchema } = JSON.parse(text) as { readonly inputSchema?: unknown }
   const parameters: MirroredParameter[] = []
-  const problem = collect(inputSchema, [], parameters)
+  const problem = collect(inputSchema, [], parameters, 0)
   if (problem !== undefined) return { ok: false, problem }
   return parameters.length === 0 ? undefined : { ok: true, parameters }
 }
@@ -54,14 +57,17 @@ export function mirroringOf(text: string): Mirroring | undefined {
  * Looks for marks in a schema.
  * @param path of properties that lead there; undefined = something else leads there.
  * @param found those that are well formed are added.
+ * @param depth levels above it.
  * @returns what is wrong with the first one that is not.
  */
 function collect(
   schema: unknown,
   path: readonly string[] | undefined,
   found: MirroredParameter[],
+  depth: number,
 ): string | undefined {
-  if (Array.isArray(schema)) return firstOf(schema, (one) => collect(one, undefined, found))
+  if (depth > deepest) return `it is deeper than ${deepest} levels`
+  if (Array.isArray(schema)) return firstOf(schema, (one) => collect(one, undefined, found, depth + 1))
   if (!isRecord(schema)) return undefined
   if (Object.hasOwn(schema, mark)) {
     const problem = take(schema, path, found)
@@ -69,10 +75,11 @@ function collect(
   }
   return firstOf(Object.entries(schema), ([keyword, value]) => {
     if (dataKeywords.includes(keyword)) return undefined
-    if (!namingKeywords.includes(keyword) || !isRecord(value)) return collect(value, undefined, found)
+    if (!namingKeywords.includes(keyword) || !isRecord(value))
+      return collect(value, undefined, found, depth + 1)
     return firstOf(Object.entries(value), ([name, inner]) => {
       const isReachable = keyword === 'properties' && path !== undefined
-      return collect(inner, isReachable ? [...path, name] : undefined, found)
+      return collect(inner, isReachable ? [...path, name] : undefined, found, depth + 1)
     })
   })
 }
