@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
-import { createServer, type Server } from 'node:http'
+import { createServer, type IncomingMessage, request, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { createRemoteJWKSet, jwtVerify } from 'jose'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
@@ -177,6 +177,11 @@ async function logIn(file: string, brings = false): Promise<string> {
   })
   const page = await until('the page', async () => /^ {2}(http\S+)\n/m.exec(said)?.[1])
   const back = await browse(page, (url) => new URL(url).pathname === '/callback')
+  // Anybody on this machine can ask there: what is no address, and what belongs to another login, ends nothing.
+  const { port, hostname } = new URL(back)
+  const odd = request({ port, host: hostname, path: '//[' }).end()
+  expect(((await once(odd, 'response')) as [IncomingMessage])[0].resume().statusCode).toBe(404)
+  expect((await fetch(back.replace(/state=[^&]*/, 'state=other'))).status).toBe(400)
   if (brings) login.stdin.write(`${back}\n`)
   else expect((await fetch(back)).status).toBe(200)
   expect(await ended).toEqual([0, null])

@@ -135,8 +135,10 @@ async function listen(port: number) {
           }
         }
         server.on('request', (request, response) => {
-          const came = new URL(request.url ?? '', redirectUri)
-          if (came.pathname !== callbackPath || request.method !== 'GET')
+          const { url = '' } = request
+          // `//[` is a target of HTTP, and no address.
+          const came = URL.canParse(url, redirectUri) ? new URL(url, redirectUri) : undefined
+          if (came?.pathname !== callbackPath || request.method !== 'GET')
             return void show(response, 404, 'Not found')
           // Anybody on this machine can ask here.
           if (!isMeant(came)) return void show(response, 400, 'No login', 'This belongs to another login.')
