@@ -2,7 +2,7 @@
 import { hash, timingSafeEqual } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { AccessConfiguration } from '../config/access-configuration.ts'
-import { type ApiKey, judgeKey, publicIdOf } from '../record/api-keys.ts'
+import { type ApiKey, hasExpired, judgeKey, publicIdOf } from '../record/api-keys.ts'
 import { Attempts } from '../web/attempts.ts'
 import type { TokenFault, Tokens } from './oauth/tokens.ts'
 import { anonymous, firstKeyHolder, type Principal } from './principal.ts'
@@ -102,7 +102,7 @@ export class Access {
   /** @param found the key of the id that was shown. */
   #judgeFound(shown: string, found: ApiKey | undefined, from: string): Admission {
     const judgement = judgeKey(shown, found)
-    if (judgement.kind === 'valid') {
+    if (judgement.kind === 'valid' && opensSomething(judgement.key)) {
       this.#uses.used(judgement.key.id)
       return this.#admitted(this.#holderOf(judgement.key), from)
     }
@@ -160,8 +160,7 @@ export class Access {
   async holderOfId(id: string): Promise<Principal | undefined> {
     if (id === firstKeyHolder.id) return this.first === undefined ? undefined : firstKeyHolder
     const key = id.startsWith('key ') ? await this.keys.find(id.slice('key '.length)) : undefined
-    if (key === undefined || (key.expiresAt !== null && Date.parse(key.expiresAt) <= Date.now()))
-      return undefined
+    if (key === undefined || hasExpired(key) || !opensSomething(key)) return undefined
     return this.#holderOf(key)
   }
 
@@ -207,6 +206,11 @@ export class Access {
     this.keys.close()
     await this.#uses.close()
   }
+}
+
+/** Whether a key has a scope that the gateway knows: one that names others alone, or none, is good for nothing here. */
+function opensSomething({ scopes }: ApiKey): boolean {
+  return scopes.includes('control') || scopes.includes('read')
 }
 
 /** What the first key begins with. */

@@ -26,6 +26,9 @@ describe('a gateway with keys that a person has made', () => {
   const laptop = keys.create({ ...never, name: 'laptop' })
   const other = keys.create({ ...never, name: 'other' })
   const old = keys.create({ ...never, name: 'old', expiresAt: '2026-01-01T00:00:00.000Z' })
+  const scopeless = ([[], ['input', 'config']] as const).map((scopes, at) =>
+    keys.create({ ...never, scopes, name: `scopeless ${at}` }),
+  )
   const nothing = keys.create({ ...never, name: 'nothing', units: ['gone'] })
   const file = watched.file('mcp_proxy_keys.json')
   let gateway: ServedGateway
@@ -62,6 +65,14 @@ describe('a gateway with keys that a person has made', () => {
     expect((await post(gateway, '/mcp', { 'x-api-key': old.secret })).status).toBe(401)
     for (const path of ['/mcp', '/mcp/echo'])
       expect((await post(gateway, path, { 'x-api-key': nothing.secret })).status, path).toBe(403)
+  })
+
+  it('refuses a key without a scope that the gateway knows, wherever it is shown', async () => {
+    for (const { secret } of scopeless) {
+      const headers = { 'x-api-key': secret }
+      expect((await post(gateway, '/mcp', headers)).status).toBe(401)
+      expect((await fetch(`${gateway.url}/logs`, { headers })).status).toBe(401)
+    }
   })
 
   it('lets a page of a listed origin ask and read, and no other one', async () => {

@@ -4,10 +4,11 @@ import { describe, expect, it } from 'vitest'
 import { storePlace } from '../../src/config/store-configuration.ts'
 import { FileStore } from '../../src/gateway/store/file-store.ts'
 import { KnownKeys, type StoreNews } from '../../src/gateway/store/known-keys.ts'
+import { keyOf as keyOfRow } from '../../src/gateway/store/postgres/index.ts'
 import { waitBefore } from '../../src/gateway/store/postgres/listener.ts'
 import { Lookups } from '../../src/gateway/store/postgres/lookups.ts'
 import { type Store, StoreUnavailable, type StoreWatcher } from '../../src/gateway/store/store.ts'
-import type { ApiKey } from '../../src/record/api-keys.ts'
+import { type ApiKey, hasExpired } from '../../src/record/api-keys.ts'
 import { temporaryDirectory } from '../support/children.ts'
 import { until } from '../support/tools.ts'
 
@@ -289,4 +290,24 @@ it('The place of a store holds neither user nor password', () => {
   expect(storePlace('postgres:///keys?host=/run/postgresql&user=me&password=secret')).toBe(
     '/run/postgresql/keys',
   )
+})
+
+it('reads a row of the database whatever stands in it, and gives no right for what it does not understand', () => {
+  const made = new Date('2026-01-01T00:00:00.000Z')
+  const times = { created_at: made, expires_at: null, last_used_at: null }
+  const row = {
+    id: 'a',
+    name: 'a',
+    hash: '0'.repeat(64),
+    scopes: ['control'],
+    connectors: null,
+    profile: null,
+  }
+  const read = (more: object) => keyOfRow({ ...row, ...times, ...more })
+  const infinity = Number.POSITIVE_INFINITY
+  expect(read({ created_at: -infinity, expires_at: infinity, last_used_at: infinity }).expiresAt).toBeNull()
+  for (const expires_at of [-infinity, new Date(Number.NaN)])
+    expect(hasExpired(read({ expires_at })), String(expires_at)).toBe(true)
+  expect(read({ connectors: [null, ['x'], 'echo'] }).units).toEqual(['echo'])
+  expect(read({ scopes: [null, 'later', 'read'] }).scopes).toEqual(['read'])
 })

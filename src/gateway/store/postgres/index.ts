@@ -27,13 +27,16 @@ interface KeyRow {
   readonly id: string
   readonly name: string
   readonly hash: string
-  readonly scopes: readonly string[]
-  readonly connectors: readonly string[] | null
+  readonly scopes: readonly unknown[]
+  readonly connectors: readonly unknown[] | null
   readonly profile: string | null
-  readonly created_at: Date
-  readonly expires_at: Date | null
-  readonly last_used_at: Date | null
+  readonly created_at: RowTime
+  readonly expires_at: RowTime | null
+  readonly last_used_at: RowTime | null
 }
+
+/** A number is infinity, which is a time to PostgreSQL. */
+type RowTime = Date | number
 
 const columns = 'id, name, hash, scopes, connectors, profile, created_at, expires_at, last_used_at'
 
@@ -137,17 +140,31 @@ export class PostgresStore implements Store {
   }
 }
 
-function keyOf(row: KeyRow): ApiKey {
+/**
+ * What a row says, whoever has written it: the table takes more than we write, and one odd row must not keep the keys beside it from being
+ * read. What is not understood gives no right.
+ */
+export function keyOf(row: KeyRow): ApiKey {
   const { id, name, hash, scopes, connectors, profile, created_at, expires_at, last_used_at } = row
   return {
     id,
     name,
     hash,
-    scopes: scopes.filter((scope): scope is KeyScope => (keyScopes as readonly string[]).includes(scope)),
-    units: connectors,
+    scopes: scopes.filter((scope): scope is KeyScope => (keyScopes as readonly unknown[]).includes(scope)),
+    units: connectors?.filter((one) => typeof one === 'string') ?? null,
     ...(profile === null ? {} : { profile }),
-    createdAt: created_at.toISOString(),
-    expiresAt: expires_at?.toISOString() ?? null,
-    lastUsedAt: last_used_at?.toISOString() ?? null,
+    createdAt: timeText(created_at),
+    expiresAt: expires_at === null || isNever(expires_at) ? null : timeText(expires_at),
+    lastUsedAt: last_used_at === null ? null : timeText(last_used_at),
   }
+}
+
+function isNever(time: RowTime): boolean {
+  return time === Number.POSITIVE_INFINITY
+}
+
+/** Times that JavaScript does not have, years beyond 275760 and the two infinities, are its beginning: a key with such an end has expired. */
+function timeText(time: RowTime): string {
+  const date = new Date(time)
+  return (Number.isNaN(date.getTime()) ? new Date(0) : date).toISOString()
 }
