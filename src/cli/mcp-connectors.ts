@@ -102,7 +102,7 @@ const test: Program = {
         `  Prompts:       ${offering.prompts.length}`,
         `  Resources:     ${offering.resources.length}, templates ${offering.resourceTemplates.length}`,
         ...(junkLines === 0 ? [] : [`  Junk lines:    ${junkLines} on stdout that are no messages`]),
-        ...lastLines.map((line) => `  stderr: ${line}`),
+        ...lastLines.map((line) => `  Stderr:        ${line}`),
       ]
       process.stdout.write(lines.map((line) => `${line}\n`).join(''))
       return exitCode.ok
@@ -214,7 +214,7 @@ function contentText({ content, ...result }: Readonly<Record<string, unknown>>):
 }
 
 function listText(all: readonly Tool[]): string {
-  return all.map(({ name, description = '' }) => `${name}  ${oneLine(description).slice(0, 100)}\n`).join('')
+  return all.map(({ name, description = '' }) => `${name}  ${shortened(oneLine(description))}\n`).join('')
 }
 
 function countText(all: readonly Tool[]): string {
@@ -237,4 +237,11 @@ function parseView(text: string): Parsed<string> {
   return text === 'view'
     ? { ok: true, value: text }
     : { ok: false, problem: `"${text}" is not an action; write view` }
+}
+
+/** Characters of a description in the list. */
+const longestDescription = 100
+
+function shortened(text: string): string {
+  return text.length <= longestDescription ? text : `${text.slice(0, longestDescription - 1).trimEnd()}…`
 }

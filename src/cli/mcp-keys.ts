@@ -1,5 +1,7 @@
 /** `mcp-proxy key`: the keys of clients that come over HTTP. Gateways see a change at once. */
+import { existsSync } from 'node:fs'
 import path from 'node:path'
+import type { LoadedConnectors } from '../config/load-connectors.ts'
 import type { Secret } from '../config/secret.ts'
 import { parseStoreUrl, type StoreConfiguration, usualOutageMs } from '../config/store-configuration.ts'
 import type { Parsed } from '../config/values.ts'
@@ -65,14 +67,18 @@ export const gatewayKeyProgram: Program = {
     .option('--config <FILE>', 'configuration file whose gateway.store is used', filled),
   run: async (action: Action, name: string | undefined, options: Options) => {
     const { directory } = writersDirectory(options.stateDir)
-    const configured = await storeOf(options)
+    const loaded = options.store === undefined ? await configuredConnectors(options.config) : undefined
+    const configured = storeOf(options, loaded)
     if (configured === undefined) {
       prepareStateDirectory(directory)
       demandSameStore(directory)
     }
     const store = await openStore(directory, configured)
     try {
-      return await carryOut(action, name, options, store)
+      const code = await carryOut(action, name, options, store)
+      if (action === 'list' && store.kind === 'files') tellFirstKey(directory)
+      if (action === 'create') warnOfUnknown(options, loaded)
+      return code
     } finally {
       await store.close()
     }
@@ -99,10 +105,30 @@ function storeOfGateway(directory: string): GatewayState['store'] | undefined {
   }
 }
 
-/** Where the gateway keeps them that this person means. @throws Failure (78) */
-async function storeOf({ store: url, config }: Options): Promise<StoreConfiguration | undefined> {
-  if (url !== undefined) return { url, outageMs: usualOutageMs }
-  return (await configuredConnectors(config))?.gateway.store
+/** Where the gateway keeps them that this person means. */
+function storeOf(
+  { store: url }: Options,
+  loaded: LoadedConnectors | undefined,
+): StoreConfiguration | undefined {
+  return url === undefined ? loaded?.gateway.store : { url, outageMs: usualOutageMs }
+}
+
+/** The key of the first start is no record, and lets its holder in all the same. */
+function tellFirstKey(directory: string): void {
+  const file = path.join(directory, fileNames.gatewayFirstKey)
+  if (!existsSync(file)) return
+  process.stdout.write(`The key of the first start is good for all connectors, too: ${oneLine(file)}\n`)
+}
+
+/** A connector may be added later, so the key is made all the same. */
+function warnOfUnknown({ connectors = [], profile }: Options, loaded: LoadedConnectors | undefined): void {
+  if (loaded === undefined) return
+  const known = loaded.connectors.map(({ id }) => id)
+  const missing = connectors.filter((id) => !known.includes(id)).map((id) => `connector "${oneLine(id)}"`)
+  if (profile !== undefined && !Object.hasOwn(loaded.gateway.access.profiles, profile))
+    missing.push(`profile "${oneLine(profile)}"`)
+  for (const what of missing)
+    process.stderr.write(`mcp-proxy: warning: there is no ${what} in ${oneLine(loaded.file)}\n`)
 }
 
 async function carryOut(
@@ -150,7 +176,7 @@ function show({ secret, key }: MadeKey): number {
 
 function list(all: readonly ApiKey[]): number {
   process.stdout.write(
-    all.length === 0 ? 'There are no keys.\n' : all.map((key) => `${textOf(key)}\n`).join(''),
+    all.length === 0 ? 'Nobody has made a key yet.\n' : all.map((key) => `${textOf(key)}\n`).join(''),
   )
   return exitCode.ok
 }

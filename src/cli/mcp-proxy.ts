@@ -24,7 +24,7 @@ Their tools are offered as CONNECTOR__TOOL.
 
 Exit codes:
   0   ended by its client or by a signal
-  1   with status: no gateway runs, or it hangs
+  1   with status: no gateway runs, or it hangs; with call and verify: it failed; with replay: another answer
   64  invalid arguments
   69  a gateway already runs in this state directory, or the address is taken
   78  invalid configuration

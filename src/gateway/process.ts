@@ -227,8 +227,12 @@ export class GatewayProcess {
     this.#announcements.tellFirstKey(this.#access?.first)
     if (this.#face !== undefined) this.#announcements.tell(`Serving MCP at ${this.#face.url}/mcp`)
     void core
-      .start((upstream) => this.#announcements.tellStart(upstream))
+      .start((upstream) => {
+        if (!this.#isEnding) this.#announcements.tellStart(upstream)
+      })
       .then(() => {
+        // Its client has left already: what did not start has not failed.
+        if (this.#isEnding) return
         const count = core.upstreams.filter(({ state }) => state === 'ready').length
         this.#announcements.tell(`Proxy started with ${count} connector(s)`)
         this.#beat()

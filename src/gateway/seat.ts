@@ -53,7 +53,7 @@ export class Seat {
     this.#wasKept ||= isForMonitor
     let pauseMs = firstPauseMs
     for (;;) {
-      if (this.#isLeft) throw new Failure('its client has left', exitCode.ok)
+      if (this.#isLeft) throw clientHasLeft()
       const knocked = await knock(file, wish)
       if (knocked?.ok === true) {
         this.#wasKept = knocked.isKept
@@ -62,6 +62,8 @@ export class Seat {
         return knocked.socket
       }
       if (knocked?.ok === false) throw new Failure(knocked.error, exitCode.usage)
+      // While it knocked: the gateway of this process ends when its client has left, and must not begin again.
+      if (this.#isLeft) throw clientHasLeft()
       if (!this.#wasKept || monotonicMs() - began > monitorTakesMs) {
         const refusal = await this.#become()
         if (refusal === undefined) continue
@@ -96,4 +98,8 @@ export class Seat {
     while (this.#hosted !== undefined && !this.#hosted.isEnding && this.#hosted.core.sessions.size > 0)
       await after(lookEveryMs)
   }
+}
+
+function clientHasLeft(): Failure {
+  return new Failure('its client has left', exitCode.ok)
 }

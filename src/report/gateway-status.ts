@@ -92,7 +92,7 @@ function textOf(state: GatewayState, shown: ShownState, { colour }: Looks, now: 
     `PID:        ${proxy.pid}`,
     `Started:    ${localTime(new Date(proxy.startedAt))}`,
     ...(shown === 'RUNNING' ? [`Uptime:     ${spanOf(now - Date.parse(proxy.startedAt))}`] : []),
-    `Heartbeat:  ${agoOf(now - Date.parse(proxy.heartbeat))}`,
+    `${shown === 'STOPPED' ? 'Ended:     ' : 'Heartbeat: '} ${agoOf(now - Date.parse(proxy.heartbeat))}`,
     ...(proxy.url === null ? [] : [`URL:        ${proxy.url}`]),
     ...(proxy.keyFile === null ? [] : [`Key:        in ${proxy.keyFile}`]),
     ...storeLines(state.store, now, red),

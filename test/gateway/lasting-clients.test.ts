@@ -1,5 +1,8 @@
 // Clients on stdin and stdout, whose gateway is killed or replaced under them.
+import { createServer } from 'node:net'
 import { describe, expect } from 'vitest'
+import { loadConnectors } from '../../src/config/load-connectors.ts'
+import { Seat } from '../../src/gateway/seat.ts'
 import { it } from '../support/fixtures.ts'
 import { child, childrenOf, configured, LineClient } from '../support/gateway.ts'
 import { order } from '../support/ordered.ts'
@@ -111,5 +114,33 @@ describe('clients that share a gateway', { timeout: 120_000 }, () => {
     expect((await watched.status()).programs).toMatchObject([{ restarts: 1, plannedRestarts: 1 }])
     expect(await client.end()).toBe(0)
     await watched.run('proxy-monitor', '--stop', '--stop-forwards')
+  })
+})
+
+describe('a client that leaves at once', () => {
+  it('begins no gateway when it has left while it knocked at one that ends', async ({ watched }) => {
+    const { file, connectors, gateway } = await loadConnectors(configured(watched, { one: child() }))
+    const said: string[] = []
+    const wanted = { ...gateway, file, connectors, http: undefined, store: undefined }
+    const seat = new Seat({
+      stateDirectory: watched.directory,
+      wanted,
+      load: async () => wanted,
+      chosen: undefined,
+      startTimeoutMs: 10_000,
+      allowNone: false,
+      level: 'info',
+      say: (line) => void said.push(line),
+      echo: () => {},
+    })
+    const ending = createServer((socket) => void seat.leave().then(() => socket.destroy()))
+    await new Promise<void>((resolve) => ending.listen(watched.file('mcp-proxy-clients.sock'), resolve))
+    try {
+      await expect(seat.find(false)).rejects.toMatchObject({ message: 'its client has left' })
+      expect([said, seat.hosted]).toEqual([[], undefined])
+    } finally {
+      ending.close()
+      await seat.hosted?.end()
+    }
   })
 })

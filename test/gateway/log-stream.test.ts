@@ -77,11 +77,20 @@ describe('GET /logs', () => {
     expect(line).toMatchObject({
       level: 'INFO',
       ts: expect.stringMatching(/^\d{4}-.*Z$/),
-      source: expect.any(String),
+      source: 'gateway',
     })
     expect(stream.ids()).toEqual(stream.lines().map(({ sequence }) => sequence))
     expect((await call(reader)).status).toBe(403)
-    expect((await watched.run('mcp-proxy', 'key', 'list')).stdout).toMatch(/^reader .* the log alone /m)
+    expect((await watched.run('mcp-proxy', 'key', 'list')).stdout).toMatch(
+      /^reader .* the log alone .*\n(?:.*\n)*The key of the first start is good for all connectors, too: .*mcp_proxy_key$/m,
+    )
+    const file = watched.file('connectors.json')
+    const bound = ['--connectors', 'echo,nope', '--profile', 'gone', '--config', file]
+    const { code, stderr } = await watched.run('mcp-proxy', 'key', 'create', 'bound', ...bound)
+    expect([code, stderr.match(/there is no .*(?= in )/g)]).toEqual([
+      0,
+      ['there is no connector "nope"', 'there is no profile "gone"'],
+    ])
   })
 
   it('goes on behind the last event, and shows the level that is asked for', async () => {

@@ -49,7 +49,9 @@ export class LogStreams {
     const isWanted = (entry: RingEntry) => levels.indexOf(entry.level) >= level
     const send = (entry: RingEntry) => {
       const { sequence, time, level: of, source, message } = entry
-      const line = { sequence, ts: time, level: of.toUpperCase(), source, message }
+      // The reader of the ring gives a line without a unit to the monitor, whose log has the same form.
+      const from = source === 'monitor' ? 'gateway' : source
+      const line = { sequence, ts: time, level: of.toUpperCase(), source: from, message }
       const isSent = stream.send(JSON.stringify(line), {
         isNeeded: false,
         event: 'log',

@@ -39,7 +39,10 @@ export function judgeRunning({ standing, configuration }: GatewayPatient, now: n
       : []
   const down = state.connectors.flatMap(judgeDown)
   return [
-    ok('gateway-running', `the gateway runs, PID ${pid}, with ${state.connectors.length} connectors`),
+    ok(
+      'gateway-running',
+      `the gateway runs, PID ${pid}, with ${state.connectors.length} ${state.connectors.length === 1 ? 'connector' : 'connectors'}`,
+    ),
     ...clock,
     ...down,
     ...(configuration.lazy ? [] : judgeCount(state.connectors)),
