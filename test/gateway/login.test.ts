@@ -272,6 +272,7 @@ describe('a person logs in', () => {
     server.needed = 'docs:write'
     const refused = await watched.run('mcp-proxy', 'call', 'docs', 'read', '--config', file)
     expect(refused.stderr).toContain('allows docs:write; log in again: mcp-proxy login docs')
+    expect(refused.stderr).not.toContain('effect is unknown')
     expect(new URL(await logIn(file)).searchParams.get('scope')).toBe('docs:read docs:write')
     expect((await watched.run('mcp-proxy', 'call', 'docs', 'read', '--config', file)).stdout).toContain(
       'done',

@@ -1,3 +1,5 @@
+import { errorText, RpcError, rpcCode } from '../protocol/errors.ts'
+
 /**
  * Why a server is not sent a request. `login`: nothing goes before a person has logged in. `other`: this request, now. The message says it in
  * words, with what to type.
@@ -9,6 +11,11 @@ export class CredentialProblem extends Error {
     super(message)
     this.kind = kind
   }
+}
+
+/** The answer to a request that the server was not asked, or refused, for want of a credential: it had no effect. */
+export function notAdmitted({ message }: CredentialProblem, id: number): string {
+  return errorText(String(id), new RpcError(rpcCode.connectorDown, message))
 }
 
 /** What the gateway shows to a server: its own, never what a client has shown. */

@@ -5,7 +5,7 @@ import { errorText, RpcError, rpcCode } from '../protocol/errors.ts'
 import { headerValueOf } from '../protocol/header-values.ts'
 import { idOf, messageText, readMessage } from '../protocol/message.ts'
 import { modernRevision } from '../protocol/revisions.ts'
-import { CredentialProblem } from './credentials.ts'
+import { CredentialProblem, notAdmitted } from './credentials.ts'
 import { EventReader } from './event-reader.ts'
 import { bodyOf, HttpExchange, type HttpPlace, type UnderWay } from './http-exchange.ts'
 import { longestMessage } from './limits.ts'
@@ -78,8 +78,12 @@ class HttpWire implements Wire {
       body: text,
       answered: (response) => void this.#answered(response, sent),
       failed: (problem) => {
+        if (problem instanceof CredentialProblem) {
+          if (id !== undefined && this.#open.delete(id)) this.#events.message(notAdmitted(problem, id), id)
+          if (problem.kind === 'login') this.#over(problem)
+          return
+        }
         // Nobody is there: what was sent has reached nobody, and the next start waits until somebody is.
-        if (isLoginNeeded(problem)) return this.#over(problem)
         if (nobodyThere.includes(errorCode(problem) ?? ''))
           return this.#over(new SessionLost(unreachable(problem).message))
         if (id !== undefined && this.#open.delete(id)) this.#events.unanswered(id, unreachable(problem))
@@ -359,6 +363,5 @@ function isLoginNeeded(problem: Error): boolean {
 }
 
 function unreachable(problem: unknown): Error {
-  if (problem instanceof CredentialProblem) return problem
   return new Error(`it cannot be reached: ${wordsOf(problem)}`)
 }

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import { errorText as wordsOf } from '../../os/failure.ts'
-import { CredentialProblem } from './credentials.ts'
+import { CredentialProblem, notAdmitted } from './credentials.ts'
 import { EventReader } from './event-reader.ts'
 import { HttpExchange, type HttpPlace, type UnderWay } from './http-exchange.ts'
 import { longestMessage } from './limits.ts'
@@ -82,7 +82,11 @@ class SseWire implements Wire {
           const status = response.statusCode ?? 0
           if (status >= 400) unanswered(new Error(`it answers with HTTP ${status}`))
         },
-        failed: (problem) => unanswered(unreachable(problem)),
+        failed: (problem) => {
+          if (id !== undefined && problem instanceof CredentialProblem)
+            this.#events.message(notAdmitted(problem, id), id)
+          else unanswered(unreachable(problem))
+        },
       },
       this.#endpoint,
     )
