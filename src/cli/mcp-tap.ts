@@ -53,8 +53,11 @@ const tap: Program = {
     const shown = reader.last(tail)
     process.stdout.write(shown)
     if (!follow) {
-      if (shown === '')
-        process.stderr.write('mcp-proxy: nothing was written; watch it: mcp-proxy tap --follow\n')
+      if (shown === '') {
+        const isChosen = (connector ?? client) !== undefined
+        const what = isChosen ? 'no message of this connector or client was written' : 'nothing was written'
+        process.stderr.write(`mcp-proxy: ${what}; watch it: mcp-proxy tap --follow\n`)
+      }
       return exitCode.ok
     }
     const { endOfReading } = await import('./run.ts')

@@ -39,6 +39,8 @@ describe('mcp-proxy tap and replay', () => {
     expect(statSync(written).mode & 0o777).toBe(0o600)
     const [plain, , secret, , pid] = calls.map(({ number }) => String(number))
     const shown = (await watched.run('mcp-proxy', 'tap', '--connector', 'echo')).stdout
+    const none = (await watched.run('mcp-proxy', 'tap', '--connector', 'gone')).stderr
+    expect(none).toContain('no message of this connector or client was written')
     expect(shown).toMatch(
       new RegExp(String.raw`^${plain} \d\d:\d\d:\d\d\.\d{3} → echo tools/call \(cursor\) \{.*"write"`, 'm'),
     )
