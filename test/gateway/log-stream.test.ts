@@ -105,6 +105,12 @@ describe('GET /logs', () => {
       async () => on.lines().some(({ message }) => message.startsWith('Result:')) || undefined,
     )
     expect(on.ids()).toEqual(on.ids().map((_, index) => (last ?? 0) + 1 + index))
+    // A number that this log has not come to is of a gateway before it: what there is comes from the beginning.
+    const ahead = await follow(reader, '?tail=1000', { 'last-event-id': '999999999999999' })
+    await call(gateway.key)
+    await until('what there is', async () => ahead.ids().length > 0 || undefined)
+    expect(ahead.ids()[0]).toBeLessThanOrEqual(last ?? 0)
+    ahead.leave()
     const fresh = await follow(reader, '?tail=0')
     await call(gateway.key)
     const [first] = await until('a new line', async () =>

@@ -61,8 +61,11 @@ export class LogStreams {
       if (!isSent) stream.end()
     }
     const after = request.headers['last-event-id']
-    const known = this.#ring.entries().filter(isWanted)
-    const isResumed = typeof after === 'string' && /^\d{1,15}$/.test(after)
+    const all = this.#ring.entries()
+    const known = all.filter(isWanted)
+    // A number that has not been given yet is of a gateway that has ended: this one counts from the beginning.
+    const newest = all.at(-1)?.sequence ?? 0
+    const isResumed = typeof after === 'string' && /^\d{1,15}$/.test(after) && Number(after) <= newest
     const begun = isResumed
       ? known.filter(({ sequence }) => sequence > Number(after))
       : tail === 0
