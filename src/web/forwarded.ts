@@ -20,6 +20,11 @@ export function sourceOf(
   return only === undefined || others.length > 0 ? peer : only
 }
 
+/** Whether somebody says that this request was passed on: whoever sent it first is then not known to be on this machine. */
+export function isPassedOn(headers: IncomingHttpHeaders): boolean {
+  return headers['x-forwarded-for'] !== undefined || headers.forwarded !== undefined
+}
+
 /** Entries that are read at most: a header may be long, and no chain of proxies is. */
 const mostEntries = 32
 

@@ -137,6 +137,8 @@ describe('deploy/', { timeout: 60_000 }, () => {
       })
     expect((await bare({})).status).toBe(200)
     expect((await bare(brought)).status).toBe(406)
+    // Two headers that differ count for nothing, but the request was passed on.
+    expect((await bare({ ...brought, forwarded: 'for=198.51.100.1' })).status).toBe(406)
     await gateway.stop('SIGTERM')
     const log = readFileSync(path.join(own, fileNames.gatewayLog), 'utf8')
     expect(log).toContain('Health check accessed (userAgent=uptime/1 ip=203.0.113.9)')

@@ -27,7 +27,7 @@ import { remembered } from '../../os/remembered.ts'
 import type { InheritedSocket } from '../../process/inheritance.ts'
 import type { GatewayState } from '../../record/shapes/gateway-state.ts'
 import { type ConnectionLimits, Connections } from '../../web/connections.ts'
-import { sourceOf } from '../../web/forwarded.ts'
+import { isPassedOn, sourceOf } from '../../web/forwarded.ts'
 import {
   isTrustedHost,
   parseHostHeader,
@@ -315,7 +315,7 @@ async function handle({
   const allow = methodsOf[kind]
   if (!allow.includes(method)) return refuseMethod(response, method, allow.join(', '))
   if (core.isEnding) return refuseFull(response, { status: 503, message: 'the gateway ends' })
-  const isLenient = !options.strict && isLoopback(from)
+  const isLenient = !options.strict && isLoopback(from) && !isPassedOn(headers)
   const visit: Visit = { request, response, principal, directory, isLenient, challenge }
   if (method === 'GET') return kind === 'sse' ? streams.open(visit, path) : sessions.stream(visit)
   if (method === 'DELETE') return sessions.end(visit)
