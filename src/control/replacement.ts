@@ -1,8 +1,9 @@
-import type { ProcessIdentity } from '../process/identity.ts'
+import { type ProcessIdentity, signalProcess } from '../process/identity.ts'
 import { type Inheritance, inheritanceVariable } from '../process/inheritance.ts'
 import {
   describeStartFailure,
   firstPassedDescriptor,
+  type StartedProcess,
   type StartFailure,
   startProcess,
 } from '../process/start.ts'
@@ -66,11 +67,22 @@ export function startReplacement(plan: ReplacementPlan): Replacement {
     withinMs: plan.timeoutMs,
   })
   running?.child.unref()
-  const ready = start.outcome.then((outcome) => {
+  const ready = start.outcome.then(async (outcome) => {
     if (outcome.ok) return outcome.identity
+    if (running !== undefined) await gone(running)
     throw refusalOf(outcome.failure)
   })
   return { ready, abandon: () => start.abandon() }
+}
+
+/** ms that a replacement which could not take over has to end by itself. */
+const endsWithinMs = 2000
+
+/** It shares the port: while it lives, it takes connections and serves none of them. */
+async function gone({ ended, identity }: StartedProcess): Promise<void> {
+  const late = setTimeout(() => signalProcess(identity, 'SIGKILL', true), endsWithinMs)
+  await ended
+  clearTimeout(late)
 }
 
 function refusalOf(failure: StartFailure): ControlRefusal {

@@ -91,6 +91,7 @@ export class GatewayProcess {
       return begun
     } catch (error) {
       control?.close()
+      if (begun !== undefined) await begun.#undo()
       throw error
     }
   }
@@ -345,6 +346,21 @@ export class GatewayProcess {
       // It names nobody any more, which its readers see.
     }
     this.#control?.close()
+  }
+
+  /**
+   * A start that has failed leaves nothing that keeps this process alive: on a port that it shares with the gateway before it, clients would
+   * still reach it.
+   */
+  async #undo(): Promise<void> {
+    this.#isEnding = true
+    clearInterval(this.#beating)
+    this.#reception?.close()
+    await this.#core.close(0)
+    await this.#face?.close()
+    this.#issuer?.close()
+    await this.#opened?.close()
+    this.#core.tap?.close()
   }
 
   /** SIGHUP: the logs may have other names (logrotate), and the configuration may say something else. */

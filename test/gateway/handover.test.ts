@@ -152,6 +152,8 @@ describe('a gateway that is handed over', { timeout: 60_000 }, () => {
     unlinkSync(clients)
     mkdirSync(path.join(clients, 'in the way'), { recursive: true })
     expect(first(await order(watched, 'hand-over', 'gateway'))).toMatchObject({ outcome: 'failed' })
+    // On the port that they share, it would take connections of clients.
+    expect(childrenOf(pid)).toEqual([Number(server)])
     expect(readFileSync(watched.file('mcp_proxy.pid'), 'utf8').split('\n')[0]).toBe(String(pid))
     expect(await textOf(client, 'one__pid')).toBe(server)
     const { stdout } = await watched.run('mcp-proxy', 'status', '--json')
