@@ -197,12 +197,14 @@ function textOf({ id, name, units, scopes, profile, expiresAt, lastUsedAt }: Api
     expiresAt === null
       ? 'never expires'
       : `${Date.parse(expiresAt) < Date.now() ? 'expired' : 'expires'} ${expiresAt}`
-  const isForLog = scopes.includes('read')
-  const logs = isForLog ? (scopes.includes('control') ? ' and the log' : 'the log alone') : ''
   const use = lastUsedAt === null ? 'never used' : `last used ${lastUsedAt}`
   const bound = units === null ? 'all connectors' : units.join(',')
   const ofProfile = profile === undefined ? '' : ` of profile ${oneLine(profile)}`
-  const what = logs === 'the log alone' ? logs : `${bound}${ofProfile}${logs}`
+  const isForLog = scopes.includes(scopeNames.logs)
+  const what =
+    isForLog && !scopes.includes(scopeNames.call)
+      ? 'the log alone'
+      : `${bound}${ofProfile}${isForLog ? ' and the log' : ''}`
   return `${oneLine(name)}  pwk_${id}_…  ${what}  ${life}  ${use}`
 }
 
