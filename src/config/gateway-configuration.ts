@@ -10,7 +10,7 @@ export const gatewayName = 'gateway'
 
 /** Where the gateway serves HTTP, and how. */
 export interface GatewayHttpOptions extends HttpOptions {
-  /** Networks of proxies that are believed when they say whom a request comes from: CIDRs or `private`. */
+  /** Networks of trusted proxies, whose headers name the client: CIDRs or `private`. */
   readonly trustedProxies: readonly string[]
 }
 

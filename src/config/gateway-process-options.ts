@@ -17,7 +17,7 @@ export interface GatewayProcessOptions {
   readonly store: { readonly fingerprint: string; readonly outageMs: number } | null
 }
 
-/** What of a store may stand in such options. */
+/** The part of a store's options that is no secret: a fingerprint instead of the URL. */
 export function storeOption(store: StoreConfiguration | undefined): GatewayProcessOptions['store'] {
   return store === undefined ? null : { fingerprint: store.url.fingerprint, outageMs: store.outageMs }
 }

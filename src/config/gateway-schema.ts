@@ -42,7 +42,7 @@ const gatewayHttp = z.strictObject({
   trustedProxies: oneOrMore(text(parseProxies))
     .optional()
     .describe(
-      'networks of reverse proxies that are believed when they say whom a request comes from (X-Forwarded-For, Forwarded), such as 10.0.0.0/8, or private; default: none',
+      'networks of trusted reverse proxies: the gateway takes the address of the client from their X-Forwarded-For or Forwarded, such as 10.0.0.0/8, or private; default: none',
     ),
 })
 

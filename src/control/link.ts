@@ -68,7 +68,7 @@ export class ControlLink {
     }
   }
 
-  /** Lets go of the connection, or of this one only. The next `connect` reaches whoever holds the socket then. `ended` is not called. */
+  /** Closes the connection; with an argument, only if it is still that one. The next `connect` opens a new one to the process that then holds the socket. Does not call `ended`. */
   drop(only = this.#connection): void {
     if (this.#connection !== only) return
     this.#connection = undefined

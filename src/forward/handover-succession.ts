@@ -158,7 +158,7 @@ export class Succession {
           `systemd could not be notified that PID ${successor.pid} is the service now, and may start it again`,
         )
       }
-      // After the answer to whoever ordered it.
+      // After the order has been answered.
       setImmediate(() => this.#end({ by: 'successor', successor }))
       return successor
     } catch (error) {

@@ -22,8 +22,8 @@ interface Surroundings {
 }
 
 /**
- * How everything stands that a person is to hear of: connectors, and the rules about calls. What fails is said in the gateway's log, shown by
- * `mcp-proxy status`, and told to the monitor with the gateway's health, which makes an incident of it.
+ * The conditions of the gateway that need a person: connectors that fail, and alert rules about calls. The gateway logs each one, `mcp-proxy status`
+ * shows it, and the monitor reads it with the gateway's health and opens an incident.
  */
 export class Conditions {
   readonly #around: Surroundings

@@ -265,7 +265,7 @@ export class GatewayCore implements SessionSurroundings {
       .join('\n')
   }
 
-  /** What is offered must be what somebody has trusted: what differs is said once. */
+  /** Compares what a connector offers with its pins, and reports each difference once. */
   #holdAgainstPins(upstream: Upstream): void {
     const mode = this.pinModeOf(upstream.id)
     if (this.#pins === undefined || mode === undefined || mode === 'off') return

@@ -9,7 +9,7 @@ import { membersOf, textOf } from './protocol/json-text.ts'
 import { serverOf } from './remembered-offerings.ts'
 import type { Item } from './upstream/offering.ts'
 
-/** What of a tool a model and its user decide by: what they have trusted must not become something else unseen. */
+/** The members of a tool that a model and its user judge it by. A change of one is reported. */
 const members = ['title', 'description', 'inputSchema', 'outputSchema', 'annotations'] as const
 
 /** How a tool was when somebody, or the first sight, trusted it. */
@@ -42,7 +42,7 @@ const writeAfterMs = 200
 const mostConnectors = 500
 const mostTools = 5000
 
-/** Changes of one connector that are told within an hour: one that changes its tools every second fills no log. `changedOf` has them all. */
+/** At most so many changes of one connector are logged in `toldMs`, so that a connector which changes its tools every second does not fill the log. `changedOf` has all of them. */
 const mostTold = 20
 const toldMs = 3_600_000
 
@@ -58,7 +58,7 @@ export class Pins {
   readonly #isWritten: boolean
   readonly #kept: Map<string, Kept>
   #writing: NodeJS.Timeout | undefined
-  /** By connector: monotonic ms of the first change of this hour that was told, and how many were. */
+  /** By connector: when its first change of this hour was logged, in monotonic ms, and how many were. */
   readonly #told = new Map<string, { readonly since: number; readonly count: number }>()
   /** Why what was kept could not be read, so that all is seen for the first time; undefined = it could. */
   readonly problem: string | undefined

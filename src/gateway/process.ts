@@ -288,7 +288,7 @@ export class GatewayProcess {
       throw refusal
     }
     clearInterval(this.#beating)
-    // After the answer to whoever ordered it.
+    // After the order has been answered.
     setImmediate(() => void this.#goAfter(identity))
     return { identity }
   }

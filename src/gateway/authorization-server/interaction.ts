@@ -15,7 +15,7 @@ export interface Reception {
 /** Bytes of the form. */
 const longestForm = 4096
 
-/** A person lets a client in: whoever shows a key of the gateway gives it what that key may do. */
+/** A person enters a key of the gateway, and the client gets the rights of that key. */
 export async function interact(
   { provider, access, from }: Reception,
   request: IncomingMessage,

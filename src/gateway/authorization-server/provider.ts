@@ -29,7 +29,7 @@ export interface ProviderParts extends AuthorizationServerOptions {
 const interactionSeconds = 600
 const grantSeconds = 30 * 24 * 3600
 
-/** s that a client's document holds, whatever is said of it. */
+/** Seconds for which a client's document is kept: bounds for its `Cache-Control`. */
 const documentSeconds = { min: 60, max: 24 * 3600 }
 
 /** The server as it is configured. What it advertises is made from the same values. */

@@ -67,7 +67,7 @@ export async function answerProbe(
     return send(response, 200, text, { 'content-type': contentType })
   }
   const connectors = now.connectors.filter(({ id }) => bound === null || bound.includes(id))
-  // Without the store nobody is let in any more; while it is only away, known clients are.
+  // `serves` is false when the gateway refuses all keys; while the store is only away, it still takes known ones.
   const isReady = connectors.every(({ healthy }) => healthy) && now.store?.serves !== false
   const details = admission === undefined ? {} : { connectors, store: storeFor(now.store, bound) }
   const body = JSON.stringify({ status: isReady ? 'ready' : 'not ready', ...details })

@@ -141,7 +141,7 @@ export class ResumableStream {
     return this.#connection?.isDrained === true
   }
 
-  /** It is over, and nobody is expected to read it again. */
+  /** Whether it is over, and the time is past in which a client may read it again. */
   isPast(now: number): boolean {
     if (this.#overAt === undefined) return false
     return now - this.#overAt > (this.#isRead ? keptMs.read : keptMs.cut)
