@@ -144,6 +144,7 @@ export async function serveHttp(options: HttpFaceOptions): Promise<HttpFace> {
     const host = parseHostHeader(header, scheme)
     return host && { ...host, isTrusted: isTrustedHost(host, http.hosts) }
   })
+  const parts: Parts = { scheme, hostOf, sessions, streams, logs, limits, views, admitted, isProxy, options }
   /** Monotonic ms of the handover. */
   let leftAt: number | undefined
   const listener = (request: IncomingMessage, response: ServerResponse) => {
@@ -154,20 +155,7 @@ export async function serveHttp(options: HttpFaceOptions): Promise<HttpFace> {
       if (response.statusCode >= 400) core.figures.refused(response.statusCode, refusalOf(response))
       if (!request.complete && !request.destroyed) endSoon(request)
     })
-    void handle({
-      request,
-      response,
-      scheme,
-      hostOf,
-      sessions,
-      streams,
-      logs,
-      limits,
-      views,
-      admitted,
-      isProxy,
-      options,
-    }).catch((error: unknown) => {
+    void handle(request, response, parts).catch((error: unknown) => {
       core.log.error({ err: error }, `A request failed: ${wordsOf(error)}`)
       refuse(response, 500, new RpcError(rpcCode.internalError, 'Internal error'))
     })
@@ -242,9 +230,8 @@ function endSoon(request: IncomingMessage): void {
   request.resume()
 }
 
-interface Arrival {
-  readonly request: IncomingMessage
-  readonly response: ServerResponse
+/** What every request needs. */
+interface Parts {
   readonly scheme: Scheme
   /** What a `Host` says, and whether it may be one of this gateway; undefined = it says nothing valid. */
   readonly hostOf: (header: string) => (VisitedHost & { readonly isTrusted: boolean }) | undefined
@@ -260,20 +247,8 @@ interface Arrival {
   readonly options: HttpFaceOptions
 }
 
-async function handle({
-  request,
-  response,
-  scheme,
-  hostOf,
-  sessions,
-  streams,
-  logs,
-  limits,
-  admitted,
-  views,
-  isProxy,
-  options,
-}: Arrival): Promise<void> {
+async function handle(request: IncomingMessage, response: ServerResponse, parts: Parts): Promise<void> {
+  const { scheme, hostOf, sessions, streams, logs, limits, admitted, views, isProxy, options } = parts
   const { core, access } = options
   const { headers, method = '' } = request
   const from = sourceOf(request.socket.remoteAddress ?? '', headers, isProxy)
