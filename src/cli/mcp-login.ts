@@ -8,7 +8,7 @@ import { prepareStateDirectory } from '../record/state-directory.ts'
 import { writersDirectory } from '../record/usual-directories.ts'
 import { argument, filled, type Program } from './command.ts'
 import { connectorIn, connectorsOf, gatewayCommand } from './mcp-command.ts'
-import { retryIfRunning } from './mcp-orders.ts'
+import { askRunning } from './mcp-orders.ts'
 
 interface Options {
   readonly config?: string
@@ -45,7 +45,8 @@ const login: Program = {
       // A pipe that is read keeps a process alive.
       process.stdin.destroy()
     }
-    await retryIfRunning(stateDirectory, connector)
+    // The gateway that runs, if one does; the login is kept all the same.
+    await askRunning(stateDirectory, 'retry', { connectors: [connector] }).catch(() => {})
     return exitCode.ok
   },
 }

@@ -69,16 +69,6 @@ export const logLevelProgram: Program = {
   },
 }
 
-/** Has the gateway that runs, if one does, try a connector now. @returns whether it does. */
-export async function retryIfRunning(directory: string, connector: string): Promise<boolean> {
-  try {
-    await askGateway(directory, 'retry', { connectors: [connector] })
-    return true
-  } catch {
-    return false
-  }
-}
-
 /** Orders something of the gateway that runs. @throws Failure when none does, or it refuses. */
 export async function askGateway(
   directory: string,

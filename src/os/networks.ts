@@ -1,6 +1,7 @@
 import { BlockList, isIPv4 } from 'node:net'
 import { unmapped, withoutZone } from './interfaces.ts'
 import { isIP } from './ip-address.ts'
+import { remembered } from './remembered.ts'
 
 /**
  * Networks that cannot be reached from the Internet at large: RFC 1918, RFC 4193 (ULA), link-local (RFC 3927, RFC 4291) and
@@ -29,29 +30,16 @@ export function networks(entries: readonly string[]): (address: string) => boole
     const family = familyOf(address)
     lists[family].addSubnet(address, Number(prefix), family)
   }
-  return remembering((source) => {
+  return remembered((source) => {
     const address = withoutZone(unmapped(source))
     const family = familyOf(address)
     return isIP(address) !== 0 && lists[family].check(address, family)
-  })
+  }, mostVerdicts)
 }
 
 function familyOf(address: string): 'ipv4' | 'ipv6' {
   return isIPv4(address) ? 'ipv4' : 'ipv6'
 }
 
-/** Verdicts remembered at once. */
+/** Verdicts remembered at once: a look into a list takes microseconds, and sources come again and again. */
 const mostVerdicts = 1000
-
-/** A look into a list takes microseconds, and sources come again and again. */
-function remembering(judge: (source: string) => boolean): (source: string) => boolean {
-  const verdicts = new Map<string, boolean>()
-  return (source) => {
-    const known = verdicts.get(source)
-    if (known !== undefined) return known
-    const verdict = judge(source)
-    if (verdicts.size >= mostVerdicts) verdicts.clear()
-    verdicts.set(source, verdict)
-    return verdict
-  }
-}
