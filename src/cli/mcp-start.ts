@@ -6,7 +6,7 @@ import { parseStoreUrl, type StoreConfiguration, usualOutageMs } from '../config
 import { countParser, type Parsed, parseCount, parseHttpPlace } from '../config/values.ts'
 import type { WantedGateway } from '../gateway/options.ts'
 import { exitCode, Failure } from '../os/failure.ts'
-import { isLoopback } from '../os/interfaces.ts'
+import { isLoopbackHostname } from '../os/interfaces.ts'
 import { oneLine } from '../os/printable.ts'
 import { writersDirectory } from '../record/usual-directories.ts'
 import { argument, filled, type Program } from './command.ts'
@@ -184,8 +184,7 @@ function httpOf({ http, insecureHttp }: StartOptions, configured: { readonly lis
 }
 
 function isOnLoopback(listen: string): boolean {
-  const host = listen.slice(0, listen.lastIndexOf(':')).replaceAll(/[[\]]/g, '')
-  return host === 'localhost' || isLoopback(host)
+  return isLoopbackHostname(listen.slice(0, listen.lastIndexOf(':')))
 }
 
 function listed(ids: readonly string[]): string {

@@ -1,6 +1,6 @@
 /** What `gateway:` may say of access. */
 import type { z as Zod } from 'zod'
-import { isLoopback } from '../os/interfaces.ts'
+import { isLoopbackHostname } from '../os/interfaces.ts'
 import {
   type AccessConfiguration,
   type AuthType,
@@ -246,8 +246,11 @@ export function accessProblems(
 
 /** A URL of https, or of this machine, or one with references that are not resolved yet. */
 export function parseUrl(value: string): Parsed<string> {
-  const isOwn = URL.canParse(value) && isLoopback(new URL(value).hostname.replaceAll(/[[\]]/g, ''))
-  const isPlain = value.startsWith('http://') && (isOwn || value.startsWith('http://localhost'))
+  // With a reference as its port it is no URL yet.
+  const isOwn = URL.canParse(value)
+    ? isLoopbackHostname(new URL(value).hostname)
+    : /^http:\/\/localhost(?:[:/]|$)/.test(value)
+  const isPlain = value.startsWith('http://') && isOwn
   const hasRest = /[?#]/.test(value)
   return (value.startsWith('https://') || value.startsWith('${') || isPlain) && !hasRest
     ? { ok: true, value }

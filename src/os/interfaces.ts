@@ -43,6 +43,12 @@ export function isLoopback(address: string): boolean {
   return plain === '::1' || plain.startsWith('127.')
 }
 
+/** Whether the host of a URL or of an address to listen on, an IPv6 one in brackets or not, is this machine alone. */
+export function isLoopbackHostname(host: string): boolean {
+  const bare = host.replaceAll(/[[\]]/g, '')
+  return host === 'localhost' || (isIP(bare) !== 0 && isLoopback(bare))
+}
+
 /** True for the addresses that stand for all of a machine's: 0.0.0.0 and ::. */
 export function isWildcard(address: string): boolean {
   return address === '0.0.0.0' || address === '::'

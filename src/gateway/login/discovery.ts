@@ -1,7 +1,7 @@
 /** Who issues the tokens of a server: RFC 9728 says where the server says so, RFC 8414 and OpenID Connect what the issuer says of itself. */
 import { type AuthorizationServer, processDiscoveryResponse } from 'oauth4webapi'
 import { errorText } from '../../os/failure.ts'
-import { isLoopback } from '../../os/interfaces.ts'
+import { isLoopbackHostname } from '../../os/interfaces.ts'
 import { documentPlaces } from '../oauth/document-places.ts'
 import { challengePart, scopesIn } from './challenge.ts'
 
@@ -126,5 +126,5 @@ function demandSafe(url: string, server: string): void {
 
 function isOwn(url: string): boolean {
   const { hostname } = new URL(url)
-  return hostname === 'localhost' || isLoopback(hostname.replaceAll(/[[\]]/g, ''))
+  return isLoopbackHostname(hostname)
 }

@@ -1,7 +1,7 @@
 import { createRemoteJWKSet, type JWTVerifyGetKey } from 'jose'
 import { monotonicMs } from '../../os/clock.ts'
 import { errorText } from '../../os/failure.ts'
-import { isLoopback } from '../../os/interfaces.ts'
+import { isLoopbackHostname } from '../../os/interfaces.ts'
 import { documentPlaces } from './document-places.ts'
 
 /** What an issuer says of itself (RFC 8414, OpenID Connect Discovery). */
@@ -90,6 +90,6 @@ async function read(place: string, issuer: string): Promise<IssuerDocument> {
 function isSafe(url: string): boolean {
   if (!URL.canParse(url)) return false
   const { protocol, hostname } = new URL(url)
-  const isOwn = hostname === 'localhost' || isLoopback(hostname.replaceAll(/[[\]]/g, ''))
+  const isOwn = isLoopbackHostname(hostname)
   return protocol === 'https:' || (protocol === 'http:' && isOwn)
 }

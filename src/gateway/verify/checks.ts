@@ -1,4 +1,4 @@
-import { isLoopback } from '../../os/interfaces.ts'
+import { isLoopbackHostname } from '../../os/interfaces.ts'
 import { version } from '../../os/version.ts'
 import { metaKey, modernRevision, newestLegacyRevision } from '../protocol/revisions.ts'
 import type { Door, DoorAnswer } from './door.ts'
@@ -222,7 +222,7 @@ function modernResultOf(answer: DoorAnswer): Readonly<Record<string, unknown>> |
 }
 
 function isNear({ hostname }: URL): boolean {
-  return hostname === 'localhost' || isLoopback(hostname.replaceAll(/[[\]]/g, ''))
+  return isLoopbackHostname(hostname)
 }
 
 function namesIn({ tools: listed = [] }: Readonly<Record<string, unknown>>): readonly string[] {

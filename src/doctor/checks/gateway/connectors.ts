@@ -2,7 +2,7 @@ import type { ConnectorConfiguration, ConnectorTransport } from '../../../config
 import { MissingVariable, withVariables } from '../../../config/variables.ts'
 import { canBeRun, isFolder } from '../../../os/command-file.ts'
 import { errorText } from '../../../os/failure.ts'
-import { isLoopback } from '../../../os/interfaces.ts'
+import { isLoopbackHostname } from '../../../os/interfaces.ts'
 import { readRegularFile } from '../../../os/regular-file.ts'
 import { type Check, type Finding, failed, note, ok, warning } from '../../check.ts'
 
@@ -80,7 +80,7 @@ function judgeChild(
 function judgeUrl(id: string, { url, headers }: Remote): Finding[] {
   if (!URL.canParse(url)) return []
   const { protocol, hostname } = new URL(url)
-  const isNear = hostname === 'localhost' || isLoopback(hostname.replaceAll(/[[\]]/g, ''))
+  const isNear = isLoopbackHostname(hostname)
   if (protocol === 'https:' || isNear || Object.keys(headers).length === 0) return []
   const what = `connector ${id}: its headers go to ${hostname} without TLS, so that everybody on the way can read them`
   return [warning('connector-url-plain', what, 'use https, or reach it through a tunnel')]
