@@ -66,8 +66,6 @@ export class Connections {
   #problem: string | undefined
   #login: UpstreamLogin | undefined
   #isLeft = false
-  /** Of the last start that failed. */
-  #lastTried: Connection | undefined
 
   constructor(options: ConnectionsOptions) {
     this.#options = options
@@ -159,6 +157,7 @@ export class Connections {
       await after
       await slot.pause(over)
       slot.restarts.begins()
+      slot.tried = undefined
       const connection = await slots.run(() => this.#start(key, slot), over)
       slot.connection = connection
       // Its server is another one by now; who takes this one away ends it.
@@ -180,7 +179,8 @@ export class Connections {
       // One of the other generation may have taken its place.
       this.#era = undefined
       if (!over.aborted && !this.#isLeft && this.#slots.get(key) === slot)
-        this.#failed(key, slot, errorText(error), connection ?? this.#lastTried)
+        this.#failed(key, slot, errorText(error), connection ?? slot.tried)
+      slot.tried = undefined
       await connection?.close()
       throw error
     }
@@ -208,7 +208,7 @@ export class Connections {
         if (slot.connection === connection) this.#lost(key, slot, problem)
       },
       failed: (connection) => {
-        this.#lastTried = connection
+        slot.tried = connection
       },
     })
   }

@@ -23,6 +23,8 @@ export class UpstreamDown extends Error {
 export class Slot {
   connection: Connection | undefined
   opening: Promise<Connection> | undefined
+  /** The connection of the start that is under way, once that start has failed: it knows the last words of the server. */
+  tried: Connection | undefined
   readonly restarts = new Restarts()
   /** Monotonic ms. */
   usedAt = monotonicMs()
