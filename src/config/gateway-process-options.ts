@@ -17,7 +17,21 @@ export interface GatewayProcessOptions {
   readonly store: { readonly fingerprint: string; readonly outageMs: number } | null
 }
 
-/** The part of a store's options that is no secret: a fingerprint instead of the URL. */
-export function storeOption(store: StoreConfiguration | undefined): GatewayProcessOptions['store'] {
-  return store === undefined ? null : { fingerprint: store.url.fingerprint, outageMs: store.outageMs }
+/** What of a configuration such options are made of. */
+interface Configured {
+  readonly file: string
+  readonly http?: GatewayHttpOptions | undefined
+  readonly strict: boolean
+  readonly lazy: boolean
+  readonly access: AccessConfiguration
+  readonly store?: StoreConfiguration | undefined
+}
+
+/** The options of a process that serves a configuration. The monitor compares those that it wants with those that the process tells. */
+export function processOptions(
+  { file, http, strict, lazy, access, store }: Configured,
+  { connectors, allowNone }: Pick<GatewayProcessOptions, 'connectors' | 'allowNone'>,
+): GatewayProcessOptions {
+  const kept = store === undefined ? null : { fingerprint: store.url.fingerprint, outageMs: store.outageMs }
+  return { file, connectors, http: http ?? null, strict, lazy, allowNone, access, store: kept }
 }

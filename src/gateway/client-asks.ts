@@ -71,9 +71,14 @@ export function missingCapability(method: string): RpcError {
   )
 }
 
-/** Of the newer generation, who asks about tasks must say that it knows them. @throws RpcError */
-export function demandTasks({ era, capabilities }: Pick<CallingClient, 'era' | 'capabilities'>): void {
-  if (era === 'legacy' || capabilities.includes(tasksExtension)) return
+/** A client of the newer generation must say that it knows tasks. */
+export function knowsTasks({ era, capabilities }: Pick<CallingClient, 'era' | 'capabilities'>): boolean {
+  return era === 'legacy' || capabilities.includes(tasksExtension)
+}
+
+/** @throws RpcError when the client has not said that it knows tasks, and must. */
+export function demandTasks(client: Pick<CallingClient, 'era' | 'capabilities'>): void {
+  if (knowsTasks(client)) return
   const data = { requiredCapabilities: { extensions: { [tasksExtension]: {} } } }
   throw new RpcError(rpcCode.missingCapability, `the client has not declared ${tasksExtension}`, data)
 }

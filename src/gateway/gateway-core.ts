@@ -288,8 +288,7 @@ export class GatewayCore implements SessionSurroundings {
     return this.#upstreams.flatMap(({ id }) => {
       const mode = this.pinModeOf(id) ?? 'off'
       if (this.#pins === undefined || mode === 'off') return []
-      const changed = this.#pins.changedOf(id).map(({ tool }) => tool)
-      return [toolsCondition(id, changed, mode)]
+      return [toolsCondition(id, this.#pins.changedNames(id), mode)]
     })
   }
 

@@ -119,6 +119,12 @@ export class Pins {
     )
   }
 
+  /** The names of these tools: how they differ takes a look at their whole forms. */
+  changedNames(id: string): readonly string[] {
+    const tools = Object.entries(this.#kept.get(id)?.tools ?? {})
+    return tools.flatMap(([tool, { changed }]) => (changed === null ? [] : [tool]))
+  }
+
   hasChanged(id: string, tool: string): boolean {
     const tools = this.#kept.get(id)?.tools ?? {}
     return Object.hasOwn(tools, tool) && tools[tool]?.changed != null

@@ -77,7 +77,8 @@ export class RunningOrders {
   /** Sets the level of the log. @param level undefined = it stays. @returns what it is. */
   logLevel(level: unknown): string {
     const { log, changed } = this.#around
-    if (level !== undefined) log.level = levelIn(level)
+    if (level === undefined) return log.level
+    log.level = levelIn(level)
     changed()
     return log.level
   }
@@ -95,7 +96,7 @@ export class RunningOrders {
   acceptPins(asked: Readonly<Record<string, unknown>>): readonly string[] {
     const known = this.pinned().map(({ connector }) => connector)
     const accepted = acceptTools(this.#around.core, known, asked)
-    this.#around.changed()
+    if (accepted.length > 0) this.#around.changed()
     return accepted
   }
 }

@@ -1,4 +1,4 @@
-import { type GatewayProcessOptions, storeOption } from '../config/gateway-process-options.ts'
+import { processOptions } from '../config/gateway-process-options.ts'
 import type { LeveledLog } from '../log/pino-log.ts'
 import type { RingLog } from '../log/ring-log.ts'
 import { monotonicMs, wallTime } from '../os/clock.ts'
@@ -53,10 +53,7 @@ export class SelfReport {
   health(): GatewayHealth {
     const { options: started, core, conditions, opened, url } = this.#around
     const { chosen, allowNone, wanted } = started
-    const { file, http, strict, lazy, access, store: configured } = wanted
-    const store = storeOption(configured)
-    const served = { file, connectors: chosen ?? null, http: http ?? null, strict, lazy }
-    const options: GatewayProcessOptions = { ...served, allowNone, access, store }
+    const options = processOptions(wanted, { connectors: chosen ?? null, allowNone })
     const { upstreams } = core
     return {
       ...this.identify(),
@@ -76,12 +73,12 @@ export class SelfReport {
     const facts = {
       mode: options.wanted.http === undefined ? 'stdio' : 'http',
       startedAt: this.#startedAt,
-      url,
+      url: url(),
       keyFile: opened?.access.first?.file ?? null,
-      store: () => opened?.state() ?? null,
+      store: opened?.state() ?? null,
       level: log.level,
-      bufferedLines: () => ring.count,
-      problems: () => conditions.all.filter(({ condition }) => condition === 'failing'),
+      bufferedLines: ring.count,
+      problems: conditions.all.filter(({ condition }) => condition === 'failing'),
     } as const
     return gatewayState(core, facts, isStopped)
   }

@@ -1,4 +1,5 @@
 import { withParam } from './answers.ts'
+import { knowsTasks } from './client-asks.ts'
 import type { ClientRoster } from './client-roster.ts'
 import type { Directory, Route } from './directory.ts'
 import type { Figures } from './figures.ts'
@@ -10,7 +11,7 @@ import { RpcError, reasonOf, rpcCode } from './protocol/errors.ts'
 import { isObjectAt, textOf } from './protocol/json-text.ts'
 import { idOf, type Message, paramsOf, resultText, stringParam } from './protocol/message.ts'
 import { headerMismatch, type MirroredParameter } from './protocol/parameter-headers.ts'
-import { metaKey, tasksExtension } from './protocol/revisions.ts'
+import { metaKey } from './protocol/revisions.ts'
 import { type Arrived, digest, type Relay } from './relay.ts'
 import type { RequestLog } from './request-log.ts'
 import { bridgedCall, holdResult } from './task-bridge.ts'
@@ -237,9 +238,7 @@ export function noResource(uri: string, { era }: Pick<CallingClient, 'era'>): Rp
 
 /** Whether the answer may be the handle of a task. */
 function asksForTask({ message, client }: Arrived): boolean {
-  return client.era === 'legacy'
-    ? paramsOf(message).has('task')
-    : client.capabilities.includes(tasksExtension)
+  return client.era === 'legacy' ? paramsOf(message).has('task') : knowsTasks(client)
 }
 
 /** A client over HTTP must repeat these arguments in headers: what stands between may have acted upon them. @throws RpcError */

@@ -11,12 +11,12 @@ import type { Upstream } from './upstream/index.ts'
 export interface StateFacts {
   readonly mode: GatewayState['proxy']['mode']
   readonly startedAt: string
-  readonly url: () => string | null
+  readonly url: string | null
   readonly keyFile: string | null
-  readonly store: () => GatewayState['store']
+  readonly store: GatewayState['store']
   readonly level: string
-  readonly bufferedLines: () => number
-  readonly problems: () => readonly GatewayCondition[]
+  readonly bufferedLines: number
+  readonly problems: readonly GatewayCondition[]
 }
 
 /** What the gateway is and does now. */
@@ -30,14 +30,14 @@ export function gatewayState(core: GatewayCore, facts: StateFacts, isStopped = f
       startedAt,
       pid: process.pid,
       heartbeat: wallTime(),
-      url: url(),
+      url,
       keyFile,
     },
-    store: store(),
+    store,
     connectors: core.upstreams.map(connectorState),
     clients: core.roster.report(),
-    problems: problems(),
-    logging: { level: level.toUpperCase(), bufferedLines: bufferedLines(), maxLines: ringLines },
+    problems,
+    logging: { level: level.toUpperCase(), bufferedLines, maxLines: ringLines },
   }
 }
 

@@ -1,6 +1,6 @@
 import { monotonicMs } from '../os/clock.ts'
 import { inputIn, responsesIn, withParam } from './answers.ts'
-import { type ClientAsks, demandTasks } from './client-asks.ts'
+import { type ClientAsks, demandTasks, knowsTasks } from './client-asks.ts'
 import type { Route } from './directory.ts'
 import { HeldResult } from './held-result.ts'
 import { inputRequestsText } from './parked-calls.ts'
@@ -68,15 +68,6 @@ export function bridgedCall(
   else if (!knowsTasks(client)) return undefined
   const asTask = withParam(message, 'task', JSON.stringify({ ttl: keepMs }))
   return { message: asTask, client, translated: (answer) => handleFor('modern', answer) }
-}
-
-function knowsTasks(client: CallingClient): boolean {
-  try {
-    demandTasks(client)
-    return true
-  } catch {
-    return false
-  }
 }
 
 function withoutTask(message: Message): Message {

@@ -1,13 +1,11 @@
 import { IncomingMessage, type ServerResponse } from 'node:http'
 import type Provider from 'oidc-provider'
-import type { BuiltInIssuer } from '../../config/access-configuration.ts'
 import { textOfBody } from '../face/body.ts'
 import type { KeptRecords } from './kept-records.ts'
 
 export interface Behind {
   readonly provider: Provider
   readonly url: string
-  readonly registration: BuiltInIssuer['registration']
   readonly records: KeptRecords
 }
 

@@ -81,14 +81,10 @@ export class AuthorizationServer implements TokenIssuer {
 
   async answer(request: IncomingMessage, response: ServerResponse, from: string): Promise<void> {
     const provider = this.#provider
-    const { access, url, builtIn } = this.#options
+    const { access, url } = this.#options
     if (request.url?.startsWith('/oauth/interaction/') === true)
       return await interact({ provider, access, from }, request, response)
-    await forward(
-      { provider, url, registration: builtIn.registration, records: this.#records },
-      request,
-      response,
-    )
+    await forward({ provider, url, records: this.#records }, request, response)
   }
 
   async keys() {

@@ -11,7 +11,7 @@ import {
   gatewayName,
   type KeptGateway,
 } from '../../config/gateway-configuration.ts'
-import { type GatewayProcessOptions, storeOption } from '../../config/gateway-process-options.ts'
+import { type GatewayProcessOptions, processOptions } from '../../config/gateway-process-options.ts'
 import { storeVariable } from '../../config/store-configuration.ts'
 import { parseHostAndPort } from '../../config/values.ts'
 import { variablesIn } from '../../config/variables.ts'
@@ -315,9 +315,7 @@ function unwellIn(health: GatewayHealth | undefined): NonNullable<GatewayRecord[
 }
 
 function optionsOf({ file, gateway }: GatewayUnitConfiguration): GatewayProcessOptions {
-  const { http, strict, lazy, access, store } = gateway
-  const given = { file, connectors: null, http: http ?? null, strict, lazy, allowNone: false, access }
-  return { ...given, store: storeOption(store) }
+  return processOptions({ ...gateway, file }, { connectors: null, allowNone: false })
 }
 
 interface ListenPlace {
