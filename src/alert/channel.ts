@@ -4,6 +4,7 @@ import type { LogLevel } from '../log/entry.ts'
 import type { Log } from '../log/index.ts'
 import { redactor } from '../log/redaction.ts'
 import { errorText } from '../os/failure.ts'
+import { within } from '../os/time-limit.ts'
 import {
   type AlertMessage,
   alertSchemaVersion,
@@ -93,12 +94,7 @@ export class Channel {
   async close(withinMs: number): Promise<void> {
     this.#closed = true
     clearTimeout(this.#timer)
-    let patience: NodeJS.Timeout | undefined
-    const impatient = new Promise<void>((resolve) => {
-      patience = setTimeout(resolve, withinMs)
-    })
-    await Promise.race([this.#sending, impatient])
-    clearTimeout(patience)
+    if (this.#sending !== undefined) await within(this.#sending, withinMs)
     this.#abandoned = this.#sending !== undefined
   }
 

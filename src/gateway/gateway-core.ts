@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { ConnectorConfiguration, PinMode } from '../config/connector-configuration.ts'
 import type { Log } from '../log/index.ts'
+import { within } from '../os/time-limit.ts'
 import { conditionInWords, type ToolsCondition } from '../record/shapes/gateway-conditions.ts'
 import { ClientRoster } from './client-roster.ts'
 import { changeNotifications, Directory, type OfferedPart } from './directory.ts'
@@ -380,15 +381,10 @@ export class GatewayCore implements SessionSurroundings {
     clearTimeout(this.#telling)
     this.parked.close()
     if (this.#inFlight > 0) {
-      let timer: NodeJS.Timeout | undefined
-      const late = new Promise<void>((resolve) => {
-        timer = setTimeout(resolve, withinMs)
-      })
       const quiet = new Promise<void>((resolve) => {
         this.#quiet = resolve
       })
-      await Promise.race([late, quiet])
-      clearTimeout(timer)
+      await within(quiet, withinMs)
     }
     for (const session of [...this.sessions]) session.close(endedDuringCall)
     await Promise.all([...this.#upstreams, ...this.#leaving].map((upstream) => upstream.close()))

@@ -1,4 +1,5 @@
 import { monotonicMs } from '../os/clock.ts'
+import { within } from '../os/time-limit.ts'
 import { inputIn, responsesIn, withParam } from './answers.ts'
 import { type ClientAsks, demandTasks, knowsTasks } from './client-asks.ts'
 import type { Route } from './directory.ts'
@@ -114,7 +115,7 @@ export async function newerState(
   const state = await lookedAt(task, client, signal)
   const status = statusIn(state)
   if (status === 'input_required') {
-    const next = await soon(held.call.next(), questionWaitMs)
+    const next = await within(held.call.next(), questionWaitMs)
     const asked = next?.kind === 'asked' ? inputRequestsText(next.questions) : '{}'
     return newerTask(state, { inputRequests: asked })
   }
@@ -343,17 +344,4 @@ function pause(ms: number, own: WaitSignal): Promise<void> {
     own.addEventListener('abort', left, { once: true })
     if (own.aborted) left()
   })
-}
-
-/** Undefined = it has not happened within the time. */
-async function soon<Result>(event: Promise<Result>, ms: number): Promise<Result | undefined> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<undefined>((resolve) => {
-    timer = setTimeout(() => resolve(undefined), ms)
-  })
-  try {
-    return await Promise.race([event, late])
-  } finally {
-    clearTimeout(timer)
-  }
 }

@@ -46,3 +46,16 @@ export function timeLimit(ms: number, exceeded: () => void): () => void {
     clearImmediate(turn)
   }
 }
+
+/** Waits for something at most so long. @returns undefined = it has not happened by then. @throws what it rejects with until then. */
+export async function within<Result>(event: Promise<Result>, ms: number): Promise<Result | undefined> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<undefined>((resolve) => {
+    timer = setTimeout(() => resolve(undefined), ms)
+  })
+  try {
+    return await Promise.race([event, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}

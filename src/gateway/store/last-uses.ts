@@ -1,4 +1,5 @@
 import { errorText } from '../../os/failure.ts'
+import { within } from '../../os/time-limit.ts'
 import type { Store } from './store.ts'
 
 /** ms that the last writing may take while the gateway ends. */
@@ -47,12 +48,7 @@ export class LastUses {
   /** Writes what is left. Takes two seconds at most. */
   async close(): Promise<void> {
     clearTimeout(this.#writing)
-    let late: NodeJS.Timeout | undefined
-    const limit = new Promise<void>((resolve) => {
-      late = setTimeout(resolve, endMs)
-    })
-    await Promise.race([this.#write(), limit])
-    clearTimeout(late)
+    await within(this.#write(), endMs)
     clearTimeout(this.#writing)
   }
 }

@@ -1,3 +1,4 @@
+import { within } from '../../os/time-limit.ts'
 import { version } from '../../os/version.ts'
 import { RpcError, rpcCode } from '../protocol/errors.ts'
 import { type Member, membersOf, type Span, textOf, valueIn } from '../protocol/json-text.ts'
@@ -78,17 +79,9 @@ async function tryModern(ask: Ask, known: Era | undefined): Promise<ServerFacts 
     if (error instanceof RpcError && !modernRefusals.includes(error.code)) return undefined
     throw error
   })
-  let timer: NodeJS.Timeout | undefined
-  const patience = new Promise<undefined>((resolve) => {
-    timer = setTimeout(() => resolve(undefined), discoverWaitMs)
-  })
   // What comes of it later is of no use any more.
   answer.catch(() => {})
-  try {
-    return await Promise.race([answer, patience])
-  } finally {
-    clearTimeout(timer)
-  }
+  return await within(answer, discoverWaitMs)
 }
 
 async function discover(ask: Ask): Promise<ServerFacts> {

@@ -3,6 +3,7 @@ import { storePlace } from '../../../config/store-configuration.ts'
 import { redactPatterns } from '../../../log/redaction.ts'
 import { errorCode, errorText, exitCode, Failure } from '../../../os/failure.ts'
 import { oneLine } from '../../../os/printable.ts'
+import { within } from '../../../os/time-limit.ts'
 import { prepareSchema } from './schema.ts'
 
 /** Connections for queries. */
@@ -111,12 +112,10 @@ export class Database {
 
   /** Never rejects. */
   async close(): Promise<void> {
-    let late: NodeJS.Timeout | undefined
-    const limit = new Promise<void>((resolve) => {
-      late = setTimeout(resolve, closeMs)
-    })
-    await Promise.race([this.#pool.end().catch(() => {}), limit])
-    clearTimeout(late)
+    await within(
+      this.#pool.end().catch(() => {}),
+      closeMs,
+    )
   }
 }
 
