@@ -1,5 +1,7 @@
+import { statSync } from 'node:fs'
+import path from 'node:path'
 import { printable } from '../os/printable.ts'
-import { readTapRecords, type TapRecord } from '../record/shapes/gateway-tap.ts'
+import { readTapRecords, type TapRecord, tapFiles } from '../record/shapes/gateway-tap.ts'
 
 export interface TapFilter {
   readonly connector: string | undefined
@@ -12,6 +14,8 @@ export class TapReader {
   readonly #filter: TapFilter
   readonly #lineOf: (record: TapRecord) => string
   #last = 0
+  /** The files as they were at the last look. */
+  #seen = ''
 
   constructor(stateDirectory: string, filter: TapFilter, lineOf: (record: TapRecord) => string) {
     this.#stateDirectory = stateDirectory
@@ -27,12 +31,23 @@ export class TapReader {
 
   /** What has been written since the last look. */
   more(): string {
+    // It is asked often, and the files may be large.
+    if (this.#stamp() === this.#seen) return ''
     const before = this.#last
     const records = this.#read().filter((record) => record.number > before && this.#isWanted(record))
     return records.map(this.#lineOf).join('')
   }
 
+  #stamp(): string {
+    return tapFiles
+      .map((name) => statSync(path.join(this.#stateDirectory, name), { throwIfNoEntry: false }))
+      .map((found) => `${found?.ino} ${found?.size} ${found?.mtimeMs}`)
+      .join()
+  }
+
   #read(): readonly TapRecord[] {
+    // Before it is read: what is written meanwhile is read the next time.
+    this.#seen = this.#stamp()
     const records = readTapRecords(this.#stateDirectory)
     this.#last = records.at(-1)?.number ?? this.#last
     return records
