@@ -1,10 +1,10 @@
 import { closeSync, linkSync, lstatSync, openSync, renameSync, statSync, unlinkSync } from 'node:fs'
-import { createServer, type Server, type Socket } from 'node:net'
+import { createServer, type Socket } from 'node:net'
 import { removeQuietly } from '../os/atomic-file.ts'
 import { errorCode, errorText, exitCode, Failure } from '../os/failure.ts'
 import { connectControl, holderAfter } from './client.ts'
+import { type HeldSocket, isNameOf, listenUnderOwnName, release } from './named-socket.ts'
 import { type ControlAnswer, ControlRefusal, lineSplitter, parseRequest, refusedAnswer } from './protocol.ts'
-import { socketName } from './socket-path.ts'
 
 /** Answers one command. What it returns is the result; it throws a ControlRefusal, whose code the client gets, or any other error. */
 export type CommandHandler = (args: Readonly<Record<string, unknown>>, caller: Caller) => unknown
@@ -82,28 +82,15 @@ export async function holdControlSocket(
   }
 }
 
-/** A listening socket, and the file that leads to it. */
-interface Held {
-  readonly server: Server
-  readonly inode: number
-  readonly device: number
-}
-
-/** How many sockets this process has bound. */
-let takes = 0
-
 async function take(
   path: string,
   handlers: CommandHandlers,
   connections: Set<Socket>,
   isHeir: () => boolean,
-): Promise<Held> {
+): Promise<HeldSocket> {
   // A client that has sent its question and its FIN still gets its answers.
   const server = createServer({ allowHalfOpen: true }, (socket) => serve(socket, handlers, connections))
-  // Another one each time: an earlier socket that is closed meanwhile removes the name that it was bound to.
-  const ownName = `${path}.${process.pid}-${++takes}`
-  removeQuietly(ownName)
-  await listen(server, ownName)
+  const ownName = await listenUnderOwnName(server, path)
   try {
     while (!tryLink(ownName, path)) {
       if (isHeir()) {
@@ -122,28 +109,6 @@ async function take(
   } finally {
     removeQuietly(ownName)
   }
-}
-
-/**
- * A bind takes its permissions from the umask, and Node binds a path before `listen` returns: only this user can ever connect, whatever
- * becomes of the directory's mode.
- */
-function listen(server: Server, file: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const name = socketName(file)
-    server.once('error', reject)
-    const umask = process.umask(0o177)
-    try {
-      server.listen(name.path, () => {
-        server.removeListener('error', reject)
-        server.on('error', () => {})
-        resolve()
-      })
-    } finally {
-      process.umask(umask)
-      name.close()
-    }
-  })
 }
 
 function tryLink(from: string, to: string): boolean {
@@ -226,11 +191,6 @@ function removeOrRefuse(path: string): void {
   }
 }
 
-function release(held: Held, path: string): void {
-  held.server.close()
-  if (isNameOf(held, path)) removeQuietly(path)
-}
-
 function endAll(connections: ReadonlySet<Socket>): void {
   for (const socket of connections) socket.destroySoon()
 }
@@ -305,13 +265,4 @@ async function answer(
 function unknownCommand(command: string, handlers: CommandHandlers): ControlRefusal {
   const known = Object.keys(handlers).join(', ')
   return new ControlRefusal('unknown-command', `unknown command ${command}; known are ${known}`)
-}
-
-function isNameOf({ inode, device }: Held, path: string): boolean {
-  try {
-    const facts = lstatSync(path)
-    return facts.ino === inode && facts.dev === device
-  } catch {
-    return false
-  }
 }

@@ -1,7 +1,7 @@
 import { lstatSync, renameSync } from 'node:fs'
-import { connect, createServer, type Server, type Socket } from 'node:net'
+import { connect, createServer, type Socket } from 'node:net'
+import { type HeldSocket, listenUnderOwnName, release } from '../../control/named-socket.ts'
 import { socketName } from '../../control/socket-path.ts'
-import { removeQuietly } from '../../os/atomic-file.ts'
 import type { GatewayCore } from '../gateway-core.ts'
 import { owner } from '../principal.ts'
 import { serveLines } from './lines.ts'
@@ -62,9 +62,8 @@ export async function receiveClients(file: string, core: GatewayCore, isKept: bo
       held = await listen(file, taken)
     },
     leave: (isForMonitor) => {
-      held.server.close()
-      // After a handover it is another one's.
-      if (isNameOf(held, file)) removeQuietly(file)
+      // After a handover the name is another one's.
+      release(held, file)
       const line = leavingLines[isForMonitor ? 1 : 0]
       for (const socket of served) socket.write(`${line}\n`)
     },
@@ -77,44 +76,14 @@ export async function receiveClients(file: string, core: GatewayCore, isKept: bo
   }
 }
 
-/** A listening socket, and the file that leads to it. */
-interface Held {
-  readonly server: Server
-  readonly inode: number
-}
-
-function isNameOf({ inode }: Held, file: string): boolean {
-  try {
-    return lstatSync(file).ino === inode
-  } catch {
-    return false
-  }
-}
-
-/** How many sockets this process has bound. */
-let binds = 0
-
 /** Who holds the gateway's control socket is the only one: what lies there is dead, or left to this process. */
-async function listen(file: string, taken: (socket: Socket) => void): Promise<Held> {
-  // Under a name of its own first: a socket that is closed removes the name that it was bound to.
-  const own = `${file}.${process.pid}-${++binds}`
-  removeQuietly(own)
+async function listen(file: string, taken: (socket: Socket) => void): Promise<HeldSocket> {
   const server = createServer({ allowHalfOpen: true }, taken)
-  const name = socketName(own)
-  const umask = process.umask(0o177)
-  try {
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', reject)
-      server.listen(name.path, resolve)
-    })
-  } finally {
-    process.umask(umask)
-    name.close()
-  }
-  const { ino: inode } = lstatSync(own)
+  const own = await listenUnderOwnName(server, file)
+  const { ino: inode, dev: device } = lstatSync(own)
   // At no time does the name lead to nobody.
   renameSync(own, file)
-  return { server, inode }
+  return { server, inode, device }
 }
 
 async function receive(socket: Socket, core: GatewayCore, isKept: boolean, taken: () => void): Promise<void> {
