@@ -5,6 +5,7 @@ import type { Secret } from '../config/secret.ts'
 import { parseStoreUrl, type StoreConfiguration, usualOutageMs } from '../config/store-configuration.ts'
 import { countParser, type Parsed, parseCount, parseHttpPlace } from '../config/values.ts'
 import type { WantedGateway } from '../gateway/options.ts'
+import { LineOutput } from '../log/line-output.ts'
 import { exitCode, Failure } from '../os/failure.ts'
 import { isLoopbackHostname } from '../os/interfaces.ts'
 import { oneLine } from '../os/printable.ts'
@@ -87,6 +88,7 @@ async function start(options: StartOptions): Promise<number> {
   const { runGateway } = await import('../gateway/index.ts')
   const isStdio = wanted.http === undefined
   const isKept = options.reportFd !== undefined
+  const printed = new LineOutput(process.stderr)
   return runGateway({
     stateDirectory: directory,
     wanted,
@@ -98,7 +100,7 @@ async function start(options: StartOptions): Promise<number> {
     reportDescriptor: options.reportFd,
     // Stdout is the client's. Of one that a monitor keeps it is the log, which has these lines already.
     say: (line) => void (isKept || (isStdio ? process.stderr : process.stdout).write(`${oneLine(line)}\n`)),
-    echo: (line) => void (verbose && !isKept && process.stderr.write(`${line}\n`)),
+    echo: (line) => void (verbose && !isKept && printed.write(line)),
   })
 }
 

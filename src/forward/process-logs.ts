@@ -3,6 +3,7 @@ import type { ForwardOptions } from '../config/forward-options.ts'
 import { entryLevel, formatForPeople } from '../log/entry.ts'
 import { plainLog } from '../log/index.ts'
 import { defaultLogLimits, isSameFile, LineLog } from '../log/line-log.ts'
+import { LineOutput } from '../log/line-output.ts'
 import { redactPatterns } from '../log/redaction.ts'
 import { StandardOutput } from '../log/standard-output.ts'
 import { wallTime } from '../os/clock.ts'
@@ -16,8 +17,8 @@ export class ProcessLogs {
   readonly #source: string
   readonly #lines: LineLog
   readonly #access: LineLog | undefined
-  /** stdout is something else than the log, a terminal for example: people read there, too. */
-  readonly #echoes: boolean
+  /** Undefined when stdout leads to the log. Else people read there, too: at a terminal, for example. */
+  readonly #printed: LineOutput | undefined
   readonly #output: StandardOutput
   readonly #accessLog: string
   readonly #tells: boolean
@@ -33,9 +34,9 @@ export class ProcessLogs {
       demandDirectory: demandOwnDirectory,
       remembered: 1000,
     })
-    this.#echoes = !isSameFile(1, file)
+    this.#printed = isSameFile(1, file) ? undefined : new LineOutput(process.stdout)
     this.#output = new StandardOutput(file)
-    const access = openAccessLog(accessLog, this.#echoes ? undefined : this.#lines)
+    const access = openAccessLog(accessLog, this.#printed ?? this.#lines)
     this.#access = access?.file
     this.#accessLog = accessLog
     this.#tells = tells
@@ -77,7 +78,7 @@ export class ProcessLogs {
       good,
     })
     this.#lines.write(line)
-    if (this.#echoes) process.stdout.write(`${line}\n`)
+    this.#printed?.write(line)
   })
 
   /** Begins anew what was removed or got another name. @returns what was, in words. */

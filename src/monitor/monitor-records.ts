@@ -7,6 +7,7 @@ import { gateTokenVariable } from '../config/forward-options.ts'
 import type { ConfigurationSource } from '../config/load.ts'
 import type { Log } from '../log/index.ts'
 import { defaultLogLimits, LineLog } from '../log/line-log.ts'
+import { LineOutput } from '../log/line-output.ts'
 import { pinoLog } from '../log/pino-log.ts'
 import { redactor } from '../log/redaction.ts'
 import { RingLog } from '../log/ring-log.ts'
@@ -108,10 +109,11 @@ export class MonitorRecords {
       remembered: 1000,
     })
     this.#ring = new RingLog(this.#file(fileNames.logRing), demandOwnDirectory)
+    const printed = new LineOutput(process.stdout)
     this.log = pinoLog({
       lines: this.#lines,
       ring: this.#ring,
-      echo: (line) => void process.stdout.write(`${line}\n`),
+      echo: (line) => printed.write(line),
       redact: (text) => this.#kept.reduce((clean, { file }) => file.redact(clean), this.#redact(text)),
     })
     this.journal = new Journal(options.stateDirectory)

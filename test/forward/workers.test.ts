@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { createReadStream, openSync, readFileSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { describe, it } from 'vitest'
 import { askControl } from '../../src/control/client.ts'
 import type { ConnectionFacts } from '../../src/record/shapes/control.ts'
 import type { WorkerFacts } from '../../src/record/shapes/forwarder-health.ts'
-import { closed, connected, fate, openTarget, roundTrip, temporaryFolder } from '../support/forward.ts'
+import { closed, connected, fate, openTarget, roundTrip, Told, temporaryFolder } from '../support/forward.ts'
 import { compiled, freePort, run } from '../support/tools.ts'
 import { healthOnce, servingOf, startWithWorkers } from '../support/workers.ts'
 
@@ -179,6 +181,32 @@ describe('a forward with workers', () => {
         .map((line) => JSON.parse(line) as { id: number })
       assert.equal(new Set(records.map(({ id }) => id)).size, 200)
       assert.ok(new Set(records.map(({ id }) => Math.floor(id / 1e9))).size > 1)
+    } finally {
+      await forward.close()
+      await target.close()
+      folder.remove()
+    }
+  })
+
+  it('prints the access log of all processes in whole lines, however slow its reader is', async () => {
+    const target = await openTarget()
+    const folder = temporaryFolder()
+    const pipe = join(folder.path, 'pipe')
+    execFileSync('mkfifo', [pipe])
+    const reader = openSync(pipe, 'r+')
+    const forward = await startWithWorkers(`127.0.0.1 ${target.port}`, 3, [], `exec >${pipe}`)
+    const records = new Told<{ id: number }>()
+    try {
+      // A pipe holds a hundred records or two.
+      for (let round = 0; round < 15; round++)
+        await Promise.all(Array.from({ length: 100 }, () => outcome(forward.port)))
+      await healthOnce(forward, 'all have ended', ({ connections }) => connections.open === 0)
+      const lines = createInterface(createReadStream('', { fd: reader }))
+      lines.on('line', (line) => line.startsWith('{') && records.add(JSON.parse(line)))
+      const ids = (await records.count(1500)).map(({ id }) => id)
+      assert.equal(new Set(ids).size, 1500)
+      assert.ok(new Set(ids.map((id) => Math.floor(id / 1e9))).size > 1)
+      lines.close()
     } finally {
       await forward.close()
       await target.close()

@@ -3,13 +3,14 @@ import type { ForwarderHealth, WorkerFacts } from '../../src/record/shapes/forwa
 import { type ForwarderProcess, startTcpProxy } from './forwarder-process.ts'
 import { until } from './tools.ts'
 
-/** `tcp-proxy --workers N` with all of its processes up. */
+/** `tcp-proxy --workers N` with all of its processes up. The parameters are those of `startTcpProxy`. */
 export async function startWithWorkers(
   target: string,
   workers: number,
   options: readonly string[] = [],
+  limits?: string,
 ): Promise<ForwarderProcess> {
-  const forward = await startTcpProxy(target, ['--workers', String(workers), ...options])
+  const forward = await startTcpProxy(target, ['--workers', String(workers), ...options], limits)
   await healthOnce(forward, 'every process serves', (health) => servingOf(health).length === workers)
   return forward
 }
