@@ -23,7 +23,11 @@ const manifest = JSON.parse(readFileSync(path.join(checkout, 'package.json'), 'u
 const commands = Object.keys(manifest.bin)
 
 const npm = (...words: string[]): Promise<Finished> =>
-  run(['npm', ...words, '--no-audit', '--no-fund', '--fetch-retries=0'], 380_000)
+  run([...environment, 'npm', ...words, '--no-audit', '--no-fund', '--fetch-retries=0'], 380_000)
+
+/** With the certificates of this machine (vitest.config.ts), which its way to a registry may need. */
+const { CERTIFICATES_FOR_NPM: certificates } = process.env
+const environment = certificates === undefined ? [] : ['env', `NODE_EXTRA_CA_CERTS=${certificates}`]
 
 /** No registry can be reached from where the test runs. */
 const isOffline = ({ stderr }: Finished) =>
