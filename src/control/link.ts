@@ -42,20 +42,31 @@ export class ControlLink {
   }
 
   async #connect(): Promise<Linked> {
+    const connection = await this.connectApart()
+    if (typeof connection === 'string') return connection
+    // Nobody watches any more; kept open, it would keep this process alive.
+    if (this.#isClosed) {
+      connection.close()
+      return 'silent'
+    }
+    this.#connection = connection
+    void connection.closed.then(() => {
+      if (this.#connection !== connection) return
+      this.#connection = undefined
+      this.#ended()
+    })
+    return connection
+  }
+
+  /**
+   * A connection beside the one that is kept, for a question whose answer may be the last thing that the other process does; the caller
+   * closes it. On the one that is kept, another question may be written after the end of that process: it fails, and Node gives up
+   * the connection with the answer unread.
+   * @throws as `connect`.
+   */
+  async connectApart(): Promise<Linked> {
     try {
-      const connection = await connectControl(this.#file())
-      // Nobody watches any more; kept open, it would keep this process alive.
-      if (this.#isClosed) {
-        connection.close()
-        return 'silent'
-      }
-      this.#connection = connection
-      void connection.closed.then(() => {
-        if (this.#connection !== connection) return
-        this.#connection = undefined
-        this.#ended()
-      })
-      return connection
+      return await connectControl(this.#file())
     } catch (error) {
       const code = errorCode(error)
       const shortage = shortageOf(code)

@@ -1,6 +1,6 @@
-import { ControlLink } from '../control/link.ts'
+import { ControlLink, type Linked } from '../control/link.ts'
 import { type ControlErrorCode, ControlRefusal } from '../control/protocol.ts'
-import { errorText } from '../os/failure.ts'
+import { errorCode, errorText } from '../os/failure.ts'
 import { type ProcessIdentity, sameProcess } from '../process/identity.ts'
 import { readPidFile } from '../record/pid-file.ts'
 import { handedOver } from '../record/shapes/control.ts'
@@ -35,16 +35,20 @@ export async function orderReplacement(
   timeoutMs: number,
 ): Promise<ReplaceOutcome> {
   const failed = (message: string, reason: ReplaceFailure) => ({ ok: false, message, reason }) as const
+  let connection: Linked | undefined
   try {
-    const connection = await link.connect()
+    const kept = await link.connect()
+    connection = await link.connectApart()
     if (typeof connection === 'string') return failed('its control socket does not answer', 'unsupported')
     const answer = await connection.request('hand-over', { ...order, timeoutMs }, timeoutMs + answerTakesMs)
     // The next look is at the one that took over, whose control socket it is now.
-    link.drop(connection)
+    if (typeof kept === 'object') link.drop(kept)
     return { ok: true, identity: whoTookOver(answer) }
   } catch (error) {
     const reason = error instanceof ControlRefusal ? replaceFailures[error.code] : undefined
     return failed(errorText(error), reason ?? 'failed')
+  } finally {
+    if (typeof connection === 'object') connection.close()
   }
 }
 
@@ -87,12 +91,26 @@ export class OwnProcessLink extends ControlLink {
 
   /** Who answers in the place of this process, when that is another one. */
   async successorOf(identity: ProcessIdentity): Promise<ProcessIdentity | undefined> {
-    const connection = await this.connect().catch(() => 'absent' as const)
-    if (typeof connection === 'string') return undefined
-    const found = this.#read(await connection.request('identify').catch(() => undefined))
+    const found = await this.#whoAnswers()
     const holder = found?.identity
     if (found?.endedBySignal === true) this.#leaving = holder
     return holder === undefined || sameProcess(holder, identity) ? undefined : holder
+  }
+
+  /**
+   * Who holds the socket now. The end of a process may be known before the end of the connection to it: that is found out by the question,
+   * which whoever has taken over then gets over a new connection.
+   */
+  async #whoAnswers(isAskedAgain = false): Promise<Answering | undefined> {
+    const connection = await this.connect().catch(() => 'absent' as const)
+    if (typeof connection === 'string') return undefined
+    try {
+      return this.#read(await connection.request('identify'))
+    } catch (error) {
+      if (isAskedAgain || errorCode(error) !== 'ECONNRESET') return undefined
+      await connection.closed
+      return await this.#whoAnswers(true)
+    }
   }
 
   /** Whether the PID file names another process than this one, or `successorOf` has heard from it that it takes no more work. */
