@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { existsSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
+import { createServer, type Server } from 'node:net'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -47,24 +47,43 @@ export function nodeForInspector(): string {
   return cached('node-22', `node-${process.platform}-${process.arch}`, 'bin', 'node')
 }
 
-// Files that run at once must not be given the same port between the look and its use. Each worker of the test runner has a slice of
-// its own, below the ports that the kernel gives away by itself.
+// Processes that run tests at once must not be given the same port between the look and its use. Each has a slice of its own, below the
+// ports that the kernel gives away by itself, and listens on the slice's first port for as long as it lives.
 const slice = 1000
-const firstPort =
-  10_000 + (Number(process.env.TEST_PORT_SLICE ?? process.env.VITEST_POOL_ID ?? 0) % 20) * slice
-let nextPort = Math.floor(Math.random() * slice)
+const firstSlice = 10_000
+const lastSlice = 30_000
+let ownSlice: Promise<number> | undefined
+let nextPort = Math.floor(Math.random() * (slice - 1))
 
-/** A port that nobody has on any address, and that neither the kernel nor another test file will take. */
+async function takeSlice(): Promise<number> {
+  for (let first = firstSlice; first <= lastSlice; first += slice) {
+    const guard = await listenOn(first)
+    guard?.unref()
+    if (guard !== undefined) return first
+  }
+  throw new Error('other processes that run tests have all slices of ports')
+}
+
+/** Undefined when somebody has the port on any address. */
+function listenOn(port: number): Promise<Server | undefined> {
+  const server = createServer()
+  return new Promise((resolve) => {
+    server.once('error', () => resolve(undefined))
+    server.listen(port, () => resolve(server))
+  })
+}
+
+/** A port that nobody has on any address, and that neither the kernel nor another process that runs tests will take. */
 export async function freePort(): Promise<number> {
+  ownSlice ??= takeSlice()
+  const first = await ownSlice
   for (;;) {
-    nextPort = (nextPort + 1) % slice
-    const port = firstPort + nextPort
-    const server = createServer()
-    const isFree = await new Promise<boolean>((resolve) => {
-      server.once('error', () => resolve(false))
-      server.listen(port, () => server.close(() => resolve(true)))
-    })
-    if (isFree) return port
+    nextPort = (nextPort + 1) % (slice - 1)
+    const port = first + 1 + nextPort
+    const server = await listenOn(port)
+    if (server === undefined) continue
+    await new Promise((resolve) => server.close(resolve))
+    return port
   }
 }
 
@@ -147,11 +166,7 @@ export async function step(name: string, take: () => Promise<unknown>): Promise<
 /** Tests of `real`, run with other settings of Node by a test runner of their own; resolves to how many passed, rejects when one failed. */
 export async function passedWith(nodeOptions: string, ...words: string[]): Promise<number> {
   const { VITEST: _, VITEST_MODE: __, ...environment } = process.env
-  const env = {
-    ...environment,
-    NODE_OPTIONS: nodeOptions,
-    TEST_PORT_SLICE: String(10 + Number(process.env.VITEST_POOL_ID ?? 0)),
-  }
+  const env = { ...environment, NODE_OPTIONS: nodeOptions }
   const runner = join(checkout, 'node_modules', 'vitest', 'vitest.mjs')
   const options = ['run', '--project', 'real', '--maxWorkers', '1', '--reporter', 'json']
   const { stdout } = await promisify(execFile)(process.execPath, [runner, ...options, ...words], {
