@@ -8,7 +8,7 @@ import { type Lookup, NameCache, nameCacheDefaults } from '../../src/forward/dia
 import { StreamSocket } from '../../src/forward/relay/stream-socket.ts'
 import { openBlackHole } from '../support/black-hole.ts'
 import { type DnsBehaviour, type DnsServer, openDnsServer } from '../support/dns-server.ts'
-import { fate, roundTrip, silence } from '../support/forward.ts'
+import { fate, roundTrip, silence, type Target } from '../support/forward.ts'
 import { openedForEachTest } from '../support/opened.ts'
 import { freePort, until } from '../support/tools.ts'
 
@@ -167,11 +167,16 @@ describe('names', () => {
     )
 
     server.behaviour = ['127.0.0.1']
-    while ((await fateOfWord(to)) !== 'word') await new Promise(setImmediate)
-    assert.ok(first.connections.all.length > 0)
+    const servedBy = (one: Target) =>
+      until('the new answer counts', async () => {
+        await fateOfWord(to)
+        return one.connections.all.length > 0 || undefined
+      })
+    await servedBy(first)
+    assert.equal(await fateOfWord(to), 'word')
 
     server.behaviour = ['127.0.0.2']
-    while (second.connections.all.length === 0) await fateOfWord(to)
+    await servedBy(second)
     const asked = server.asked.all.length
     await fateOfWord(to)
     assert.equal(server.asked.all.length, asked, 'an answer a moment old is used again')

@@ -7,7 +7,8 @@ import { relayVariable } from '../../src/config/forward-options.ts'
 import { choose, type RelayPath } from '../../src/forward/relay/libuv.ts'
 import { openTarget } from '../support/forward.ts'
 import { startTcpProxy } from '../support/forwarder-process.ts'
-import { compiled, passedWith } from '../support/tools.ts'
+import { passedWith } from '../support/plain-tests.ts'
+import { compiled } from '../support/tools.ts'
 import { withWatched } from '../support/watched.ts'
 
 const inside = pathToFileURL(compiled('src/forward/relay/libuv.ts'))
@@ -84,12 +85,7 @@ describe('A Node that does not tell which socket a TLS one is made around', () =
     const hide =
       "import tls from 'node:tls';Object.defineProperty(tls.TLSSocket.prototype,'_parent',{set(){},get(){return null}})"
     const options = `--import "data:text/javascript,${encodeURIComponent(hide)}"`
-    const passed = await passedWith(
-      options,
-      'test/forward/tls.test.ts',
-      '--testNamePattern',
-      'brings a long answer back',
-    )
+    const passed = await passedWith(options, ['test/forward/tls.test.ts'], 'brings a long answer back')
     assert.ok(passed > 0)
   })
 })

@@ -3,7 +3,6 @@ import { existsSync, rmSync } from 'node:fs'
 import { createServer, type Server } from 'node:net'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
 
 /** The checkout: the nearest folder upwards that holds package.json, from the source as from dist/. */
 export const checkout = findCheckout(dirname(fileURLToPath(import.meta.url)))
@@ -161,20 +160,6 @@ export async function step(name: string, take: () => Promise<unknown>): Promise<
   } catch (error) {
     throw new Error(`the step failed: ${name}`, { cause: error })
   }
-}
-
-/** Tests of `real`, run with other settings of Node by a test runner of their own; resolves to how many passed, rejects when one failed. */
-export async function passedWith(nodeOptions: string, ...words: string[]): Promise<number> {
-  const { VITEST: _, VITEST_MODE: __, ...environment } = process.env
-  const env = { ...environment, NODE_OPTIONS: nodeOptions }
-  const runner = join(checkout, 'node_modules', 'vitest', 'vitest.mjs')
-  const options = ['run', '--project', 'real', '--maxWorkers', '1', '--reporter', 'json']
-  const { stdout } = await promisify(execFile)(process.execPath, [runner, ...options, ...words], {
-    cwd: checkout,
-    env,
-    maxBuffer: 16 << 20,
-  })
-  return (JSON.parse(stdout.slice(stdout.indexOf('{'))) as { numPassedTests: number }).numPassedTests
 }
 
 /** Kills a process that may have ended by itself since it was found. */
