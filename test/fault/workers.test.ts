@@ -119,7 +119,7 @@ describe('A worker that is stopped', () => {
       assert.ok(stopped !== undefined)
       process.kill(stopped.identity.pid, 'SIGSTOP')
       const began = performance.now()
-      const clients = new RestlessClients(port, 3, 1000)
+      const clients = new RestlessClients(port, 3, 1000, 10)
       try {
         await clients.after(100)
         await allGone([stopped])
@@ -303,7 +303,7 @@ describe('A forwarder with workers under the monitor', () => {
     await monitor.line(/Monitor started/)
     const health = () => healthOf(watched, port)
     const before = await healthOnce({ health }, 'all serve', (one) => servingOf(one).length === 3)
-    const clients = new RestlessClients(port, 2, 100)
+    const clients = new RestlessClients(port, 2, 100, 10)
     try {
       // Rounds are counted by the monitor itself.
       const rounds = async (count: number) => {

@@ -44,7 +44,7 @@ describe('the turns of a relay', { timeout: 180_000 }, () => {
         const sink = socat([`TCP:127.0.0.1:${relay.port}`, 'OPEN:/dev/null,wronly'])
         try {
           let state = await relay.state()
-          while (state.bytesFromTarget < 1024 * MIB) {
+          while (state.bytesFromTarget < 256 * MIB) {
             await new Promise((resolve) => setTimeout(resolve, 20))
             assert.equal(sink.exitCode, null, 'the sink ended')
             state = await relay.state()
@@ -78,7 +78,7 @@ describe('the turns of a relay', { timeout: 180_000 }, () => {
         await new Promise((resolve) => setTimeout(resolve, 20))
         for (const { exitCode } of sinks) assert.equal(exitCode, null, 'a sink ended')
         state = await relay.state()
-        if (state.bytesFromTarget - seen < 128 * MIB) continue
+        if (state.bytesFromTarget - seen < 48 * MIB) continue
         seen = state.bytesFromTarget
         nineOfTen.push(state.bytesInNineOfTenTurns)
       }

@@ -20,19 +20,21 @@ function exchange(port: number, size: number): Promise<string> {
   })
 }
 
-/** Clients that never stop connecting: each begins its next connection as soon as its last one has ended. */
+/** Clients that never stop connecting: each begins its next connection a moment after its last one has ended. */
 export class RestlessClients {
   readonly outcomes: Outcomes = new Map()
   readonly #running: Promise<unknown>
   #stopped = false
   #waiting: (() => void)[] = []
 
-  constructor(port: number, count: number, mostBytes: number) {
+  /** @param restMs between two connections of a client. Without a rest they take what processors there are from whom they test. */
+  constructor(port: number, count: number, mostBytes: number, restMs = 1) {
     const run = async () => {
       while (!this.#stopped) {
         const outcome = await exchange(port, 1 + Math.floor(Math.random() * mostBytes))
         this.outcomes.set(outcome, (this.outcomes.get(outcome) ?? 0) + 1)
         for (const resolve of this.#waiting.splice(0)) resolve()
+        await new Promise((resolve) => setTimeout(resolve, restMs))
       }
     }
     this.#running = Promise.all(Array.from({ length: count }, run))
