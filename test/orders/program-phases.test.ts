@@ -2,7 +2,8 @@ import { describe, expect } from 'vitest'
 import { askControl } from '../../src/control/client.ts'
 import { it } from '../support/fixtures.ts'
 import { phaseOf } from '../support/ordered.ts'
-import { processesWith, startPrograms } from '../support/programs.ts'
+import { processesWith } from '../support/process-table.ts'
+import { startPrograms } from '../support/programs.ts'
 
 const sh = (text: string) => ['/bin/sh', '-c', `${text} # phases`]
 

@@ -2,15 +2,8 @@ import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync 
 import { describe, expect } from 'vitest'
 import { it } from '../support/fixtures.ts'
 import { first, order } from '../support/ordered.ts'
-import {
-  processesWith,
-  programWhen,
-  runningAs,
-  script,
-  server,
-  startPrograms,
-  writePrograms,
-} from '../support/programs.ts'
+import { processesWith } from '../support/process-table.ts'
+import { programWhen, runningAs, script, server, startPrograms, writePrograms } from '../support/programs.ts'
 import { freePort, until } from '../support/tools.ts'
 import type { Watched } from '../support/watched.ts'
 

@@ -3,15 +3,8 @@ import { createServer } from 'node:net'
 import { describe, expect } from 'vitest'
 import { it } from '../support/fixtures.ts'
 import { first, order } from '../support/ordered.ts'
-import {
-  processesWith,
-  programWhen,
-  runningAs,
-  script,
-  server,
-  startPrograms,
-  writePrograms,
-} from '../support/programs.ts'
+import { processesWith } from '../support/process-table.ts'
+import { programWhen, runningAs, script, server, startPrograms, writePrograms } from '../support/programs.ts'
 import { freePort, until } from '../support/tools.ts'
 import { askThrough, type Watched } from '../support/watched.ts'
 

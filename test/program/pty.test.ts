@@ -3,14 +3,8 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { describe, expect } from 'vitest'
 import { it } from '../support/fixtures.ts'
 import { order } from '../support/ordered.ts'
-import {
-  processesWith,
-  programWhen,
-  runningAs,
-  script,
-  startPrograms,
-  writePrograms,
-} from '../support/programs.ts'
+import { processesWith } from '../support/process-table.ts'
+import { programWhen, runningAs, script, startPrograms, writePrograms } from '../support/programs.ts'
 import { PseudoTerminal } from '../support/pseudo-terminal.ts'
 import { Resident } from '../support/resident.ts'
 import { run } from '../support/tools.ts'

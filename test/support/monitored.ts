@@ -1,6 +1,7 @@
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { askControl } from '../../src/control/client.ts'
 import { parseRuntimeState } from '../../src/record/runtime-state.ts'
+import { processesWith } from './process-table.ts'
 import { Resident } from './resident.ts'
 import { command, type Watched } from './watched.ts'
 
@@ -48,19 +49,9 @@ export async function startMonitor(watched: Watched, wishes: MonitorWishes): Pro
   return monitor
 }
 
-/** PIDs of the forwarders of a port that run with this state directory, zombies left out, from /proc itself. */
+/** PIDs of the forwarders of a port that run with this state directory, zombies left out, from the process table itself. */
 export function forwardersOf(watched: Watched, port: number): number[] {
-  return readdirSync('/proc').flatMap((entry) => {
-    if (!/^\d+$/.test(entry)) return []
-    try {
-      const words = readFileSync(`/proc/${entry}/cmdline`, 'utf8').split('\0')
-      const isOurs = words.includes(watched.directory) && words.includes(String(port))
-      return isOurs && words.some((word) => word.endsWith('tcp-proxy.cjs')) ? [Number(entry)] : []
-    } catch {
-      // It ended since it was listed.
-      return []
-    }
-  })
+  return processesWith('tcp-proxy.cjs\0', `\0${watched.directory}\0`, `\0${port}\0`)
 }
 
 /** Waits until a forward is healthy, as another PID than `not`, and its monitor has seen that. */

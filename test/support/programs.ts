@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import type { ProgramStatus } from '../../src/record/shapes/status-report.ts'
 import type { Resident } from './resident.ts'
 import type { Watched } from './watched.ts'
@@ -68,17 +68,4 @@ export async function programWhen(
 export async function runningAs(watched: Watched, name: string, not = 0): Promise<number> {
   const { pid } = await programWhen(watched, name, ({ state, pid }) => state === 'healthy' && pid !== not)
   return pid ?? 0
-}
-
-/** PIDs of the processes that have this word on their command line, zombies left out, from /proc itself. */
-export function processesWith(word: string): number[] {
-  return readdirSync('/proc').flatMap((entry) => {
-    if (!/^\d+$/.test(entry)) return []
-    try {
-      const words = readFileSync(`/proc/${entry}/cmdline`, 'utf8')
-      return words.includes(word) ? [Number(entry)] : []
-    } catch {
-      return []
-    }
-  })
 }

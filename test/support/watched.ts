@@ -7,6 +7,7 @@ import type { StatusReport } from '../../src/record/shapes/status-report.ts'
 import { fileNames } from '../../src/record/state-directory.ts'
 import { assess } from '../../src/report/assess.ts'
 import { gather } from '../../src/report/gather.ts'
+import { processesWith } from './process-table.ts'
 import { Resident } from './resident.ts'
 import { checkout, type Finished, killIfThere, run, tcpProxy, until } from './tools.ts'
 
@@ -150,16 +151,8 @@ export class Watched {
   }
 
   /** PIDs of the forwarders that run with this state directory, from the process table itself. */
-  forwarders(): Promise<number[]> {
-    return this.#running('tcp-proxy.cjs')
-  }
-
-  async #running(program: string): Promise<number[]> {
-    const { stdout } = await run(['ps', '-eo', 'pid=,stat=,args='])
-    return stdout
-      .split('\n')
-      .filter((line) => line.includes(program) && line.includes(this.directory) && !/^\s*\d+\s+Z/.test(line))
-      .map((line) => Number.parseInt(line, 10))
+  async forwarders(): Promise<number[]> {
+    return processesWith(this.directory, 'tcp-proxy.cjs')
   }
 
   async remove(): Promise<void> {
@@ -167,8 +160,8 @@ export class Watched {
       resident.stop('SIGCONT')
       await resident.stop('SIGKILL')
     }
-    const left = [...(await this.forwarders()), ...(await this.#running('mcp-proxy.cjs'))]
-    for (const pid of left) killIfThere(pid)
+    // Forwarders, and servers of MCP, which may have lost their monitor.
+    for (const pid of processesWith(this.directory, '-proxy.cjs')) killIfThere(pid)
     rmSync(this.directory, { recursive: true, force: true, maxRetries: 5 })
   }
 }
