@@ -4,7 +4,15 @@ import { describe, expect } from 'vitest'
 import { it } from '../support/fixtures.ts'
 import { first, order } from '../support/ordered.ts'
 import { processesWith } from '../support/process-table.ts'
-import { programWhen, runningAs, script, server, startPrograms, writePrograms } from '../support/programs.ts'
+import {
+  programWhen,
+  runningAs,
+  script,
+  server,
+  sharePrograms,
+  startPrograms,
+  writePrograms,
+} from '../support/programs.ts'
 import { freePort, until } from '../support/tools.ts'
 import { askThrough, type Watched } from '../support/watched.ts'
 
@@ -84,48 +92,50 @@ describe('A program', { timeout: 120_000 }, () => {
     expect(await askThrough(port)).toBe('served')
   })
 
-  it('is ended with all of its session, by KILL when it does not listen', async ({ watched }) => {
+  it('is ended with all of its session, by KILL when it does not listen', async ({ shared: watched }) => {
     const child = 'setInterval(() => {}, 1000) // deaf child'
     const deaf = script(
       'process.on("SIGTERM", () => console.log("deaf"))',
       `require("node:child_process").spawn(process.execPath, ["-e", ${JSON.stringify(`process.on("SIGTERM", () => {}); ${child}`)}])`,
       'setInterval(() => {}, 1000)',
     )
-    await startPrograms(watched, [{ name: 'deaf', command: deaf, stop: { grace: '300ms' } }])
+    await sharePrograms(watched, [{ name: 'deaf', command: deaf, stop: { grace: '300ms' } }])
     await runningAs(watched, 'deaf')
     await until('its child runs', async () => (processesWith('// deaf child').length >= 2 ? true : undefined))
     expect(first(await order(watched, 'stop', 'deaf'))).toMatchObject({ outcome: 'done' })
     expect(processesWith('// deaf child')).toEqual([])
   })
 
-  it('is not tried while somebody holds its port, who is named', async ({ watched }) => {
+  it('is not tried while somebody holds its port, who is named', async ({ shared: watched }) => {
     const port = await freePort()
     const stranger = createServer().listen(port, '127.0.0.1')
-    await startPrograms(watched, [{ name: 'web', command: server(port), ready: { port } }])
-    const blocked = await programWhen(watched, 'web', ({ state }) => state === 'blocked')
+    await sharePrograms(watched, [{ name: 'held', command: server(port), ready: { port } }])
+    const blocked = await programWhen(watched, 'held', ({ state }) => state === 'blocked')
     expect(blocked.reason).toMatch(new RegExp(`port (?:${port} )?is taken by PID ${process.pid} \\(`))
-    const refused = first(await order(watched, 'start', 'web'))
+    const refused = first(await order(watched, 'start', 'held'))
     expect(refused.error).toMatchObject({ code: 'blocked' })
-    expect(existsSync(watched.file('program_web.pid'))).toBe(false)
+    expect(existsSync(watched.file('program_held.pid'))).toBe(false)
     stranger.close()
-    await runningAs(watched, 'web')
+    await runningAs(watched, 'held')
     expect(await askThrough(port)).toBe('served')
   })
 
-  it('that is stopped while it starts gets its signal and its grace', async ({ watched }) => {
+  it('that is stopped while it starts gets its signal and its grace', async ({ shared: watched }) => {
     const late = script(
       'process.on("SIGTERM", () => setTimeout(() => { console.log("tidied up"); process.exit(0) }, 200))',
       'console.log("starting")',
       'setInterval(() => {}, 1000)',
     )
-    await startPrograms(watched, [{ name: 'late', command: late, ready: { port: await freePort() } }])
+    await sharePrograms(watched, [{ name: 'late', command: late, ready: { port: await freePort() } }])
     await programWhen(watched, 'late', ({ state }) => state === 'starting')
     await until('it has begun', async () => (logOf(watched, 'late').includes('starting') ? true : undefined))
     expect(first(await order(watched, 'stop', 'late'))).toMatchObject({ outcome: 'done' })
     expect(logOf(watched, 'late')).toMatch(/tidied up\n(?:.*\n)*.*ended with exit code 0/)
   })
 
-  it('that is restarted while it starts begins anew, from what has changed since', async ({ watched }) => {
+  it('that is restarted while it starts begins anew, from what has changed since', async ({
+    shared: watched,
+  }) => {
     const port = await freePort()
     const written = (name: string, text: string) => writeFileSync(watched.file(name), text)
     const late = script(
@@ -135,19 +145,22 @@ describe('A program', { timeout: 120_000 }, () => {
       `const listen = () => require("node:net").createServer().listen(${port}, "127.0.0.1")`,
     )
     written('version', 'one')
-    await startPrograms(watched, [{ name: 'late', command: late, cwd: watched.directory, ready: { port } }])
-    const says = (what: string) => until(what, async () => logOf(watched, 'late').includes(what) || undefined)
+    await sharePrograms(watched, [
+      { name: 'renewed', command: late, cwd: watched.directory, ready: { port } },
+    ])
+    const says = (what: string) =>
+      until(what, async () => logOf(watched, 'renewed').includes(what) || undefined)
     await says('version one')
     written('version', 'two')
-    const restarting = order(watched, 'restart', 'late')
+    const restarting = order(watched, 'restart', 'renewed')
     await says('version two')
     written('open', '')
     expect(first(await restarting)).toMatchObject({ outcome: 'done', state: { phase: 'running' } })
   })
 
-  it('says why it could not be started', async ({ watched }) => {
+  it('says why it could not be started', async ({ shared: watched }) => {
     const other = await freePort()
-    await startPrograms(
+    await sharePrograms(
       watched,
       [
         { name: 'typo', command: ['no-such-program'] },
@@ -230,7 +243,9 @@ describe('A program', { timeout: 120_000 }, () => {
     ])
   })
 
-  it('that could not be run has said nothing: what is told is not of the one before', async ({ watched }) => {
+  it('that could not be run has said nothing: what is told is not of the one before', async ({
+    shared: watched,
+  }) => {
     const file = watched.file('app')
     writeFileSync(
       file,
@@ -239,7 +254,7 @@ describe('A program', { timeout: 120_000 }, () => {
         mode: 0o755,
       },
     )
-    await startPrograms(watched, [{ name: 'app', command: [file] }], { restart: { backoff: '1m' } })
+    await sharePrograms(watched, [{ name: 'app', command: [file] }], { restart: { backoff: '1m' } })
     const pid = await runningAs(watched, 'app')
     rmSync(file)
     process.kill(pid, 'SIGKILL')
@@ -292,32 +307,32 @@ describe('A program', { timeout: 120_000 }, () => {
     expect(programs.map(({ name }) => name)).toEqual(['b', 'c'])
   })
 
-  it('is ready when it prints a certain line', async ({ watched }) => {
+  it('is ready when it prints a certain line', async ({ shared: watched }) => {
     const go = JSON.stringify(watched.file('go'))
     const words = script(
       `const timer = setInterval(() => require('node:fs').existsSync(${go}) && tell(), 20)`,
       'const tell = () => { clearInterval(timer); console.log("\\x1b[32mready\\x1b[0m in 7 ms") }',
       'setInterval(() => {}, 1000)',
     )
-    await startPrograms(watched, [{ name: 'web', command: words, ready: { log: 'ready in \\d+ ms' } }])
-    await programWhen(watched, 'web', ({ state }) => state === 'starting')
+    await sharePrograms(watched, [{ name: 'printer', command: words, ready: { log: 'ready in \\d+ ms' } }])
+    await programWhen(watched, 'printer', ({ state }) => state === 'starting')
     writeFileSync(watched.file('go'), '')
-    await runningAs(watched, 'web')
+    await runningAs(watched, 'printer')
   })
 
-  it('whose process is suspended is ended and started again', async ({ watched }) => {
-    await startPrograms(watched, [sleeper('web')])
-    const pid = await runningAs(watched, 'web')
+  it('whose process is suspended is ended and started again', async ({ shared: watched }) => {
+    await sharePrograms(watched, [sleeper('frozen')])
+    const pid = await runningAs(watched, 'frozen')
     process.kill(pid, 'SIGSTOP')
-    await runningAs(watched, 'web', pid)
-    await watched.logLine(new RegExp(`web is stopped \\(SIGSTOP\\) as PID ${pid} \\(failure #1\\)`))
+    await runningAs(watched, 'frozen', pid)
+    await watched.logLine(new RegExp(`frozen is stopped \\(SIGSTOP\\) as PID ${pid} \\(failure #1\\)`))
   })
 
-  it('gets variables by a list, and none of the monitor’s secrets', async ({ watched }) => {
+  it('gets variables by a list, and none of the monitor’s secrets', async ({ shared: watched }) => {
     writeFileSync(watched.file('.env'), 'A=file\nB=file # a comment\n')
     const show = script('console.log(JSON.stringify(process.env))', 'setInterval(() => {}, 1000)')
     const env = { A: 'own', PORT: 5173 }
-    await startPrograms(watched, [{ name: 'env', command: show, env, envFile: '.env', passEnv: ['VITEST'] }])
+    await sharePrograms(watched, [{ name: 'env', command: show, env, envFile: '.env', passEnv: ['VITEST'] }])
     await runningAs(watched, 'env')
     const seen = await until('its variables are printed', async () => {
       const printed = /^\{.*\}$/m.exec(readFileSync(watched.file('program_env.log'), 'utf8'))?.[0]
@@ -337,24 +352,24 @@ describe('A program', { timeout: 120_000 }, () => {
     await watched.logLine(/env could not be started: its file of variables cannot be read: ENOENT/)
   })
 
-  it('that sends itself to the background is told, and leaves nothing', async ({ watched }) => {
+  it('that sends itself to the background is told, and leaves nothing', async ({ shared: watched }) => {
     const child = 'setInterval(() => {}, 1000) // away child'
     const away = script(
       `require('node:child_process').spawn(process.execPath, ['-e', ${JSON.stringify(child)}], { stdio: 'inherit' }).unref()`,
       'process.exit(0)',
     )
     const programs = [{ name: 'away', command: away, ready: never }]
-    await startPrograms(watched, programs, { restart: { backoff: '1m' } })
+    await sharePrograms(watched, programs, { restart: { backoff: '1m' } })
     await watched.logLine(
       /away could not be started: it ended with exit code 0 before it was ready; it has left PID \d+ in the background/,
     )
     await until('it is gone', async () => (processesWith('// away child').length === 0 ? true : undefined))
   })
 
-  it('above its limit of memory is restarted where that is asked for', async ({ watched }) => {
+  it('above its limit of memory is restarted where that is asked for', async ({ shared: watched }) => {
     const leak = script('const kept = Buffer.alloc(150e6, 1); setInterval(() => kept.length, 1000)')
     const limits = { memory: '100M', action: 'restart' }
-    await startPrograms(watched, [{ name: 'leak', command: leak, limits }])
+    await sharePrograms(watched, [{ name: 'leak', command: leak, limits }])
     const pid = await runningAs(watched, 'leak').catch(() => 0)
     await watched.logLine(
       /leak was ended \(PID: \d+\): it uses \d+ MiB of memory, more than its limit of 100 MiB/,
