@@ -42,9 +42,9 @@ const http: Readonly<Record<string, Serve>> = {
   },
 }
 
-/** Some megabytes a second: more would only keep this machine busy for as long as the asking takes. */
+/** A megabyte a second: more would only keep this machine busy for as long as the asking takes. */
 const endlessly = (begin: string, more: string) => (socket: Socket) => {
-  const pouring = setInterval(() => socket.write(more.repeat(200)), 2)
+  const pouring = setInterval(() => socket.write(more.repeat(200)), 10)
   socket
     .on('error', () => {})
     .on('close', () => clearInterval(pouring))

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect } from 'node:net'
-import { describe } from 'vitest'
-import { it } from '../support/fixtures.ts'
+import { afterAll, beforeAll, describe, it } from 'vitest'
+import type { Resident } from '../support/resident.ts'
 import { freePort } from '../support/tools.ts'
-import { askThrough, echoServer, type Watched } from '../support/watched.ts'
+import { askThrough, echoServer, Watched } from '../support/watched.ts'
 
 type Victim = 'first forwarder' | 'second forwarder' | 'monitor'
 
@@ -17,22 +17,50 @@ const orders: readonly (readonly Victim[])[] = [
   ['monitor', 'second forwarder', 'first forwarder'],
 ]
 
+interface Place {
+  readonly watched: Watched
+  readonly ports: readonly [number, number]
+  readonly forwards: readonly object[]
+  readonly monitor: Resident
+}
+
 describe('kill -9 of the forwarders and the monitor', () => {
+  const opened: Watched[] = []
+  let echo: Awaited<ReturnType<typeof echoServer>>
+  /** All is well there after one order, and the next one begins with it. */
+  let left: Place | undefined
+
+  beforeAll(async () => {
+    echo = await echoServer()
+  })
+  afterAll(async () => {
+    assert.equal(await left?.monitor.stop(), 0)
+    for (const watched of opened) await watched.remove()
+    await echo.close()
+  })
+
+  async function newPlace(): Promise<Place> {
+    const watched = new Watched()
+    opened.push(watched)
+    const ports = [await freePort(), await freePort()] as const
+    const forwards = ports.map((port, i) => ({
+      name: `forward-${i}`,
+      listen: port,
+      target: `localhost:${echo.port}`,
+    }))
+    return { watched, ports, forwards, monitor: await watched.monitor(forwards) }
+  }
+
   for (const order of orders) {
-    it(`in the order ${order.join(', ')}`, async ({ watched }) => {
-      const echo = await echoServer()
-      const ports = [await freePort(), await freePort()] as const
-      const forwards = ports.map((port, i) => ({
-        name: `forward-${i}`,
-        listen: port,
-        target: `localhost:${echo.port}`,
-      }))
-      let monitor = await watched.monitor(forwards)
+    it(`in the order ${order.join(', ')}`, async () => {
+      const place = left ?? (await newPlace())
+      left = undefined
+      const { watched, ports, forwards } = place
       let monitorLives = true
       await allHealthy(watched)
       for (const victim of order) {
         if (victim === 'monitor') {
-          await killMonitor(watched, ports[0], monitor.pid)
+          await killMonitor(watched, ports[0], place.monitor.pid)
           monitorLives = false
         } else {
           const [port, other] = victim === 'first forwarder' ? ports : ([ports[1], ports[0]] as const)
@@ -40,14 +68,13 @@ describe('kill -9 of the forwarders and the monitor', () => {
         }
       }
       const survivors = await watched.forwarders()
-      monitor = await watched.monitor(forwards)
+      const monitor = await watched.monitor(forwards)
       await allHealthy(watched)
       const now = await watched.forwarders()
       assert.equal(now.length, 2, 'exactly one forwarder a port')
       for (const pid of survivors) assert.ok(now.includes(pid), 'what survived is adopted, not replaced')
       for (const port of ports) assert.equal(await askThrough(port), 'hello')
-      await monitor.stop()
-      await echo.close()
+      left = { ...place, monitor }
     })
   }
 })
@@ -65,6 +92,7 @@ async function killWatched(watched: Watched, port: number, neighbour: number): P
   const before = await watched.status()
   const neighbourPid = watched.pid(neighbour)
   const victim = watched.pid(port)
+  const told = watched.log().length
   process.kill(victim, 'SIGKILL')
   await watched.statusWhen('the forward is back', ({ forwards }) => {
     const forward = forwards.find((one) => one.port === port)
@@ -74,7 +102,7 @@ async function killWatched(watched: Watched, port: number, neighbour: number): P
   assert.equal(await askThrough(port), 'hello')
   const restartsOf = (report: typeof before) => report.forwards.find((one) => one.port === port)?.restarts
   assert.equal(restartsOf(await watched.status()), (restartsOf(before) ?? 0) + 1)
-  assert.match(watched.log(), /forward-\d is not running: .* \(failure #1\)/)
+  assert.match(watched.log().slice(told), /forward-\d is not running: .* \(failure #1\)/)
 }
 
 /** The monitor's death ends no connection, and the status says at once that nobody watches. */

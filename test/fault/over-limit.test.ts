@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { connect } from 'node:net'
+import { setTimeout as rest } from 'node:timers/promises'
 import { describe } from 'vitest'
 import { readRuntimeState } from '../../src/record/runtime-state.ts'
 import type { ForwardRecord } from '../../src/record/shapes/runtime-state.ts'
@@ -69,7 +70,10 @@ describe('A forward beyond its limit', () => {
     let isOver = false
     const answers = new Set<string>()
     const asking = (async () => {
-      while (!isOver) answers.add(await askThrough(port))
+      while (!isOver) {
+        answers.add(await askThrough(port))
+        await rest(5)
+      }
     })()
     await monitor.line(/ALERT opened/)
     await monitor.line(/is being replaced: it uses [\d.]+ MiB of memory, more than its limit of 1 MiB/)
@@ -119,11 +123,9 @@ describe('A forward beyond its limit', () => {
     const client = connect({ port, host: '127.0.0.1' })
     client.on('error', () => {})
     client.resume()
-    const chunk = Buffer.alloc(65_536)
-    const pump = () => {
-      while (!client.destroyed && client.write(chunk));
-    }
-    client.on('drain', pump)
+    // Many times the limit, and not all of a processor, which others need.
+    const chunk = Buffer.alloc(2 << 20)
+    const pump = () => client.write(chunk, () => setTimeout(() => !client.destroyed && pump(), 10))
     pump()
     await monitor.line(/ALERT opened: \S+ uses [\d.]+% of a CPU core, more than its limit of 2%/)
     client.destroy()

@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict'
-import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http'
@@ -9,6 +8,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, it } from 'vitest'
 import { WebSocket, WebSocketServer } from 'ws'
 import { ask, type GateUnderTest, listen, logIn, startGate } from '../support/gate.ts'
+import { someBytes } from '../support/some-bytes.ts'
 import { until } from '../support/tools.ts'
 
 describe('WebSockets through a gate', () => {
@@ -70,7 +70,7 @@ describe('WebSockets through a gate', () => {
   it('carry text and megabytes both ways', async () => {
     const socket = open('/', { cookie, origin: `http://127.0.0.1:${gate.port}` })
     await once(socket, 'open')
-    for (const message of [Buffer.from('hello'), randomBytes(16 * 1024 * 1024)]) {
+    for (const message of [Buffer.from('hello'), someBytes(16 * 1024 * 1024)]) {
       socket.send(message)
       const [echo] = (await once(socket, 'message')) as [Buffer]
       assert.ok(message.equals(echo))

@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict'
-import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { readdirSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -20,6 +19,7 @@ import {
   type Way,
   ways,
 } from '../support/relay-peers.ts'
+import { someBytes } from '../support/some-bytes.ts'
 
 const options = { timeout: 120_000 }
 
@@ -62,7 +62,7 @@ async function writeUntilStalled(relayed: Relayed, from: Side, most: number): Pr
   const pieces: Buffer[] = []
   let sent = 0
   while (relay.bufferedBytes === 0 && sent < most) {
-    const piece = randomBytes(COMMON_SIZE - 1)
+    const piece = someBytes(COMMON_SIZE - 1)
     pieces.push(piece)
     sent += piece.length
     relayed[from].write(piece)
@@ -80,8 +80,8 @@ for (const way of Object.keys(ways) as Way[]) {
     it('passes a FIN of the client on, and the long answer that comes after it back', () =>
       withBench(way, async ({ connect, totals }) => {
         const { client, target, ended } = await connect()
-        const request = randomBytes(300_000)
-        const answer = randomBytes(20_000_000)
+        const request = someBytes(300_000)
+        const answer = someBytes(20_000_000)
         client.end(request)
         assert.deepEqual(await receive(target), { end: 'FIN', bytes: request })
         target.end(answer)
@@ -101,8 +101,8 @@ for (const way of Object.keys(ways) as Way[]) {
     it('passes a FIN of the target on, and what the client still sends after it', () =>
       withBench(way, async ({ connect }) => {
         const { client, target, ended } = await connect()
-        const greeting = randomBytes(300_000)
-        const upload = randomBytes(20_000_000)
+        const greeting = someBytes(300_000)
+        const upload = someBytes(20_000_000)
         target.end(greeting)
         assert.deepEqual(await receive(client), { end: 'FIN', bytes: greeting })
         client.end(upload)
@@ -116,7 +116,7 @@ for (const way of Object.keys(ways) as Way[]) {
     it('sends the FIN only after everything, to a client that is slow to read', () =>
       withBench(way, async ({ connect }) => {
         const { client, target, relay, ended } = await connect()
-        const answer = randomBytes(30_000_000)
+        const answer = someBytes(30_000_000)
         target.end(answer)
         await until(() => relay.bufferedBytes > 0)
         client.end()
@@ -184,7 +184,7 @@ for (const way of Object.keys(ways) as Way[]) {
         withBench(way, async ({ connect }) => {
           const relayed = await connect()
           const { relay } = relayed
-          const block = randomBytes(1_000_000)
+          const block = someBytes(1_000_000)
           while (relayed[from].write(block) || relay.bufferedBytes === 0) {
             await new Promise((resolve) => setImmediate(resolve))
           }
@@ -217,7 +217,7 @@ for (const way of Object.keys(ways) as Way[]) {
         withBench(way, async ({ connect }) => {
           const relayed = await connect()
           // Every kernel takes so much for a reader that does not read.
-          const answer = randomBytes(40_000)
+          const answer = someBytes(40_000)
           relayed[from].end(answer)
           await until(() => relayed.ends[to].finished)
           relayed[from].resetAndDestroy()
@@ -255,8 +255,8 @@ for (const way of Object.keys(ways) as Way[]) {
       withBench(way, async ({ connect }) => {
         const { client, target, ends, ended } = await connect()
         // The client is not read from while the target stalls: the write to it tells of its reset.
-        client.write(randomBytes(30_000_000))
-        target.write(randomBytes(30_000_000))
+        client.write(someBytes(30_000_000))
+        target.write(someBytes(30_000_000))
         await until(() => ends.client.unsent > 0 && ends.target.unsent > 0)
         client.resetAndDestroy()
         await until(() => ends.client.destroyed)
@@ -371,7 +371,7 @@ for (const way of Object.keys(ways) as Way[]) {
       const folder = await mkdtemp(join(tmpdir(), 'relay-'))
       const bench = await openBench(way, { targetPath: join(folder, 'target') })
       const { client, target, ended } = await bench.connect()
-      const answer = randomBytes(3_000_000)
+      const answer = someBytes(3_000_000)
       client.end('question')
       assert.deepEqual(await receive(target), { end: 'FIN', bytes: Buffer.from('question') })
       target.end(answer)

@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict'
-import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { chmodSync } from 'node:fs'
 import net from 'node:net'
@@ -11,6 +10,7 @@ import { readCertificate } from '../../src/web/tls-files.ts'
 import { Authority, contents, type Pair } from '../support/certificates.ts'
 import { type LocalForwarder, type LocalTarget, openForwarder, openTarget } from '../support/forwarders.ts'
 import { receive, until } from '../support/relay-peers.ts'
+import { someBytes } from '../support/some-bytes.ts'
 
 let authority: Authority
 let pair: Pair
@@ -65,53 +65,53 @@ for (const which of Object.keys(legs) as Legs[]) {
   describe(`TLS ${which}`, () => {
     it('carries both ways at once, byte for byte, and ends each way by itself', () =>
       withLine(which, async ({ client, target }) => {
-        const up = randomBytes(20_000_000)
-        const down = randomBytes(30_000_000)
+        const up = someBytes(20_000_000)
+        const down = someBytes(30_000_000)
         const received = Promise.all([receive(client), receive(target)])
         client.end(up)
         target.end(down)
         const [atClient, atTarget] = await received
         assert.deepEqual([atClient.end, atTarget.end], ['FIN', 'FIN'])
-        assert.equal(hash(atClient.bytes), hash(down))
-        assert.equal(hash(atTarget.bytes), hash(up))
+        assert.ok(atClient.bytes.equals(down))
+        assert.ok(atTarget.bytes.equals(up))
       }))
 
     it('brings a long answer back after the client has finished', () =>
       withLine(which, async ({ client, target }) => {
-        const request = randomBytes(300_000)
-        const answer = randomBytes(20_000_000)
+        const request = someBytes(300_000)
+        const answer = someBytes(20_000_000)
         client.end(request)
         const question = await receive(target)
-        assert.deepEqual([question.end, hash(question.bytes)], ['FIN', hash(request)])
+        assert.deepEqual([question.end, question.bytes.equals(request)], ['FIN', true])
         target.end(answer)
         const received = await receive(client)
-        assert.deepEqual([received.end, hash(received.bytes)], ['FIN', hash(answer)])
+        assert.deepEqual([received.end, received.bytes.equals(answer)], ['FIN', true])
       }))
 
     it('takes a long upload after the target has finished', () =>
       withLine(which, async ({ client, target, forwarder }) => {
-        const greeting = randomBytes(300_000)
-        const upload = randomBytes(20_000_000)
+        const greeting = someBytes(300_000)
+        const upload = someBytes(20_000_000)
         target.end(greeting)
         const first = await receive(client)
-        assert.deepEqual([first.end, hash(first.bytes)], ['FIN', hash(greeting)])
+        assert.deepEqual([first.end, first.bytes.equals(greeting)], ['FIN', true])
         client.end(upload)
         const received = await receive(target)
-        assert.deepEqual([received.end, hash(received.bytes)], ['FIN', hash(upload)])
+        assert.deepEqual([received.end, received.bytes.equals(upload)], ['FIN', true])
         await until(() => forwarder.forwarder.openConnections === 0)
         assert.deepEqual(forwarder.forwarder.health().connections.ended, { '--': 1 })
       }))
 
     it('finishes one way in the middle of a stream the other way', () =>
       withLine(which, async ({ client, target }) => {
-        const upload = randomBytes(20_000_000)
+        const upload = someBytes(20_000_000)
         client.write(upload.subarray(0, 10_000_000))
         const atTarget = receive(target)
         target.end('done with you')
         assert.equal((await receive(client)).bytes.toString(), 'done with you')
         client.end(upload.subarray(10_000_000))
         const received = await atTarget
-        assert.deepEqual([received.end, hash(received.bytes)], ['FIN', hash(upload)])
+        assert.deepEqual([received.end, received.bytes.equals(upload)], ['FIN', true])
       }))
 
     for (const from of ['client', 'target'] as const) {
@@ -148,10 +148,6 @@ for (const which of Object.keys(legs) as Legs[]) {
         assert.equal(forwarder.forwarder.openConnections, 1)
       }))
   })
-}
-
-function hash(bytes: Buffer): string {
-  return createHash('sha256').update(bytes).digest('hex')
 }
 
 /** Resets the connection under a TLS socket, or a plain one. */

@@ -19,7 +19,7 @@ export type ControlManner =
 const manners: Record<ControlManner, string> = {
   silent: `s.resume()`,
   'slow-loris': `s.once('data', () => setInterval(() => s.write(' '), 100))`,
-  flood: `s.once('data', () => { const more = () => { while (s.write(Buffer.alloc(65536, 120))); }; s.on('drain', more); more() })`,
+  flood: `s.once('data', () => { const more = () => s.write(Buffer.alloc(262144, 120), () => s.destroyed || setTimeout(more, 5)); more() })`,
   // What is closed with bytes unread is reset.
   reset: `s.on('readable', () => s.destroy())`,
   garbage: `s.on('data', (d) => { for (const l of String(d).trim().split('\\n')) s.write(JSON.stringify({ id: JSON.parse(l).id, ok: true, result: { options: '{}' } }) + '\\n') })`,
