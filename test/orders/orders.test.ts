@@ -1,11 +1,11 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { setTimeout } from 'node:timers/promises'
-import { describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { forwardersOf, healthyAs, launchMonitor, startMonitor } from '../support/monitored.ts'
-import { first, give, heldConnection, typed as order, phaseOf } from '../support/ordered.ts'
+import { first, give, heldConnection, order, phaseOf, typed } from '../support/ordered.ts'
 import { freePort, until } from '../support/tools.ts'
-import { askThrough, echoServer, type Watched, withWatched } from '../support/watched.ts'
+import { askThrough, echoServer, Watched, withWatched } from '../support/watched.ts'
 
 type Use = (watched: Watched, port: number, target: string) => Promise<void>
 
@@ -20,13 +20,43 @@ async function oneTarget(use: Use): Promise<void> {
   })
 }
 
-/** A monitor with one forward that is well. */
-function oneForward(use: (watched: Watched, port: number, pid: number) => Promise<void>, extra: object = {}) {
-  return oneTarget(async (watched, port, target) => {
-    await startMonitor(watched, { forwards: [{ name: 'web', listen: port, target, ...extra }] })
-    const { pid } = await healthyAs(watched, port)
-    await use(watched, port, pid)
+/** The forwards of the monitor that these tests share, by name, and what each has besides a port and a target. */
+const options = {
+  web: {},
+  told: {},
+  brief: { drain: '500ms' },
+  short: { drain: '200ms' },
+  long: { drain: '1m' },
+}
+const ports = new Map<string, number>()
+let shared: Watched
+let echo: Awaited<ReturnType<typeof echoServer>>
+
+beforeAll(async () => {
+  shared = new Watched()
+  echo = await echoServer()
+  for (const name of Object.keys(options)) ports.set(name, await freePort())
+  const target = `localhost:${echo.port}`
+  const forwards = Object.entries(options).map(([name, extra]) => {
+    return { name, listen: ports.get(name) ?? 0, target, ...extra }
   })
+  await startMonitor(shared, { forwards })
+})
+
+afterAll(async () => {
+  await shared.remove()
+  await echo.close()
+})
+
+/** One of them that is well, whatever the test before has done to it. */
+async function oneForward(
+  use: (watched: Watched, port: number, pid: number) => Promise<void>,
+  name: keyof typeof options = 'web',
+): Promise<void> {
+  await give(shared, 'start', { units: [name] })
+  const port = ports.get(name) ?? 0
+  const { pid } = await healthyAs(shared, port)
+  await use(shared, port, pid)
 }
 
 describe('An order about a forward', () => {
@@ -34,14 +64,14 @@ describe('An order about a forward', () => {
     oneForward(async (watched, port, pid) => {
       const started = await order(watched, 'start', 'web')
       expect(first(started)).toMatchObject({ outcome: 'already', state: { phase: 'running', pid } })
-      const stopped = await order(watched, 'stop', String(port))
+      const stopped = await typed(watched, 'stop', String(port))
       expect(first(stopped)).toMatchObject({
         outcome: 'done',
         error: null,
         state: { phase: 'down', pid: null },
       })
       expect(await askThrough(port)).toBe('ECONNREFUSED')
-      const again = await order(watched, 'stop', 'web')
+      const again = await typed(watched, 'stop', 'web')
       expect([again.code, first(again).outcome]).toEqual([0, 'already'])
       expect(first(again).state.stopped).toEqual(first(stopped).state.stopped)
       const up = await order(watched, 'start', 'web')
@@ -66,32 +96,38 @@ describe('An order about a forward', () => {
 
   it('says who gave it, in the journal, the log and the status, and what to type to undo it', () =>
     oneForward(async (watched) => {
-      await order(watched, 'restart', 'web')
-      await order(watched, 'stop', 'web')
-      const events = readFileSync(watched.file('events.jsonl'), 'utf8')
-        .trim()
-        .split('\n')
-        .map((line) => JSON.parse(line))
-      const orders = events.filter(({ event }) => event === 'order')
+      const given = () => {
+        const events = readFileSync(watched.file('events.jsonl'), 'utf8').trim().split('\n')
+        return events.map((line) => JSON.parse(line)).filter(({ event }) => event === 'order')
+      }
+      const before = given().length
+      await typed(watched, 'restart', 'told')
+      await typed(watched, 'stop', 'told')
+      const orders = given().slice(before)
       expect(orders).toMatchObject([
-        { order: 'restart', units: ['web'], outcome: 'done', actor: { uid: process.getuid?.(), via: 'cli' } },
-        { order: 'stop', units: ['web'], outcome: 'done', code: null },
+        {
+          order: 'restart',
+          units: ['told'],
+          outcome: 'done',
+          actor: { uid: process.getuid?.(), via: 'cli' },
+        },
+        { order: 'stop', units: ['told'], outcome: 'done', code: null },
       ])
       const { user } = orders[0].actor
-      expect(watched.log()).toContain(`Order of ${user} (UID ${process.getuid?.()}, cli): stop web: done`)
-      const why = await watched.run('proxy-log', '--why', 'web')
+      expect(watched.log()).toContain(`Order of ${user} (UID ${process.getuid?.()}, cli): stop told: done`)
+      const why = await watched.run('proxy-log', '--why', 'told')
       expect(why.stdout).toContain(`an order to restart it: ordered by ${user}`)
-      const { stdout } = await watched.run('proxy-status', 'web')
+      const { stdout } = await watched.run('proxy-status', 'told')
       expect(stdout).toMatch(new RegExp(`stopped by ${user} at \\d{4}-`))
-      expect(stdout).toMatch(/proxy-ctl(?:\.cjs)?'? start web --state-dir /)
-    }))
+      expect(stdout).toMatch(/proxy-ctl(?:\.cjs)?'? start told --state-dir /)
+    }, 'told'))
 
   it('of an unknown forward does nothing to those that it names besides', () =>
     oneForward(async (watched, port) => {
       const { code, stderr } = await watched.run('proxy-ctl', 'stop', 'web', 'wbe')
       expect(code).toBe(64)
       expect(stderr).toBe(
-        'proxy-ctl: there is no forward or program "wbe" (did you mean web?); name one of web\n',
+        'proxy-ctl: there is no forward or program "wbe" (did you mean web?); name one of web, told, brief, short, long\n',
       )
       expect(await askThrough(port)).toBe('hello')
       const none = await watched.run('proxy-ctl', 'stop')
@@ -129,48 +165,42 @@ describe('An order about a forward', () => {
     }))
 
   it('is answered at once with --no-wait, and in time with --timeout', () =>
-    oneForward(
-      async (watched, port) => {
-        const { socket, isOpen } = await heldConnection(port)
-        const late = await order(watched, 'drain', 'web', '--timeout', '1s')
-        expect(late.code).toBe(124)
-        expect(first(late)).toMatchObject({
-          outcome: 'failed',
-          error: {
-            code: 'timed-out',
-            message: 'web still finishes 1 connection',
-            next: expect.stringMatching(/^proxy-ctl stop web/),
-          },
-          state: { phase: 'stopping' },
-        })
-        const ordered = await order(watched, 'stop', 'web', '--no-wait')
-        expect(first(ordered)).toMatchObject({ outcome: 'ordered', state: { phase: 'stopping' } })
-        await phaseOf(watched, 'web', 'down')
-        expect(isOpen()).toBe(false)
-        socket.destroy()
-      },
-      { drain: '500ms' },
-    ))
+    oneForward(async (watched, port) => {
+      const { socket, isOpen } = await heldConnection(port)
+      const late = await order(watched, 'drain', 'brief', '--timeout', '1s')
+      expect(late.code).toBe(124)
+      expect(first(late)).toMatchObject({
+        outcome: 'failed',
+        error: {
+          code: 'timed-out',
+          message: 'brief still finishes 1 connection',
+          next: expect.stringMatching(/^proxy-ctl stop brief/),
+        },
+        state: { phase: 'stopping' },
+      })
+      const ordered = await order(watched, 'stop', 'brief', '--no-wait')
+      expect(first(ordered)).toMatchObject({ outcome: 'ordered', state: { phase: 'stopping' } })
+      await phaseOf(watched, 'brief', 'down')
+      expect(isOpen()).toBe(false)
+      socket.destroy()
+    }, 'brief'))
 })
 
 describe('drain', () => {
   it('takes no more connections, and ends the forward when the last is over', () =>
-    oneForward(
-      async (watched, port, pid) => {
-        const { socket, isOpen } = await heldConnection(port)
-        const draining = give(watched, 'drain', { timeoutMs: 60_000 })
-        await until('no more connections', async () =>
-          (await askThrough(port)) === 'ECONNREFUSED' ? true : undefined,
-        )
-        // Longer than the forward's own drain time.
-        await setTimeout(1500)
-        expect(isOpen()).toBe(true)
-        socket.end()
-        expect(await draining).toMatchObject({ outcome: 'done', state: { phase: 'down' } })
-        expect(forwardersOf(watched, port)).not.toContain(pid)
-      },
-      { drain: '200ms' },
-    ))
+    oneForward(async (watched, port, pid) => {
+      const { socket, isOpen } = await heldConnection(port)
+      const draining = give(watched, 'drain', { units: ['short'], timeoutMs: 60_000 })
+      await until('no more connections', async () =>
+        (await askThrough(port)) === 'ECONNREFUSED' ? true : undefined,
+      )
+      // Longer than the forward's own drain time.
+      await setTimeout(1500)
+      expect(isOpen()).toBe(true)
+      socket.end()
+      expect(await draining).toMatchObject({ outcome: 'done', state: { phase: 'down' } })
+      expect(forwardersOf(watched, port)).not.toContain(pid)
+    }, 'short'))
 
   it('cuts what has not finished --within', () =>
     oneForward(async (watched, port) => {
@@ -283,16 +313,13 @@ describe('Two orders at once', () => {
     }))
 
   it('that want different things: the last one counts, and the first is told', () =>
-    oneForward(
-      async (watched, port) => {
-        const { socket } = await heldConnection(port)
-        const stopping = give(watched, 'stop')
-        await phaseOf(watched, 'web', 'stopping')
-        const started = give(watched, 'start')
-        expect(await stopping).toMatchObject({ outcome: 'failed', error: { code: 'overruled' } })
-        socket.destroy()
-        expect(await started).toMatchObject({ outcome: 'done', state: { phase: 'running' } })
-      },
-      { drain: '1m' },
-    ))
+    oneForward(async (watched, port) => {
+      const { socket } = await heldConnection(port)
+      const stopping = give(watched, 'stop', { units: ['long'] })
+      await phaseOf(watched, 'long', 'stopping')
+      const started = give(watched, 'start', { units: ['long'] })
+      expect(await stopping).toMatchObject({ outcome: 'failed', error: { code: 'overruled' } })
+      socket.destroy()
+      expect(await started).toMatchObject({ outcome: 'done', state: { phase: 'running' } })
+    }, 'long'))
 })

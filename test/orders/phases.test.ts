@@ -1,53 +1,75 @@
 import { createServer, type Server } from 'node:net'
-import { describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { UnitResult } from '../../src/orders/unit-result.ts'
+import type { UnitState } from '../../src/orders/unit-state.ts'
 import { startMonitor } from '../support/monitored.ts'
 import { give, giveTo, heldConnection, phaseOf } from '../support/ordered.ts'
 import { freePort } from '../support/tools.ts'
-import { echoServer, type Watched, withWatched } from '../support/watched.ts'
-
-type Phase = 'backoff' | 'flapping' | 'blocked' | 'stopping' | 'down' | 'running'
+import { echoServer, Watched } from '../support/watched.ts'
 
 /** A forward for each order, named by it. */
 const orders = ['stop', 'start', 'restart', 'retry', 'drain', 'hand-over'] as const
 
 type Results = Readonly<Record<(typeof orders)[number], UnitResult>>
 
-/**
- * Brings a forward for each order into a phase, and keeps it there.
- * @param free takes away what keeps them from running.
- */
-async function inPhase(
-  phase: Phase,
-  use: (watched: Watched, free: () => Promise<void>) => Promise<void>,
-): Promise<void> {
-  await withWatched(async (watched) => {
+/** A monitor with a forward for each order. */
+class Room {
+  readonly watched = new Watched()
+  #ports: readonly number[] = []
+  #target: Server | undefined
+
+  get ports(): readonly number[] {
+    return this.#ports
+  }
+
+  /** @param before what is done with the ports before the monitor starts. */
+  async open(restart: object = {}, before?: (ports: readonly number[]) => Promise<void>): Promise<void> {
     const echo = await echoServer()
+    this.#target = echo.server
     const target = `localhost:${echo.port}`
-    const ports = await Promise.all(orders.map(() => freePort()))
-    const forwards = orders.map((name, i) => ({ name, listen: ports[i] ?? 0, target, drain: '8s' }))
-    const restart = {
-      backoff: phase === 'backoff' ? '1h' : 0,
-      backoffLimit: '1h',
-      resetAfter: '1h',
-      ...(phase === 'flapping' ? { flappingRestarts: 1, flappingWindow: '1h', flappingPause: '1h' } : {}),
-    }
-    const holders = phase === 'blocked' ? await Promise.all(ports.map(listening)) : []
-    await startMonitor(watched, { forwards, restart, interval: '10m' })
-    if (phase === 'backoff' || phase === 'flapping') {
-      for (const deaths of [1, 2]) await killAll(watched, ports, deaths)
-    } else if (phase !== 'blocked') await Promise.all(orders.map((name) => phaseOf(watched, name, 'running')))
-    if (phase === 'down') await giveTo(watched, 'stop', { all: true })
-    const held = phase === 'stopping' ? await Promise.all(ports.map((port) => heldConnection(port))) : []
-    if (phase === 'stopping') await giveTo(watched, 'stop', { all: true, wait: false })
-    for (const name of orders) await phaseOf(watched, name, phase)
-    await use(watched, async () => {
-      await Promise.all(holders.map((holder) => new Promise((resolve) => holder.close(resolve))))
-    })
-    for (const { socket } of held) socket.destroy()
-    for (const holder of holders) holder.close()
-    await echo.close()
-  })
+    this.#ports = await Promise.all(orders.map(() => freePort()))
+    await before?.(this.#ports)
+    const forwards = orders.map((name, i) => ({ name, listen: this.#ports[i] ?? 0, target, drain: '8s' }))
+    const policy = { backoffLimit: '1h', resetAfter: '1h', ...restart }
+    await startMonitor(this.watched, { forwards, restart: policy, interval: '10m' })
+  }
+
+  async are(phase: UnitState['phase']): Promise<void> {
+    for (const name of orders) await phaseOf(this.watched, name, phase)
+  }
+
+  async close(): Promise<void> {
+    await this.watched.remove()
+    this.#target?.close()
+  }
+}
+
+/** For what needs a policy of its own, or ports that are taken. */
+async function ownRoom(
+  restart: object,
+  use: (room: Room) => Promise<void>,
+  before?: (ports: readonly number[]) => Promise<void>,
+): Promise<void> {
+  const room = new Room()
+  try {
+    await room.open(restart, before)
+    await use(room)
+  } finally {
+    await room.close()
+  }
+}
+
+/** For the phases that orders lead to, from whatever the case before has left. */
+const shared = new Room()
+
+async function allRun(): Promise<void> {
+  await giveTo(shared.watched, 'start', { all: true })
+  await shared.are('running')
+}
+
+async function allAreDown(): Promise<void> {
+  await giveTo(shared.watched, 'stop', { all: true })
+  await shared.are('down')
 }
 
 function listening(port: number): Promise<Server> {
@@ -73,22 +95,28 @@ const down = { error: null, state: { phase: 'down' } }
 const running = { error: null, state: { phase: 'running', stopped: null } }
 
 describe('Every order', { timeout: 180_000 }, () => {
-  it('about one that runs', () =>
-    inPhase('running', async (watched) => {
-      expect(await giveAll(watched)).toMatchObject({
-        stop: down,
-        start: { ...running, outcome: 'already' },
-        restart: { ...running, outcome: 'done' },
-        retry: { ...running, outcome: 'already' },
-        drain: down,
-        'hand-over': { ...running, outcome: 'done' },
-      })
-    }))
+  beforeAll(() => shared.open())
+  afterAll(() => shared.close())
+
+  it('about one that runs', async () => {
+    await allRun()
+    expect(await giveAll(shared.watched)).toMatchObject({
+      stop: down,
+      start: { ...running, outcome: 'already' },
+      restart: { ...running, outcome: 'done' },
+      retry: { ...running, outcome: 'already' },
+      drain: down,
+      'hand-over': { ...running, outcome: 'done' },
+    })
+  })
 
   for (const phase of ['backoff', 'flapping'] as const) {
+    const flapping = { backoff: 0, flappingRestarts: 1, flappingWindow: '1h', flappingPause: '1h' }
     it(`about one that waits (${phase})`, () =>
-      inPhase(phase, async (watched) => {
-        expect(await giveAll(watched)).toMatchObject({
+      ownRoom(phase === 'flapping' ? flapping : { backoff: '1h' }, async (room) => {
+        for (const deaths of [1, 2]) await killAll(room.watched, room.ports, deaths)
+        await room.are(phase)
+        expect(await giveAll(room.watched)).toMatchObject({
           stop: down,
           start: running,
           restart: running,
@@ -99,13 +127,15 @@ describe('Every order', { timeout: 180_000 }, () => {
       }))
   }
 
-  it('about one whose port is taken, and about one whose port is free again', () =>
-    inPhase('blocked', async (watched, free) => {
-      const { error } = await give(watched, 'retry', { units: ['retry'] })
+  it('about one whose port is taken, and about one whose port is free again', () => {
+    const holders: Server[] = []
+    const check = async (room: Room) => {
+      await room.are('blocked')
+      const { error } = await give(room.watched, 'retry', { units: ['retry'] })
       expect(error).toMatchObject({ code: 'blocked', next: expect.stringMatching(/^proxy-status retry/) })
       expect(error?.message).toContain('cannot be started: ')
-      await free()
-      expect(await giveAll(watched)).toMatchObject({
+      await Promise.all(holders.map((holder) => new Promise((resolve) => holder.close(resolve))))
+      expect(await giveAll(room.watched)).toMatchObject({
         stop: down,
         start: running,
         restart: running,
@@ -113,44 +143,52 @@ describe('Every order', { timeout: 180_000 }, () => {
         drain: down,
         'hand-over': { error: { code: 'not-running' } },
       })
-    }))
+    }
+    return ownRoom({}, check, async (ports) => {
+      for (const port of ports) holders.push(await listening(port))
+    }).finally(() => holders.forEach((holder) => void holder.close()))
+  })
 
-  it('about one that is ending', () =>
-    inPhase('stopping', async (watched) => {
-      expect(await giveAll(watched)).toMatchObject({
-        stop: down,
-        start: running,
-        restart: running,
-        retry: { error: { code: 'stopped' } },
-        drain: down,
-        'hand-over': { error: { code: 'not-running' } },
-      })
-    }))
+  it('about one that is ending', async () => {
+    await allRun()
+    const held = await Promise.all(shared.ports.map((port) => heldConnection(port)))
+    await giveTo(shared.watched, 'stop', { all: true, wait: false })
+    await shared.are('stopping')
+    expect(await giveAll(shared.watched)).toMatchObject({
+      stop: down,
+      start: running,
+      restart: running,
+      retry: { error: { code: 'stopped' } },
+      drain: down,
+      'hand-over': { error: { code: 'not-running' } },
+    })
+    for (const { socket } of held) socket.destroy()
+  })
 
-  it('about one that is down', () =>
-    inPhase('down', async (watched) => {
-      expect(await giveAll(watched)).toMatchObject({
-        stop: { ...down, outcome: 'already' },
-        start: running,
-        restart: running,
-        retry: { error: { code: 'stopped' } },
-        drain: { ...down, outcome: 'already' },
-        'hand-over': { error: { code: 'not-running' } },
-      })
-    }))
+  it('about one that is down', async () => {
+    await allAreDown()
+    expect(await giveAll(shared.watched)).toMatchObject({
+      stop: { ...down, outcome: 'already' },
+      start: running,
+      restart: running,
+      retry: { error: { code: 'stopped' } },
+      drain: { ...down, outcome: 'already' },
+      'hand-over': { error: { code: 'not-running' } },
+    })
+  })
 
-  it('about one that is being started', () =>
-    inPhase('down', async (watched) => {
-      for (const later of orders) {
-        await give(watched, 'start', { units: [later], wait: false })
-        const { error, state } = await give(watched, later, { units: [later] })
-        // A start is over when it is over: hand-over has nothing to hand over before, and all else leads where it always does.
-        if (later === 'hand-over') expect([null, 'not-running']).toContain(error?.code ?? null)
-        else
-          expect([error, state.phase]).toEqual([
-            null,
-            later === 'stop' || later === 'drain' ? 'down' : 'running',
-          ])
-      }
-    }))
+  it('about one that is being started', async () => {
+    await allAreDown()
+    for (const later of orders) {
+      await give(shared.watched, 'start', { units: [later], wait: false })
+      const { error, state } = await give(shared.watched, later, { units: [later] })
+      // A start is over when it is over: hand-over has nothing to hand over before, and all else leads where it always does.
+      if (later === 'hand-over') expect([null, 'not-running']).toContain(error?.code ?? null)
+      else
+        expect([error, state.phase]).toEqual([
+          null,
+          later === 'stop' || later === 'drain' ? 'down' : 'running',
+        ])
+    }
+  })
 })
