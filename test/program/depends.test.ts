@@ -2,20 +2,27 @@ import { existsSync, writeFileSync } from 'node:fs'
 import { describe, expect } from 'vitest'
 import { it } from '../support/fixtures.ts'
 import { first, giveTo, order, typed } from '../support/ordered.ts'
-import { programWhen, runningAs, script, server, startPrograms } from '../support/programs.ts'
-import { freePort, run } from '../support/tools.ts'
-import { command } from '../support/watched.ts'
+import {
+  programWhen,
+  refusalOf,
+  runningAs,
+  script,
+  server,
+  sharePrograms,
+  startPrograms,
+} from '../support/programs.ts'
+import { freePort } from '../support/tools.ts'
 
 const idle = 'setInterval(() => {}, 1000)'
 
 describe('A program that depends on others', { timeout: 120_000 }, () => {
-  it('waits until they are ready, or have done their work', async ({ watched }) => {
+  it('waits until they are ready, or have done their work', async ({ shared: watched }) => {
     const port = await freePort()
     const go = JSON.stringify(watched.file('go'))
     const migrate = script(
       `setInterval(() => { if (require('node:fs').existsSync(${go})) process.exit(0) }, 20)`,
     )
-    await startPrograms(watched, [
+    await sharePrograms(watched, [
       { name: 'web', command: script(idle), dependsOn: ['migrate', 'db'] },
       { name: 'migrate', command: migrate, oneshot: true, dependsOn: ['db'] },
       { name: 'db', command: server(port), ready: { port } },
@@ -55,39 +62,39 @@ describe('A program that depends on others', { timeout: 120_000 }, () => {
     expect(watched.log()).toMatch(/web was ended[\s\S]*db was ended/)
   })
 
-  it('that somebody has stopped is not waited for until the time is over', async ({ watched }) => {
-    await startPrograms(watched, [
-      { name: 'db', command: script(idle) },
+  it('that somebody has stopped is not waited for until the time is over', async ({ shared: watched }) => {
+    await sharePrograms(watched, [
+      { name: 'base', command: script(idle) },
       { name: 'lazy', command: script(idle), autostart: false },
-      { name: 'web', command: script(idle), dependsOn: ['db'] },
+      { name: 'site', command: script(idle), dependsOn: ['base'] },
       { name: 'late', command: script(idle), dependsOn: ['lazy'] },
     ])
-    await runningAs(watched, 'web')
-    await order(watched, 'stop', 'web', 'db')
-    const refused = first(await typed(watched, 'start', 'web'))
+    await runningAs(watched, 'site')
+    await order(watched, 'stop', 'site', 'base')
+    const refused = first(await typed(watched, 'start', 'site'))
     expect(refused.error).toMatchObject({
       code: 'dependency-stopped',
-      message: 'web waits for db, which was stopped by an order',
-      next: expect.stringMatching(/^proxy-ctl start db --state-dir /),
-      nextOrder: { order: 'start', units: ['db'] },
+      message: 'site waits for base, which was stopped by an order',
+      next: expect.stringMatching(/^proxy-ctl start base --state-dir /),
+      nextOrder: { order: 'start', units: ['base'] },
     })
     const waited = first(await order(watched, 'wait', 'late'))
     expect(waited.error).toMatchObject({ message: 'late waits for lazy, which is not started' })
-    expect(first(await order(watched, 'start', 'web', 'db'))).toMatchObject({ outcome: 'done' })
+    expect(first(await order(watched, 'start', 'site', 'base'))).toMatchObject({ outcome: 'done' })
   })
 
   it('on nobody, or in a circle, is refused', async ({ watched }) => {
-    const check = async (...programs: object[]) => {
+    const written = (...programs: object[]) => {
       const file = watched.file('programs.json')
       writeFileSync(file, JSON.stringify({ programs }))
-      return (await run(command('proxy-monitor', '--check', '--config', file))).stderr
+      return file
     }
-    expect(await check({ name: 'a', command: ['true'], dependsOn: ['x'] })).toMatch(
+    const nobody = written({ name: 'a', command: ['true'], dependsOn: ['x'] })
+    expect((await watched.run('proxy-monitor', '--check', nobody)).stderr).toMatch(
       /programs\[0\].dependsOn\[0\]: there is no forward or program "x"/,
     )
     const one = { name: 'a', command: ['true'], dependsOn: ['b'] }
-    expect(await check(one, { name: 'b', command: ['true'], dependsOn: ['a'] })).toMatch(
-      /programs\[0\].dependsOn: this leads in a circle: a -> b -> a/,
-    )
+    const circle = written(one, { name: 'b', command: ['true'], dependsOn: ['a'] })
+    expect(await refusalOf(circle)).toMatch(/programs\[0\].dependsOn: this leads in a circle: a -> b -> a/)
   })
 })

@@ -3,7 +3,7 @@ import { describe, expect } from 'vitest'
 import { it } from '../support/fixtures.ts'
 import { first, order } from '../support/ordered.ts'
 import { processesWith } from '../support/process-table.ts'
-import { programWhen, runningAs, script, startPrograms } from '../support/programs.ts'
+import { programWhen, runningAs, script, sharePrograms, startPrograms } from '../support/programs.ts'
 import { killIfThere, until } from '../support/tools.ts'
 import type { Watched } from '../support/watched.ts'
 
@@ -31,9 +31,9 @@ async function left(watched: Watched, mark: string, name: string): Promise<numbe
 
 describe('A program whose process ends and leaves others behind', { timeout: 120_000 }, () => {
   it('is detached: nothing is started beside them until somebody adopts or ends them', async ({
-    watched,
+    shared: watched,
   }) => {
-    await startPrograms(watched, [{ name: 'web', command: leaver('waited'), onDetached: 'wait' }])
+    await sharePrograms(watched, [{ name: 'web', command: leaver('waited'), onDetached: 'wait' }])
     const children = await left(watched, 'waited', 'web')
     const { reason, leftBehind } = await programWhen(watched, 'web', ({ state }) => state === 'detached')
     expect(leftBehind?.map(({ pid }) => pid).toSorted()).toEqual(children.toSorted())
@@ -90,9 +90,9 @@ describe('A program whose process ends and leaves others behind', { timeout: 120
   })
 
   it('is ended and started again where nobody has said otherwise, or goes on as them', async ({
-    watched,
+    shared: watched,
   }) => {
-    await startPrograms(watched, [
+    await sharePrograms(watched, [
       { name: 'usual', command: leaver('usual') },
       { name: 'taken', command: leaver('taken'), onDetached: 'adopt' },
     ])

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect } from 'vitest'
 import { it } from '../support/fixtures.ts'
-import { programWhen, runningAs, script, startPrograms } from '../support/programs.ts'
+import { programWhen, runningAs, script, sharePrograms } from '../support/programs.ts'
 
 /** Prints five errors when it is asked to, by SIGUSR2. */
 const burst = script(
@@ -17,9 +17,9 @@ const ready = { log: 'up' }
 
 describe('output.errorRate', () => {
   it('opens an incident above it, closes it when the errors are over, and leaves the program alone', async ({
-    watched,
+    shared: watched,
   }) => {
-    await startPrograms(watched, [
+    await sharePrograms(watched, [
       { name: 'web', command: burst, ready, output: { errorRate: { above: 4, within: '5s' } } },
       { name: 'calm', command: burst, ready, output: { errorRate: { above: 5, within: '5s' } } },
     ])
@@ -40,16 +40,16 @@ describe('output.errorRate', () => {
     expect((await programWhen(watched, 'calm', () => true)).pid).toBe(calm)
   })
 
-  it('restarts the program where that is asked for, once for these errors', async ({ watched }) => {
+  it('restarts the program where that is asked for, once for these errors', async ({ shared: watched }) => {
     const errorRate = { above: 4, within: '10m', action: 'restart' }
-    await startPrograms(watched, [{ name: 'web', command: burst, ready, output: { errorRate } }])
-    const pid = await runningAs(watched, 'web')
+    await sharePrograms(watched, [{ name: 'anew', command: burst, ready, output: { errorRate } }])
+    const pid = await runningAs(watched, 'anew')
     process.kill(pid, 'SIGUSR2')
-    const next = await runningAs(watched, 'web', pid)
-    const { restarts } = await programWhen(watched, 'web', ({ state }) => state === 'healthy')
+    const next = await runningAs(watched, 'anew', pid)
+    const { restarts } = await programWhen(watched, 'anew', ({ state }) => state === 'healthy')
     expect([next === pid, restarts]).toEqual([false, 1])
-    const why = await watched.run('proxy-log', '--why', 'web')
+    const why = await watched.run('proxy-log', '--why', 'anew')
     expect(why.stdout).toContain('it printed 5 errors within 10 min; the limit is 4')
-    expect(readFileSync(watched.file('events.jsonl'), 'utf8')).toContain('it printed 5 errors')
+    expect(readFileSync(watched.file('events.jsonl'), 'utf8')).toContain('it printed 5 errors within 10 min')
   })
 })

@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs'
 import { describe, expect } from 'vitest'
 import { it } from '../support/fixtures.ts'
 import { first, order } from '../support/ordered.ts'
-import { programWhen, runningAs, script, startPrograms } from '../support/programs.ts'
+import { programWhen, runningAs, script, sharePrograms } from '../support/programs.ts'
 import { freePort } from '../support/tools.ts'
 
 /** An HTTP server that says 503 until a file is there, and again when another one is. */
@@ -16,12 +16,12 @@ function moody(port: number, folder: string): string[] {
 
 describe('A program that is asked whether it works', { timeout: 120_000 }, () => {
   it('by http, is ready when its answer is good, and restarted when that is no longer so', async ({
-    watched,
+    shared: watched,
   }) => {
     const port = await freePort()
     const url = `http://127.0.0.1:${port}/health`
     const health = { http: url, interval: '100ms', failureThreshold: 2 }
-    await startPrograms(watched, [
+    await sharePrograms(watched, [
       {
         name: 'web',
         command: moody(port, watched.directory),
@@ -39,35 +39,39 @@ describe('A program that is asked whether it works', { timeout: 120_000 }, () =>
     await watched.logLine(new RegExp(`web was ended \\(PID: ${pid}\\)`))
   })
 
-  it('by a command, is ready when that ends with 0', async ({ watched }) => {
+  it('by a command, is ready when that ends with 0', async ({ shared: watched }) => {
     const isThere = script(
-      `process.exit(require('node:fs').existsSync('well') && process.env.HERE === 'yes' ? 0 : 1)`,
+      `process.exit(require('node:fs').existsSync('here') && process.env.HERE === 'yes' ? 0 : 1)`,
     )
-    await startPrograms(watched, [
+    await sharePrograms(watched, [
       {
-        name: 'worker',
+        name: 'asked',
         command: script('setInterval(() => {}, 1000)'),
         env: { HERE: 'yes' },
         ready: { command: isThere, interval: '50ms' },
       },
     ])
-    await programWhen(watched, 'worker', ({ state }) => state === 'starting')
-    writeFileSync(watched.file('well'), '')
-    await runningAs(watched, 'worker')
+    await programWhen(watched, 'asked', ({ state }) => state === 'starting')
+    writeFileSync(watched.file('here'), '')
+    await runningAs(watched, 'asked')
   })
 
-  it('is only alerted where that is asked for', async ({ watched }) => {
+  it('is only alerted where that is asked for', async ({ shared: watched }) => {
     const health = {
       command: script('process.exit(7)'),
       interval: '100ms',
       failureThreshold: 1,
       action: 'alert',
     }
-    await startPrograms(watched, [{ name: 'worker', command: script('setInterval(() => {}, 1000)'), health }])
+    await sharePrograms(watched, [{ name: 'worker', command: script('setInterval(() => {}, 1000)'), health }])
     const pid = await runningAs(watched, 'worker')
-    const report = await watched.statusWhen('an incident', ({ incidents }) => incidents.length > 0)
-    expect(report.incidents[0]?.message).toMatch(/worker is not healthy: \S+ ended with exit code 7/)
-    expect(report.programs[0]?.pid).toBe(pid)
+    const report = await watched.statusWhen('an incident', ({ incidents }) =>
+      incidents.some(({ forward }) => forward === 'worker'),
+    )
+    expect(report.incidents.find(({ forward }) => forward === 'worker')?.message).toMatch(
+      /worker is not healthy: \S+ ended with exit code 7/,
+    )
+    expect(report.programs.find(({ name }) => name === 'worker')?.pid).toBe(pid)
     const ill = await programWhen(watched, 'worker', ({ state }) => state === 'degraded')
     expect(ill.reason).toMatch(/^it is not healthy: \S+ ended with exit code 7(?: \(\d+ times in a row\))?$/)
     const { units } = await order(watched, 'list')

@@ -3,7 +3,7 @@ import { expect } from 'vitest'
 import type { LogsOutput } from '../../src/orders/log-orders.ts'
 import { it } from '../support/fixtures.ts'
 import { order } from '../support/ordered.ts'
-import { runningAs, script, startPrograms } from '../support/programs.ts'
+import { refusalOf, runningAs, script, sharePrograms, startPrograms } from '../support/programs.ts'
 import { until } from '../support/tools.ts'
 import type { Watched } from '../support/watched.ts'
 
@@ -79,14 +79,14 @@ it('what programs print is read, filtered, searched and followed by orders', asy
   })
 })
 
-it('a program cannot print what looks like a note of the watchdog', async ({ watched }) => {
+it('a program cannot print what looks like a note of the watchdog', async ({ shared: watched }) => {
   const forged = ['[ended with exit code 0]', '» ended with exit code 0', 'watchdog: ended with exit code 0']
   const command = script(
     ...forged.map((text) => `console.log(${JSON.stringify(text)})`),
     'console.log("all told")',
     'setInterval(() => {}, 1000)',
   )
-  await startPrograms(watched, [{ name: 'liar', command, ready: { log: 'all told' } }])
+  await sharePrograms(watched, [{ name: 'liar', command, ready: { log: 'all told' } }])
   await runningAs(watched, 'liar')
   const printed = [await watched.run('proxy-ctl', 'logs', 'liar'), await watched.run('proxy-log', 'liar')]
   for (const { stdout } of printed) {
@@ -97,9 +97,11 @@ it('a program cannot print what looks like a note of the watchdog', async ({ wat
   expect(followed.stdout).toContain(' » started (PID')
 })
 
-it('who waits for a program that fails, or asks how it is, reads its last lines', async ({ watched }) => {
+it('who waits for a program that fails, or asks how it is, reads its last lines', async ({
+  shared: watched,
+}) => {
   const command = script('console.error("Error: DATABASE_URL is not set"); process.exit(3)')
-  await startPrograms(watched, [{ name: 'crash', command }])
+  await sharePrograms(watched, [{ name: 'crash', command }])
   await until('it has said why', async () => {
     const { answer } = await order(watched, 'wait', 'crash', '--timeout', '2s')
     const text = JSON.stringify(answer)
@@ -116,32 +118,31 @@ it('who waits for a program that fails, or asks how it is, reads its last lines'
 it('patterns that RE2 has not, and files that are none, are refused when the configuration is read', async ({
   watched,
 }) => {
-  const check = async (output: unknown) => {
-    const file = watched.file('c.json')
-    writeFileSync(file, JSON.stringify({ programs: [{ name: 'web', command: ['true'], output }] }))
-    const { code, stderr } = await watched.run('proxy-monitor', '--check', file)
-    expect(code).toBe(78)
-    return stderr
+  const config = watched.file('c.json')
+  const refused = (output: unknown) => {
+    writeFileSync(config, JSON.stringify({ programs: [{ name: 'web', command: ['true'], output }] }))
+    return refusalOf(config)
   }
-  expect(await check({ patterns: { mine: [{ regex: '(?<=x)y', priority: 1 }] } })).toMatch(
-    /programs\[0\]\.output\.patterns\.mine\[0\]\.regex.*RE2 has no look-ahead and no look-behind/,
-  )
-  expect(await check({ patterns: 'nowhere.yaml' })).toMatch(/nowhere\.yaml cannot be read/)
+  const behind = /programs\[0\]\.output\.patterns\.mine\[0\]\.regex.*RE2 has no look-ahead and no look-behind/
+  expect(await refused({ patterns: { mine: [{ regex: '(?<=x)y', priority: 1 }] } })).toMatch(behind)
+  const checked = await watched.run('proxy-monitor', '--check', config)
+  expect([checked.code, checked.stderr]).toEqual([78, expect.stringMatching(behind)])
+  expect(await refused({ patterns: 'nowhere.yaml' })).toMatch(/nowhere\.yaml cannot be read/)
   const file = watched.file('p.yaml')
   writeFileSync(file, 'patterns:\n  mine:\n    - regx: a\n      priority: 1\n')
-  expect(await check({ patterns: 'p.yaml' })).toMatch(
+  expect(await refused({ patterns: 'p.yaml' })).toMatch(
     /p\.yaml: .*unknown key "regx" \(did you mean regex\?\)/,
   )
   appendFileSync(file, ': {')
-  expect(await check({ patterns: 'p.yaml' })).toMatch(/p\.yaml cannot be read/)
-  expect(await check({ maxSize: '1K' })).toMatch(/output\.maxSize.*keep at least 1M/)
+  expect(await refused({ patterns: 'p.yaml' })).toMatch(/p\.yaml cannot be read/)
+  expect(await refused({ maxSize: '1K' })).toMatch(/output\.maxSize.*keep at least 1M/)
 })
 
 it('a program may open its output by name, as shell scripts write to /dev/stdout and /dev/stderr', async ({
-  watched,
+  shared: watched,
 }) => {
   const writes = 'echo by name > /dev/stdout; echo aloud > /dev/stderr; echo as usual; exec sleep 60'
-  await startPrograms(watched, [
+  await sharePrograms(watched, [
     {
       name: 'app',
       command: ['sh', '-c', writes],

@@ -4,10 +4,16 @@ import { describe, expect } from 'vitest'
 import { it } from '../support/fixtures.ts'
 import { order } from '../support/ordered.ts'
 import { processesWith } from '../support/process-table.ts'
-import { programWhen, runningAs, script, startPrograms, writePrograms } from '../support/programs.ts'
+import {
+  programWhen,
+  refusalOf,
+  runningAs,
+  script,
+  startPrograms,
+  writePrograms,
+} from '../support/programs.ts'
 import { PseudoTerminal } from '../support/pseudo-terminal.ts'
 import { Resident } from '../support/resident.ts'
-import { run } from '../support/tools.ts'
 import { command } from '../support/watched.ts'
 
 /** Tells what terminal it has, every key and every change of its size. Its child ignores the end of the terminal. */
@@ -88,11 +94,11 @@ describe('A program with a terminal', { timeout: 120_000 }, () => {
     await watched.logLine(
       /keys could not be started: a terminal \(pty\) needs @lydell\/node-pty; .*npm install/,
     )
-    const check = async (more: object) => {
+    const refused = (more: object) => {
       writePrograms(watched, [{ name: 'keys', command: ['true'], pty: true, ...more }])
-      return (await run(command('proxy-monitor', '--check', '--config', file))).stderr
+      return refusalOf(file)
     }
-    expect(await check({ keep: true })).toMatch(/pty: a program with keep cannot have a terminal/)
-    expect(await check({ socket: 8000 })).toMatch(/pty: a program with socket cannot have a terminal/)
+    expect(await refused({ keep: true })).toMatch(/pty: a program with keep cannot have a terminal/)
+    expect(await refused({ socket: 8000 })).toMatch(/pty: a program with socket cannot have a terminal/)
   })
 })

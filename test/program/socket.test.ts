@@ -5,9 +5,16 @@ import { describe, expect } from 'vitest'
 import { askControl } from '../../src/control/client.ts'
 import { it } from '../support/fixtures.ts'
 import { order } from '../support/ordered.ts'
-import { programWhen, runningAs, script, startPrograms, writePrograms } from '../support/programs.ts'
-import { freePort, run, until } from '../support/tools.ts'
-import { askThrough, command } from '../support/watched.ts'
+import {
+  programWhen,
+  refusalOf,
+  runningAs,
+  script,
+  sharePrograms,
+  writePrograms,
+} from '../support/programs.ts'
+import { freePort, until } from '../support/tools.ts'
+import { askThrough } from '../support/watched.ts'
 
 /** Answers each connection with the PID, what it was given, and finishes those that it has when it is ended. */
 const web = script(
@@ -20,33 +27,33 @@ const web = script(
 const ready = { log: 'accepts' }
 
 describe('A program whose socket the monitor holds', { timeout: 240_000 }, () => {
-  it('refuses none of 1,000 connections over 20 restarts', async ({ watched }) => {
+  it('refuses none of 1,000 connections over 20 restarts', async ({ shared: watched }) => {
     const port = await freePort()
-    await startPrograms(watched, [{ name: 'web', command: web, ready, socket: port }])
+    await sharePrograms(watched, [{ name: 'steady', command: web, ready, socket: port }])
     const answers = new Map<string, number>()
-    let pid = await runningAs(watched, 'web')
+    let pid = await runningAs(watched, 'steady')
     for (let count = 0; count < 20; count++) {
       // One that dies is no other case.
       if (count % 4 === 3) process.kill(pid, 'SIGTERM')
-      const asked = { order: 'restart', input: { units: ['web'], wait: false } }
+      const asked = { order: 'restart', input: { units: ['steady'], wait: false } }
       if (count % 4 !== 3) await askControl(watched.file('control.sock'), 'order', asked, 30_000)
       for (let one = 0; one < 50; one++) {
         const answer = await askThrough(port)
         answers.set(answer, (answers.get(answer) ?? 0) + 1)
       }
-      pid = await runningAs(watched, 'web', pid)
+      pid = await runningAs(watched, 'steady', pid)
     }
-    expect([...answers.entries()]).toEqual([['true,1,web', 1000]])
+    expect([...answers.entries()]).toEqual([['true,1,steady', 1000]])
   })
 
   it('waits while another one has its address, follows a reload, and refuses when it is down', async ({
-    watched,
+    shared: watched,
   }) => {
     const [one, two, three] = [await freePort(), await freePort(), await freePort()]
     const other = createServer((socket) => socket.end('other')).listen(one, '127.0.0.1')
     const program = { name: 'web', command: web, ready }
     const missing = { name: 'missing', command: ['no-such-program'], socket: three, autostart: false }
-    await startPrograms(watched, [{ ...program, socket: one }, missing])
+    await sharePrograms(watched, [{ ...program, socket: one }, missing])
     const blocked = await programWhen(watched, 'web', ({ state }) => state === 'blocked')
     expect(blocked.reason).toContain(`PID ${process.pid}`)
     other.close()
@@ -76,15 +83,15 @@ describe('A program whose socket the monitor holds', { timeout: 240_000 }, () =>
 
   it('is not taken for ready by that port', async ({ watched }) => {
     const file = watched.file('configuration.json')
-    const check = async (...programs: object[]) => {
+    const refused = (...programs: object[]) => {
       writeFileSync(file, JSON.stringify({ programs }))
-      return (await run(command('proxy-monitor', '--check', '--config', file))).stderr
+      return refusalOf(file)
     }
     const program = { name: 'web', command: ['true'], socket: 8000 }
-    expect(await check({ ...program, ready: { port: 8000 } })).toMatch(
-      /programs\[0\]\.ready\.port: the monitor listens on port 8000 itself/,
-    )
-    expect(await check(program, { ...program, name: 'api' })).toMatch(/port 8000, is taken already by/)
-    expect(await check({ ...program, socket: { port: 8000, host: 'localhost' } })).toMatch(/IP address/)
+    const itself = /programs\[0\]\.ready\.port: the monitor listens on port 8000 itself/
+    expect(await refused({ ...program, ready: { port: 8000 } })).toMatch(itself)
+    expect((await watched.run('proxy-monitor', '--check', file)).stderr).toMatch(itself)
+    expect(await refused(program, { ...program, name: 'api' })).toMatch(/port 8000, is taken already by/)
+    expect(await refused({ ...program, socket: { port: 8000, host: 'localhost' } })).toMatch(/IP address/)
   })
 })

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { describe, expect } from 'vitest'
 import { it } from '../support/fixtures.ts'
 import { order } from '../support/ordered.ts'
-import { programWhen, runningAs, script, startPrograms, writePrograms } from '../support/programs.ts'
+import { programWhen, runningAs, script, sharePrograms, writePrograms } from '../support/programs.ts'
 import { Resident } from '../support/resident.ts'
 import { until } from '../support/tools.ts'
 import { command, type Watched } from '../support/watched.ts'
@@ -23,11 +23,11 @@ const count = (watched: Watched, pattern: RegExp) => watched.log().match(pattern
 
 describe('A program whose files change', { timeout: 120_000 }, () => {
   it('is started anew, once for what comes together, and what depends on it after it', async ({
-    watched,
+    shared: watched,
   }) => {
     const source = join(watched.directory, 'src')
     mkdirSync(join(source, 'node_modules'), { recursive: true })
-    await startPrograms(watched, [
+    await sharePrograms(watched, [
       {
         name: 'api',
         command: fromFile(watched, 'src/api.js'),
@@ -75,12 +75,12 @@ describe('A program whose files change', { timeout: 120_000 }, () => {
     expect(told.stdout).toContain('api, which it depends on, was restarted')
   })
 
-  it('while it starts, ends or fails, is started with what is there at last', async ({ watched }) => {
+  it('while it starts, ends or fails, is started with what is there at last', async ({ shared: watched }) => {
     const slow = `process.on('SIGTERM', () => setTimeout(() => process.exit(), 600))\n${idle}\nconsole.log('begun')`
     mkdirSync(watched.file('made'))
-    await startPrograms(watched, [
+    await sharePrograms(watched, [
       {
-        name: 'web',
+        name: 'page',
         command: fromFile(watched, 'web.js', slow),
         ready: { log: 'ready' },
         watch: { files: 'web.js', debounce },
@@ -103,36 +103,36 @@ describe('A program whose files change', { timeout: 120_000 }, () => {
     }
     // It starts, and would never be ready.
     await until('it has begun', async () => {
-      return readFileSync(watched.file('program_web.log'), 'utf8').includes('begun') || undefined
+      return readFileSync(watched.file('program_page.log'), 'utf8').includes('begun') || undefined
     })
     write('one')
-    const one = await runningAs(watched, 'web')
+    const one = await runningAs(watched, 'page')
     // It ends, and its end takes longer than the next change.
     write('two')
-    await programWhen(watched, 'web', ({ state }) => state !== 'healthy')
+    await programWhen(watched, 'page', ({ state }) => state !== 'healthy')
     write('three')
-    await watched.logLine(/web started successfully[\s\S]*web started successfully/)
-    const three = await runningAs(watched, 'web', one)
+    await watched.logLine(/page started successfully[\s\S]*page started successfully/)
+    const three = await runningAs(watched, 'page', one)
     await until('the last version runs', async () => {
-      const { stdout } = await watched.run('proxy-ctl', 'logs', 'web', '--tail', '3')
+      const { stdout } = await watched.run('proxy-ctl', 'logs', 'page', '--tail', '3')
       return stdout.includes('ready three') || undefined
     })
     // It fails until somebody mends it, and nobody waits for the back-off.
     writeFileSync(watched.file('web.js'), 'process.exit(1)')
-    await programWhen(watched, 'web', ({ reason }) => /exit code 1|start/.test(reason ?? ''))
+    await programWhen(watched, 'page', ({ reason }) => /exit code 1|start/.test(reason ?? ''))
     write('four')
-    await runningAs(watched, 'web', three)
+    await runningAs(watched, 'page', three)
     await watched.logLine(/loop was restarted 5 times in a row.*loop\.txt.*put it into watch\.ignore/)
     await order(watched, 'stop', 'loop')
     // What has done its work does it again; what somebody has stopped does not.
     await until('it is done', async () => count(watched, /build has done its work/g) === 1 || undefined)
     writeFileSync(watched.file('build.js'), ' ')
     await until('it is done again', async () => count(watched, /build has done its work/g) === 2 || undefined)
-    await order(watched, 'stop', 'web')
+    await order(watched, 'stop', 'page')
     write('five')
     writeFileSync(watched.file('build.js'), '  ')
     await until('it is done again', async () => count(watched, /build has done its work/g) === 3 || undefined)
-    expect(await programWhen(watched, 'web', () => true)).toMatchObject({ state: 'down' })
+    expect(await programWhen(watched, 'page', () => true)).toMatchObject({ state: 'down' })
   })
 
   it('runs on and is looked at where the system watches no more folders', async ({ watched, skip }) => {

@@ -1,4 +1,5 @@
 import { existsSync, writeFileSync } from 'node:fs'
+import { loadConfiguration } from '../../src/config/load.ts'
 import type { ProgramStatus } from '../../src/record/shapes/status-report.ts'
 import { order } from './ordered.ts'
 import type { Resident } from './resident.ts'
@@ -48,6 +49,16 @@ export async function sharePrograms(
   writePrograms(shared, programs, more)
   const { code, stdout } = await order(shared, 'reload')
   if (code !== 0) throw new Error(stdout)
+}
+
+/** Why a configuration file is refused, as `proxy-monitor --check` says it, without a process for it; empty when it is taken. */
+export async function refusalOf(file: string): Promise<string> {
+  try {
+    await loadConfiguration(file)
+    return ''
+  } catch (error) {
+    return (error as Error).message
+  }
 }
 
 /** The words that run a script with Node. */
