@@ -3,7 +3,7 @@ import { describe, it } from 'vitest'
 import { successful } from '../support/bad-wire.ts'
 import { type Lab, whyNoLab } from '../support/namespaces.ts'
 import { skipFor, until } from '../support/tools.ts'
-import { ask, type Hammered, inLab, peer, startForwarder, told } from '../support/wire-room.ts'
+import { ask, type Hammered, inLab, peer, reached, startForwarder, told } from '../support/wire-room.ts'
 
 const skip = skipFor(whyNoLab())
 /** Between two looks at the machine's interfaces, and what a busy machine adds. */
@@ -32,9 +32,7 @@ describe('an interface', { skip }, () => {
         const took = performance.now() - added
         assert.ok(took < followedWithinMs, `round ${round}: listened on after ${took} ms`)
         for (const address of [own.ipv4, own.ipv6, `${own.linkLocal}%veth1`]) {
-          await until(`${address} is served`, async () =>
-            (await ask(lab.visitor, address, 6274)) === 'hello' ? true : undefined,
-          )
+          await reached(lab.visitor, address, 6274)
         }
         // A stream on it, too: what it reaches must not keep the address.
         await peer(lab.visitor, 'steady', own.ipv4, 6274).line(/answer 1/)

@@ -5,7 +5,16 @@ import { layBadWire, successful } from '../support/bad-wire.ts'
 import type { Exchanged } from '../support/exact-bytes.ts'
 import { whyNoLab } from '../support/namespaces.ts'
 import { skipFor, until } from '../support/tools.ts'
-import { ask, damaged, inLab, peer, type Streamed, startForwarder, told } from '../support/wire-room.ts'
+import {
+  ask,
+  damaged,
+  inLab,
+  peer,
+  reached,
+  type Streamed,
+  startForwarder,
+  told,
+} from '../support/wire-room.ts'
 
 const skip = skipFor(whyNoLab())
 const sound = { loss: 0, delay: 2, jitter: 0 }
@@ -101,11 +110,13 @@ describe('a bad wire', { skip }, () => {
       const client = peer(lab.visitor, 'steady', wire.host, 6274)
       await client.line(/answer 1/)
       process.kill(client.pid, 'SIGSTOP')
-      await until('both sockets wait for a sign of life', async () => {
+      const look = async () => {
         const { stdout } = await lab.host.run(['ss', '-Htnpo', 'state', 'established'])
         const own = stdout.split('\n').filter((line) => line.includes(`pid=${program.pid},`))
         return own.filter((line) => line.includes('timer:(keepalive,')).length === 2 ? true : undefined
-      })
+      }
+      // A look goes through the descriptors of every process of this machine.
+      await until('both sockets wait for a sign of life', look, 20_000, 500)
       process.kill(client.pid, 'SIGCONT')
     }))
 
@@ -131,9 +142,7 @@ describe('a bad wire', { skip }, () => {
       assert.equal(connections.open, 0)
       assert.equal(target.state, 'unreachable')
       await wire.mend()
-      await until('it is served again', async () =>
-        (await ask(lab.host, '127.0.0.1', 6274)) === 'hello' ? true : undefined,
-      )
+      await reached(lab.host, '127.0.0.1', 6274)
     }))
 })
 

@@ -2,34 +2,36 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { lstatSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
-import { describe } from 'vitest'
+import { afterAll, beforeAll, describe } from 'vitest'
 import { system } from '../../src/os/system.ts'
 import { identityOf, judgeProcess } from '../../src/process/identity.ts'
 import { it } from '../support/fixtures.ts'
 import { Resident } from '../support/resident.ts'
 import { freePort, until } from '../support/tools.ts'
-import { askThrough, echoServer, type Watched } from '../support/watched.ts'
+import { askThrough, echoServer, Watched } from '../support/watched.ts'
 
-/** Plants a PID file before the monitor starts; whatever it is, the forward must come up and nobody else be hurt. */
-function planted(
-  name: string,
-  plant: (watched: Watched, file: string) => Promise<() => void | Promise<void>>,
-): void {
-  it(name, async ({ watched }) => {
-    const echo = await echoServer()
-    const port = await freePort()
-    const file = watched.file(`tcp_proxy_${port}.pid`)
-    const unharmed = await plant(watched, file)
-    await watched.monitor([{ name: 'planted', listen: port, target: `localhost:${echo.port}` }])
-    const report = await watched.statusWhen('healthy', ({ forwards }) => forwards[0]?.state === 'healthy')
+type Plant = (watched: Watched, file: string) => Promise<() => void | Promise<void>>
+
+const plants: { readonly plant: Plant; unharmed: () => void | Promise<void> }[] = []
+const ports: number[] = []
+let shared: Watched
+let echo: Awaited<ReturnType<typeof echoServer>>
+
+/** Plants a PID file before the one monitor starts; whatever it is, the forward must come up and nobody else be hurt. */
+function planted(name: string, plant: Plant): void {
+  const index = plants.push({ plant, unharmed: () => assert.fail('nothing was planted') }) - 1
+  it(name, async () => {
+    const port = ports[index] ?? 0
+    const report = await shared.statusWhen('all are healthy', ({ forwards }) =>
+      ports.every((one) => forwards.some(({ port, state }) => port === one && state === 'healthy')),
+    )
     assert.equal(report.exitCode, 0)
-    assert.match(watched.log(), /Stale PID file of planted removed: /)
-    assert.equal(watched.pid(port), report.forwards[0]?.pid)
-    assert.ok(lstatSync(file).isFile())
+    assert.match(shared.log(), new RegExp(`Stale PID file of planted-${index} removed: `))
+    assert.equal(shared.pid(port), report.forwards.find((one) => one.port === port)?.pid)
+    assert.ok(lstatSync(shared.file(`tcp_proxy_${port}.pid`)).isFile())
     assert.equal(await askThrough(port), 'hello')
-    assert.equal((await watched.forwarders()).length, 1)
-    await unharmed()
-    await echo.close()
+    assert.equal((await shared.forwarders()).length, plants.length)
+    await plants[index]?.unharmed()
   })
 }
 
@@ -50,6 +52,22 @@ async function deadPid(): Promise<number> {
 }
 
 describe('A PID file is there that is not true', () => {
+  beforeAll(async () => {
+    shared = new Watched()
+    echo = await echoServer()
+    for (const one of plants) {
+      const port = await freePort()
+      ports.push(port)
+      one.unharmed = await one.plant(shared, shared.file(`tcp_proxy_${port}.pid`))
+    }
+    const target = `localhost:${echo.port}`
+    await shared.monitor(ports.map((listen, index) => ({ name: `planted-${index}`, listen, target })))
+  })
+  afterAll(async () => {
+    await shared.remove()
+    await echo.close()
+  })
+
   planted('of a dead process', async (_watched, file) => {
     writeFileSync(file, `${await deadPid()}\n`)
     return () => {}

@@ -3,7 +3,7 @@ import { describe, it } from 'vitest'
 import { successful } from '../support/bad-wire.ts'
 import { whyNoLab } from '../support/namespaces.ts'
 import { skipFor, until } from '../support/tools.ts'
-import { ask, type Hammered, inLab, peer, startForwarder, told } from '../support/wire-room.ts'
+import { type Hammered, inLab, peer, reached, startForwarder, told } from '../support/wire-room.ts'
 import { healthOnce, servingOf } from '../support/workers.ts'
 
 const skip = skipFor(whyNoLab())
@@ -28,9 +28,7 @@ describe('an address that comes and goes, with workers', { skip }, () => {
       for (const round of [1, 2]) {
         await successful(lab.host.run(['ip', 'address', 'add', `${added}/32`, 'dev', 'veth0']))
         await successful(lab.visitor.run(['ip', 'route', 'add', `${added}/32`, 'via', ipv4]))
-        await until(`${added} is served, round ${round}`, async () =>
-          (await ask(lab.visitor, added, 6274)) === 'hello' ? true : undefined,
-        )
+        await reached(lab.visitor, added, 6274)
         const before = Math.max(...(await numbers()))
         await until('all workers listen on it', async () => {
           const now = (await numbers()).filter((number) => number !== 0)

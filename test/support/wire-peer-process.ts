@@ -3,9 +3,9 @@ import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import net from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import fc from 'fast-check'
-import { exchange, type Script, scripts } from './exact-bytes.ts'
-import { receive } from './relay-peers.ts'
+import type { Script } from './exact-bytes.ts'
+
+// What few roles need is loaded by these alone: most peers live for an exchange.
 
 const [role, host = '', portText, ...more] = process.argv.slice(2)
 const at = { host, port: Number(portText) }
@@ -42,6 +42,7 @@ async function listen(server: net.Server): Promise<void> {
 
 /** Moves bytes through an echo at a modest pace for so many ms, and tells whether they came back as they were. */
 async function stream(): Promise<void> {
+  const { receive } = await import('./relay-peers.ts')
   const socket = net.connect({ ...at, allowHalfOpen: true })
   await once(socket, 'connect')
   const sent = createHash('sha256')
@@ -100,13 +101,19 @@ async function hammer(): Promise<void> {
     if (fate === 'hello') answered++
     else otherwise.push(fate)
     if (answered === 1) tell('hammering')
-    await sleep(5)
+    await sleep(15)
   }
 }
 
 /** One exchange with an echo. */
 async function ask(): Promise<void> {
   tell(await askOnce())
+}
+
+/** Exchanges until one has got its answer. */
+async function reach(): Promise<void> {
+  while ((await askOnce()) !== 'hello') await sleep(50)
+  tell('reached')
 }
 
 function askOnce(): Promise<string> {
@@ -124,6 +131,8 @@ function askOnce(): Promise<string> {
 
 /** Random scripts both ways at once, with itself as the target: HOST PORT TARGET-HOST TARGET-PORT PAIRS. */
 async function exchangeBytes(): Promise<void> {
+  const { default: fc } = await import('fast-check')
+  const { exchange, scripts } = await import('./exact-bytes.ts')
   const [targetHost, targetPort, pairs] = more
   const target = net.createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true })
   target.listen({ host: targetHost, port: Number(targetPort) })
@@ -150,6 +159,7 @@ const roles: Readonly<Record<string, () => Promise<void>>> = {
   steady,
   hammer,
   ask,
+  reach,
   exchange: exchangeBytes,
 }
 const act = roles[role ?? '']

@@ -40,6 +40,11 @@ export async function ask(machine: Machine, host: string, port: number): Promise
   return stdout.trim()
 }
 
+/** Waits until a client on this machine has got its answer from there. */
+export async function reached(machine: Machine, host: string, port: number): Promise<void> {
+  await peer(machine, 'reach', host, port).line(/reached/)
+}
+
 export async function told<T>(resident: Resident): Promise<T> {
   return JSON.parse(await resident.line(/^[[{]/, 60_000)) as T
 }
