@@ -15,11 +15,6 @@ export function conformanceServer(generation: 'legacy' | 'modern'): readonly [st
   return [process.execPath, compiled('test/support/mcp-conformance-child.ts'), generation]
 }
 
-/** The command of the gateway as a client of the suite's servers; the suite adds a URL. */
-export function conformanceClient(): string {
-  return `${process.execPath} ${compiled('test/support/mcp-conformance-client-process.ts')}`
-}
-
 interface Check {
   readonly id: string
   readonly status: string
@@ -31,6 +26,8 @@ interface Check {
 export interface ScenarioResult {
   readonly scenario: string
   readonly failures: readonly string[]
+  /** How many checks there were. */
+  readonly checks: number
 }
 
 export interface ConformanceResult {
@@ -50,10 +47,9 @@ export async function serverConformance(
   out: string,
 ): Promise<ConformanceResult> {
   mkdirSync(out)
-  const words = ['server', '--url', url, '--requirements', revision, '-o', out]
-  const { stdout, stderr } = await run([nodeForInspector(), suite(), ...words], 110_000)
+  const { stdout, stderr } = await runSuite(['server', '--url', url], revision, out)
   const required = requiredBy(revision).server
-  const all = resultsIn(out, 'server')
+  const all = resultsIn(out).map((one) => ({ ...one, scenario: one.scenario.replace(/^server-/, '') }))
   const results = all.filter(({ scenario }) => required.includes(scenario))
   const others = all.filter(({ scenario }) => !required.includes(scenario))
   return { required, results, others, output: `${stdout.slice(-3000)}${stderr}` }
@@ -64,32 +60,9 @@ export function clientScenarios(revision: ConformanceRevision): readonly string[
   return requiredBy(revision).client
 }
 
-/** Runs one scenario for clients; a warning counts as a failure. @param command as a shell has it; the URL of the suite's server is added. */
-export async function clientConformance(
-  command: string,
-  scenario: string,
-  revision: ConformanceRevision,
-  out: string,
-): Promise<{ readonly failures: readonly string[]; readonly checks: number; readonly output: string }> {
-  mkdirSync(out)
-  const words = [
-    'client',
-    '--command',
-    command,
-    '--scenario',
-    scenario,
-    '--spec-version',
-    revision,
-    '-o',
-    out,
-  ]
-  const { stdout, stderr } = await run([nodeForInspector(), suite(), ...words], 60_000)
-  const checks = checksIn(out)
-  return {
-    failures: failuresOf(checks, ['FAILURE', 'WARNING']),
-    checks: checks.length,
-    output: `${stdout}${stderr}`,
-  }
+/** Runs the suite with all scenarios that a revision requires, and those that it has besides, in one process. @param words what is tested. */
+export function runSuite(words: readonly string[], revision: ConformanceRevision, out: string) {
+  return run([nodeForInspector(), suite(), ...words, '--requirements', revision, '-o', out], 110_000)
 }
 
 /** The scenarios that a revision requires, as the suite lists them. */
@@ -98,23 +71,20 @@ function requiredBy(revision: ConformanceRevision) {
   return parse(readFileSync(file, 'utf8')) as { server: readonly string[]; client: readonly string[] }
 }
 
-/** What the suite wrote about each scenario: a folder `server-SCENARIO-TIME` with checks.json. */
-function resultsIn(folder: string, kind: string): readonly ScenarioResult[] {
-  return readdirSync(folder).map((name) => {
-    const scenario = name.replace(`${kind}-`, '').replace(/-\d{4}-\d\d-\d\dT.*$/, '')
-    return { scenario, failures: failuresOf(checksIn(path.join(folder, name))) }
-  })
-}
-
-function checksIn(folder: string): readonly Check[] {
+/**
+ * What the suite wrote about each scenario, which has a folder `SCENARIO-TIME` with checks.json; the name of a scenario may have slashes.
+ * @param bad the results of a check that count as a failure.
+ */
+export function resultsIn(folder: string, bad: readonly string[] = ['FAILURE']): readonly ScenarioResult[] {
   const files = readdirSync(folder, { recursive: true, encoding: 'utf8' })
   return files
     .filter((file) => path.basename(file) === 'checks.json')
-    .flatMap((file) => JSON.parse(readFileSync(path.join(folder, file), 'utf8')) as readonly Check[])
-}
-
-function failuresOf(checks: readonly Check[], bad: readonly string[] = ['FAILURE']): readonly string[] {
-  return checks
-    .filter(({ status }) => bad.includes(status))
-    .map(({ id, errorMessage, description }) => `${id}: ${errorMessage ?? description}`)
+    .map((file) => {
+      const checks = JSON.parse(readFileSync(path.join(folder, file), 'utf8')) as readonly Check[]
+      const failures = checks
+        .filter(({ status }) => bad.includes(status))
+        .map(({ id, errorMessage, description }) => `${id}: ${errorMessage ?? description}`)
+      const scenario = path.dirname(file).replace(/-\d{4}-\d\d-\d\dT.*$/, '')
+      return { scenario, failures, checks: checks.length }
+    })
 }

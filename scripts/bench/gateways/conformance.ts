@@ -2,11 +2,10 @@
 // required scenarios pass; then the gateway as the client of the suite's servers. Usage: scripts/bench/conformance [NAME...]
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { clientConformance } from '../../../test/support/conformance-client.ts'
 import {
   type ConformanceRevision,
-  clientConformance,
   clientScenarios,
-  conformanceClient,
   conformanceRevisions,
   conformanceServer,
   serverConformance,
@@ -89,12 +88,11 @@ async function cellOf(
 
 /** Passed of the client scenarios that a revision requires, those about logins too. */
 async function clientCell(revision: ConformanceRevision, folder: string): Promise<string> {
-  mkdirSync(folder)
   const scenarios = clientScenarios(revision)
+  const results = await clientConformance(scenarios, revision, folder)
   let passed = 0
   for (const scenario of scenarios) {
-    const out = join(folder, scenario.replaceAll('/', '-'))
-    const { checks, failures } = await clientConformance(conformanceClient(), scenario, revision, out)
+    const { checks = 0, failures = [] } = results.find((one) => one.scenario === scenario) ?? {}
     if (checks > 0 && failures.length === 0) passed++
     else say(`${OURS}: ${scenario}: ${(failures[0] ?? 'it has shown nothing').slice(0, 200)}`)
   }
