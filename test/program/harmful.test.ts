@@ -3,22 +3,14 @@ import { spawnSync } from 'node:child_process'
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { askControl } from '../../src/control/client.ts'
 import { temporaryDirectory } from '../support/children.ts'
+import { linesOf, order } from '../support/ordered.ts'
 import { processesWith } from '../support/process-table.ts'
 import { runningAs, script, startPrograms } from '../support/programs.ts'
 import { Resident } from '../support/resident.ts'
-import { run, skipFor, until } from '../support/tools.ts'
+import { skipFor, until } from '../support/tools.ts'
 import { command, Watched } from '../support/watched.ts'
-
-interface Logs {
-  readonly output: { readonly lines: readonly { readonly text: string; readonly cut?: boolean }[] }
-}
-
-/** The last lines of a program, as an order answers. */
-async function logs(watched: Watched, ...words: string[]): Promise<Logs['output']['lines']> {
-  const { stdout } = await watched.run('proxy-ctl', 'logs', ...words, '--json')
-  return (JSON.parse(stdout) as Logs).output.lines
-}
 
 const waits = 'setInterval(() => {}, 1e6)'
 
@@ -79,16 +71,16 @@ describe('A program that', () => {
 
   it('ignores SIGTERM is killed after its grace, and that is told', async () => {
     await runningAs(watched, 'deaf')
-    expect((await watched.run('proxy-ctl', 'stop', 'deaf')).code).toBe(0)
+    expect((await order(watched, 'stop', 'deaf')).code).toBe(0)
     expect(processesWith('// deaf')).toEqual([])
-    const said = (await logs(watched, 'deaf')).map(({ text }) => text)
+    const said = (await linesOf(watched, 'deaf')).map(({ text }) => text)
     expect(said).toContain('no')
     expect(said.at(-1)).toMatch(/SIGKILL/)
   })
 
   it('prints binary is read to its end, on a terminal, too, without a control character', async () => {
     const said = await until('the last line is there', async () => {
-      const lines = await logs(watched, 'binary')
+      const lines = await linesOf(watched, 'binary')
       return lines.at(-1)?.text === 'after' ? lines : undefined
     })
     expect(said.length).toBeGreaterThan(10)
@@ -99,7 +91,7 @@ describe('A program that', () => {
 
   it('prints a million lines without a line end has the beginning of one line, with a mark', async () => {
     const said = await until('the last line is there', async () => {
-      const lines = await logs(watched, 'endless')
+      const lines = await linesOf(watched, 'endless')
       return lines.at(-1)?.text === 'after' ? lines : undefined
     })
     expect(said.at(-2)).toMatchObject({
@@ -126,18 +118,20 @@ it('Disk full under a log flood: monitor and program go on, it is told, and line
   t.onTestFinished(async () => void (await monitor.stop('SIGKILL')))
   await monitor.line(/flood started successfully/)
   writeFileSync(filler, Buffer.alloc(1 << 20))
-  const ask = async (...words: string[]) => {
-    const { stdout } = await run(command('proxy-ctl', ...words, '--json', '--state-dir', state))
-    return JSON.parse(stdout).output.units[0]
+  const ask = async (order: string) => {
+    const asked = { order, input: { units: ['flood'] } }
+    // biome-ignore lint/suspicious/noExplicitAny: what is read of it is compared
+    const answer = (await askControl(path.join(state, 'control.sock'), 'order', asked, 20_000)) as any
+    return answer.output.units[0]
   }
   const full = await until('the disk is full', async () => {
-    const counts = await ask('log-counts', 'flood')
+    const counts = await ask('log-counts')
     return counts.problem === null ? undefined : counts
   })
   expect(full.problem).toContain('ENOSPC')
   rmSync(filler)
   const after = await until('lines are kept again', async () => {
-    const counts = await ask('log-counts', 'flood')
+    const counts = await ask('log-counts')
     return counts.problem === null ? counts : undefined
   })
   expect(after.lost.lines).toBeGreaterThan(0)

@@ -1,11 +1,19 @@
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { describe, expect } from 'vitest'
+import { afterAll, beforeAll, describe, expect } from 'vitest'
 import { it } from '../support/fixtures.ts'
 import { first, order } from '../support/ordered.ts'
 import { processesWith } from '../support/process-table.ts'
-import { programWhen, runningAs, script, server, startPrograms, writePrograms } from '../support/programs.ts'
+import {
+  programWhen,
+  runningAs,
+  script,
+  server,
+  startPrograms,
+  type WantedProgram,
+  writePrograms,
+} from '../support/programs.ts'
 import { freePort, until } from '../support/tools.ts'
-import type { Watched } from '../support/watched.ts'
+import { Watched } from '../support/watched.ts'
 
 /** Prints numbers on both streams as fast as it can, in small pieces that end anywhere. */
 const counter = script(
@@ -101,24 +109,6 @@ describe('A program with keep', { timeout: 120_000 }, () => {
     expect(processesWith(`listen(${port},`)).toHaveLength(1)
   })
 
-  it('that dies while no monitor runs is started by the next one, which reads its last words', async ({
-    watched,
-  }) => {
-    const words =
-      'process.on("SIGUSR2", () => { console.log("the end"); process.exit(0) }); console.log("up"); setInterval(() => {}, 1000) // brief one'
-    const programs = [{ name: 'web', command: script(words), keep: true, ready: { log: 'up' } }]
-    const monitor = await startPrograms(watched, programs)
-    const pid = await runningAs(watched, 'web')
-    await monitor.stop('SIGKILL')
-    process.kill(pid, 'SIGUSR2')
-    await until('it is gone', async () => (processesWith('// brief one').length === 0 ? true : undefined))
-    await startPrograms(watched, programs)
-    await runningAs(watched, 'web', pid)
-    expect(keptLines(watched, 'web').join('\n')).toMatch(
-      new RegExp(`PID ${pid} ended while no monitor ran[\\s\\S]*the end\n.*started \\(PID`),
-    )
-  })
-
   it('takes input from the next monitor, and is ended with the monitor only where that is asked for', async ({
     watched,
   }) => {
@@ -164,26 +154,6 @@ describe('A program with keep', { timeout: 120_000 }, () => {
     expect(processesWith('// sleeper')).toEqual([])
   })
 
-  it('that was still starting when its monitor was killed is ended and started again', async ({
-    watched,
-  }) => {
-    const port = await freePort()
-    const slow = script('setInterval(() => {}, 1000) // slow one')
-    const programs = [{ name: 'slow', command: slow, ready: { port }, keep: true }]
-    const monitor = await startPrograms(watched, programs)
-    const { pid } = await programWhen(
-      watched,
-      'slow',
-      (seen) => seen.state === 'starting' && seen.pid !== null,
-    )
-    await monitor.stop('SIGKILL')
-    await startPrograms(watched, programs)
-    await watched.logLine(new RegExp(`slow was still starting as PID ${pid} when its monitor ended`))
-    await until('the first one is gone', async () =>
-      processesWith('// slow one').includes(pid ?? 0) ? undefined : true,
-    )
-  })
-
   it('that waits for an order to start goes on all the same when it was started by one', async ({
     watched,
   }) => {
@@ -201,66 +171,6 @@ describe('A program with keep', { timeout: 120_000 }, () => {
     expect(await runningAs(watched, 'lazy')).toBe(pid)
   })
 
-  it('is found by the next monitor although its files were removed, and goes on being read', async ({
-    watched,
-  }) => {
-    const printer = script('let n = 0; setInterval(() => console.log("line " + ++n), 20)')
-    const programs = [{ name: 'web', command: printer, keep: true }]
-    const monitor = await startPrograms(watched, programs)
-    const pid = await runningAs(watched, 'web')
-    await until('it is read', async () => numbers(keptLines(watched, 'web'), 'line').length > 0 || undefined)
-    for (const kind of ['kept', 'pid', 'position', 'stdout', 'stderr'])
-      rmSync(watched.file(`program_web.${kind}`))
-    await until('what it needs is there again', async () =>
-      ['kept', 'pid', 'position'].every((kind) => existsSync(watched.file(`program_web.${kind}`)))
-        ? true
-        : undefined,
-    )
-    await monitor.stop('SIGKILL')
-    await startPrograms(watched, programs)
-    expect(await runningAs(watched, 'web')).toBe(pid)
-    const seen = numbers(keptLines(watched, 'web'), 'line').length
-    await until('it is read', async () =>
-      numbers(keptLines(watched, 'web'), 'line').length > seen + 20 ? true : undefined,
-    )
-    const lines = numbers(keptLines(watched, 'web'), 'line')
-    expect(lines).toEqual(lines.map((_, index) => index + 1))
-  })
-
-  it('says what is lost: output that it has emptied itself, and more than is kept while nobody reads', async ({
-    watched,
-  }) => {
-    const words = [
-      'const { openSync, closeSync } = require("node:fs")',
-      'console.error("x".repeat(5000))',
-      'process.on("SIGUSR2", () => { for (let n = 0; n < 4000; n++) console.log("y".repeat(1000)); console.log("done") })',
-      'process.stdin.on("data", () => { closeSync(openSync("/dev/stderr", "w")); console.error("after") })',
-    ]
-    const program = {
-      name: 'web',
-      command: script(...words, 'setInterval(() => {}, 1000)'),
-      keep: true,
-      input: true,
-      output: { maxSize: '1M' },
-    }
-    const monitor = await startPrograms(watched, [program])
-    const pid = await runningAs(watched, 'web')
-    await order(watched, 'send', 'web', 'go', '--wait-for', 'after')
-    expect(keptLines(watched, 'web').join('\n')).toMatch(/it has emptied its stderr itself[\s\S]*after/)
-    await monitor.stop('SIGKILL')
-    process.kill(pid, 'SIGUSR2')
-    await until('all is printed', async () =>
-      readFileSync(watched.file('program_web.stdout')).subarray(-6).toString().includes('done')
-        ? true
-        : undefined,
-    )
-    await startPrograms(watched, [program])
-    await until('it is read', async () => (keptLines(watched, 'web').includes('done') ? true : undefined))
-    expect(keptLines(watched, 'web').join('\n')).toMatch(
-      /\d{7} bytes that it printed while no monitor ran are lost/,
-    )
-  })
-
   it('cannot be one that runs once', async ({ watched }) => {
     writeFileSync(
       watched.file('wrong.json'),
@@ -270,4 +180,139 @@ describe('A program with keep', { timeout: 120_000 }, () => {
     expect(checked.code).toBe(78)
     expect(checked.stderr + checked.stdout).toMatch(/programs\[0\]\.keep: it runs once \(oneshot\)/)
   })
+})
+
+/** What a test does before the monitor is killed, while none runs, and when the next one has started: one kill is enough for all. */
+interface Case {
+  readonly program: WantedProgram
+  before(): Promise<void>
+  meanwhile?(): Promise<void>
+  after(): Promise<void>
+}
+
+describe('A program with keep', {
+  timeout: 120_000,
+}, () => {
+  const watched = new Watched()
+  const pids = new Map<string, number>()
+  const pidOf = (name: string) => pids.get(name) ?? 0
+  const lines = () => numbers(keptLines(watched, 'printer'), 'line')
+
+  const cases: Readonly<Record<string, Case>> = {
+    'that dies while no monitor runs is started by the next one, which reads its last words': {
+      program: {
+        name: 'brief',
+        command: script(
+          'process.on("SIGUSR2", () => { console.log("the end"); process.exit(0) }); console.log("up"); setInterval(() => {}, 1000) // brief one',
+        ),
+        ready: { log: 'up' },
+      },
+      async before() {
+        pids.set('brief', await runningAs(watched, 'brief'))
+      },
+      async meanwhile() {
+        process.kill(pidOf('brief'), 'SIGUSR2')
+        await until('it is gone', async () => processesWith('// brief one').length === 0 || undefined)
+      },
+      async after() {
+        await runningAs(watched, 'brief', pidOf('brief'))
+        expect(keptLines(watched, 'brief').join('\n')).toMatch(
+          new RegExp(`PID ${pidOf('brief')} ended while no monitor ran[\\s\\S]*the end\n.*started \\(PID`),
+        )
+      },
+    },
+    'that was still starting when its monitor was killed is ended and started again': {
+      program: {
+        name: 'slow',
+        command: script('setInterval(() => {}, 1000) // slow one'),
+        ready: { log: 'never' },
+      },
+      async before() {
+        const { pid } = await programWhen(
+          watched,
+          'slow',
+          (seen) => seen.state === 'starting' && seen.pid !== null,
+        )
+        pids.set('slow', pid ?? 0)
+      },
+      async after() {
+        await watched.logLine(
+          new RegExp(`slow was still starting as PID ${pidOf('slow')} when its monitor ended`),
+        )
+        await until('the first one is gone', async () =>
+          processesWith('// slow one').includes(pidOf('slow')) ? undefined : true,
+        )
+      },
+    },
+    'is found by the next monitor although its files were removed, and goes on being read': {
+      program: {
+        name: 'printer',
+        command: script('let n = 0; setInterval(() => console.log("line " + ++n), 20)'),
+      },
+      async before() {
+        pids.set('printer', await runningAs(watched, 'printer'))
+        await until('it is read', async () => lines().length > 0 || undefined)
+        for (const kind of ['kept', 'pid', 'position', 'stdout', 'stderr'])
+          rmSync(watched.file(`program_printer.${kind}`))
+        await until('what it needs is there again', async () =>
+          ['kept', 'pid', 'position'].every((kind) => existsSync(watched.file(`program_printer.${kind}`)))
+            ? true
+            : undefined,
+        )
+      },
+      async after() {
+        expect(await runningAs(watched, 'printer')).toBe(pidOf('printer'))
+        const seen = lines().length
+        await until('it is read', async () => lines().length > seen + 20 || undefined)
+        const all = lines()
+        expect(all).toEqual(all.map((_, index) => index + 1))
+      },
+    },
+    'says what is lost: output that it has emptied itself, and more than is kept while nobody reads': {
+      program: {
+        name: 'loud',
+        command: script(
+          'const { openSync, closeSync } = require("node:fs")',
+          'console.error("x".repeat(5000))',
+          'process.on("SIGUSR2", () => { for (let n = 0; n < 4000; n++) console.log("y".repeat(1000)); console.log("done") })',
+          'process.stdin.on("data", () => { closeSync(openSync("/dev/stderr", "w")); console.error("after") })',
+          'setInterval(() => {}, 1000)',
+        ),
+        input: true,
+        output: { maxSize: '1M' },
+      },
+      async before() {
+        pids.set('loud', await runningAs(watched, 'loud'))
+        await order(watched, 'send', 'loud', 'go', '--wait-for', 'after')
+        expect(keptLines(watched, 'loud').join('\n')).toMatch(/it has emptied its stderr itself[\s\S]*after/)
+      },
+      async meanwhile() {
+        process.kill(pidOf('loud'), 'SIGUSR2')
+        await until('all is printed', async () =>
+          readFileSync(watched.file('program_loud.stdout')).subarray(-6).toString().includes('done')
+            ? true
+            : undefined,
+        )
+      },
+      async after() {
+        await until('it is read', async () => keptLines(watched, 'loud').includes('done') || undefined)
+        expect(keptLines(watched, 'loud').join('\n')).toMatch(
+          /\d{7} bytes that it printed while no monitor ran are lost/,
+        )
+      },
+    },
+  }
+
+  beforeAll(async () => {
+    const programs = Object.values(cases).map(({ program }) => ({ ...program, keep: true }))
+    const monitor = await startPrograms(watched, programs)
+    for (const { before } of Object.values(cases)) await before()
+    await monitor.stop('SIGKILL')
+    for (const { meanwhile } of Object.values(cases)) await meanwhile?.()
+    await startPrograms(watched, programs)
+  })
+
+  afterAll(() => watched.remove())
+
+  for (const [title, { after }] of Object.entries(cases)) it(title, after)
 })

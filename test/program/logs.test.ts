@@ -2,7 +2,7 @@ import { appendFileSync, writeFileSync } from 'node:fs'
 import { expect } from 'vitest'
 import type { LogsOutput } from '../../src/orders/log-orders.ts'
 import { it } from '../support/fixtures.ts'
-import { order } from '../support/ordered.ts'
+import { linesOf, order } from '../support/ordered.ts'
 import { refusalOf, runningAs, script, sharePrograms, startPrograms } from '../support/programs.ts'
 import { until } from '../support/tools.ts'
 import type { Watched } from '../support/watched.ts'
@@ -34,7 +34,7 @@ it('what programs print is read, filtered, searched and followed by orders', asy
     { output: { patterns: 'log_patterns.yaml' } },
   )
   await runningAs(watched, 'web')
-  await until('all is printed', async () => ((await logs(watched)).lines.length >= 7 ? true : undefined))
+  await until('all is printed', async () => (await linesOf(watched)).length >= 7 || undefined)
 
   const all = await logs(watched, 'web')
   expect(all.lines.map((line) => [line.stream, line.class, line.text])).toEqual(
@@ -101,7 +101,7 @@ it('who waits for a program that fails, or asks how it is, reads its last lines'
   shared: watched,
 }) => {
   const command = script('console.error("Error: DATABASE_URL is not set"); process.exit(3)')
-  await sharePrograms(watched, [{ name: 'crash', command }])
+  await sharePrograms(watched, [{ name: 'crash', command, restart: { backoff: '1s' } }])
   await until('it has said why', async () => {
     const { answer } = await order(watched, 'wait', 'crash', '--timeout', '2s')
     const text = JSON.stringify(answer)
@@ -151,7 +151,7 @@ it('a program may open its output by name, as shell scripts write to /dev/stdout
   ])
   await runningAs(watched, 'app')
   const printed = await until('all is printed', async () => {
-    const { lines } = await logs(watched, 'app')
+    const lines = await linesOf(watched, 'app')
     return lines.length >= 4 ? lines : undefined
   })
   const said = (stream: string) => printed.filter((line) => line.stream === stream).map(({ text }) => text)

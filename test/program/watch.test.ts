@@ -4,7 +4,7 @@ import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node
 import { join } from 'node:path'
 import { describe, expect } from 'vitest'
 import { it } from '../support/fixtures.ts'
-import { order } from '../support/ordered.ts'
+import { linesOf, order } from '../support/ordered.ts'
 import { programWhen, runningAs, script, sharePrograms, writePrograms } from '../support/programs.ts'
 import { Resident } from '../support/resident.ts'
 import { until } from '../support/tools.ts'
@@ -114,8 +114,9 @@ describe('A program whose files change', { timeout: 120_000 }, () => {
     await watched.logLine(/page started successfully[\s\S]*page started successfully/)
     const three = await runningAs(watched, 'page', one)
     await until('the last version runs', async () => {
-      const { stdout } = await watched.run('proxy-ctl', 'logs', 'page', '--tail', '3')
-      return stdout.includes('ready three') || undefined
+      return (
+        (await linesOf(watched, 'page')).slice(-3).some(({ text }) => text === 'ready three') || undefined
+      )
     })
     // It fails until somebody mends it, and nobody waits for the back-off.
     writeFileSync(watched.file('web.js'), 'process.exit(1)')

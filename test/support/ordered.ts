@@ -2,6 +2,7 @@ import { createConnection, type Socket } from 'node:net'
 import { exitCodeOf } from '../../src/cli/ctl-output.ts'
 import { askControl } from '../../src/control/client.ts'
 import { askOrder } from '../../src/orders/client.ts'
+import type { LogsOutput } from '../../src/orders/log-orders.ts'
 import type { OrderAnswer } from '../../src/orders/order.ts'
 import type { UnitResult } from '../../src/orders/unit-result.ts'
 import type { UnitState } from '../../src/orders/unit-state.ts'
@@ -42,6 +43,13 @@ export async function order(watched: Watched, ...words: string[]): Promise<Order
 function unitsOf(answer: OrderAnswer): readonly UnitResult[] {
   const output = ('output' in answer ? answer.output : {}) as { readonly units?: readonly UnitResult[] }
   return output.units ?? []
+}
+
+/** The last lines of programs, as `proxy-ctl logs` gets them, without a process for it. */
+export async function linesOf(watched: Watched, ...units: readonly string[]): Promise<LogsOutput['lines']> {
+  const ask = { order: 'logs', input: { units } }
+  const answer = await askControl(watched.file('control.sock'), 'order', ask, 20_000)
+  return (answer as { readonly output: LogsOutput }).output.lines
 }
 
 /** The first forward of an answer. */
