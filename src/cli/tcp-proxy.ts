@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 import { runForwarder } from '../forward/process.ts'
 import { writersDirectory } from '../record/usual-directories.ts'
 import { type ForwarderWords, readPlainWords } from './plain-words.ts'
@@ -20,10 +19,13 @@ async function readAndRun(words: readonly string[]): Promise<number> {
   return 'meant' in read ? run(read.meant) : read.exitCode
 }
 
-const words = process.argv.slice(2)
-const plain = readPlainWords(words)
-void runToEnd(
-  'tcp-proxy',
-  () => (plain === undefined ? readAndRun(words) : run(plain)),
-  () => isVerbose,
-)
+/** Runs the forwarder with the words of this process. */
+export function start(): Promise<void> {
+  const words = process.argv.slice(2)
+  const plain = readPlainWords(words)
+  return runToEnd(
+    'tcp-proxy',
+    () => (plain === undefined ? readAndRun(words) : run(plain)),
+    () => isVerbose,
+  )
+}

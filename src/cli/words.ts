@@ -73,22 +73,23 @@ function of(
 }
 
 /**
- * Runs the forwarder from its one file, as if it had been started by its own name: its replacements and workers are started with the
+ * Runs the forwarder from its own file, as if it had been started by its own name: its replacements and workers are started with the
  * words of this process.
  */
 async function runForward(given: readonly string[]): Promise<void> {
   const file = packageFile('dist/bin/tcp-proxy.cjs')
   process.argv = [process.execPath, file, ...given]
-  if (readPlainWords(given) !== undefined) {
-    await import(file)
-    return
+  const start = async () => {
+    const program = (await import(file)) as { start(): Promise<void> }
+    void program.start()
   }
+  if (readPlainWords(given) !== undefined) return await start()
   // Only for help and mistakes, so that they name the command as it was typed: the forwarder reads its words itself.
   const { runProgram } = await import('./command.ts')
   const { forwarderWords, tcpProxyCommand } = await import('./tcp-proxy-command.ts')
   const run = async (...said: Parameters<typeof forwarderWords>) => {
     forwarderWords(...said)
-    await import(file)
+    await start()
     return Number(process.exitCode ?? 0)
   }
   await runProgram({ command: tcpProxyCommand().name('port-watchdog forward'), run }, given)

@@ -3,10 +3,12 @@ import {
   cpSync,
   existsSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
   symlinkSync,
+  truncateSync,
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
@@ -26,12 +28,10 @@ function copiedPackage(copy: string): string {
 }
 
 describe('A forwarder that dies while the program is being upgraded', () => {
-  for (const [what, spoil] of [
-    ['missing', (program: string) => rmSync(program)],
-    [
-      'half-written',
-      (program: string) => writeFileSync(program, readFileSync(program, 'utf8').slice(0, 50_000)),
-    ],
+  for (const [what, place, spoil] of [
+    ['missing', 'tcp-proxy.cjs', (file: string) => rmSync(file)],
+    ['missing in part', 'lib', (file: string) => rmSync(file)],
+    ['half-written', 'lib', (file: string) => truncateSync(file, 50_000)],
   ] as const) {
     it(`(${what}): that is told as such and counts as no failure; it is back when the program is`, async ({
       watched,
@@ -39,23 +39,27 @@ describe('A forwarder that dies while the program is being upgraded', () => {
       const echo = await echoServer()
       const port = await freePort()
       const copy = copiedPackage(watched.file('package'))
-      const program = join(copy, 'dist', 'bin', 'tcp-proxy.cjs')
-      const whole = readFileSync(program)
+      const bin = join(copy, 'dist', 'bin')
+      const [part = ''] = readdirSync(join(bin, 'lib')).filter((name) =>
+        /^tcp-proxy-[0-9a-f]+\.cjs$/.test(name),
+      )
+      const spoilt = place === 'lib' ? join(bin, 'lib', part) : join(bin, place)
+      const whole = readFileSync(spoilt)
       const file = watched.file('configuration.json')
       const forwards = [{ name: 'web', listen: port, target: `localhost:${echo.port}` }]
       const restart = { failureThreshold: 2, flappingRestarts: 2, flappingPause: '1h' }
       writeFileSync(file, JSON.stringify({ interval: '1s', restart, forwards }))
-      const monitor = join(copy, 'dist', 'bin', 'proxy-monitor.cjs')
+      const monitor = join(bin, 'proxy-monitor.cjs')
       const argv = [process.execPath, monitor, '--config', file, '--state-dir', watched.directory]
       await watched.adopt(new Resident(argv, {})).line(/Monitor started/)
       const { pid } = await healthyAs(watched, port)
-      spoil(program)
+      spoil(spoilt)
       process.kill(pid, 'SIGKILL')
       await watched.logLine(
         /web cannot be started: .*tcp-proxy\.cjs is missing or incomplete; is it being upgraded\?/,
       )
-      writeFileSync(`${program}.new`, whole, { mode: 0o755 })
-      renameSync(`${program}.new`, program)
+      writeFileSync(`${spoilt}.new`, whole, { mode: 0o755 })
+      renameSync(`${spoilt}.new`, spoilt)
       await healthyAs(watched, port, pid)
       assert.equal(await askThrough(port), 'hello')
       assert.equal(await restartsOf(watched, port), 1)

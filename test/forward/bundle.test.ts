@@ -11,7 +11,16 @@ import { describe, expect, it } from 'vitest'
 import { temporaryDirectory } from '../support/children.ts'
 import { checkout, freePort, tcpProxy } from '../support/tools.ts'
 
-const bundle = readFileSync(tcpProxy, 'utf8')
+const library = path.join(path.dirname(tcpProxy), 'lib')
+
+/** The one file that a command runs. */
+function fileOf(command: string): string {
+  const found = readdirSync(library).filter((name) => new RegExp(`^${command}-[0-9a-f]{8}\\.cjs$`).test(name))
+  expect(found).toHaveLength(1)
+  return path.join(library, found[0] ?? '')
+}
+
+const bundle = readFileSync(fileOf('tcp-proxy'), 'utf8')
 
 /** Of each module in it, esbuild's comment. */
 const modules = [...bundle.matchAll(/^ *\/\/ (src\/\S+\.ts)$/gm)].map(([, file = '']) => file)
@@ -33,8 +42,10 @@ describe('The forwarder’s one file', () => {
   it('starts and forwards where there is no package at all', async (t) => {
     const folder = temporaryDirectory(t)
     const file = path.join(folder, 'dist/bin/tcp-proxy.cjs')
-    mkdirSync(path.dirname(file), { recursive: true })
+    mkdirSync(path.join(folder, 'dist/bin/lib'), { recursive: true })
     copyFileSync(tcpProxy, file)
+    for (const one of [fileOf('tcp-proxy'), path.join(library, 'launch.cjs')])
+      copyFileSync(one, path.join(folder, 'dist/bin/lib', path.basename(one)))
     const target = createServer((socket) => socket.end('hello')).listen(0, '127.0.0.1')
     t.onTestFinished(() => void target.close())
     await once(target, 'listening')
@@ -62,15 +73,7 @@ describe('The forwarder’s one file', () => {
   })
 })
 
-const library = path.join(path.dirname(tcpProxy), 'lib')
 const commands = ['mcp-proxy', 'port-watchdog', 'proxy-ctl', 'proxy-log', 'proxy-monitor', 'proxy-status']
-
-/** The one file that a command runs. */
-function fileOf(command: string): string {
-  const found = readdirSync(library).filter((name) => new RegExp(`^${command}-[0-9a-f]{8}\\.cjs$`).test(name))
-  expect(found).toHaveLength(1)
-  return path.join(library, found[0] ?? '')
-}
 
 type Inputs = Readonly<Record<string, { readonly imports: readonly { path: string; kind: string }[] }>>
 
@@ -104,7 +107,7 @@ describe('The one file of each other command', () => {
   })
 
   // What V8 refuses it compiles instead: nothing but the time would tell.
-  it.for(commands)('%s has a code cache that the V8 of the build takes', (command) => {
+  it.for(['tcp-proxy', ...commands])('%s has a code cache that the V8 of the build takes', (command) => {
     const file = fileOf(command)
     const caches = readdirSync(library).filter(
       (name) => name.startsWith(`${command}-`) && name.endsWith('.cache'),

@@ -9,7 +9,7 @@ import { askControl } from '../../src/control/client.ts'
 import type { ConnectionFacts } from '../../src/record/shapes/control.ts'
 import type { WorkerFacts } from '../../src/record/shapes/forwarder-health.ts'
 import { closed, connected, fate, openTarget, roundTrip, Told, temporaryFolder } from '../support/forward.ts'
-import { compiled, freePort, run } from '../support/tools.ts'
+import { freePort, run, tcpProxy } from '../support/tools.ts'
 import { healthOnce, servingOf, startWithWorkers } from '../support/workers.ts'
 
 describe('a forward with workers', () => {
@@ -215,7 +215,7 @@ describe('a forward with workers', () => {
   })
 
   it('refuses numbers of workers that make no sense', async () => {
-    const program = compiled('src/cli/tcp-proxy.ts')
+    const program = tcpProxy
     for (const number of ['0', '65', '-1', 'many']) {
       const { code, stderr } = await run([
         process.execPath,

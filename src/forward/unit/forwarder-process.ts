@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import path from 'node:path'
 import { type ForwardOptions, gateTokenVariable, relayVariable } from '../../config/forward-options.ts'
 import { optionWords } from '../../config/option-table.ts'
 import { childEnvironment } from '../../os/child-environment.ts'
@@ -53,7 +54,7 @@ function inherited(sockets: readonly InheritedSocket[]): NodeJS.ProcessEnv {
   return { [inheritanceVariable]: JSON.stringify(inheritance) }
 }
 
-/** The last line of the program: scripts/bundle writes it, and a file that is being written does not have it yet. */
+/** The last line of what the program's file runs: scripts/bundle writes it, and a file that is being written does not have it yet. */
 const lastLine = '//# whole\n'
 
 const brokenProgram: Shortage = {
@@ -63,7 +64,9 @@ const brokenProgram: Shortage = {
 
 function isProgramWhole(): boolean {
   try {
-    return readFileSync(program, 'utf8').endsWith(lastLine)
+    const [, name] = /\bload\('([^']+)'\)/.exec(readFileSync(program, 'latin1')) ?? []
+    const run = path.join(path.dirname(program), 'lib', `${name}.cjs`)
+    return name !== undefined && readFileSync(run, 'latin1').endsWith(lastLine)
   } catch {
     return false
   }
