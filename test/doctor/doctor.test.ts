@@ -4,7 +4,7 @@ import { createServer } from 'node:net'
 import path from 'node:path'
 import { describe, it, type TestContext } from 'vitest'
 import { z } from 'zod'
-import type { Diagnosis } from '../../src/doctor/examine.ts'
+import { type Diagnosis, examine as examined } from '../../src/doctor/examine.ts'
 import { isLoopback, machineAddresses } from '../../src/os/interfaces.ts'
 import { temporaryDirectory } from '../support/children.ts'
 import { Resident } from '../support/resident.ts'
@@ -18,24 +18,30 @@ const schema = z.fromJSONSchema(
 interface Circumstances {
   readonly stateDirectory: string
   readonly configuration?: object
-  /** Words before the command: `prlimit`, `unshare`, `env`. */
-  readonly under?: readonly string[]
-  readonly words?: readonly string[]
+  readonly testAlerts?: boolean
 }
 
-/** Writes the configuration beside the state directory, and runs the real thing. */
-async function examine({
-  stateDirectory,
-  configuration,
-  under = [],
-  words: more = [],
-}: Circumstances): Promise<Diagnosis> {
-  const words = ['doctor', '--json', '--state-dir', stateDirectory, ...more]
-  if (configuration !== undefined) {
-    const file = `${stateDirectory}.json`
-    writeFileSync(file, JSON.stringify(configuration), { mode: 0o600 })
-    words.push('--config', file)
-  }
+/** Writes the configuration beside the state directory. @returns the file; undefined when there is to be none. */
+function written({ stateDirectory, configuration }: Circumstances): string | undefined {
+  if (configuration === undefined) return undefined
+  const file = `${stateDirectory}.json`
+  writeFileSync(file, JSON.stringify(configuration), { mode: 0o600 })
+  return file
+}
+
+/** What the command does and prints with --json, without a process for it. */
+async function examine(circumstances: Circumstances): Promise<Diagnosis> {
+  const { stateDirectory, testAlerts = false } = circumstances
+  const diagnosis = await examined({ stateDirectory, file: written(circumstances), testAlerts })
+  return schema.parse(JSON.parse(JSON.stringify(diagnosis))) as Diagnosis
+}
+
+/** The command itself. @param under words before it: `prlimit`, `unshare`, `env`. */
+async function typed(circumstances: Circumstances, ...under: readonly string[]): Promise<Diagnosis> {
+  const file = written(circumstances)
+  const words = ['doctor', '--json', '--state-dir', circumstances.stateDirectory]
+  if (file !== undefined) words.push('--config', file)
+  if (circumstances.testAlerts) words.push('--test-alerts')
   const { code, stdout, stderr } = await run([...under, ...command('port-watchdog', ...words)], 60_000)
   assert.equal(stderr, '')
   const diagnosis = schema.parse(JSON.parse(stdout)) as Diagnosis
@@ -60,7 +66,7 @@ function place(t: TestContext): string {
 describe('doctor', () => {
   it('tells people and programs the same, without a monitor, and changes nothing', async (t) => {
     const stateDirectory = path.join(temporaryDirectory(t), 'state')
-    const diagnosis = await examine({ stateDirectory })
+    const diagnosis = await typed({ stateDirectory })
     assert.equal(findingOf(diagnosis, 'state-directory-missing').level, 'note')
     const told = await run(command('port-watchdog', 'doctor', '--state-dir', stateDirectory))
     assert.equal(told.code, diagnosis.exitCode)
@@ -73,15 +79,15 @@ describe('doctor', () => {
   })
 
   it('few file descriptors', async (t) => {
-    const under = ['prlimit', '--nofile=300:300']
-    const { level, cure } = findingOf(await examine({ stateDirectory: place(t), under }), 'descriptors-few')
+    const diagnosis = await typed({ stateDirectory: place(t) }, 'prlimit', '--nofile=300:300')
+    const { level, cure } = findingOf(diagnosis, 'descriptors-few')
     assert.equal(level, 'warning')
     assert.match(cure ?? '', /ulimit -n/)
   })
 
   it('a configuration that is not valid', async (t) => {
     const configuration = { forwards: [{ name: 'web', lisen: 1 }] }
-    const diagnosis = await examine({ stateDirectory: place(t), configuration })
+    const diagnosis = await typed({ stateDirectory: place(t), configuration })
     const { what, cure } = findingOf(diagnosis, 'configuration-invalid')
     assert.equal(diagnosis.exitCode, 2)
     assert.match(what, /lisen/)
@@ -217,10 +223,7 @@ describe('doctor', () => {
       const monitor = await start('monitor_proxy.sh')
       writeFileSync(path.join(folder, 'tcp_proxy_6274.pid'), '1\n')
       writeFileSync(path.join(folder, 'tcp_proxy_6274_failures'), '0\n')
-      const diagnosis = await examine({
-        stateDirectory: path.join(folder, 'state'),
-        under: ['env', `TMPDIR=${folder}`],
-      })
+      const diagnosis = await typed({ stateDirectory: path.join(folder, 'state') }, 'env', `TMPDIR=${folder}`)
       const running = diagnosis.findings.filter(({ code, cure }) => {
         return (
           code === 'old-script-running' &&
@@ -293,7 +296,7 @@ describe('doctor', () => {
     }
     const untested = await examine({ stateDirectory, configuration })
     assert.equal(findingOf(untested, 'channel-untried').cure, 'port-watchdog doctor --test-alerts')
-    const tested = await examine({ stateDirectory, configuration, words: ['--test-alerts'] })
+    const tested = await typed({ stateDirectory, configuration, testAlerts: true })
     assert.equal(findingOf(tested, 'test-alert-sent').what, 'alert channel works took the test message')
     assert.match(
       findingOf(tested, 'test-alert-failed').what,
@@ -308,7 +311,7 @@ describe('doctor', () => {
       await watched.monitor([{ name: 'web', listen: await freePort(), target: `localhost:${echo.port}` }])
       await watched.status()
       const under = ['unshare', '--pid', '--fork', '--mount-proc', '--kill-child']
-      const diagnosis = await examine({ stateDirectory: watched.directory, under })
+      const diagnosis = await typed({ stateDirectory: watched.directory }, ...under)
       assert.equal(findingOf(diagnosis, 'records-of-another-namespace').level, 'warning')
       assert.ok(
         !codes(await examine({ stateDirectory: watched.directory })).includes('records-of-another-namespace'),

@@ -190,7 +190,7 @@ interface Case {
   after(): Promise<void>
 }
 
-describe('A program with keep', {
+describe('A program with keep under the next monitor', {
   timeout: 120_000,
 }, () => {
   const watched = new Watched()
