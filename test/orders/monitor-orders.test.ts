@@ -1,12 +1,12 @@
 import { readFileSync, writeFileSync } from 'node:fs'
-import { describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { askControl } from '../../src/control/client.ts'
 import { AlertReceiver } from '../support/alert-receiver.ts'
 import { forwardersOf, healthyAs, startMonitor } from '../support/monitored.ts'
 import { order, phaseOf } from '../support/ordered.ts'
 import { Resident } from '../support/resident.ts'
 import { freePort, until } from '../support/tools.ts'
-import { askThrough, command, echoServer, type Watched, withWatched } from '../support/watched.ts'
+import { askThrough, command, echoServer, Watched, withWatched } from '../support/watched.ts'
 
 async function oneForward(
   use: (watched: Watched, port: number, monitor: Resident) => Promise<void>,
@@ -22,6 +22,22 @@ async function oneForward(
     await echo.close()
   })
 }
+
+/** For what leaves the monitor and its forward as they were. */
+let shared: Watched
+let sharedPort = 0
+
+beforeAll(async () => {
+  shared = new Watched()
+  const echo = await echoServer()
+  sharedPort = await freePort()
+  await startMonitor(shared, {
+    forwards: [{ name: 'web', listen: sharedPort, target: `localhost:${echo.port}` }],
+  })
+  await healthyAs(shared, sharedPort)
+})
+
+afterAll(() => shared.remove())
 
 describe('Without a monitor', () => {
   it('every order says so in one line, with what to type', () =>
@@ -45,40 +61,40 @@ describe('Without a monitor', () => {
 })
 
 describe('reload', () => {
-  it('answers with what has changed, or why the file is rejected', () =>
-    oneForward(async (watched, port) => {
-      const file = watched.file('configuration.json')
-      const text = readFileSync(file, 'utf8')
-      const unchanged = await watched.run('proxy-ctl', 'reload')
-      expect([unchanged.code, unchanged.stdout]).toEqual([0, `${file} was read again: nothing has changed\n`])
-      const configuration = JSON.parse(text)
-      const [web] = configuration.forwards
-      const other = await freePort()
-      writeFileSync(
-        file,
-        JSON.stringify({ ...configuration, forwards: [web, { ...web, name: 'api', listen: other }] }),
-      )
-      // At once: a second later the monitor sees the change by itself.
-      const added = await askControl(watched.file('control.sock'), 'order', { order: 'reload' }, 30_000)
-      expect(added).toMatchObject({
-        done: true,
-        output: {
-          outcome: 'changed',
-          change: 'added api',
-          added: [{ name: 'api', port: other }],
-          removed: [],
-        },
-      })
-      await until('it serves', async () => ((await askThrough(other)) === 'hello' ? true : undefined))
-      writeFileSync(file, '{')
-      const refused = await watched.run('proxy-ctl', 'reload')
-      expect(refused.code).toBe(78)
-      expect(refused.stderr).toContain(`proxy-monitor --check ${file}`)
-      expect(await askThrough(port)).toBe('hello')
-      writeFileSync(file, text)
-      expect((await order(watched, 'reload')).code).toBe(0)
-      await phaseOf(watched, 'web', 'running')
-    }))
+  it('answers with what has changed, or why the file is rejected', async () => {
+    const [watched, port] = [shared, sharedPort]
+    const file = watched.file('configuration.json')
+    const text = readFileSync(file, 'utf8')
+    const unchanged = await watched.run('proxy-ctl', 'reload')
+    expect([unchanged.code, unchanged.stdout]).toEqual([0, `${file} was read again: nothing has changed\n`])
+    const configuration = JSON.parse(text)
+    const [web] = configuration.forwards
+    const other = await freePort()
+    writeFileSync(
+      file,
+      JSON.stringify({ ...configuration, forwards: [web, { ...web, name: 'api', listen: other }] }),
+    )
+    // At once: a second later the monitor sees the change by itself.
+    const added = await askControl(watched.file('control.sock'), 'order', { order: 'reload' }, 30_000)
+    expect(added).toMatchObject({
+      done: true,
+      output: {
+        outcome: 'changed',
+        change: 'added api',
+        added: [{ name: 'api', port: other }],
+        removed: [],
+      },
+    })
+    await until('it serves', async () => ((await askThrough(other)) === 'hello' ? true : undefined))
+    writeFileSync(file, '{')
+    const refused = await watched.run('proxy-ctl', 'reload')
+    expect(refused.code).toBe(78)
+    expect(refused.stderr).toContain(`proxy-monitor --check ${file}`)
+    expect(await askThrough(port)).toBe('hello')
+    writeFileSync(file, text)
+    expect((await order(watched, 'reload')).code).toBe(0)
+    await phaseOf(watched, 'web', 'running')
+  })
 
   it('says that there is no file to read', () =>
     withWatched(async (watched) => {
@@ -163,42 +179,43 @@ describe('events', () => {
       expect(await following.ended()).toBe(3)
     }))
 
-  it('ends quietly with its reader, and keeps no memory for one who does not read', () =>
-    oneForward(async (watched, port) => {
-      const { connect } = await import('node:net')
-      const lazy = connect(watched.file('control.sock'))
-      lazy.on('error', () => {})
-      lazy.write('{"id":1,"command":"order","order":"follow-events","input":{}}\n')
-      lazy.pause()
-      await order(watched, 'restart', 'web')
-      expect(await askThrough(port)).toBe('hello')
-      lazy.destroy()
-      const following = watched.start('proxy-ctl', 'events')
-      await following.line(/web/)
-      process.kill(following.pid, 'SIGTERM')
-      expect(await following.ended()).toBe(0)
-    }))
+  it('ends quietly with its reader, and keeps no memory for one who does not read', async () => {
+    const [watched, port] = [shared, sharedPort]
+    const { connect } = await import('node:net')
+    const lazy = connect(watched.file('control.sock'))
+    lazy.on('error', () => {})
+    lazy.write('{"id":1,"command":"order","order":"follow-events","input":{}}\n')
+    lazy.pause()
+    await order(watched, 'restart', 'web')
+    expect(await askThrough(port)).toBe('hello')
+    lazy.destroy()
+    const following = watched.start('proxy-ctl', 'events')
+    await following.line(/web/)
+    process.kill(following.pid, 'SIGTERM')
+    expect(await following.ended()).toBe(0)
+  })
 })
 
 describe('The command order on the control socket', () => {
-  it('answers nonsense with a code, and takes an order by hand', () =>
-    oneForward(async (watched, port) => {
-      const socket = watched.file('control.sock')
-      const ask = (order: unknown, input?: unknown, actor?: unknown) =>
-        askControl(socket, 'order', { order, input, actor }, 10_000)
-      for (const [order, input, code] of [
-        ['sotp', {}, 'unknown-order'],
-        [undefined, {}, 'unknown-order'],
-        ['stop', { units: 'web' }, 'invalid-input'],
-        ['stop', { units: ['web'], force: true }, 'invalid-input'],
-        ['stop', { units: ['web'], timeoutMs: -1 }, 'invalid-input'],
-        ['stop', null, 'invalid-input'],
-        ['stop', { units: ['web'], all: true }, 'invalid-input'],
-      ] as const) {
-        expect(await ask(order, input)).toMatchObject({ done: false, error: { code } })
-      }
-      expect(await askThrough(port)).toBe('hello')
-      expect(await ask('stop', { units: ['web'] }, 'root')).toMatchObject({ done: true })
-      await until('it is down', async () => ((await askThrough(port)) === 'ECONNREFUSED' ? true : undefined))
-    }))
+  it('answers nonsense with a code, and takes an order by hand', async () => {
+    const [watched, port] = [shared, sharedPort]
+    const socket = watched.file('control.sock')
+    const ask = (order: unknown, input?: unknown, actor?: unknown) =>
+      askControl(socket, 'order', { order, input, actor }, 10_000)
+    for (const [order, input, code] of [
+      ['sotp', {}, 'unknown-order'],
+      [undefined, {}, 'unknown-order'],
+      ['stop', { units: 'web' }, 'invalid-input'],
+      ['stop', { units: ['web'], force: true }, 'invalid-input'],
+      ['stop', { units: ['web'], timeoutMs: -1 }, 'invalid-input'],
+      ['stop', null, 'invalid-input'],
+      ['stop', { units: ['web'], all: true }, 'invalid-input'],
+    ] as const) {
+      expect(await ask(order, input)).toMatchObject({ done: false, error: { code } })
+    }
+    expect(await askThrough(port)).toBe('hello')
+    expect(await ask('stop', { units: ['web'] }, 'root')).toMatchObject({ done: true })
+    await until('it is down', async () => ((await askThrough(port)) === 'ECONNREFUSED' ? true : undefined))
+    expect(await ask('start', { units: ['web'] })).toMatchObject({ done: true })
+  })
 })

@@ -5,7 +5,7 @@ import { describe, expect } from 'vitest'
 import { askControl } from '../../src/control/client.ts'
 import { it } from '../support/fixtures.ts'
 import { order, phaseOf } from '../support/ordered.ts'
-import { runningAs, script, startPrograms, writePrograms } from '../support/programs.ts'
+import { runningAs, script, sharePrograms, startPrograms, writePrograms } from '../support/programs.ts'
 import { freePort, until } from '../support/tools.ts'
 import type { Watched } from '../support/watched.ts'
 
@@ -180,7 +180,9 @@ describe('A program with copies', { timeout: 240_000 }, () => {
     await next.stop('SIGTERM')
   })
 
-  it('is restarted one copy after another, and a forward refuses nobody meanwhile', async ({ watched }) => {
+  it('is restarted one copy after another, and a forward refuses nobody meanwhile', async ({
+    shared: watched,
+  }) => {
     const [front, base] = [await freePort(), await freeRow()]
     const answers = script(
       `const { PORT, PORT_WATCHDOG_PROGRAM: name, BAD } = process.env`,
@@ -199,7 +201,7 @@ describe('A program with copies', { timeout: 240_000 }, () => {
       restart: { backoff: '1s' },
     }
     const forwards = [{ name: 'front', listen: front, target: 'program:web', drain: '5s', dialRetry: 0 }]
-    const monitor = await startPrograms(watched, [web], { forwards })
+    await sharePrograms(watched, [web], { forwards })
     for (const name of ['web-1', 'web-2', 'web-3']) await runningAs(watched, name)
     await spreadsOver(watched, front, 'web-1', 'web-2', 'web-3')
     const listed = await watched.run('proxy-status', 'web')
@@ -248,22 +250,21 @@ describe('A program with copies', { timeout: 240_000 }, () => {
     rmSync(watched.file('bad'))
     const all = await order(watched, 'restart', 'web', '--all-at-once')
     expect(all.units.map(({ outcome }) => outcome)).toEqual(['done', 'done', 'done'])
-    await monitor.stop('SIGTERM')
   })
 
   it('is started anew one copy after another when its files or its configuration change', async ({
-    watched,
+    shared: watched,
   }) => {
-    const bad = watched.file('bad')
+    const bad = watched.file('app-bad')
     const answers = script(
       `const { PORT_WATCHDOG_PROGRAM: name, BAD } = process.env`,
-      `if (name === 'web-2' && require('node:fs').existsSync(BAD)) process.exit(3)`,
+      `if (name === 'app-2' && require('node:fs').existsSync(BAD)) process.exit(3)`,
       `console.log('ready')`,
       `setInterval(() => {}, 1000)`,
     )
     const programs = (version: number) => [
       {
-        name: 'web',
+        name: 'app',
         command: answers,
         env: { BAD: bad, VERSION: `${version}` },
         ready: { log: 'ready' },
@@ -271,11 +272,11 @@ describe('A program with copies', { timeout: 240_000 }, () => {
         watch: { files: ['app.js'], debounce: '100ms' },
         restart: { backoff: '1s' },
       },
-      { name: 'user', command: script('setInterval(() => {}, 1000)'), dependsOn: ['web'] },
+      { name: 'user', command: script('setInterval(() => {}, 1000)'), dependsOn: ['app'] },
     ]
-    const names = ['web-1', 'web-2', 'web-3']
+    const names = ['app-1', 'app-2', 'app-3']
     writeFileSync(watched.file('app.js'), '1')
-    await startPrograms(watched, programs(1))
+    await sharePrograms(watched, programs(1))
     const pids = async (before: readonly number[] = []) => {
       const found: number[] = []
       for (const [index, name] of names.entries()) found.push(await runningAs(watched, name, before[index]))
@@ -286,7 +287,7 @@ describe('A program with copies', { timeout: 240_000 }, () => {
       return told
         .map((line) => JSON.parse(line) as { name?: string; from?: string; to?: string })
         .filter(
-          ({ name, from, to }) => name?.startsWith('web-') && (to === 'stopping' || from === 'starting'),
+          ({ name, from, to }) => name?.startsWith('app-') && (to === 'stopping' || from === 'starting'),
         )
         .map(({ name, to }) => `${name} ${to}`)
     }
@@ -311,8 +312,8 @@ describe('A program with copies', { timeout: 240_000 }, () => {
     writeFileSync(bad, '')
     writePrograms(watched, programs(3))
     await order(watched, 'reload')
-    await watched.logLine(/web-3 goes on as it is until web-2, which was started anew first, is ready/)
-    expect(await runningAs(watched, 'web-3')).toBe(latest[2])
+    await watched.logLine(/app-3 goes on as it is until app-2, which was started anew first, is ready/)
+    expect(await runningAs(watched, 'app-3')).toBe(latest[2])
     rmSync(bad)
     await pids(latest)
   })
