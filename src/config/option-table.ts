@@ -344,8 +344,9 @@ export function withDefaults(
   place: Pick<ForwardOptions, 'listenPort' | 'targetHost' | 'targetPort'>,
   given: Readonly<Record<string, unknown>>,
 ): ForwardOptions {
-  const tuned = optionList.map(({ name, key, specification }) => [name, given[key] ?? specification.default])
-  return { ...place, ...(Object.fromEntries(tuned) as TunableOptions) }
+  const options: Record<string, unknown> = { ...place }
+  for (const { name, key, specification } of optionList) options[name] = given[key] ?? specification.default
+  return options as unknown as ForwardOptions
 }
 
 /** The words of `tcp-proxy` that give exactly these options. */

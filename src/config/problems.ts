@@ -125,6 +125,8 @@ const mostNamed = 5
 /** The known word that was probably meant; undefined when none is near. */
 export function nearest(key: string, known: readonly string[]): string | undefined {
   const [best] = known
+    // What differs more in length differs more: no need to compare it letter by letter.
+    .filter((name) => Math.abs(name.length - key.length) <= 2)
     .map((name) => ({ name, distance: editDistance(key.toLowerCase(), name.toLowerCase()) }))
     .filter(({ name, distance }) => distance <= 2 && distance < name.length)
     .sort((a, b) => a.distance - b.distance)

@@ -293,14 +293,17 @@ const reservedNames = ['monitor', 'alerts']
 
 /** Names and ports that are there twice, and names that mean something else. */
 function nameProblems(forwards: readonly ForwardEntry[]): Problem[] {
+  // A name is a text and a port is a number: neither is taken for the other.
+  const used = new Set<unknown>()
   return forwards.flatMap((entry, index) => {
     const at = (key: 'name' | 'listen', text: string): Problem => ({
       place: ['forwards', index, key],
       text: `forwards[${index}].${key}: ${text}`,
     })
     const [twice] = (['name', 'listen'] as const).flatMap((key) => {
-      const first = forwards.findIndex((other) => other[key] === entry[key])
-      return first < index ? [at(key, `${entry[key]} is used twice`)] : []
+      const isFirst = !used.has(entry[key])
+      used.add(entry[key])
+      return isFirst ? [] : [at(key, `${entry[key]} is used twice`)]
     })
     if (twice !== undefined) return [twice]
     if (reservedNames.includes(entry.name.toLowerCase())) {
