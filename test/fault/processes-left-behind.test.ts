@@ -1,18 +1,18 @@
 import assert from 'node:assert/strict'
-import { pathToFileURL } from 'node:url'
+import { join } from 'node:path'
 import { it } from 'vitest'
 import { system } from '../../src/os/system.ts'
 import { identityOf, judgeProcess, type ProcessIdentity } from '../../src/process/identity.ts'
 import { findPortHolder } from '../../src/process/port-holder.ts'
 import { healthyAs, launchMonitor, restartsOf, startMonitor } from '../support/monitored.ts'
 import { onEverySystem } from '../support/systems.ts'
-import { compiled, freePort, until } from '../support/tools.ts'
+import { checkout, freePort, until } from '../support/tools.ts'
 import { askThrough, echoServer, type Watched, withWatched } from '../support/watched.ts'
 
-const preload = pathToFileURL(compiled('test/support/socket-holding-child.ts'))
+const preload = join(checkout, 'dist', 'test', 'support', 'socket-holding-child.cjs')
 /** What a forwarder starts with: of a monitor's variables it gets those of a list only. */
-const environment = { NODE_OPTIONS: `--import=${preload}` }
-const leaving = { NODE_OPTIONS: `--import=${preload}?leaves` }
+const environment = { NODE_OPTIONS: `--require=${preload}` }
+const leaving = { NODE_OPTIONS: `--require=${preload} --conditions=leaves` }
 
 /** The child of a forwarder, when it has become what it is. */
 function childOf(parent: number): Promise<number> {

@@ -130,9 +130,9 @@ describe('A process that serves the port as a forwarder of ours does', () => {
     ]
     const old = watched.adopt(new Resident(words, {}))
     await old.line(/up/)
-    await startMonitor(watched, {
-      forwards: [{ name: 'web', listen: port, target: `localhost:${echo.port}` }],
-    })
+    const forwards = [{ name: 'web', listen: port, target: `localhost:${echo.port}` }]
+    // What is waited for takes ten seconds, however often the monitor looks.
+    await startMonitor(watched, { forwards, interval: '1s' })
     await healthyAs(watched, port, old.pid, 40_000)
     assert.equal(await askThrough(port), 'hello')
     await echo.close()

@@ -1,7 +1,7 @@
-import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { inspect } from 'node:util'
+import { someBytes } from './some-bytes.ts'
 import { inTime } from './tools.ts'
 
 /** What came of many connections: `exact`, `wrong bytes`, or the code of an error. */
@@ -10,7 +10,7 @@ export type Outcomes = Map<string, number>
 /** Sends random bytes to an echo and compares what comes back, to the end of the stream. */
 function exchange(port: number, size: number): Promise<string> {
   return new Promise((resolve) => {
-    const sent = randomBytes(size)
+    const sent = someBytes(size)
     const received: Buffer[] = []
     const socket = connect({ port, host: '127.0.0.1', autoSelectFamily: false, allowHalfOpen: true })
     socket.on('data', (chunk) => received.push(chunk))
@@ -90,7 +90,7 @@ export class LongStream {
 
   /** Sends random bytes to the echo. @throws when something else comes back, or the stream is broken. */
   async exchange(size: number): Promise<void> {
-    const sent = randomBytes(size)
+    const sent = someBytes(size)
     this.#received = []
     this.#length = 0
     this.#socket.write(sent)

@@ -22,6 +22,9 @@ import { checkout, type Finished, run, until } from './tools.ts'
 /** What a manager's units rest on, and nothing else of what is installed for users of this machine. */
 const baseTargets = ['basic', 'sockets', 'timers', 'paths', 'shutdown']
 
+/** ms between two questions to systemctl: each takes three processes. */
+const betweenOrdersMs = 200
+
 /** systemd's real manager for services of a user, in namespaces of its own, with a home of its own. */
 export class UserManager {
   readonly home = mkdtempSync(join(tmpdir(), 'pw-systemd-'))
@@ -87,6 +90,7 @@ export class UserManager {
         throw new Error(JSON.stringify(found))
       },
       timeoutMs,
+      betweenOrdersMs,
     )
   }
 

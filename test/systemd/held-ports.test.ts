@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict'
-import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
@@ -9,6 +8,7 @@ import { whyNoUserManager } from '../../scripts/lib/systemd-user.ts'
 import { askControl } from '../../src/control/client.ts'
 import { errorCode } from '../../src/os/failure.ts'
 import type { ForwarderHealth } from '../../src/record/shapes/forwarder-health.ts'
+import { someBytes } from '../support/some-bytes.ts'
 import { checkout, freePort, skipFor, until } from '../support/tools.ts'
 import { type UserManager, withUserManager } from '../support/user-manager.ts'
 import { askThrough, echoServer } from '../support/watched.ts'
@@ -107,7 +107,7 @@ class Clients {
 
 function exchange(port: number): Promise<Outcome> {
   return new Promise((resolve) => {
-    const sent = randomBytes(1 + Math.floor(Math.random() * 10_000))
+    const sent = someBytes(1 + Math.floor(Math.random() * 10_000))
     const chunks: Buffer[] = []
     const socket = connect({ port, host: '127.0.0.1', autoSelectFamily: false, allowHalfOpen: true })
     socket.on('data', (chunk) => chunks.push(chunk))
@@ -204,11 +204,12 @@ describe('A port that systemd holds', { skip }, () => {
       try {
         await clients.next()
         await manager.order('reload', service)
-        successor = await until('the replacement alone to be the service', async () => {
+        const replacement = async () => {
           const { MainPID } = await manager.show(service, 'MainPID')
           const pid = manager.pids(service, 'tcp-proxy.cjs').find((one) => innerPid(one) === MainPID)
           return pid === first ? undefined : pid
-        })
+        }
+        successor = await until('the replacement alone to be the service', replacement, 20_000, 200)
         await clients.next()
         await clients.next()
       } finally {
