@@ -4,6 +4,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  rmSync,
   statSync,
   symlinkSync,
   writeFileSync,
@@ -54,24 +55,38 @@ async function installedByHand(prefix: string, archive: string): Promise<string>
   return place
 }
 
-/** Takes what only tests and checks need out of a clone: npm installs all that is there, with each archive that it makes of it. */
-async function leaveTestTools(clone: string): Promise<void> {
+/** The packages that the programs have inside. */
+function packagesInside(): Set<string> {
+  const inputs: Record<string, object> = JSON.parse(
+    readFileSync(path.join(checkout, 'dist', 'inputs.json'), 'utf8'),
+  )
+  const files = Object.values(inputs).flatMap((of) => Object.keys(of))
+  return new Set(files.flatMap((file) => /^node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(file)?.[1] ?? []))
+}
+
+/**
+ * Takes what the build does not need out of a clone: npm clones it five times, and installs all that it names with each archive that it
+ * makes of it. Without one that the build needs, the build fails.
+ */
+async function leaveTheBuild(clone: string): Promise<void> {
   const file = path.join(clone, 'package.json')
-  const { devDependencies, ...rest } = JSON.parse(readFileSync(file, 'utf8'))
+  const {
+    devDependencies,
+    dependencies,
+    optionalDependencies: _,
+    ...rest
+  } = JSON.parse(readFileSync(file, 'utf8'))
   const { esbuild } = devDependencies
   assert.ok(esbuild, 'what the build needs')
-  writeFileSync(file, JSON.stringify({ ...rest, devDependencies: { esbuild } }))
+  const isInside = packagesInside()
+  const kept = Object.entries(dependencies).filter(([name]) => isInside.has(name))
+  const less = { ...rest, dependencies: Object.fromEntries(kept), devDependencies: { esbuild } }
+  writeFileSync(file, JSON.stringify(less))
+  rmSync(path.join(clone, 'test'), { recursive: true })
   const author = ['-c', 'user.name=test', '-c', 'user.email=test@localhost']
-  const { code, stderr } = await run([
-    'git',
-    '-C',
-    clone,
-    ...author,
-    'commit',
-    '--quiet',
-    '-am',
-    'Fewer tools',
-  ])
+  // In the place of the commit before, so that no clone has the tests in its history.
+  const words = ['commit', '--quiet', '--amend', '-am', 'Fewer tools']
+  const { code, stderr } = await run(['git', '-C', clone, ...author, ...words])
   assert.equal(code, 0, stderr)
 }
 
@@ -174,7 +189,7 @@ describe('package', { timeout: 400_000 }, () => {
       (await run(['git', 'clone', '--quiet', '--depth=1', `file://${checkout}`, clone], 60_000)).code,
       0,
     )
-    await leaveTestTools(clone)
+    await leaveTheBuild(clone)
     const made = await pack(folder, `git+file://${clone}`)
     if (made.code !== 0 && isOffline(made)) return t.skip('no registry can be reached')
     assert.equal(made.code, 0, made.stderr)
