@@ -1,9 +1,10 @@
 // `mcp-proxy` as a person types it: mistakes, status and log.
 import { writeFileSync } from 'node:fs'
 import { describe, expect } from 'vitest'
+import type { GatewayState } from '../../src/record/shapes/gateway-state.ts'
 import { it } from '../support/fixtures.ts'
-import { child, configured, LineClient, served } from '../support/gateway.ts'
-import { freePort, until } from '../support/tools.ts'
+import { child, configured, LineClient, served, stateWhen } from '../support/gateway.ts'
+import { freePort } from '../support/tools.ts'
 
 describe('mcp-proxy start', () => {
   it('says on one line what is wrong with its words', async ({ watched }) => {
@@ -58,12 +59,9 @@ describe('mcp-proxy status and log', () => {
     await client.initialize('claude-desktop')
     await client.ask(1, 'tools/list')
     await client.ask(2, 'tools/call', { name: 'echo__echo' })
-    const status = await until('the status tells of the call', async () => {
-      const { stdout } = await watched.run('mcp-proxy', 'status', '--json')
-      const report = JSON.parse(stdout)
-      return report.clients?.['claude-desktop']?.toolCalls === 1 ? report : undefined
-    })
-    expect(status).toMatchObject({
+    const isCounted = ({ clients }: GatewayState) => clients['claude-desktop']?.toolCalls === 1
+    await stateWhen(watched, 'the status tells of the call', isCounted)
+    expect(JSON.parse((await watched.run('mcp-proxy', 'status', '--json')).stdout)).toMatchObject({
       running: true,
       version: 1,
       proxy: {

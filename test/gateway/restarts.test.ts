@@ -3,24 +3,23 @@ import { writeFileSync } from 'node:fs'
 import { describe, expect } from 'vitest'
 import type { GatewayState } from '../../src/record/shapes/gateway-state.ts'
 import { it } from '../support/fixtures.ts'
-import { child, childrenOf, configured, LineClient, served } from '../support/gateway.ts'
-import { until } from '../support/tools.ts'
+import { child, childrenOf, configured, LineClient, served, stateWhen } from '../support/gateway.ts'
 import type { Watched } from '../support/watched.ts'
 
 type Connector = GatewayState['connectors'][number]
 
 /** Waits until a connector is as wanted, by what the gateway has written of itself. */
-function connectorWhen(
+async function connectorWhen(
   watched: Watched,
   wanted: string,
   isWanted: (connector: Connector) => boolean,
-): Promise<Connector> {
-  return until(`${wanted} is as wanted`, async () => {
-    const { stdout } = await watched.run('mcp-proxy', 'status', '--json')
-    const found = (JSON.parse(stdout) as GatewayState).connectors.find(({ id }) => id === wanted)
-    if (found !== undefined && isWanted(found)) return found
-    throw new Error(stdout)
+): Promise<Connector | undefined> {
+  const found = ({ connectors }: GatewayState) => connectors.find(({ id }) => id === wanted)
+  const state = await stateWhen(watched, `${wanted} is as wanted`, (one) => {
+    const connector = found(one)
+    return connector !== undefined && isWanted(connector)
   })
+  return found(state)
 }
 
 /** A server that runs only while a file is there. */

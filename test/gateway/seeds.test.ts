@@ -5,8 +5,14 @@ import { createRequire } from 'node:module'
 import path from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import type { GatewayState } from '../../src/record/shapes/gateway-state.ts'
-import { child, LineClient, type RpcAnswer, type ServedGateway, servedWith } from '../support/gateway.ts'
+import {
+  child,
+  LineClient,
+  type RpcAnswer,
+  type ServedGateway,
+  servedWith,
+  stateWhen,
+} from '../support/gateway.ts'
 import { cached, run, until } from '../support/tools.ts'
 import { command, Watched } from '../support/watched.ts'
 
@@ -51,10 +57,7 @@ beforeAll(async () => {
     for (let call = 0; call < calls; call++) await client.ask(call, 'tools/call', { name: 'echo__echo' })
     await client.end()
   }
-  await until('the status knows of the calls', async () => {
-    const { stdout } = await watched.run('mcp-proxy', 'status', '--json')
-    return (JSON.parse(stdout) as GatewayState).clients.cursor?.toolCalls === 1 || undefined
-  })
+  await stateWhen(watched, 'the status knows of the calls', ({ clients }) => clients.cursor?.toolCalls === 1)
 })
 
 afterAll(() => watched.remove())

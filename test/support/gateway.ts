@@ -1,6 +1,8 @@
 import { spawn } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
+import { type GatewayState, readGatewayState } from '../../src/record/shapes/gateway-state.ts'
+import { fileNames } from '../../src/record/state-directory.ts'
 import { checkout, compiled, freePort, until } from './tools.ts'
 import { command, type Watched } from './watched.ts'
 
@@ -35,6 +37,20 @@ export function childrenOf(gateway: number): number[] {
         return false
       }
     })
+}
+
+/** Waits until what a gateway has written of itself is as wanted, without a `mcp-proxy status` for each look. */
+export function stateWhen(
+  watched: Watched,
+  what: string,
+  isWanted: (state: GatewayState) => boolean,
+): Promise<GatewayState> {
+  return until(what, async () => {
+    const text = readFileSync(watched.file(fileNames.gatewayState), 'utf8')
+    const state = readGatewayState(JSON.parse(text))
+    if (state !== undefined && isWanted(state)) return state
+    throw new Error(text)
+  })
 }
 
 type Connectors = Readonly<Record<string, object>>
