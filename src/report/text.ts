@@ -69,6 +69,8 @@ export function cut(text: string, width: number): string {
 /** The same for a painted line. */
 export function cutLine(line: Line, width: number): Line {
   const room = Math.max(1, Math.floor(width))
+  // Most lines fit, and need not be taken apart for that.
+  if (line.every(({ text }) => isPlain(text)) && plain(line).length <= room) return line
   const cells = cellsOf(line)
   if (total(cells) <= room) return line
   const shown = cells.slice(0, endOfCut(cells, room - 1))

@@ -5,14 +5,18 @@ import { type ForwarderWords, readPlainWords } from '../../src/cli/plain-words.t
 import { forwarderWords, tcpProxyCommand } from '../../src/cli/tcp-proxy-command.ts'
 import { type OptionSpecification, optionList, optionWords } from '../../src/config/option-table.ts'
 
+let read: ForwarderWords | undefined
+
+/** One for all: it begins each reading as it was before the first. Its making takes several times as long as a reading. */
+const command = tcpProxyCommand()
+  .configureOutput({ writeOut: () => {} })
+  .action((...given: Parameters<typeof forwarderWords>) => {
+    read = forwarderWords(...given)
+  })
+
 /** What commander reads; undefined when it refuses, or prints help. */
 function readByCommander(words: readonly string[]): ForwarderWords | undefined {
-  let read: ForwarderWords | undefined
-  const command = tcpProxyCommand()
-    .configureOutput({ writeOut: () => {} })
-    .action((...given: Parameters<typeof forwarderWords>) => {
-      read = forwarderWords(...given)
-    })
+  read = undefined
   try {
     command.parse(words, { from: 'user' })
     return read
