@@ -16,7 +16,7 @@ describe('A forwarder that is replaced while clients never stop connecting', () 
     timeout: handovers * 2500,
   }, async ({ watched }) => {
     const { echo, port, words, forward } = await startForward(watched)
-    const clients = new RestlessClients(port, 4, 100_000)
+    const clients = new RestlessClients(port, 4, 100_000, 3)
     try {
       const streams = [await LongStream.open(port), await LongStream.open(port)]
       const run = [...command('tcp-proxy', ...words), '--state-dir', watched.directory]
