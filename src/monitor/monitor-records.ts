@@ -11,7 +11,6 @@ import { LineOutput } from '../log/line-output.ts'
 import { pinoLog } from '../log/pino-log.ts'
 import { redactor } from '../log/redaction.ts'
 import { RingLog } from '../log/ring-log.ts'
-import { writeFileAtomically } from '../os/atomic-file.ts'
 import { bootId, monotonicMs, wallTime } from '../os/clock.ts'
 import { duration } from '../os/duration.ts'
 import { errorText, exitCode, Failure } from '../os/failure.ts'
@@ -39,6 +38,7 @@ import { type Explanation, explainStanding } from '../watch/narrate/journal.ts'
 import type { Unit } from '../watch/unit.ts'
 import { memoryOf } from '../watch/unit-record.ts'
 import type { UnitWatcher, WatcherMemory } from '../watch/unit-watcher.ts'
+import { FailureCounts } from './failure-counts.ts'
 import { eventOf, incidentEvent, programsOf, recordsOf } from './record-shapes.ts'
 
 /** What a monitor is, for its records. */
@@ -97,7 +97,9 @@ export class MonitorRecords {
   #problem: RuntimeState['recordsProblem'] = null
   #stopped: RuntimeState['stopped'] = null
   #sequence = 0
-  #writePlanned = false
+  /** Whether the write that is planned is durable; undefined = none is planned. */
+  #plannedWrite: boolean | undefined
+  readonly #failureCounts: FailureCounts
   #lastBeat = { wall: wallTime(), monotonic: monotonicMs() }
 
   constructor(options: RecordsOptions, facts: () => MonitorFacts) {
@@ -122,6 +124,7 @@ export class MonitorRecords {
     this.changes = new ConfigurationChanges(options.stateDirectory)
     this.configurations = new ConfigurationHistory(options.stateDirectory)
     this.#desired = new DesiredState(options.stateDirectory)
+    this.#failureCounts = new FailureCounts(options.stateDirectory)
     this.#kept = [fileNames.gateToken, fileNames.gateKey].map((name) => {
       return { name, file: new KeptFile(this.#file(name), true) }
     })
@@ -256,7 +259,7 @@ export class MonitorRecords {
   heartbeat(): void {
     this.#noteGap()
     this.journal.recover(() => this.#standing())
-    this.write(false)
+    this.#planWrite(false)
   }
 
   /** Time in which nothing was watched is written down as such: it must not count as time in which all was well. */
@@ -280,14 +283,21 @@ export class MonitorRecords {
     return this.#facts().watchers.map(({ unit, state }) => eventOf(unit, explainStanding(state)))
   }
 
-  /** A unit's state has changed. All changes of one turn of the event loop are written once. */
-  changed(watcher: UnitWatcher): void {
-    this.#writeFailureCount(watcher)
-    if (this.#writePlanned) return
-    this.#writePlanned = true
+  /** A unit was looked at, or its state has changed. @param isNews false: this need not outlive a loss of power. */
+  changed(watcher: UnitWatcher, isNews: boolean): void {
+    this.#failureCounts.write(watcher)
+    this.#planWrite(isNews)
+  }
+
+  /** What is to be written in one turn of the event loop is written once. */
+  #planWrite(durable: boolean): void {
+    const isPlanned = this.#plannedWrite !== undefined
+    this.#plannedWrite = durable || this.#plannedWrite === true
+    if (isPlanned) return
     setImmediate(() => {
-      this.#writePlanned = false
-      this.write(true)
+      const durable = this.#plannedWrite === true
+      this.#plannedWrite = undefined
+      this.write(durable)
     })
   }
 
@@ -319,16 +329,6 @@ export class MonitorRecords {
     this.log.error(`The state cannot be written: ${reason}; monitoring continues`)
   }
 
-  #writeFailureCount({ unit, state }: UnitWatcher): void {
-    if (unit.files.failures === undefined) return
-    try {
-      demandOwnDirectory(this.#options.stateDirectory)
-      writeFileAtomically(this.#file(unit.files.failures), `${state.failures}\n`, false)
-    } catch {
-      // Told by the write of the state, which follows.
-    }
-  }
-
   /** For who has given the logs other names (logrotate). */
   reopen(): void {
     this.#lines.reopen()
@@ -346,7 +346,7 @@ export class MonitorRecords {
     if (this.audit.look()) gone.push(fileNames.audit)
     this.journal.recover(() => this.#standing())
     gone.push(...this.#keepFiles())
-    for (const watcher of this.#facts().watchers) this.#keepFailureCount(watcher)
+    for (const watcher of this.#facts().watchers) this.#failureCounts.keep(watcher)
     if (!existsSync(this.#file(fileNames.runtimeState)) && this.write(true)) gone.push(fileNames.runtimeState)
     if (gone.length > 0) this.log.warn(`Restored missing files: ${gone.join(', ')}`)
   }
@@ -362,12 +362,6 @@ export class MonitorRecords {
       // Told by the write of the state.
       return []
     }
-  }
-
-  #keepFailureCount(watcher: UnitWatcher): void {
-    const { failures } = watcher.unit.files
-    if (failures === undefined || watcher.state.failures === 0) return
-    if (!existsSync(this.#file(failures))) this.#writeFailureCount(watcher)
   }
 
   /** A forwarder that is started finds its directory, and in it the secrets that others of its login use. */

@@ -209,14 +209,14 @@ export class Monitor {
     this.#records.write(true)
   }
 
-  /** A heartbeat every 5 s at most, a round every interval; a round that still runs is waited for, never doubled. */
+  /** A heartbeat every 5 s at most, a round every interval, which ends with one; a round that still runs is waited for, never doubled. */
   #planTick(nextRoundAt: number): void {
     const { intervalMs } = this.#inForce.current
     this.#tick = setTimeout(
       () => {
         const isDue = monotonicMs() >= nextRoundAt - 1 && this.#round === undefined
         if (isDue) void this.#startRound()
-        this.#records.heartbeat()
+        else this.#records.heartbeat()
         this.#planTick(isDue ? monotonicMs() + intervalMs : nextRoundAt)
       },
       Math.min(heartbeatIntervalMs, intervalMs),
@@ -295,9 +295,9 @@ export class Monitor {
       log: this.#records.log,
       alert: (event, subject, message) =>
         this.#alerts.report(event, incidentFacts(watcher(), subject, message, monotonicMs())),
-      changed: () => {
+      changed: (isNews) => {
         this.#introduce(watcher())
-        this.#records.changed(watcher())
+        this.#records.changed(watcher(), isNews)
         this.#programForwards.changed()
         this.#ordering.changed()
         this.#units.followChange()

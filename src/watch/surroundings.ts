@@ -18,8 +18,11 @@ export interface WatcherSurroundings {
   readonly renewing?: () => void
   /** Whether the unit may be started anew now, or later: see `Turns.take`. Missing = it always may. */
   readonly takesTurn?: (isServing: boolean, later: () => void) => boolean
-  /** Called after every decision that changed the state. */
-  readonly changed: () => void
+  /**
+   * Called after every look, and every decision that changed the state.
+   * @param isNews false: nothing is known now that was not known before.
+   */
+  readonly changed: (isNews: boolean) => void
   /** Called after every decision that is news, once it is carried out: a slow disk delays no restart. */
   readonly journal: (explanation: Explanation) => void
 }

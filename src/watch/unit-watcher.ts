@@ -3,6 +3,7 @@
  * carries out what comes back through the unit's own means.
  */
 import { setTimeout as passed } from 'node:timers/promises'
+import { isDeepStrictEqual } from 'node:util'
 import { monotonicMs } from '../os/clock.ts'
 import { hasDescriptorsLeft } from '../os/descriptor-limit.ts'
 import { errorCode, errorText } from '../os/failure.ts'
@@ -277,7 +278,10 @@ export class UnitWatcher<Health = unknown> {
     })
     if (state.phase.id === 'down' && before.phase.id !== 'down')
       this.#mailbox.attempt('letting go of what was held for it', () => this.unit.atRest?.())
-    if (state !== before) this.#mailbox.attempt('recording the state', () => this.#around.changed())
+    if (state !== before)
+      this.#mailbox.attempt('recording the state', () =>
+        this.#around.changed(!isDeepStrictEqual(state, before)),
+      )
     this.#settleIfDown()
   }
 
