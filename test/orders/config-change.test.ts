@@ -39,6 +39,17 @@ async function started(watched: Watched, more: object = {}) {
   return startPrograms(watched, [web], { configChange, ...more })
 }
 
+let sharedPort: number | undefined
+
+/** The same with HTTP, once for the tests that leave the configuration as it was. @returns the port of HTTP. */
+async function startedOnce(shared: Watched): Promise<number> {
+  if (sharedPort !== undefined) return sharedPort
+  sharedPort = await freePort()
+  const monitor = await started(shared, { http: { listen: `127.0.0.1:${sharedPort}` } })
+  await monitor.line(/The API is at/)
+  return sharedPort
+}
+
 const kept = (watched: Watched) => watched.file('configuration-changes.json')
 
 describe('config-change', () => {
@@ -88,9 +99,9 @@ describe('config-change', () => {
   })
 
   it('never takes a command, another folder, a variable or a value that is not allowed', async ({
-    watched,
+    shared: watched,
   }) => {
-    await started(watched)
+    await startedOnce(watched)
     symlinkSync(watched.file('private'), watched.file('apps/link'))
     const add = { units: ['evil'], template: 'idle', cwd: 'apps' }
     const attacks: readonly (readonly [object, string])[] = [
@@ -213,9 +224,10 @@ describe('config-change', () => {
     expect(readFileSync(watched.file('configuration.json'), 'utf8')).toBe(first)
   })
 
-  it('is offered to a key with the scope config alone, and by MCP with its hints', async ({ watched }) => {
-    const port = await freePort()
-    const monitor = await started(watched, { http: { listen: `127.0.0.1:${port}` } })
+  it('is offered to a key with the scope config alone, and by MCP with its hints', async ({
+    shared: watched,
+  }) => {
+    const port = await startedOnce(watched)
     const keyOf = async (...scopes: string[]) =>
       String((await give(watched, 'key-create', { name: scopes.join('-'), scopes })).secret)
     const tools = async (key: string) => {
@@ -227,7 +239,6 @@ describe('config-change', () => {
       await client.close()
       return offered.map(({ name }) => name)
     }
-    await monitor.line(/The API is at/)
     const weak = await keyOf('read', 'control', 'input')
     const strong = await keyOf('read', 'config')
     expect(await tools(weak)).not.toContain('config_change')
