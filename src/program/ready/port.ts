@@ -1,4 +1,5 @@
 import { setTimeout as after } from 'node:timers/promises'
+import { monotonicMs } from '../../os/clock.ts'
 import { exitCode } from '../../os/failure.ts'
 import { system } from '../../os/system.ts'
 import { ownUid } from '../../os/trusted-path.ts'
@@ -16,6 +17,12 @@ const lookLaterEveryMs = 100
 const quickLooks = 150
 
 /**
+ * Where a look takes long, the pause after it is so many times as long, up to `lookLaterEveryMs`. Linux goes through all of its table of
+ * connections, however few there are, to say that nobody listens: 5 ms, which took a third of a processor.
+ */
+const pausePerLook = 10
+
+/**
  * Resolves when a process of the program listens on a TCP port, or somebody else does, so that it will not. It does not connect: a program
  * sees no strange client.
  */
@@ -26,13 +33,16 @@ export async function portIsReady(
   signal: AbortSignal,
 ): Promise<StartReport | undefined> {
   for (let looks = 0; !signal.aborted; looks++) {
+    const from = monotonicMs()
     const { isOwn, pids } = listenersOf(port, identity, isOurs)
     if (isOwn) return { ready: true }
     const holder = pids.size === 0 ? undefined : holderOfLoopback(port)
     if (holder?.pid !== undefined && pids.has(holder.pid)) {
       return { ready: false, message: takenInWords(port), exitCode: exitCode.unavailable }
     }
-    await after(looks < quickLooks ? lookEveryMs : lookLaterEveryMs, undefined, { signal }).catch(() => {})
+    const pauseMs = looks < quickLooks ? pausePerLook * (monotonicMs() - from) : lookLaterEveryMs
+    const within = Math.min(Math.max(pauseMs, lookEveryMs), lookLaterEveryMs)
+    await after(within, undefined, { signal }).catch(() => {})
   }
   return undefined
 }
