@@ -133,10 +133,10 @@ if (certificates !== undefined) {
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const place = ({ moduleId, project }: TestSpecification) => {
+      // A worker goes on with files of its project, and is ended when the next one is of another: each change starts one anew.
+      const projectsBefore = project.name === 'root' ? 0 : 1
       const found = longest.indexOf(path.relative(checkout, moduleId))
-      if (found >= 0) return found
-      // A worker runs files of one project until it takes one of another.
-      return longest.length + (project.name === 'root' ? 0 : 1)
+      return projectsBefore * (longest.length + 1) + (found < 0 ? longest.length : found)
     }
     return (await super.sort(files)).sort((a, b) => place(a) - place(b))
   }
