@@ -5,10 +5,10 @@ import { describe, it, type TestContext } from 'vitest'
 import type { ForwardStatus, StatusReport } from '../../src/record/shapes/status-report.ts'
 import { statusExitCode } from '../../src/report/status.ts'
 import { inspector1, inspector2, selfSignedCertificate } from '../support/inspector.ts'
-import { forwardsAre, statusIn } from '../support/lab-status.ts'
+import { forwardsAre, statusUntil } from '../support/lab-status.ts'
 import { buildLab, type Lab, whyNoLab } from '../support/namespaces.ts'
 import type { Resident } from '../support/resident.ts'
-import { skipFor, until } from '../support/tools.ts'
+import { skipFor } from '../support/tools.ts'
 import { command } from '../support/watched.ts'
 
 /* What `proxy-status` says of a forward in front of the real MCP Inspector. Behind a login: gate.test.ts. */
@@ -112,11 +112,16 @@ describe('The verdict on an MCP Inspector', suite, () => {
       for (const port of [7002, 7003]) {
         const { pid } = of(report, port)
         process.kill(pid ?? 0, 'SIGUSR2')
-        await until(`another process on ${port}, with the same verdict`, async () => {
-          const now = of((await statusIn(lab, stateDir)).report, port)
-          if (now.pid !== pid && now.state === 'exposed') return now
-          throw new Error(JSON.stringify(now))
-        })
+        await statusUntil(
+          `another process on ${port}, with the same verdict`,
+          lab,
+          stateDir,
+          ({ report }) => {
+            const now = of(report, port)
+            if (now.pid !== pid && now.state === 'exposed') return now
+            throw new Error(JSON.stringify(now))
+          },
+        )
       }
     }))
 
@@ -127,16 +132,16 @@ describe('The verdict on an MCP Inspector', suite, () => {
       await lab.host.run(['ip', 'address', 'flush', 'dev', 'veth0'])
       startMonitor(lab, stateDir)
       await inspector2.start(lab, asItIs)
-      const before = await until(`an Inspector on ${name} that only this machine reaches`, async () => {
-        const { report } = await statusIn(lab, stateDir)
+      const alone = `an Inspector on ${name} that only this machine reaches`
+      const before = await statusUntil(alone, lab, stateDir, ({ report }) => {
         const found = of(report, 6274)
         if (found.targetKnown?.state === 'reachable' && found.state !== 'exposed') return found
         throw new Error(JSON.stringify(found))
       })
       assert.doesNotMatch(before.reason ?? '', /Inspector/)
       await take('add')
-      const { reason } = await until('the new address in the verdict', async () => {
-        const found = of((await statusIn(lab, stateDir)).report, 6274)
+      const { reason } = await statusUntil('the new address in the verdict', lab, stateDir, ({ report }) => {
+        const found = of(report, 6274)
         if (found.state === 'exposed') return found
         throw new Error(JSON.stringify(found))
       })

@@ -12,10 +12,10 @@ import {
   selfSignedCertificate,
   startToConnect2,
 } from '../support/inspector.ts'
-import { forwardsAre, type States, type Status } from '../support/lab-status.ts'
+import { forwardsAre, type States, type Status, statusUntil } from '../support/lab-status.ts'
 import { buildLab, type Lab, type LabOptions, whyNoLab } from '../support/namespaces.ts'
 import type { Resident } from '../support/resident.ts'
-import { type Finished, skipFor, step, until } from '../support/tools.ts'
+import { type Finished, skipFor, step } from '../support/tools.ts'
 import { command } from '../support/watched.ts'
 
 /*
@@ -24,8 +24,6 @@ import { command } from '../support/watched.ts'
  */
 
 const token = 'a-token-that-the-user-chose'
-/** Enough for a machine whose two cores are kept busy by other tests; reached only by a failure. */
-const PATIENCE_MS = 60_000
 const inspectorPage = /<title>MCP Inspector</
 
 const obstacle = whyNoLab()
@@ -114,14 +112,12 @@ async function useWatchedInspector(
       const victims = pidsOf(await forwardsAre(expected, lab, stateDir))
       assert.equal(victims.length, Object.keys(expected).length)
       for (const victim of victims) process.kill(victim, 'SIGKILL')
-      await until(
-        'other processes behind the forwards',
-        async () => {
-          const now = await forwardsAre(expected, lab, stateDir)
-          return pidsOf(now).some((pid) => victims.includes(pid)) ? undefined : now
-        },
-        PATIENCE_MS,
-      )
+      await statusUntil('other processes behind the forwards', lab, stateDir, (now) => {
+        const isSo = now.report.forwards.every(({ port, state }) => expected[port] === state)
+        const pids = pidsOf(now)
+        if (isSo && pids.length === victims.length && !pids.some((pid) => victims.includes(pid))) return now
+        throw new Error(JSON.stringify(now, null, 2))
+      })
       await page.reload()
       await connectAndList()
     })

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, beforeEach, describe, it } from 'vitest'
 import { isLoopback, machineAddresses } from '../../src/os/interfaces.ts'
-import { launchBrowser, whyNoBrowser } from '../support/browser.ts'
+import { launchBrowser, visitUrl, whyNoBrowser } from '../support/browser.ts'
 import { ask, type GateUnderTest, listen, logIn, startGate } from '../support/gate.ts'
 import { skipFor, until } from '../support/tools.ts'
 
@@ -100,19 +100,22 @@ describe('Through a gate on plain http', () => {
 
 describe('In Chromium', { skip: skipFor(whyNoBrowser()) }, () => {
   let browser: Browser
+  let page: Page
   beforeAll(async () => {
     browser = await launchBrowser()
+    page = await browser.newPage()
+    page.setDefaultTimeout(60_000)
   })
   afterAll(() => browser.close())
 
-  /** A page where this gate's visitor is logged in. */
-  const openAt = async (url: string, cookie: string): Promise<Page> => {
-    const context = await browser.newContext()
+  /** The page, where this gate's visitor alone is logged in. */
+  const openAt = async (url: string, cookie: string): Promise<void> => {
     const [name = '', value = ''] = cookie.split('=')
-    await context.addCookies([{ name, value, domain: new URL(url).hostname, path: '/', sameSite: 'Strict' }])
-    const page = await context.newPage()
-    await page.goto(url)
-    return page
+    await page.context().clearCookies()
+    await page
+      .context()
+      .addCookies([{ name, value, domain: new URL(url).hostname, path: '/', sameSite: 'Strict' }])
+    await visitUrl(page, url)
   }
 
   for (const address of ['127.0.0.1', ...(lan === undefined ? [] : [lan])]) {
@@ -152,14 +155,13 @@ addEventListener('load', async () => {
           `token=${gate.secrets.token}`,
         )
         const cookie = headers['set-cookie']?.[0]?.split(';')[0] ?? ''
-        const page = await openAt(`http://${address}:${strangersPort}/`, cookie)
+        await openAt(`http://${address}:${strangersPort}/`, cookie)
         await until('the page to have tried everything', async () => (finished ? true : undefined), 30_000)
         // A navigation without a referrer cannot be told from a person's on plain http; nothing of it is shown.
         const open = address !== '127.0.0.1' && policy === 'no-referrer' ? ['/form?a=', '/frame'] : []
         assert.deepEqual(paths.filter((path) => path !== '/favicon.ico').sort(), open)
         for (const frame of page.frames().slice(1))
           assert.doesNotMatch(await frame.content().catch(() => ''), /behind the gate/)
-        await page.context().close()
         await gate.close()
         for (const server of [stranger, target]) {
           server.closeAllConnections()
@@ -173,7 +175,7 @@ addEventListener('load', async () => {
     const stateDirectory = mkdtempSync(join(tmpdir(), 'pw-gate-'))
     let cors: OutgoingHttpHeaders = {}
     let seen: IncomingMessage[] = []
-    const page = createServer((_request, response) =>
+    const start = createServer((_request, response) =>
       response.writeHead(200, { 'content-type': 'text/html' }).end('<p>'),
     )
     const api = createServer((request, response) => {
@@ -182,11 +184,11 @@ addEventListener('load', async () => {
         .writeHead(request.method === 'OPTIONS' ? 204 : 200, { ...cors, 'x-more': 'told' })
         .end('answer')
     })
-    const first = await startGate(await listen(page), { stateDirectory })
+    const first = await startGate(await listen(start), { stateDirectory })
     const second = await startGate(await listen(api), { stateDirectory })
-    const visit = await openAt(`http://127.0.0.1:${first.port}/`, await logIn(first))
+    await openAt(`http://127.0.0.1:${first.port}/`, await logIn(first))
     const asking = (method: string) =>
-      visit.evaluate(`fetch('http://127.0.0.1:${second.port}/do?it=now', {
+      page.evaluate(`fetch('http://127.0.0.1:${second.port}/do?it=now', {
         method: '${method}', headers: { 'x-custom': '1', 'content-type': 'application/json' }, body: '{}',
       }).then(async (answer) => [await answer.text(), answer.headers.get('x-more')]).catch(() => 'refused')`)
 
@@ -216,10 +218,9 @@ addEventListener('load', async () => {
     assert.deepEqual(await asking('DELETE'), ['answer', 'told'])
     assert.equal(seen.find(({ method }) => method === 'PUT')?.url, '/do?it=now')
 
-    await visit.context().close()
     for (const gate of [first, second]) await gate.close()
-    for (const server of [page, api]) server.closeAllConnections()
-    page.close()
+    for (const server of [start, api]) server.closeAllConnections()
+    start.close()
     api.close()
     rmSync(stateDirectory, { recursive: true })
   })

@@ -19,7 +19,7 @@ export interface Status {
 }
 
 /** What `proxy-status` says on the lab's host. */
-export async function statusIn(lab: Lab, stateDir: string): Promise<Status> {
+async function statusIn(lab: Lab, stateDir: string): Promise<Status> {
   const { stdout, code } = await lab.host.run(command('proxy-status', '--state-dir', stateDir, '--json'))
   return { report: JSON.parse(stdout) as StatusReport, code }
 }
@@ -27,21 +27,35 @@ export async function statusIn(lab: Lab, stateDir: string): Promise<Status> {
 /** ms after which `proxy-status` is asked again though the monitor has written nothing new: what it sees itself may have changed. */
 const anotherLookMs = 1500
 
-/** Waits until the forwards are exactly these, in exactly these states. Each look starts a program, so it is taken when there is news. */
-export function forwardsAre(expected: States, lab: Lab, stateDir: string): Promise<Status> {
+/**
+ * Waits until `proxy-status` says what `found` looks for: it gives something, or throws what to tell when nothing comes. Each look starts a
+ * program, so it is taken when there is news.
+ */
+export function statusUntil<T>(
+  what: string,
+  lab: Lab,
+  stateDir: string,
+  found: (now: Status) => T,
+): Promise<T> {
   let seen: { readonly written: number; readonly at: number } | undefined
   return until(
-    `the forwards to be ${JSON.stringify(expected)}`,
+    what,
     async () => {
       const written = statSync(join(stateDir, fileNames.runtimeState)).mtimeMs
       if (written === seen?.written && performance.now() < seen.at + anotherLookMs) return undefined
       seen = { written, at: performance.now() }
-      const now = await statusIn(lab, stateDir)
-      const { forwards } = now.report
-      const isSo = forwards.every(({ port, state }) => expected[port] === state)
-      if (isSo && forwards.length === Object.keys(expected).length) return now
-      throw new Error(JSON.stringify(now, null, 2))
+      return found(await statusIn(lab, stateDir))
     },
     patienceMs,
   )
+}
+
+/** Waits until the forwards are exactly these, in exactly these states. */
+export function forwardsAre(expected: States, lab: Lab, stateDir: string): Promise<Status> {
+  return statusUntil(`the forwards to be ${JSON.stringify(expected)}`, lab, stateDir, (now) => {
+    const { forwards } = now.report
+    const isSo = forwards.every(({ port, state }) => expected[port] === state)
+    if (isSo && forwards.length === Object.keys(expected).length) return now
+    throw new Error(JSON.stringify(now, null, 2))
+  })
 }
