@@ -1,5 +1,7 @@
+import { getEventListeners } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { describe, expect } from 'vitest'
+import { askCommand } from '../../src/program/ready/command.ts'
 import { it } from '../support/fixtures.ts'
 import { first, order } from '../support/ordered.ts'
 import { programWhen, runningAs, script, sharePrograms } from '../support/programs.ts'
@@ -54,6 +56,13 @@ describe('A program that is asked whether it works', { timeout: 120_000 }, () =>
     await programWhen(watched, 'asked', ({ state }) => state === 'starting')
     writeFileSync(watched.file('here'), '')
     await runningAs(watched, 'asked')
+  })
+
+  it('by a command, leaves nothing with the signal that may end it, however often', async () => {
+    const { signal } = new AbortController()
+    const asked = { command: ['false'], cwd: '/', environment: process.env } as const
+    expect(await askCommand(asked, signal)).toBe('false ended with exit code 1')
+    expect(getEventListeners(signal, 'abort')).toEqual([])
   })
 
   it('is only alerted where that is asked for', async ({ shared: watched }) => {

@@ -26,11 +26,14 @@ export async function askCommand(
     const why = !failed.ok && failed.failure.code === 'not-run' ? failed.failure.message : 'it cannot be run'
     return `${program} cannot be run: ${why}`
   }
+  const over = new AbortController()
   const aborted = new Promise<undefined>((resolve) => {
     if (signal.aborted) resolve(undefined)
-    else signal.addEventListener('abort', () => resolve(undefined), { once: true })
+    else signal.addEventListener('abort', () => resolve(undefined), { once: true, signal: over.signal })
   })
   const end = await Promise.race([running.ended, aborted])
+  // A program that is not ready is asked hundreds of times with one signal.
+  over.abort()
   if (end !== undefined)
     return end.kind === 'exited' && end.code === 0 ? undefined : `${program} ${describeEnd(end)}`
   await killProcesses(running.identity, () => false)
