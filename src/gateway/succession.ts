@@ -136,8 +136,13 @@ export async function leaveTo({ pid }: ProcessIdentity, leaving: Leaving): Promi
   log.info({ good: true }, `Handed over to PID ${pid}${rest}`)
   if (face !== undefined) {
     face.leave()
-    await passOn(controlSocket, face.sessions.records, true, log)
-    face.sessions.leave((record) => passOn(controlSocket, [record], false, log))
+    const allPassed = passOn(controlSocket, face.sessions.records, true, log)
+    // At once: a connection that is open may begin a session while the others are passed on.
+    face.sessions.leave(async (record) => {
+      await allPassed
+      await passOn(controlSocket, [record], false, log)
+    })
+    await allPassed
   }
   reception?.leave(true)
   for (const session of core.sessions) session.endStreams()

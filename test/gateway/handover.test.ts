@@ -2,10 +2,11 @@
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdirSync, readdirSync, readFileSync, rmSync, unlinkSync } from 'node:fs'
-import type { IncomingMessage } from 'node:http'
+import { Agent, type IncomingMessage, request as requestHttp } from 'node:http'
 import { request } from 'node:https'
 import path from 'node:path'
 import { text as textIn } from 'node:stream/consumers'
+import { setTimeout as rest } from 'node:timers/promises'
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client'
 import { describe, expect } from 'vitest'
 import { inheritanceVariable } from '../../src/process/inheritance.ts'
@@ -49,6 +50,29 @@ async function textOf(client: Client, name: string, args: Record<string, unknown
   const { content } = await client.callTool({ name, arguments: args })
   const [part] = content as { text?: string }[]
   return part?.text ?? ''
+}
+
+/** A message of a client of the older generation, over a connection of the agent. */
+async function post({ url, key }: Kept, message: object, session?: string, agent?: Agent) {
+  const headers = {
+    accept: 'application/json, text/event-stream',
+    'content-type': 'application/json',
+    'x-api-key': key,
+    ...(session === undefined ? {} : { 'mcp-session-id': session }),
+  }
+  const sent = requestHttp(url, { method: 'POST', headers, ...(agent === undefined ? {} : { agent }) })
+  sent.end(JSON.stringify(message))
+  const [answer] = (await once(sent, 'response')) as [IncomingMessage]
+  return { status: answer.statusCode, headers: answer.headers, body: await textIn(answer) }
+}
+
+/** Begins a session. @returns its number. */
+async function begin(gateway: Kept, agent: Agent): Promise<string> {
+  const clientInfo = { name: 'restless', version: '1' }
+  const params = { protocolVersion: '2025-11-25', capabilities: {}, clientInfo }
+  const initialize = { jsonrpc: '2.0', id: 1, method: 'initialize', params }
+  const { headers } = await post(gateway, initialize, undefined, agent)
+  return String(headers['mcp-session-id'])
 }
 
 async function handOver(watched: Watched, before: number): Promise<number> {
@@ -164,6 +188,31 @@ describe('a gateway that is handed over', { timeout: 60_000 }, () => {
       childrenOf(after).includes(Number(await textOf(client, 'one__pid'))) ? true : undefined,
     )
     await client.close()
+  })
+
+  it('passes on a session that begins while it leaves', async ({ watched }) => {
+    const gateway = await kept(watched, { one: child() })
+    const pid = await runningAs(watched, 'gateway')
+    let isOver = false
+    // A client may have 500; of more, the oldest end.
+    const restless = Array.from({ length: 8 }, async () => {
+      const begun: string[] = []
+      const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+      while (!isOver && begun.length < 60) {
+        begun.push(await begin(gateway, agent))
+        await rest(5)
+      }
+      agent.destroy()
+      return begun
+    })
+    const after = await handOver(watched, pid)
+    isOver = true
+    const sessions = (await Promise.all(restless)).flat()
+    for (const session of sessions) {
+      const { status, body } = await post(gateway, { jsonrpc: '2.0', id: 1, method: 'ping' }, session)
+      expect([status, body]).toEqual([200, expect.stringContaining('"result"')])
+    }
+    expect(await runningAs(watched, 'gateway')).toBe(after)
   })
 
   it('hands over with TLS: the next one shows the certificate, and a session goes on', async ({

@@ -37,7 +37,7 @@ const ourCapabilities = JSON.stringify({
   elicitation: { form: {}, url: {} },
 })
 
-/** ms that a server has to answer or refuse `server/discover`, before it is asked in the older way. */
+/** ms that a server has to answer or refuse `server/discover`, before it is asked in the older way, too. */
 const discoverWaitMs = 3000
 
 /** Refusals of the newer generation alone, which `initialize` does not mend. That of a revision names others, and is looked into. */
@@ -52,36 +52,47 @@ export const ourEnvelope: Readonly<Record<string, unknown>> = {
 }
 
 /**
- * Finds out which generation the server speaks: `server/discover` first, `initialize` when that is refused, or passed over for a while.
+ * Finds out which generation the server speaks: `server/discover` first, `initialize` when that is refused. When it is passed over for a
+ * while, because the server does not know it or only begins, both are asked, and the first that is answered counts.
  * @param known what it spoke last time; then only that is tried.
  * @param capabilities JSON text of what the client has whose own connection this is; undefined = it is for all.
+ * @param waitMs how long `server/discover` may be passed over.
  * @throws ConnectionLost, RpcError
  */
 export async function shakeHands(
   ask: Ask,
   known: Era | undefined,
   capabilities = ourCapabilities,
+  waitMs = discoverWaitMs,
 ): Promise<ServerFacts> {
-  return (
-    (known === 'legacy' ? undefined : await tryModern(ask, known)) ?? (await initialize(ask, capabilities))
-  )
+  if (known === 'legacy') return await initialize(ask, capabilities)
+  if (known === 'modern') return await discover(ask)
+  const discovered = discoverUnlessRefused(ask)
+  discovered.catch(() => {})
+  const early = await within(discovered, waitMs)
+  if (early !== undefined) return early
+  const initialized = initialize(ask, capabilities)
+  // One that takes no `initialize` may still be about to answer the other question.
+  const older = initialized.catch(async (error: unknown) => {
+    const found = await within(discovered, waitMs)
+    if (found === undefined) throw error
+    return found
+  })
+  return await Promise.race([older, discovered.then((found) => found ?? older)])
 }
 
 /** @returns undefined when the server is to be asked by `initialize`. */
-async function tryModern(ask: Ask, known: Era | undefined): Promise<ServerFacts | undefined> {
-  const discovered = discover(ask)
-  if (known === 'modern') return discovered
-  const answer = discovered.catch((error: unknown) => {
+async function discoverUnlessRefused(ask: Ask): Promise<ServerFacts | undefined> {
+  try {
+    return await discover(ask)
+  } catch (error) {
     const supported = supportedIn(error)
     if (supported !== undefined && !supportedRevisions.some((one) => supported.includes(one)))
       throw new RpcError(rpcCode.unsupportedVersion, `it speaks only ${supported.join(', ')}`)
     // An older server does not know these: the other question would only hide what it says.
     if (error instanceof RpcError && !modernRefusals.includes(error.code)) return undefined
     throw error
-  })
-  // What comes of it later is of no use any more.
-  answer.catch(() => {})
-  return await within(answer, discoverWaitMs)
+  }
 }
 
 async function discover(ask: Ask): Promise<ServerFacts> {
