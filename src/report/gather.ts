@@ -369,14 +369,16 @@ async function lookAt(
   wantedDown: WantedDown | undefined,
 ): Promise<ForwardFacts> {
   const pidFile = readPidFile(path.join(stateDirectory, fileNames.pidFile(port)))
-  const verdict = judgePidFile(pidFile)
+  const before = judgePidFile(pidFile)
+  const answer = await askHealth(path.join(stateDirectory, fileNames.forwarderSocket(port)))
+  // One that does not answer may have died since, or have been stopped.
+  const verdict = typeof answer === 'string' ? judgePidFile(pidFile) : before
   const pid =
     pidFile.kind === 'identified' ? pidFile.identity.pid : pidFile.kind === 'legacy' ? pidFile.pid : undefined
   const elsewhere = pidFile.kind === 'identified' && isElsewhere(pidFile.identity)
   const process =
     verdict === undefined || pid === undefined ? undefined : { pid, verdict, isElsewhere: elsewhere }
   const holder = record?.phase === 'blocked' ? findHolder(record) : undefined
-  const answer = await askHealth(path.join(stateDirectory, fileNames.forwarderSocket(port)))
   return typeof answer === 'string'
     ? { port, record, process, wantedDown, holder, control: answer, health: undefined }
     : { port, record, process, wantedDown, holder, control: 'answered', health: answer }

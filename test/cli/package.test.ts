@@ -26,9 +26,9 @@ const commands = Object.keys(manifest.bin)
 const npm = (...words: string[]): Promise<Finished> =>
   run([...environment, 'npm', ...words, '--no-audit', '--no-fund', '--fetch-retries=0'], 380_000)
 
-/** With the certificates of this machine (vitest.config.ts), which its way to a registry may need. */
+/** With the certificates of this machine (vitest.config.ts), which its way to a registry may need; what npm starts needs none. */
 const { CERTIFICATES_FOR_NPM: certificates } = process.env
-const environment = certificates === undefined ? [] : ['env', `NODE_EXTRA_CA_CERTS=${certificates}`]
+const environment = certificates === undefined ? [] : ['env', `npm_config_cafile=${certificates}`]
 
 /** No registry can be reached from where the test runs. */
 const isOffline = ({ stderr }: Finished) =>

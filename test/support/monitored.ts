@@ -28,7 +28,7 @@ export interface MonitorWishes {
 /** The words that start a monitor for these wishes; its configuration file is written. */
 export function monitorCommand(watched: Watched, wishes: MonitorWishes): string[] {
   const file = watched.file('configuration.json')
-  const { forwards, interval = '300ms', restart = {} } = wishes
+  const { forwards, interval = '400ms', restart = {} } = wishes
   // Every death is answered at once, however many a test asks for.
   const policy = { backoff: 0, resetAfter: 0, flappingRestarts: 0, ...restart }
   writeFileSync(file, JSON.stringify({ interval, restart: policy, forwards }))

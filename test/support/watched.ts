@@ -61,7 +61,7 @@ function newsIn(directory: string): string {
 }
 
 /** ms after which the status is looked at again though the monitor has written nothing new: what else it is made of may have changed. */
-const anotherLookMs = 200
+const anotherLookMs = 500
 
 /** A state directory of its own, with whatever runs in it; `remove` ends all of that. */
 export class Watched {
