@@ -133,6 +133,11 @@ describe.skipIf(skipFor(noPostgres()))('Keys in PostgreSQL', () => {
 
   it('are read from memory, not from the database, until a reload asks again', async () => {
     const secret = await made('often')
+    const marker = await made('marker')
+    expect(await statusOf(ports[0], marker)).toBe(200)
+    await key('revoke', 'marker')
+    // The database tells of changes in their order: what is known of the first key is not dropped any more.
+    await until('the news have come', async () => (await statusOf(ports[0], marker)) === 401 || undefined)
     await statusOf(ports[0], secret)
     const misses = async () => {
       const answer = await fetch(`http://127.0.0.1:${ports[0]}/metrics`, { headers: { 'x-api-key': secret } })
