@@ -3,7 +3,7 @@ import { delimiter, dirname, join } from 'node:path'
 import type { Locator, Page } from 'playwright-core'
 import type { Lab } from './namespaces.ts'
 import type { Resident } from './resident.ts'
-import { cached, nodeForInspector, run } from './tools.ts'
+import { cached, nodeForInspector, run, until } from './tools.ts'
 
 /** What a user sets before starting the Inspector, beyond the command line of the MCP server. */
 export interface InspectorSettings {
@@ -133,6 +133,11 @@ export const inspector1: Inspector = {
   }),
 
   async connect(page) {
+    // Its button is there before it has asked its proxy for the server's command.
+    const command = page.getByRole('textbox', { name: 'Command' })
+    await until('the page knows its server', async () =>
+      (await command.inputValue()).endsWith('/everything') ? true : undefined,
+    )
     await page.getByRole('button', { name: 'Connect', exact: true }).click()
     await seen(page, page.getByText('Connected', { exact: true }))
   },
