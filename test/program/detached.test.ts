@@ -7,22 +7,27 @@ import { programWhen, runningAs, script, sharePrograms, startPrograms } from '..
 import { killIfThere, until } from '../support/tools.ts'
 import type { Watched } from '../support/watched.ts'
 
+/** By which they are told from processes of others whose words are the same. */
+const own = `of test ${process.pid}`
+
+const ownWith = (words: string): number[] => processesWith(words, own)
+
 /** A program whose process ends at SIGUSR2 and leaves two others behind, which print and answer to SIGTERM. */
 function leaver(mark: string, ...more: readonly string[]): string[] {
-  const child = `setInterval(() => console.log("still here"), 200) // ${mark} child`
+  const child = `setInterval(() => console.log("still here"), 200) // ${mark} child ${own}`
   return script(
     'process.on("SIGUSR2", () => process.exit(3))',
     'const { spawn } = require("node:child_process")',
     `for (const n of [1, 2]) spawn(process.execPath, ["-e", ${JSON.stringify(child)}], { stdio: "inherit" }).unref()`,
     ...more,
-    `setInterval(() => {}, 1000) // ${mark} leader`,
+    `setInterval(() => {}, 1000) // ${mark} leader ${own}`,
   )
 }
 
 async function left(watched: Watched, mark: string, name: string): Promise<number[]> {
   const pid = await runningAs(watched, name)
   const children = await until('its children run', async () => {
-    const found = processesWith(`${mark} child`).filter((one) => one !== pid)
+    const found = ownWith(`${mark} child`).filter((one) => one !== pid)
     return found.length === 2 ? found : undefined
   })
   process.kill(pid, 'SIGUSR2')
@@ -67,10 +72,10 @@ describe('A program whose process ends and leaves others behind', { timeout: 120
     expect(first(await order(watched, 'end', 'web'))).toMatchObject({ outcome: 'done' })
     const again = await runningAs(watched, 'web')
     expect(children).not.toContain(again)
-    expect(processesWith('waited child').filter((pid) => children.includes(pid))).toEqual([])
+    expect(ownWith('waited child').filter((pid) => children.includes(pid))).toEqual([])
 
     expect(first(await order(watched, 'stop', 'web'))).toMatchObject({ outcome: 'done' })
-    expect(processesWith('waited ')).toEqual([])
+    expect(ownWith('waited ')).toEqual([])
   })
 
   it('is started again when they end by themselves, and ended with them when the monitor ends', async ({
@@ -86,7 +91,7 @@ describe('A program whose process ends and leaves others behind', { timeout: 120
     await left(watched, 'alone', 'web')
     await programWhen(watched, 'web', ({ state }) => state === 'detached')
     await monitor.stop('SIGTERM')
-    expect(processesWith('alone ')).toEqual([])
+    expect(ownWith('alone ')).toEqual([])
   })
 
   it('is ended and started again where nobody has said otherwise, or goes on as them', async ({
@@ -99,7 +104,7 @@ describe('A program whose process ends and leaves others behind', { timeout: 120
     const ended = await left(watched, 'usual', 'usual')
     await watched.logLine(/has left behind PID \d+ .*: ended first/)
     await runningAs(watched, 'usual')
-    expect(processesWith('usual child').filter((pid) => ended.includes(pid))).toEqual([])
+    expect(ownWith('usual child').filter((pid) => ended.includes(pid))).toEqual([])
 
     const children = await left(watched, 'taken', 'taken')
     await watched.logLine(/taken is PID .* from now on/)
@@ -108,7 +113,7 @@ describe('A program whose process ends and leaves others behind', { timeout: 120
       'taken',
       ({ state, pid }) => state === 'healthy' && children.includes(pid ?? 0),
     )
-    expect(processesWith('taken leader')).toEqual([])
+    expect(ownWith('taken leader')).toEqual([])
     // One of them alone is the program, too; what they print is read.
     process.kill(head.pid ?? 0, 'SIGKILL')
     const other = children.find((pid) => pid !== head.pid)
@@ -133,7 +138,7 @@ describe('A program whose process ends and leaves others behind', { timeout: 120
     const before = lines()
     await until('it is read', async () => (lines() > before ? true : undefined))
     expect(first(await order(watched, 'stop', 'web'))).toMatchObject({ outcome: 'done' })
-    expect(processesWith('kept ')).toEqual([])
+    expect(ownWith('kept ')).toEqual([])
   })
 
   it('of which one has gone off into a session of its own is told, and that one is left alone', async ({
