@@ -23,7 +23,7 @@ describe('A program that', () => {
         command: script(
           "const { closeSync } = require('node:fs'); closeSync(1); closeSync(2)",
           waits,
-          '// silent',
+          '// silent and harmful',
         ),
       },
       {
@@ -31,7 +31,7 @@ describe('A program that', () => {
         command: script(
           "process.on('SIGTERM', () => console.log('no'))",
           waits,
-          "console.log('all set') // deaf",
+          "console.log('all set') // deaf and harmful",
         ),
         ready: { log: 'all set' },
         stop: { grace: '300ms' },
@@ -66,13 +66,13 @@ describe('A program that', () => {
     )
     expect(await runningAs(watched, 'silent')).toBe(pid)
     expect((await watched.run('proxy-ctl', 'stop', 'silent')).code).toBe(0)
-    expect(processesWith('// silent')).toEqual([])
+    expect(processesWith('// silent and harmful')).toEqual([])
   })
 
   it('ignores SIGTERM is killed after its grace, and that is told', async () => {
     await runningAs(watched, 'deaf')
     expect((await order(watched, 'stop', 'deaf')).code).toBe(0)
-    expect(processesWith('// deaf')).toEqual([])
+    expect(processesWith('// deaf and harmful')).toEqual([])
     const said = (await linesOf(watched, 'deaf')).map(({ text }) => text)
     expect(said).toContain('no')
     expect(said.at(-1)).toMatch(/SIGKILL/)
