@@ -328,13 +328,7 @@ export class GatewayProcess {
     this.#succession.end()
     this.#reception?.leave(this.#isForMonitor || this.#isKept)
     this.#log.info('The gateway ends')
-    clearInterval(this.#beating)
-    await this.#core.close(finishMs)
-    this.#reception?.close()
-    await this.#face?.close()
-    this.#issuer?.close()
-    await this.#opened?.close()
-    this.#core.tap?.close()
+    await this.#close(finishMs)
     if (this.#control?.isHeld() === true) {
       this.#remembered.flush()
       this.#pins.flush()
@@ -354,9 +348,14 @@ export class GatewayProcess {
    */
   async #undo(): Promise<void> {
     this.#isEnding = true
+    await this.#close(0)
+  }
+
+  /** Closes all that serves. @param callsMs how long calls that are under way may take. */
+  async #close(callsMs: number): Promise<void> {
     clearInterval(this.#beating)
+    await this.#core.close(callsMs)
     this.#reception?.close()
-    await this.#core.close(0)
     await this.#face?.close()
     this.#issuer?.close()
     await this.#opened?.close()
