@@ -12,7 +12,7 @@ import {
   selfSignedCertificate,
   startToConnect2,
 } from '../support/inspector.ts'
-import { forwardsAre, type States, type Status, statusUntil } from '../support/lab-status.ts'
+import { forwardsAre, type States, type Status } from '../support/lab-status.ts'
 import { buildLab, type Lab, type LabOptions, whyNoLab } from '../support/namespaces.ts'
 import type { Resident } from '../support/resident.ts'
 import { type Finished, skipFor, step } from '../support/tools.ts'
@@ -112,11 +112,9 @@ async function useWatchedInspector(
       const victims = pidsOf(await forwardsAre(expected, lab, stateDir))
       assert.equal(victims.length, Object.keys(expected).length)
       for (const victim of victims) process.kill(victim, 'SIGKILL')
-      await statusUntil('other processes behind the forwards', lab, stateDir, (now) => {
-        const isSo = now.report.forwards.every(({ port, state }) => expected[port] === state)
+      await forwardsAre(expected, lab, stateDir, (now) => {
         const pids = pidsOf(now)
-        if (isSo && pids.length === victims.length && !pids.some((pid) => victims.includes(pid))) return now
-        throw new Error(JSON.stringify(now, null, 2))
+        return pids.length === victims.length && !pids.some((pid) => victims.includes(pid))
       })
       await page.reload()
       await connectAndList()

@@ -50,12 +50,17 @@ export function statusUntil<T>(
   )
 }
 
-/** Waits until the forwards are exactly these, in exactly these states. */
-export function forwardsAre(expected: States, lab: Lab, stateDir: string): Promise<Status> {
+/** Waits until the forwards are exactly these, in exactly these states. @param isWanted what must hold besides. */
+export function forwardsAre(
+  expected: States,
+  lab: Lab,
+  stateDir: string,
+  isWanted: (now: Status) => boolean = () => true,
+): Promise<Status> {
   return statusUntil(`the forwards to be ${JSON.stringify(expected)}`, lab, stateDir, (now) => {
     const { forwards } = now.report
     const isSo = forwards.every(({ port, state }) => expected[port] === state)
-    if (isSo && forwards.length === Object.keys(expected).length) return now
+    if (isSo && forwards.length === Object.keys(expected).length && isWanted(now)) return now
     throw new Error(JSON.stringify(now, null, 2))
   })
 }
