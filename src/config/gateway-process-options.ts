@@ -17,7 +17,7 @@ export interface GatewayProcessOptions {
   readonly store: { readonly fingerprint: string; readonly outageMs: number } | null
 }
 
-/** What of a configuration such options are made of. */
+/** The parts of a configuration that determine these options. */
 interface Configured {
   readonly file: string
   readonly http?: GatewayHttpOptions | undefined

@@ -1,6 +1,6 @@
 import type { Writable } from 'node:stream'
 
-/** Lines, and characters of them, that wait for a slow reader; what comes beyond is lost, and told of. */
+/** Lines, and characters of them, that wait for a slow reader; more are lost, and counted. */
 const waitingLines = 10_000
 const waitingCharacters = 1024 * 1024
 
@@ -8,7 +8,7 @@ const waitingCharacters = 1024 * 1024
  * Lines on a stdout that is no log of ours: a terminal, or a pipe or a socket that several processes of a forward share. Each line is a
  * write of its own, because Node gathers what it could not write and writes it together: the system takes only a part of so much, and the
  * line of another process gets into the middle of ours. pipe(7): up to PIPE_BUF bytes (4096) are written whole or not at all. A reader
- * that is slow or stands still costs lines, never memory without end; the loss is told by the next line that can be written.
+ * that is slow or stands still costs lines, never memory without end; the next line that can be written says how many were lost.
  */
 export class LineOutput {
   readonly #stream: Writable
@@ -55,6 +55,6 @@ export class LineOutput {
     if (this.#isBusy || this.#lost === 0) return
     const lost = this.#lost
     this.#lost = 0
-    this.#put(`(${lost} lines lost: whoever reads them is too slow)`)
+    this.#put(`(${lost} lines lost: the reader is too slow)`)
   }
 }

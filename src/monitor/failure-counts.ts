@@ -16,7 +16,7 @@ export class FailureCounts {
     this.#directory = directory
   }
 
-  /** What cannot be written is told by the write of the state, which follows. */
+  /** Never fails: the write of the state, which follows, reports a disk that takes nothing. */
   write({ unit, state }: Watched): void {
     const { failures: name } = unit.files
     if (name === undefined || this.#written.get(name) === state.failures) return

@@ -98,8 +98,8 @@ export class OwnProcessLink extends ControlLink {
   }
 
   /**
-   * Who holds the socket now. The end of a process may be known before the end of the connection to it: that is found out by the question,
-   * which whoever has taken over then gets over a new connection.
+   * Who holds the socket now. The monitor may hear of the end of a process before the end of the connection to it. Then the question fails,
+   * and is asked once more over a new connection, which leads to the successor.
    */
   async #whoAnswers(isAskedAgain = false): Promise<Answering | undefined> {
     const connection = await this.connect().catch(() => 'absent' as const)

@@ -20,7 +20,7 @@ export function sourceOf(
   return only === undefined || others.length > 0 ? peer : only
 }
 
-/** Whether somebody says that this request was passed on: whoever sent it first is then not known to be on this machine. */
+/** Whether a header says that a proxy passed this request on: then its first sender may be on another machine. */
 export function isPassedOn(headers: IncomingHttpHeaders): boolean {
   return headers['x-forwarded-for'] !== undefined || headers.forwarded !== undefined
 }

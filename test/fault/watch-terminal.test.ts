@@ -10,7 +10,7 @@ import { command, echoServer, Watched } from '../support/watched.ts'
 const alternate = '\u001b[?1049h'
 const main = '\u001b[?1049l'
 
-/** With a monitor that has one forward that is well, and one that waits: whoever looks changes nothing there. */
+/** With one monitor for all tests, whose looks change nothing: it has a forward that is well, and one that waits. */
 let watched: Watched
 let echo: Awaited<ReturnType<typeof echoServer>>
 

@@ -149,7 +149,7 @@ describe('pinned tools', { timeout: 60_000 }, () => {
         .map(({ tool }) => tool)
         .sort(),
     ).toEqual(['deep', 'new'])
-    // One that changes all the time is told of for a while, and known for good.
+    // The log tells of a tool that changes all the time only for a while; the list of changes always has it.
     const told = Array.from({ length: 100 }, (_, at) => look(item('new', { description: `${at}` })))
     expect(told.filter(({ length }) => length > 0).length).toBeLessThan(20)
     expect(pins.hasChanged('a', 'new')).toBe(true)

@@ -37,7 +37,7 @@ test('A reader that stands still costs lines, which are counted, and no memory w
     Array.from({ length: told }, (_, number) => `${number} ${line}`),
   )
   assert.deepEqual(read.slice(told), [
-    `(${100_000 - told} lines lost: whoever reads them is too slow)`,
+    `(${100_000 - told} lines lost: the reader is too slow)`,
     'after',
     '(end)',
   ])

@@ -7,7 +7,7 @@ import { programWhen, runningAs, script, sharePrograms, startPrograms } from '..
 import { killIfThere, until } from '../support/tools.ts'
 import type { Watched } from '../support/watched.ts'
 
-/** By which they are told from processes of others whose words are the same. */
+/** A mark in the words of the processes of this file: others may have the same words. */
 const own = `of test ${process.pid}`
 
 const ownWith = (words: string): number[] => processesWith(words, own)

@@ -27,7 +27,7 @@ export class RestlessClients {
   #stopped = false
   #waiting: (() => void)[] = []
 
-  /** @param restMs between two connections of a client. Without a rest they take what processors there are from whom they test. */
+  /** @param restMs between two connections of a client. Without a rest the clients leave no processor time to the program under test. */
   constructor(port: number, count: number, mostBytes: number, restMs = 1) {
     const run = async () => {
       while (!this.#stopped) {

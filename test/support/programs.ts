@@ -37,8 +37,8 @@ export async function startPrograms(
 }
 
 /**
- * The same with one monitor for several tests, which it takes a tenth of the time of a start: it is told of these programs in place of those
- * of the test before, which it ends. Each test must give its programs names of its own, and leave the monitor running.
+ * The same with one monitor for several tests. It reloads its configuration, which takes a tenth of the time of a start: it ends the programs of
+ * the test before and starts these. Each test must give its programs names of its own, and leave the monitor running.
  */
 export async function sharePrograms(
   shared: Watched,

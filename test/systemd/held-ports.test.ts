@@ -87,7 +87,7 @@ class Clients {
       while (!this.#stopped) {
         this.counts[await exchange(port)]++
         for (const resolve of this.#waiting.splice(0)) resolve()
-        // Without a rest they take what processors there are from whom they test.
+        // Without a rest they leave no processor time to the programs under test.
         await new Promise((resolve) => setTimeout(resolve, 1))
       }
     }

@@ -141,8 +141,8 @@ export class PostgresStore implements Store {
 }
 
 /**
- * What a row says, whoever has written it: the table takes more than we write, and one odd row must not keep the keys beside it from being
- * read. What is not understood gives no right.
+ * Reads a row that anybody may have written. The table takes more than the gateway writes, and one odd row must not keep the keys beside it
+ * from being read. What the gateway does not understand gives no right.
  */
 export function keyOf(row: KeyRow): ApiKey {
   const { id, name, hash, scopes, connectors, profile, created_at, expires_at, last_used_at } = row
